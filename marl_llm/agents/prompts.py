@@ -1,0 +1,151 @@
+"""What each role reads: compact, deterministic text from a task's card, the current solution and the memory.
+
+Pure functions from plain data to chat messages. With `instructions` the rules of the reply are spelled out, for models that
+were not trained on them; the embedded model learned them and reads the compact form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from marl_llm.agents.edits import numbered
+from marl_llm.environment.card import ColumnCard, TaskCard
+from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
+from marl_llm.kind import Kind
+from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals.codegen import call
+from marl_llm.proposals.estimators import estimators_for
+
+Message = dict[str, str]
+"""A chat message: role ("user" or "assistant") and content."""
+
+
+class PromptConfig(BaseModel):
+    """How prompts are written; part of the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    instructions: bool = Field(True, description="spell out the rules of the reply (for models not trained on them)")
+    names: bool = Field(True, description="show the columns' own names beside their aliases")
+    memory_tokens: int = Field(300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
+    engineer_memory_tokens: int = Field(0, ge=0, description="most tokens of memory in the Engineer's prompt")
+    max_columns: int = Field(60, ge=1, description="columns described one by one; of more, those closest to the target")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What there is to tell at the start of a step: the task, the current solution, its scores, the past."""
+
+    card: TaskCard
+    spec: PipelineSpec
+    code: str
+    score: float
+    raw: dict[str, float]
+    memory: Memory
+    steps_left: int
+
+
+def _column_line(column: ColumnCard, names: bool) -> str:
+    parts = [column.alias]
+    if names:
+        parts.append(" ".join(column.name.split())[:16])
+    parts.append("num" if column.numeric else f"cat u{column.levels}")
+    if column.missing > 0:
+        parts.append(f"m{max(0.01, column.missing):.2f}")
+    if column.numeric and abs(column.skew) >= 1:
+        parts.append(f"s{max(-9, min(9, round(column.skew)))}")
+    parts.append(f"t{column.association:.1f}")
+    return " ".join(parts)
+
+
+def _shown_columns(card: TaskCard, spec: PipelineSpec, limit: int) -> list[ColumnCard]:
+    left = [c for c in card.columns if c.alias not in spec.drop]
+    if len(left) <= limit:
+        return left
+    keep = {c.alias for c in sorted(left, key=lambda c: -c.association)[:limit]}
+    return [c for c in left if c.alias in keep]
+
+
+def _preparation(spec: PipelineSpec) -> str:
+    parts = [f"impute={spec.impute}", f"scale={spec.scale}", f"encode={spec.encode}"]
+    parts += [f"{extra.op}={','.join(extra.columns)}" for extra in spec.extra]
+    if spec.drop:
+        parts.append(f"drop={','.join(spec.drop)}")
+    return " ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def data_scientist_prompt(situation: Situation, config: PromptConfig, count: TokenCounter = rough_tokens) -> str:
+    """The Data Scientist's first message of a turn."""
+    card, spec = situation.card, situation.spec
+    shown = _shown_columns(card, spec, config.max_columns)
+    lines = ["role: data scientist"]
+    if config.instructions:
+        lines.append(_data_scientist_rules(card.kind))
+    lines.append(f"task: {card.kind} rows {card.rows}")
+    if card.class_shares:
+        lines.append("classes: " + " ".join(f"{share:.2f}" for share in card.class_shares[:12]))
+    lines += [_column_line(column, config.names) for column in shown]
+    hidden = len(card.columns) - len(spec.drop) - len(shown)
+    if hidden:
+        lines.append(f"and {hidden} columns more")
+    lines.append(f"prep: {_preparation(spec)}")
+    lines.append(f"model: {call(spec.estimator, spec.params)}")
+    memory = situation.memory.render(config.memory_tokens, count)
+    if memory:
+        lines.append(f"memory:\n{memory}")
+    metrics = " ".join(f"{name} {_number(value)}" for name, value in situation.raw.items())
+    lines.append(f"score {situation.score:.2f} {metrics} left {situation.steps_left}")
+    return "\n".join(lines)
+
+
+def engineer_prompt(situation: Situation, proposal: str, config: PromptConfig, count: TokenCounter = rough_tokens) -> str:
+    """The Engineer's first message of a turn; `proposal` in canonical form."""
+    lines = ["role: ml engineer"]
+    if config.instructions:
+        lines.append(ENGINEER_RULES)
+    memory = situation.memory.render(config.engineer_memory_tokens, count) if config.engineer_memory_tokens else ""
+    if memory:
+        lines.append(f"memory:\n{memory}")
+    lines.append(numbered(situation.code))
+    lines.append(f"proposal: {proposal}")
+    return "\n".join(lines)
+
+
+def repair_message(error: str) -> str:
+    """What the Engineer reads after its code failed."""
+    return f"error: {error}"
+
+
+def invalid_message(reason: str) -> str:
+    """What the Data Scientist reads after an action that cannot be carried out."""
+    return f"invalid: {reason}"
+
+
+def answer_message(answer: str) -> str:
+    """What the Data Scientist reads after an analysis."""
+    return f"answer: {answer}"
+
+
+ENGINEER_RULES = """\
+Implement the proposal in the numbered scikit-learn code, and change nothing else. Answer with line edits only, no prose:
+`9 = new text` replaces line 9, `6 + new text` inserts after line 6, `7 -` deletes line 7. (Or give the whole
+build_pipeline() in one ```python block.) Names at hand: NUM, CAT (column selectors), ORDINAL, ONE_HOT (encoders),
+QUANTILE (scaler; StandardScaler() is the standard one), LOG, POLY (added features: a line `(LOG, ["x0", "x1"]),` below
+`(cat, CAT),`), and scikit-learn's estimators. Columns are dropped by
+`drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"columns": ["x0"]})` and `return make_pipeline(drop, prep, est)`."""
+
+
+def _data_scientist_rules(kind: Kind) -> str:
+    models = "; ".join(f"{e.name}({', '.join(p.name for p in e.params)})" for e in estimators_for(kind))
+    return f"""\
+Improve the model by one change, or deliver it. Columns: num or cat, u distinct values, m missing share, s skew, t relation
+to the target (0 to 1). Do not repeat what memory shows. Answer with one line, no prose:
+propose_model est = NAME(parameter=value) | tune parameter=value, parameter=value |
+engineer_features OP; OP with OP one of: impute mean|median, scale none|standard|quantile, encode ordinal|one_hot,
+log ["x0"], polynomial ["x0", "x1"], drop ["x0"] | analyze distribution|target|errors ["x0"] | finish
+Models: {models}"""

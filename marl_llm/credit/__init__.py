@@ -1,0 +1,34 @@
+"""Credit assignment: logged rows with rewards go in, one advantage per row comes out. Pure numpy and pandas, no torch.
+
+`advantages` holds the arithmetic, `stage` applies it to one role's rows and keeps the result in
+`credit/<role>.parquet`.
+"""
+
+from __future__ import annotations
+
+from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
+from marl_llm.credit.stage import (
+    CREDIT_COLUMNS,
+    ROW_KEY,
+    CreditConfig,
+    CreditTable,
+    assign_credit,
+    credit_path,
+    read_credit,
+    write_credit,
+)
+
+__all__ = [
+    "CREDIT_COLUMNS",
+    "ROW_KEY",
+    "CreditConfig",
+    "CreditTable",
+    "GroupAdvantages",
+    "Reason",
+    "Scale",
+    "assign_credit",
+    "credit_path",
+    "group_relative",
+    "read_credit",
+    "write_credit",
+]

@@ -1,0 +1,181 @@
+"""The credit stage: one role's logged rows go in, a table with one advantage per row and a few statistics come out.
+
+Training reads the table from `credit/<role>.parquet`, so the two meet in a file and either can be rerun alone. The
+rewards in the rows are taken as they are; re-scoring with other weights happens before, and leaving out rows that are
+too old is the caller's business.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
+from marl_llm.errors import RunFailed, UserError
+
+ROW_KEY = ["episode", "branch", "call", "role"]
+CREDIT_COLUMNS = ["episode", "branch", "call", "role", "group", "advantage", "kept", "reason"]
+CreditTable: TypeAlias = pd.DataFrame
+"""One line per row of the role, columns `CREDIT_COLUMNS`: str, str, int, str, str, float32, bool, str (a `Reason`)."""
+
+
+class CreditConfig(BaseModel):
+    """How rewards become advantages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    leave_one_out: bool = Field(
+        False, description="baseline = mean return of the group's other turns, not of all turns"
+    )
+    scale: Scale = Field(
+        Scale.role, description="divide by: none, group (own deviation), role (deviation over all rows)"
+    )
+    clip: float | None = Field(5.0, gt=0, description="advantages are cut to +-clip after scaling; null: not cut")
+    min_group: int = Field(2, ge=2, description="turns; smaller groups are dropped and counted")
+    epsilon: float = Field(1e-6, gt=0, description="reward units; returns closer than this count as equal")
+
+
+def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[CreditTable, dict[str, Any]]:
+    """Advantages of one role's rows.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Trajectory rows of any roles, with `episode`, `branch`, `call`, `role`, `group` and `reward`. Where `run` and
+        `iteration` are present, turns and groups never reach across them.
+    role : str
+        The role whose rows are credited; the others are ignored.
+    config : CreditConfig
+
+    Returns
+    -------
+    (CreditTable, dict)
+        The table in the order of `rows`, and statistics fit for JSON: counts of rows, turns and groups, group sizes,
+        shares of dropped groups in [0, 1], mean and deviation of the rewards and of the advantages (both over rows).
+
+    Raises
+    ------
+    UserError
+        A missing column, a row key that occurs twice, or a reward that is not a number.
+    """
+    mine = _rows_of(rows, role)
+    scope = [name for name in ("run", "iteration") if name in mine]
+    result = group_relative(
+        mine["reward"].to_numpy(np.float64),
+        _ids(mine, [*scope, "group"]),
+        _ids(mine, [*scope, "episode", "branch"]),
+        leave_one_out=config.leave_one_out,
+        scale=config.scale,
+        epsilon=config.epsilon,
+        min_group=config.min_group,
+        clip=config.clip,
+    )
+    table = mine[[*ROW_KEY, "group"]].assign(
+        advantage=result.advantage.astype(np.float32), kept=result.kept, reason=result.reason.astype(object)
+    )
+    return table[CREDIT_COLUMNS].reset_index(drop=True), _statistics(mine["reward"].to_numpy(np.float64), result)
+
+
+def credit_path(directory: Path, role: str) -> Path:
+    """Where the table of `role` lives below `directory`."""
+    return Path(directory) / f"{role}.parquet"
+
+
+def write_credit(table: CreditTable, path: Path) -> Path:
+    """Write the table by temporary file and atomic rename; an older file is replaced.
+
+    Raises
+    ------
+    RunFailed
+        The disk refuses the file; an older one stays as it was.
+    """
+    path = Path(path)
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+        os.close(handle)
+        table.to_parquet(temporary, index=False)
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True) if temporary else None
+        raise RunFailed(
+            f"{path}: the credit table cannot be written ({error.strerror or error}); free some space and run again."
+        ) from error
+    return path
+
+
+def read_credit(path: Path) -> CreditTable:
+    """Read a table written by `write_credit`.
+
+    Raises
+    ------
+    UserError
+        The file is missing, truncated, or is not a credit table.
+    """
+    try:
+        return pd.read_parquet(path, columns=CREDIT_COLUMNS)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no credit table; run the credit stage first.") from None
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a credit table ({reason}); delete it and run the credit stage again.") from error
+
+
+def _rows_of(rows: pd.DataFrame, role: str) -> pd.DataFrame:
+    missing = [name for name in [*ROW_KEY, "group", "reward"] if name not in rows]
+    if missing:
+        raise UserError(
+            f"the rows lack the column {missing[0]!r}, which credit needs; were they written by this version?"
+        )
+    mine = rows[rows["role"] == role]
+    twice = mine.duplicated(ROW_KEY)
+    if twice.any():
+        raise UserError(
+            f"{_name(mine[twice].iloc[0])} occurs twice; the run directory holds the same episode in two files."
+        )
+    broken = ~np.isfinite(mine["reward"].to_numpy(np.float64))
+    if broken.any():
+        raise UserError(
+            f"{_name(mine[broken].iloc[0])}: the reward is not a finite number; score the rows again before training."
+        )
+    return mine
+
+
+def _name(row: pd.Series) -> str:
+    return f"row (episode {row['episode']}, branch {row['branch']}, call {row['call']}, role {row['role']})"
+
+
+def _ids(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    return rows.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
+
+
+def _statistics(rewards: np.ndarray, result: GroupAdvantages) -> dict[str, Any]:
+    sizes = np.bincount(result.group_of_turn) if len(rewards) else np.zeros(0, int)
+    dropped = Counter(result.group_reason.tolist())
+    groups = len(sizes)
+    kept = result.advantage[result.kept]
+    return {
+        "rows": len(rewards),
+        "turns": len(result.group_of_turn),
+        "groups": groups,
+        "kept_rows": int(result.kept.sum()),
+        "kept_groups": dropped[Reason.kept],
+        "group_sizes": {str(size): count for size, count in sorted(Counter(sizes.tolist()).items())},
+        "singleton_share": dropped[Reason.singleton] / max(groups, 1),
+        "too_small_share": dropped[Reason.too_small] / max(groups, 1),
+        "zero_variance_share": dropped[Reason.zero_variance] / max(groups, 1),
+        "reward_mean": float(rewards.mean()) if len(rewards) else 0.0,
+        "reward_std": float(rewards.std()) if len(rewards) else 0.0,
+        "centred_std": result.deviation,
+        "advantage_std": float(kept.std()) if len(kept) else 0.0,
+        "clipped_rows": result.clipped,
+    }

@@ -1,0 +1,186 @@
+"""Reading a candidate's code without running it: the components of the pipeline that `build_pipeline` returns.
+
+A small symbolic reader of straight-line code: assignments to names, then one return. Whatever it does not know (a branch, a
+loop, an import, a class) makes the code unreadable, which costs compliance, never trust.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from marl_llm.proposals.codegen import ENCODERS, EXTRAS
+from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.spec import sorted_columns
+
+
+class Unreadable(ValueError):
+    """The code is no straight-line `build_pipeline`."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A symbolic constructor call."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name of the prelude, e.g. NUM or `pd.DataFrame.drop`."""
+
+    text: str
+
+
+def read_components(code: str) -> dict[str, object]:
+    """Components of the solution, keyed as `PipelineSpec.components` does.
+
+    Raises
+    ------
+    Unreadable
+        The code has another shape than a preparation followed by one estimator.
+    """
+    try:
+        module = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Unreadable("the code does not parse") from error
+    if len(module.body) != 1 or not isinstance(module.body[0], ast.FunctionDef):
+        raise Unreadable("there is more than build_pipeline")
+    return _components(_run(module.body[0]))
+
+
+def _run(function: ast.FunctionDef) -> Any:
+    if function.name != "build_pipeline" or function.args.args or function.decorator_list:
+        raise Unreadable("build_pipeline takes no arguments")
+    names: dict[str, Any] = {}
+    for statement in function.body:
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            return _value(statement.value, names)
+        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+            raise Unreadable("only assignments and a return")
+        target = statement.targets[0]
+        if not isinstance(target, ast.Name):
+            raise Unreadable("only assignments to names")
+        names[target.id] = _value(statement.value, names)
+    raise Unreadable("nothing is returned")
+
+
+def _value(node: ast.expr, names: dict[str, Any]) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name):
+        return names.get(node.id, Name(node.id))
+    if isinstance(node, ast.Attribute):
+        return Name(ast.unparse(node))
+    if isinstance(node, ast.List | ast.Tuple):
+        return tuple(_value(item, names) for item in node.elts)
+    if isinstance(node, ast.Dict) and all(isinstance(k, ast.Constant) for k in node.keys):
+        keys = [k.value for k in node.keys if isinstance(k, ast.Constant)]
+        return tuple(zip(keys, (_value(v, names) for v in node.values), strict=True))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        number = _value(node.operand, names)
+        if isinstance(number, int | float):
+            return -number
+    if isinstance(node, ast.Call):
+        return _call(node, names)
+    raise Unreadable(f"cannot read {ast.unparse(node)[:60]}")
+
+
+def _call(node: ast.Call, names: dict[str, Any]) -> Call:
+    if any(k.arg is None for k in node.keywords) or any(isinstance(a, ast.Starred) for a in node.args):
+        raise Unreadable("unpacked arguments")
+    if isinstance(node.func, ast.Name) and node.func.id in names:
+        raise Unreadable(f"{node.func.id} was assigned and then called")
+    kwargs = tuple(sorted((str(k.arg), _value(k.value, names)) for k in node.keywords))
+    return Call(ast.unparse(node.func), tuple(_value(a, names) for a in node.args), kwargs)
+
+
+def _components(returned: Any) -> dict[str, object]:
+    steps = list(_expect(returned, "make_pipeline").args)
+    parts: dict[str, object] = {"drop": frozenset()}
+    if len(steps) == 3:
+        parts["drop"] = _dropped(steps.pop(0))
+    if len(steps) != 2:
+        raise Unreadable("the pipeline is not preparation and estimator")
+    parts.update(_preparation(_expect(steps[0], "make_column_transformer")))
+    return {**parts, **_estimator(steps[1])}
+
+
+def _expect(value: Any, name: str) -> Call:
+    if not isinstance(value, Call) or value.name != name:
+        raise Unreadable(f"{name} was expected")
+    return value
+
+
+def _dropped(step: Any) -> frozenset[str]:
+    call = _expect(step, "FunctionTransformer")
+    keywords = dict(call.kwargs)
+    columns = dict(keywords.get("kw_args") or ()).get("columns")
+    if call.args != (Name("pd.DataFrame.drop"),) or set(keywords) != {"kw_args"} or not isinstance(columns, tuple):
+        raise Unreadable("the first step is not the usual drop")
+    return frozenset(map(str, columns))
+
+
+def _preparation(transformer: Call) -> dict[str, object]:
+    if transformer.kwargs:
+        raise Unreadable("make_column_transformer with options")
+    parts: dict[str, object] = {}
+    for entry in transformer.args:
+        if not isinstance(entry, tuple) or len(entry) != 2:
+            raise Unreadable("a column transformer's entry is no pair")
+        parts.update(_entry(*entry))
+    if not {"impute", "encode"} <= set(parts):
+        raise Unreadable("NUM or CAT is not prepared")
+    return parts
+
+
+def _entry(transformer: Any, columns: Any) -> dict[str, object]:
+    if columns == Name("NUM"):
+        return _numeric(_expect(transformer, "make_pipeline"))
+    if columns == Name("CAT"):
+        return _categorical(_expect(transformer, "make_pipeline"))
+    names = {Name(code): op for op, code in EXTRAS.items()}
+    if transformer not in names or not isinstance(columns, tuple):
+        raise Unreadable("an added feature is neither LOG nor POLY of a list of columns")
+    return {f"{names[transformer]} {' '.join(sorted_columns(map(str, columns)))}": True}
+
+
+def _imputer(step: Any) -> Any:
+    call = _expect(step, "SimpleImputer")
+    if call.args or set(dict(call.kwargs)) - {"strategy"}:
+        raise Unreadable("an imputer with other options")
+    return dict(call.kwargs).get("strategy", "mean")
+
+
+def _numeric(pipeline: Call) -> dict[str, object]:
+    scale: object = "none"
+    if len(pipeline.args) == 2:
+        scalers: dict[Any, str] = {Call("StandardScaler", (), ()): "standard", Name("QUANTILE"): "quantile"}
+        if pipeline.args[1] not in scalers:
+            raise Unreadable("an unknown scaler")
+        scale = scalers[pipeline.args[1]]
+    elif len(pipeline.args) != 1:
+        raise Unreadable("the numeric preparation has other steps")
+    return {"impute": _imputer(pipeline.args[0]), "scale": scale}
+
+
+def _categorical(pipeline: Call) -> dict[str, object]:
+    encoders = {Name(code): method for method, code in ENCODERS.items()}
+    if len(pipeline.args) != 2 or pipeline.args[1] not in encoders or _imputer(pipeline.args[0]) != "most_frequent":
+        raise Unreadable("the categorical preparation has other steps")
+    return {"encode": encoders[pipeline.args[1]]}
+
+
+def _estimator(call: Any) -> dict[str, object]:
+    if not isinstance(call, Call) or call.args:
+        raise Unreadable("the estimator is no call with keyword parameters")
+    parts: dict[str, object] = {"estimator": call.name}
+    info = ESTIMATORS.get(call.name)
+    for name, value in call.kwargs:
+        param = info.param(name) if info else None
+        as_float = param is not None and param.low is not None and not param.integer and isinstance(value, int)
+        parts[f"param {name}"] = float(value) if as_float else value
+    return parts

@@ -1,0 +1,145 @@
+"""Skills and the score: labels and predictions in, comparable numbers out.
+
+A skill is higher-is-better with 1 for perfect. Bounded metrics are their own skill; a loss is measured against the
+trivial predictor learned on the development labels: `1 - loss / trivial loss`. No skill is below -1. The score is the
+weighted mean of the skills. Significance is not judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from marl_llm.kind import Kind
+from marl_llm.metrics.weighted import Rows, raw_values
+from marl_llm.predictions import Predictions
+
+_FLOOR = -1.0
+_AGAINST_PRIORS = frozenset({"neg_log_loss", "neg_brier_score"})
+_AGAINST_MEAN = frozenset({"neg_root_mean_squared_error", "neg_mean_squared_error"})
+_AGAINST_MEDIAN = frozenset(
+    {"neg_mean_absolute_error", "neg_median_absolute_error", "neg_mean_absolute_percentage_error"}
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The trivial predictor: what can be known from development labels alone.
+
+    Attributes
+    ----------
+    priors : tuple of float
+        Share of each class, length K; empty for regression.
+    mean, median : float
+        Of the target, in its own unit; nan for classification.
+    """
+
+    priors: tuple[float, ...]
+    mean: float
+    median: float
+
+    @classmethod
+    def from_labels(cls, y: np.ndarray, kind: Kind, n_classes: int | None = None) -> Reference:
+        """Learn it from development labels `y`, shape (n,): int64 class indices, or float64 values."""
+        if not kind.is_classification:
+            return cls((), float(np.mean(y)), float(np.median(y)))
+        counts = np.bincount(np.asarray(y, dtype=np.int64), minlength=n_classes or 0)
+        return cls(tuple((counts / counts.sum()).tolist()), float("nan"), float("nan"))
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes K, 0 for regression."""
+        return len(self.priors)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics of one set of predictions: `raw` with scikit-learn's sign, `skills`, and their weighted mean `score`."""
+
+    raw: dict[str, float]
+    skills: dict[str, float]
+    score: float
+
+
+def score_predictions(
+    metrics: Mapping[str, float], y_true: np.ndarray, predictions: Predictions, reference: Reference
+) -> Scores:
+    """Score predictions on rows with known targets.
+
+    Parameters
+    ----------
+    metrics : mapping of scorer name to weight
+        As checked by `check_metrics`. The positive class of `f1`, `precision`, `recall`, `jaccard`, `roc_auc` and
+        binary `average_precision` is class index 1.
+    y_true : ndarray, shape (n,)
+        int64 class index in 0..K-1, or float64 value.
+    predictions : Predictions
+        For the same n rows in the same order.
+    reference : Reference
+        From the development labels.
+
+    Returns
+    -------
+    Scores
+    """
+    ones = np.ones((1, len(y_true)))
+    raw, skills = resampled_skills(metrics, y_true, predictions, reference, ones)
+    return Scores(
+        raw={name: float(values[0]) for name, values in raw.items()},
+        skills={name: float(values[0]) for name, values in skills.items()},
+        score=float(weighted_mean(metrics, skills)[0]),
+    )
+
+
+def resampled_skills(
+    metrics: Mapping[str, float],
+    y_true: np.ndarray,
+    predictions: Predictions,
+    reference: Reference,
+    weights_BN: np.ndarray,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Raw metrics and skills under each line of row weights (B, n); values of shape (B,)."""
+    rows = _rows(y_true, predictions, reference.n_classes)
+    raw = raw_values(metrics, rows, weights_BN)
+    trivial = _trivial_losses(metrics, rows.y, reference, weights_BN)
+    return raw, {name: _skill(values, trivial.get(name)) for name, values in raw.items()}
+
+
+def weighted_mean(metrics: Mapping[str, float], skills: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The score: mean of the skills under the user's weights, shape (B,)."""
+    total = sum(weight * skills[name] for name, weight in metrics.items())
+    return np.asarray(total) / sum(metrics.values())
+
+
+def _rows(y_true: np.ndarray, predictions: Predictions, n_classes: int) -> Rows:
+    if not n_classes:
+        return Rows(
+            np.asarray(y_true, np.float64), np.asarray(predictions.labels, np.float64), np.empty((len(y_true), 0))
+        )
+    labels = np.asarray(predictions.labels, np.int64)
+    proba = predictions.proba
+    if proba is None:
+        proba = np.eye(n_classes)[labels]
+    return Rows(np.asarray(y_true, np.int64), labels, np.asarray(proba, np.float64))
+
+
+def _trivial_losses(
+    metrics: Mapping[str, float], y: np.ndarray, reference: Reference, weights_BN: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Raw value of each unbounded loss for the trivial predictor on the same weighted rows."""
+    values: dict[str, np.ndarray] = {}
+    for names, constant in ((_AGAINST_MEAN, reference.mean), (_AGAINST_MEDIAN, reference.median)):
+        rows = Rows(y, np.full(len(y), constant), np.empty((len(y), 0)))
+        values |= raw_values([name for name in metrics if name in names], rows, weights_BN)
+    proba = np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes))
+    return values | raw_values([name for name in metrics if name in _AGAINST_PRIORS], Rows(y, y, proba), weights_BN)
+
+
+def _skill(raw: np.ndarray, trivial: np.ndarray | None) -> np.ndarray:
+    if trivial is None:
+        return np.maximum(raw, _FLOOR)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skill = 1.0 - raw / trivial
+    return np.maximum(np.where(raw == 0, 1.0, np.nan_to_num(skill, nan=_FLOOR)), _FLOOR)

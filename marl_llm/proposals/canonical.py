@@ -1,0 +1,164 @@
+"""The canonical text of an action, spelled as it will stand in code, and its lenient parser.
+
+`propose_model est = Ridge(alpha=0.3)`, `tune alpha=0.3`, `engineer_features log ["x1"]; scale quantile`,
+`analyze target ["x2"]`, `finish`. The text is what the Engineer reads, what memory shows, and what the embedded model
+writes; larger models may answer with the JSON of `actions.py` instead. Both come out as the same typed action.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from marl_llm.proposals.actions import (
+    ACTION,
+    AddFeatures,
+    Analyze,
+    Drop,
+    Encode,
+    EngineerFeatures,
+    Finish,
+    Impute,
+    InvalidAction,
+    ProposeModel,
+    Scale,
+    Tune,
+)
+from marl_llm.proposals.codegen import call, column_list, literal
+from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.spec import ordered_params
+
+_VERBS = ("analyze", "propose_model", "tune", "engineer_features", "finish")
+_START = re.compile(rf"\b({'|'.join(_VERBS)})\b")
+
+
+def _op_text(op: Any) -> str:
+    if isinstance(op, Impute):
+        return f"impute {op.strategy}"
+    if isinstance(op, Scale | Encode):
+        return f"{op.op} {op.method}"
+    return f"{op.op} {column_list(op.columns)}"
+
+
+def canonical(action: Any) -> str:
+    """The one-line text of an action, without its rationale. Equal actions give equal text."""
+    if isinstance(action, ProposeModel):
+        known = action.estimator in ESTIMATORS
+        params = ordered_params(action.estimator, action.params) if known else tuple(action.params.items())
+        return f"propose_model est = {call(action.estimator, params)}"
+    if isinstance(action, Tune):
+        return "tune " + ", ".join(f"{name}={literal(value)}" for name, value in action.params.items())
+    if isinstance(action, EngineerFeatures):
+        return "engineer_features " + "; ".join(_op_text(op) for op in action.ops)
+    if isinstance(action, Analyze):
+        return f"analyze {action.query}" + (f" {column_list(action.columns)}" if action.columns else "")
+    return "finish"
+
+
+def parse_action(text: str) -> Any:
+    """Read an action out of a model's reply.
+
+    Accepts a JSON object of the action schema (alone, fenced, or inside prose) or one line of canonical text, possibly
+    after some prose; a trailing `# rationale` is kept as `why`.
+
+    Raises
+    ------
+    InvalidAction
+        Neither form was found, or its fields are wrong.
+    """
+    found = _find_json(text)
+    if found is not None:
+        try:
+            return ACTION.validate_python(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InvalidAction(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return _parse_line(text)
+
+
+def _find_json(text: str) -> dict[str, Any] | None:
+    decoder = json.JSONDecoder()
+    for match in re.finditer(r"\{", text):
+        try:
+            value, _ = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and "action" in value:
+            return value
+    return None
+
+
+def _parse_line(text: str) -> Any:
+    match = _START.search(text)
+    if match is None:
+        raise InvalidAction(f"no action found; start with one of {', '.join(_VERBS)}")
+    line = text[match.end() :].split("\n", 1)[0]
+    body, why = _split_comment(line)
+    verb = match.group(1)
+    try:
+        return _parse_body(verb, body.strip(), why)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidAction(f"{verb}: {'.'.join(map(str, first['loc']))} {first['msg']}") from None
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        if isinstance(error, InvalidAction):
+            raise
+        raise InvalidAction(f"{verb}: cannot read {body.strip()[:80]!r}") from None
+
+
+def _split_comment(line: str) -> tuple[str, str]:
+    body, _, why = line.partition("#")
+    return body, why.strip()[:200]
+
+
+def _parse_body(verb: str, body: str, why: str) -> Any:
+    if verb == "finish":
+        return Finish(why=why)
+    if verb == "propose_model":
+        name, params = _parse_call(re.sub(r"^est\s*=\s*", "", body))
+        return ProposeModel(estimator=name, params=params, why=why)
+    if verb == "tune":
+        inner = re.sub(r"^est\s*=\s*", "", body)
+        params = _parse_call(inner)[1] if re.match(r"\w+\(", inner) else _parse_call(f"_({inner})")[1]
+        return Tune(params=params, why=why)
+    if verb == "analyze":
+        query, columns = _parse_words(body)
+        return Analyze(query=query, columns=columns, why=why)  # pyright: ignore[reportArgumentType]
+    return EngineerFeatures(ops=tuple(_parse_op(part) for part in body.split(";") if part.strip()), why=why)
+
+
+def _parse_call(text: str) -> tuple[str, dict[str, Any]]:
+    node = ast.parse(text.strip() if "(" in text else text.strip() + "()", mode="eval").body
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
+        raise InvalidAction(f"write an estimator with keyword parameters, not {text.strip()[:60]!r}")
+    if any(k.arg is None for k in node.keywords):
+        raise InvalidAction("parameters are written name=value")
+    return node.func.id, {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+
+
+def _parse_words(text: str) -> tuple[str, tuple[str, ...]]:
+    word, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    if not rest:
+        return word, ()
+    columns = ast.literal_eval(rest) if rest.startswith("[") else [c.strip() for c in rest.split(",")]
+    if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
+        raise InvalidAction(f'columns are written ["x0", "x1"], not {rest[:60]!r}')
+    return word, tuple(columns)
+
+
+def _parse_op(text: str) -> Any:
+    word, columns = _parse_words(text)
+    if word in ("impute", "scale", "encode"):
+        method = columns[0] if len(columns) == 1 else ""
+        maker = {"impute": lambda: Impute(strategy=method), "scale": lambda: Scale(method=method)}  # pyright: ignore
+        return maker.get(word, lambda: Encode(method=method))()  # pyright: ignore[reportArgumentType]
+    if word == "drop":
+        return Drop(columns=columns)
+    if word in ("log", "polynomial"):
+        return AddFeatures(op=word, columns=columns)
+    raise InvalidAction(f"no operation {word!r}; there are impute, scale, encode, log, polynomial, drop")

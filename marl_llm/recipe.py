@@ -1,0 +1,143 @@
+"""The one configuration object: a YAML file, strict, composed of the sections each room declares for itself.
+
+An unknown key is an error that names the key and its nearest neighbour. The recipe stands above the rooms whose sections it
+holds; no room reads more than its own section.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from marl_llm.agents.prompts import PromptConfig
+from marl_llm.credit import CreditConfig
+from marl_llm.environment.config import EnvironmentConfig
+from marl_llm.errors import UserError
+from marl_llm.rewards import RewardConfig
+from marl_llm.rollout.config import RolloutConfig
+from marl_llm.training.config import TrainConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSection(_Section):
+    """The base model both roles share, and the shape of their adapters."""
+
+    path: str = Field("data/models/tiny", description="directory of the base model, or its name on the Hugging Face Hub")
+    rank: int = Field(16, ge=1, description="LoRA rank of both adapters")
+    alpha: float = Field(32, gt=0, description="LoRA scale: the update is alpha / rank times B A")
+
+
+class ServingSection(_Section):
+    """The vLLM server."""
+
+    port: int = Field(0, ge=0, le=65535, description="TCP port on 127.0.0.1; 0 takes a free one")
+    max_model_len: int = Field(1024, ge=64, description="context: prompt and completion together, tokens")
+    max_num_seqs: int = Field(32, ge=1, description="sequences decoded at once")
+    kv_cache_gib: int = Field(1, ge=1, description="memory of the KV cache on a CPU, GiB")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="share of the GPU's memory for the server")
+    start_timeout_s: float = Field(300, gt=0, description="longest wait for the server to answer, seconds")
+    while_training: bool = Field(True, description="keep the server up while adapters are trained (false frees the GPU)")
+
+
+class SandboxSection(_Section):
+    """Where candidates run."""
+
+    level: str = Field("bubblewrap", description="isolation: bubblewrap, or landlock where namespaces are forbidden")
+    slots: int = Field(2, ge=1, description="candidates run at once, one core each")
+    wall_s: float = Field(20, gt=0, description="longest fit and prediction of one fold, seconds")
+    memory_gib: float = Field(2, gt=0, description="memory of one candidate, GiB")
+
+
+class TaskSection(_Section):
+    """Where training tasks come from: procedural ones by seed, or a suite of CSV files."""
+
+    suite: str | None = Field(None, description="directory with suite.yaml; null for procedural tasks")
+    first_seed: int = Field(1000, ge=0, description="seed of the first procedural task; iteration k goes on from there")
+    per_iteration: int = Field(8, ge=1, description="episodes (one task each) in one iteration")
+
+
+class TrainingSection(_Section):
+    """One training configuration a role."""
+
+    data_scientist: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the Data Scientist's")
+    ml_engineer: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the ML Engineer's")
+
+
+class EvaluationSection(_Section):
+    """Comparison of teams on tasks never trained on."""
+
+    tasks: int = Field(16, ge=2, description="unseen procedural tasks")
+    first_seed: int = Field(900_000, ge=0, description="seed of the first of them; far from the training seeds")
+    every: int = Field(0, ge=0, description="evaluate after every so many iterations; 0: only first and last")
+    scripted_error_rate: float = Field(0.0, ge=0, le=1, description="share of wrong answers of the scripted Engineer")
+
+
+class Recipe(_Section):
+    """Everything a run is told."""
+
+    name: str = Field("run", description="name of the run, part of the adapters' names", pattern=r"^[A-Za-z0-9_.-]+$")
+    seed: int = Field(0, ge=0, description="everything random in the run follows from it")
+    iterations: int = Field(4, ge=1, description="collect-then-train rounds")
+    model: ModelSection = Field(default_factory=lambda: ModelSection(), description="base model and adapters")
+    tasks: TaskSection = Field(default_factory=lambda: TaskSection(), description="training tasks")
+    environment: EnvironmentConfig = Field(default_factory=lambda: EnvironmentConfig(), description="evaluation, gains")
+    rewards: RewardConfig = Field(default_factory=lambda: RewardConfig(), description="weights of the rewards")
+    prompts: PromptConfig = Field(default_factory=lambda: PromptConfig(), description="how prompts are written")
+    rollout: RolloutConfig = Field(default_factory=lambda: RolloutConfig(), description="tree, concurrency, sampling")
+    serving: ServingSection = Field(default_factory=lambda: ServingSection(), description="the vLLM server")
+    sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(), description="where candidates run")
+    credit: CreditConfig = Field(default_factory=lambda: CreditConfig(), description="from rewards to advantages")
+    training: TrainingSection = Field(default_factory=lambda: TrainingSection(), description="per role")
+    evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection(), description="unseen tasks")
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    UserError
+        The file is missing or no YAML mapping, or a key is unknown or ill-typed: the sentence names file and key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such recipe; recipes/ holds some.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:160]}).") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a recipe is a YAML mapping of sections.")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        siblings = _keys_at(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), siblings, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}."
+        return f"unknown key '{where}'; {hint}"
+    return f"key '{where}': {first['msg']}."
+
+
+def _keys_at(loc: tuple[Any, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in loc:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every key written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

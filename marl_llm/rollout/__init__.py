@@ -1,0 +1,1 @@
+"""Collecting: turns, the tree of an episode, many episodes at once, and the rows they leave."""

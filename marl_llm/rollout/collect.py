@@ -1,0 +1,167 @@
+"""Collecting: many episodes at once, each written whole when it ends. Killed and started again it repeats nothing written.
+
+In: a list of planned episodes, a team, settings. Out: parquet parts and one summary line an episode. The model server, the
+sandbox and the adapters are the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from marl_llm.agents.prompts import PromptConfig
+from marl_llm.environment import EnvironmentConfig, TeamEnv
+from marl_llm.environment.memory import TokenCounter, rough_tokens
+from marl_llm.rewards import RewardConfig
+from marl_llm.rollout.config import RolloutConfig
+from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
+from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.rows import EpisodeKey
+from marl_llm.rollout.turns import TurnContext, derive_seed
+from marl_llm.sandbox import Sandbox
+from marl_llm.tasks import Task
+from marl_llm.trajectories import TrajectoryWriter, finished_episodes
+
+logger = logging.getLogger(__name__)
+SUMMARIES = "episodes.jsonl"
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """An episode to play: its name, unique in the directory, and how to load its task."""
+
+    name: str
+    load: Callable[[], Task]
+
+
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """One line about a finished episode.
+
+    Scores are on the hold-out (skill); `test_baseline` and `test_final` on the test part, None unless asked for. Tokens
+    count all calls of the episode, sampled and prompt.
+    """
+
+    episode: str
+    task: str
+    baseline: float
+    final: float
+    steps: int
+    accepted: int
+    finished_early: bool
+    tokens: int
+    calls: int
+    evaluations: int
+    test_baseline: float | None = None
+    test_final: float | None = None
+
+    @property
+    def gain(self) -> float:
+        """Hold-out score gained over the baseline."""
+        return self.final - self.baseline
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """The sections of the recipe that collecting needs, and the run's names."""
+
+    run: str
+    iteration: int
+    seed: int
+    environment: EnvironmentConfig
+    prompts: PromptConfig
+    rollout: RolloutConfig
+    rewards: RewardConfig
+    count: TokenCounter = rough_tokens
+    test_scores: bool = False
+
+
+def read_summaries(directory: Path) -> list[EpisodeSummary]:
+    """Summaries of the finished episodes of a directory, by episode name; of repeated ones the last."""
+    path = directory / SUMMARIES
+    if not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    latest = {line["episode"]: EpisodeSummary(**line) for line in lines}
+    return [latest[name] for name in sorted(latest)]
+
+
+class Collector:
+    """Plays planned episodes into a directory."""
+
+    def __init__(self, directory: Path, team: Team, sandbox: Sandbox, slots: int, settings: CollectSettings) -> None:
+        self._directory, self._team, self._sandbox, self._settings = directory, team, sandbox, settings
+        self._writer = TrajectoryWriter(directory)
+        self._pool = ThreadPoolExecutor(max_workers=2 * slots + 2, thread_name_prefix="evaluate")
+
+    async def collect(self, plans: Sequence[PlannedEpisode], progress: Progress) -> None:
+        """Play every planned episode that is not finished yet."""
+        done = finished_episodes(self._directory)
+        missing = [plan for plan in plans if plan.name not in done]
+        progress.start(total=len(plans), done=len(plans) - len(missing))
+        gate = asyncio.Semaphore(self._settings.rollout.episodes_at_once)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for plan in missing:
+                    group.create_task(self._one(plan, gate, progress))
+        except* Exception as errors:
+            raise _first(errors) from None
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            progress.stop()
+
+    async def _one(self, plan: PlannedEpisode, gate: asyncio.Semaphore, progress: Progress) -> None:
+        async with gate:
+            seed = derive_seed(self._settings.seed, self._settings.iteration, plan.name)
+            task = await self._blocking(plan.load)
+            env = await self._blocking(TeamEnv, task, self._sandbox, self._settings.environment, seed)
+            try:
+                result = await self._player(plan, env, seed).play()
+                summary = await self._summary(plan, env, result)
+            finally:
+                env.close()
+            self._save(summary, result)
+            progress.episode(summary)
+
+    def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int) -> EpisodePlayer:
+        settings = self._settings
+        context = TurnContext(env, settings.prompts, self._blocking, settings.count)
+        key = EpisodeKey(
+            settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature
+        )
+        return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
+
+    async def _summary(self, plan: PlannedEpisode, env: TeamEnv, result: EpisodeResult) -> EpisodeSummary:
+        first, last = result.first.evaluated.holdout, result.last.evaluated.holdout
+        assert first is not None and last is not None
+        test = [None, None]
+        if self._settings.test_scores:
+            scores = [await self._blocking(env.test_scores, state) for state in (result.first, result.last)]
+            test = [s.score if s else None for s in scores]
+        return EpisodeSummary(
+            episode=plan.name, task=env.task.name, baseline=first.score, final=last.score, steps=len(result.steps),
+            accepted=sum(step.outcome.accepted for step in result.steps),
+            finished_early=any(step.outcome.verdict == "finished" for step in result.steps),
+            tokens=sum(row.prompt_tokens + row.completion_tokens for row in result.rows), calls=len(result.rows),
+            evaluations=env.evaluator.runs, test_baseline=test[0], test_final=test[1],
+        )  # fmt: skip
+
+    def _save(self, summary: EpisodeSummary, result: EpisodeResult) -> None:
+        with (self._directory / SUMMARIES).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(summary)) + "\n")
+        self._writer.append(result.rows)
+
+    async def _blocking(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group of groups."""
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

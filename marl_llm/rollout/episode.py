@@ -1,0 +1,206 @@
+"""One episode: at each state a group of proposals, a group of implementations for each distinct one, then one branch goes on.
+
+With groups of one it is a plain episode of the team, as `solve` and evaluation play it; with more it is the tree that
+training learns from. Rows come out complete, rewards included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from marl_llm.environment import State, StepOutcome, Suggestion, Verdict
+from marl_llm.proposals import Finish
+from marl_llm.rewards import RewardConfig, data_scientist_reward, engineer_reward
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.rollout.config import RolloutConfig
+from marl_llm.rollout.policies import Policy
+from marl_llm.rollout.rows import EpisodeKey, TurnPlace, state_hash, turn_rows
+from marl_llm.rollout.turns import Turn, TurnContext, data_scientist_turn, derive_seed, engineer_turn
+from marl_llm.sandbox import Stage
+from marl_llm.trajectories import Row
+
+RUNGS = {Stage.none: 0, Stage.parsed: 1, Stage.built: 2, Stage.fitted: 3, Stage.predicted: 4}
+
+
+@dataclass(frozen=True)
+class Team:
+    """The two policies that play together."""
+
+    data_scientist: Policy
+    ml_engineer: Policy
+
+
+@dataclass
+class Branch:
+    """One proposal of a group, with the implementations made of it (empty where there was nothing to implement)."""
+
+    turn: Turn
+    outcomes: list[StepOutcome] = field(default_factory=list)
+    engineer_turns: list[Turn] = field(default_factory=list)
+
+    @property
+    def suggestion(self) -> Suggestion:
+        """What the Data Scientist's turn yielded."""
+        assert self.turn.suggestion is not None
+        return self.turn.suggestion
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What became of one step on the line the episode followed: for tables and reports."""
+
+    outcome: StepOutcome
+    before: State
+    after: State
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """A finished episode: its rows, its first and last state, and the steps on the line it followed."""
+
+    rows: list[Row]
+    first: State
+    last: State
+    steps: list[StepRecord]
+
+
+class EpisodePlayer:
+    """Plays one episode.
+
+    Parameters
+    ----------
+    context : TurnContext
+        Environment and prompts.
+    team : Team
+        Who answers.
+    config, rewards
+        Tree and weights, from the recipe.
+    key : EpisodeKey
+        Names for the rows.
+    seed : int
+        Everything random in the episode follows from it.
+    on_step : callable, optional
+        Told after each step on the followed line.
+    """
+
+    def __init__(
+        self,
+        context: TurnContext,
+        team: Team,
+        config: RolloutConfig,
+        rewards: RewardConfig,
+        key: EpisodeKey,
+        seed: int,
+        on_step: Callable[[StepRecord], None] | None = None,
+    ) -> None:
+        self._context, self._team, self._config, self._rewards = context, team, config, rewards
+        self._key, self._seed, self._on_step = key, seed, on_step
+        self._rows: list[Row] = []
+        self._turns = 0
+
+    async def play(self) -> EpisodeResult:
+        """Play until the team finishes or the steps are used up."""
+        env = self._context.env
+        first = state = await self._context.blocking(env.reset)
+        steps: list[StepRecord] = []
+        while not state.finished:
+            branches = await self._branches(state)
+            for number, branch in enumerate(branches):
+                self._record(state, number, branch)
+            outcome = self._choose(state, branches)
+            after = env.advance(state, outcome)
+            steps.append(StepRecord(outcome, state, after))
+            if self._on_step:
+                self._on_step(steps[-1])
+            state = after
+        return EpisodeResult(self._rows, first, state, steps)
+
+    async def _branches(self, state: State) -> list[Branch]:
+        """The group of proposals at a state, each distinct one implemented and judged."""
+        count = self._config.proposals
+        seeds = [derive_seed(self._seed, state.step, "d", d) for d in range(count)]
+        asked = (data_scientist_turn(self._context, state, self._team.data_scientist, seed) for seed in seeds)
+        branches = [Branch(turn) for turn in await asyncio.gather(*asked)]
+        distinct: dict[object, Branch] = {}
+        for branch in branches:
+            distinct.setdefault(branch.suggestion.spec or branch.suggestion.text, branch)
+        await asyncio.gather(*(self._implement(state, b, i) for i, b in enumerate(distinct.values())))
+        for branch in branches:
+            branch.outcomes = distinct[branch.suggestion.spec or branch.suggestion.text].outcomes
+        return branches
+
+    async def _implement(self, state: State, branch: Branch, number: int) -> None:
+        """Have one proposal implemented as often as the recipe says, and judge each implementation."""
+        judge, suggestion = self._context.env.judge, branch.suggestion
+        if not suggestion.to_implement:
+            branch.outcomes = [await self._context.blocking(judge, state, suggestion)]
+            return
+        seeds = [derive_seed(self._seed, state.step, "e", number, e) for e in range(self._config.implementations)]
+        turns = (engineer_turn(self._context, state, suggestion, self._team.ml_engineer, seed) for seed in seeds)
+        branch.engineer_turns = list(await asyncio.gather(*turns))
+        judged = (self._context.blocking(judge, state, suggestion, t.implementation) for t in branch.engineer_turns)
+        branch.outcomes = list(await asyncio.gather(*judged))
+
+    def _record(self, state: State, number: int, branch: Branch) -> None:
+        """Turn one branch into rows."""
+        state_text = (state.code, state.memory.render(10**6), str(state.step))
+        place = TurnPlace(state.step, DATA_SCIENTIST, f"{state.step}.d{number}", self._turns, state_hash(*state_text))
+        self._turns += 1
+        self._rows += turn_rows(
+            self._key, place, self._team.data_scientist.info, branch.turn, state, _without_code(branch.outcomes[0]),
+            self._data_scientist_components(branch), self._rewards,
+        )  # fmt: skip
+        for e, (turn, outcome) in enumerate(zip(branch.engineer_turns, branch.outcomes, strict=False)):
+            where = state_hash(*state_text, branch.suggestion.text)
+            place = TurnPlace(state.step, ML_ENGINEER, f"{state.step}.d{number}.e{e}", self._turns, where)
+            self._turns += 1
+            self._rows += turn_rows(
+                self._key, place, self._team.ml_engineer.info, turn, state, outcome,
+                self._engineer_components(outcome), self._rewards,
+            )  # fmt: skip
+
+    def _data_scientist_components(self, branch: Branch):  # noqa: ANN202
+        outcomes, suggestion = branch.outcomes, branch.suggestion
+        done = [o for o in outcomes if o.compliance == 1]
+        return data_scientist_reward(
+            self._rewards,
+            proposed=not isinstance(suggestion.action, Finish),
+            valid=suggestion.valid,
+            redundant=suggestion.valid and suggestion.spec is not None and suggestion.redundant,
+            implemented=bool(done),
+            step_gain=sum(o.step_gain for o in done) / len(done) if done else None,
+            reference_gain=outcomes[0].reference_gain,
+        )
+
+    def _engineer_components(self, outcome: StepOutcome):  # noqa: ANN202
+        assert outcome.implementation is not None
+        result = outcome.implementation.evaluated
+        return engineer_reward(
+            self._rewards,
+            rungs=RUNGS[result.stage],
+            ran=result.ok,
+            compliance=outcome.compliance or 0.0,
+            step_gain=outcome.step_gain,
+        )
+
+    def _choose(self, state: State, branches: list[Branch]) -> StepOutcome:
+        """The outcome the episode goes on from."""
+        rng = random.Random(derive_seed(self._seed, state.step, "advance"))
+        accepted = [o for b in branches for o in b.outcomes if o.accepted]
+        if self._config.advance == "best" and accepted:
+            return max(accepted, key=lambda o: o.step_gain)
+        going_on = [b for b in branches if not isinstance(b.suggestion.action, Finish)]
+        pool = going_on if self._config.advance == "best" and going_on else branches
+        return rng.choice(rng.choice(pool).outcomes)
+
+
+def _without_code(outcome: StepOutcome) -> StepOutcome:
+    """The part of an outcome that is the Data Scientist's: the reference implementation's, not the Engineer's."""
+    if outcome.reference is None:
+        return outcome
+    gained = outcome.reference_comparison is not None and outcome.reference_comparison.significant
+    verdict = Verdict.accepted if gained else Verdict.no_gain
+    return replace(outcome, implementation=None, compliance=None, comparison=None, verdict=verdict)

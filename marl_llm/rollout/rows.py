@@ -1,0 +1,90 @@
+"""From a finished turn and its outcome to trajectory rows: one row a call, sharing the turn's reward."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from marl_llm.environment import Evaluated, State, StepOutcome
+from marl_llm.rewards import RewardComponents, RewardConfig, token_cost
+from marl_llm.rollout.policies import PolicyInfo
+from marl_llm.rollout.turns import Turn
+from marl_llm.trajectories import Row
+
+
+@dataclass(frozen=True)
+class EpisodeKey:
+    """Which episode rows belong to, and how they were sampled."""
+
+    run: str
+    iteration: int
+    task: str
+    episode: str
+    temperature: float
+
+
+@dataclass(frozen=True)
+class TurnPlace:
+    """Where in the episode a turn stands. `state` hashes what the turn started from."""
+
+    step: int
+    role: str
+    branch: str
+    turn: int
+    state: str
+
+
+def state_hash(*parts: str) -> str:
+    """Sixteen hexadecimal digits that identify the text a turn started from."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _raw(evaluated: Evaluated | None) -> str:
+    return json.dumps(evaluated.holdout.raw) if evaluated is not None and evaluated.holdout is not None else "{}"
+
+
+def turn_rows(
+    key: EpisodeKey,
+    place: TurnPlace,
+    policy: PolicyInfo,
+    turn: Turn,
+    before: State,
+    outcome: StepOutcome,
+    components: RewardComponents,
+    rewards: RewardConfig,
+) -> list[Row]:
+    """Rows of one turn, in the order of its calls."""
+    result = outcome.implementation.evaluated if outcome.implementation else None
+    shown = outcome.comparison or outcome.reference_comparison
+    rows = []
+    for number, call in enumerate(turn.calls):
+        done = call.completion
+        cost = token_cost(rewards, len(done.prompt_ids), len(done.completion_ids))
+        rows.append(
+            Row(
+                run=key.run, iteration=key.iteration, task=key.task, episode=key.episode, step=place.step,
+                role=place.role, branch=place.branch, turn=place.turn, call=number,
+                group="/".join((key.task, key.episode, str(place.step), place.role, place.state)), state=place.state,
+                policy_version=policy.version, adapter=policy.name, adapter_sha256=policy.sha256,
+                sampling=json.dumps({"temperature": key.temperature, "top_p": 1.0, "top_k": -1}),
+                messages=json.dumps(call.messages, ensure_ascii=False),
+                prompt_ids=list(done.prompt_ids), completion_ids=list(done.completion_ids),
+                logprobs=list(done.logprobs), finish_reason=done.finish_reason,
+                action=outcome.suggestion.text, code=call.code, verdict=str(outcome.verdict),
+                compliance=outcome.compliance,
+                metrics_before=_raw(before.evaluated), metrics_after=_raw(result or outcome.reference),
+                skill_gain=outcome.comparison.gain if outcome.comparison else None,
+                reference_gain=outcome.reference_comparison.gain if outcome.reference_comparison else None,
+                significant=shown.significant if shown else None, p_value=shown.p_value if shown else None,
+                prompt_tokens=len(done.prompt_ids), completion_tokens=len(done.completion_ids),
+                latency_s=done.latency_s, evaluation_s=call.evaluation_s,
+                reward_metric_delta=components.metric_delta, reward_no_gain=components.no_gain,
+                reward_compliance=components.compliance, reward_failure=components.failure,
+                reward_token_cost=cost, reward_redundant=components.redundant, reward=components.total + cost,
+                seed=call.seed, isolation=result.isolation if result else "",
+                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            )  # fmt: skip
+        )
+    return rows

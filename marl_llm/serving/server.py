@@ -1,0 +1,279 @@
+"""One vLLM server: started here as a process group of its own, or attached to by its URL.
+
+In flow a model directory and a `ServerConfig`, out a URL that answers and, if the process ends, a `ServerDied` with the
+last lines of its log. It does not sample; `client.py` does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from marl_llm.errors import UserError
+from marl_llm.serving.config import BASE_NAME, ServerConfig, command, environment, installed_device
+from marl_llm.serving.errors import ServerDied
+from marl_llm.serving.guard import GRACE_S
+from marl_llm.serving.log import last_words
+
+logger = logging.getLogger(__name__)
+
+_GUARD = Path(__file__).with_name("guard.py")
+_HOST = "127.0.0.1"
+_POLL_S = 0.25
+
+
+class ModelServer:
+    """A running model server. Made by `start` or `attach`; a context manager that ends what `start` started.
+
+    Attributes
+    ----------
+    url : str
+        Address without a path, e.g. "http://127.0.0.1:8432".
+    base_name : str
+        Name of the model without an adapter.
+    max_model_len : int
+        Context, tokens.
+    seeds : bool
+        Whether requests may carry a seed (a seed and chunked prefill kill vLLM's engine).
+    log_path : Path or None
+        The server's log; None for an attached server.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        base_name: str,
+        max_model_len: int,
+        seeds: bool,
+        log_path: Path | None = None,
+        log_start: int = 0,
+        process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        self.url = url
+        self.base_name = base_name
+        self.max_model_len = max_model_len
+        self.seeds = seeds
+        self.log_path = log_path
+        self._log_start = log_start
+        self._process = process
+
+    @classmethod
+    def start(
+        cls,
+        model_dir: Path | str,
+        port: int = 0,
+        *,
+        log_path: Path,
+        config: ServerConfig | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Start vLLM on 127.0.0.1 and wait until it answers.
+
+        Parameters
+        ----------
+        model_dir : Path or str
+            Directory of the base model, or its name on the Hugging Face Hub.
+        port : int
+            TCP port; 0 takes a free one.
+        log_path : Path
+            Receives the server's output (appended).
+        config : ServerConfig, optional
+            The defaults suit the embedded model on a CPU.
+        env : mapping of str to str, optional
+            Environment variables on top of our own and of those that vLLM needs here.
+
+        Raises
+        ------
+        UserError
+            If vLLM is not installed, the model directory has no config.json, or the port is in use.
+        ServerDied
+            If the server ends before it answers or does not answer in time.
+        """
+        config = config or ServerConfig()
+        device = installed_device()
+        local = _is_local(model_dir)
+        port = _free_port(_HOST, port)
+        log_start = log_path.stat().st_size if log_path.exists() else 0
+        process = _launch(
+            command(model_dir, _HOST, port, config, device),
+            {**os.environ, **environment(config, device, offline=local), **(env or {})},
+            log_path,
+        )
+        server = cls(
+            f"http://{_HOST}:{port}",
+            base_name=BASE_NAME,
+            max_model_len=config.max_model_len,
+            seeds=not config.chunked_prefill,
+            log_path=log_path,
+            log_start=log_start,
+            process=process,
+        )
+        try:
+            server._wait_until_ready(config.start_timeout_s)
+        except BaseException:  # Ctrl-C included: no path out of here may leave a server behind
+            server.stop()
+            raise
+        return server
+
+    @classmethod
+    def attach(cls, url: str, *, seeds: bool = False) -> Self:
+        """Use a server that somebody else runs; `stop` leaves it alone.
+
+        Parameters
+        ----------
+        url : str
+            Address, with or without a trailing "/v1".
+        seeds : bool
+            Set only if the server was started with `--no-enable-chunked-prefill`.
+
+        Raises
+        ------
+        UserError
+            If nothing answers there, or what answers is no vLLM server.
+        """
+        url = url.rstrip("/").removesuffix("/v1")
+        card = _served_model(url)
+        return cls(url, base_name=card["id"], max_model_len=card["max_model_len"], seeds=seeds)
+
+    @property
+    def owned(self) -> bool:
+        """Whether `start` made this server."""
+        return self._process is not None
+
+    def alive(self) -> bool:
+        """Tell whether the server's process runs; always True for an attached server."""
+        return self._process is None or self._process.poll() is None
+
+    def check(self) -> None:
+        """Do nothing while the server's process runs.
+
+        Raises
+        ------
+        ServerDied
+            If it has ended, with the last lines of its log.
+        """
+        if not self.alive():
+            raise self.died("has ended")
+
+    def died(self, what: str) -> ServerDied:
+        """Return the error that says `what` about this server, with its last words if we have its log."""
+        if self.log_path is None:
+            return ServerDied(
+                f"The model server at {self.url} {what}: start it again and repeat the command; finished episodes are "
+                "kept."
+            )
+        return ServerDied(
+            f"The model server at {self.url} {what}. Its last words: "
+            f"{last_words(self.log_path, since=self._log_start)} (whole log: {self.log_path})"
+        )
+
+    def stop(self) -> None:
+        """End the server's process group: SIGTERM, then SIGKILL. Does nothing when it has ended or was attached to."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(GRACE_S + 5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        logger.info("model server at %s stopped", self.url)
+
+    def _wait_until_ready(self, timeout_s: float) -> None:
+        started = time.monotonic()
+        with httpx.Client(timeout=5.0, trust_env=False) as http:
+            while not _healthy(http, self.url):
+                if not self.alive():
+                    raise self.died("could not start")
+                if time.monotonic() - started > timeout_s:
+                    raise self.died(f"did not answer within {timeout_s:.0f} s (start_timeout_s)")
+                time.sleep(_POLL_S)
+        _served_model(self.url)
+        logger.info("model server at %s ready after %.1f s", self.url, time.monotonic() - started)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _is_local(model_dir: Path | str) -> bool:
+    """Tell a model directory, which must hold a model, from a name on the Hub ("user/name", a str that is no path)."""
+    path = Path(model_dir)
+    if isinstance(model_dir, str) and not path.exists() and not path.is_absolute() and model_dir.count("/") == 1:
+        return False
+    if not (path / "config.json").is_file():
+        raise UserError(
+            f"{path} is not a model directory (it has no config.json): name a directory with a saved model."
+        )
+    return True
+
+
+def _launch(server_command: list[str], env: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+    """Start the guard with the server under it, in a session of their own, so that Ctrl-C reaches only us."""
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *server_command],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return `port` if it can be listened on, or a free one for 0."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"Port {port} on {host} cannot be used ({error.strerror}): name another port, 0 takes a free one."
+            ) from error
+        return probe.getsockname()[1]
+
+
+def _healthy(http: httpx.Client, url: str) -> bool:
+    try:
+        return http.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _served_model(url: str) -> dict:
+    """Return the entry of the base model in the server's list of models: at least "id" and "max_model_len"."""
+    not_vllm = UserError(
+        f"What answers at {url} is not a vLLM server: give the address of one, e.g. http://127.0.0.1:8000."
+    )
+    try:
+        health = httpx.get(f"{url}/health", timeout=10.0, trust_env=False)
+        models = httpx.get(f"{url}/v1/models", timeout=10.0, trust_env=False)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise UserError(f"No model server answers at {url}: start one, or let this command start its own.") from error
+    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise not_vllm from error
+    try:
+        bases = [card for card in models.json()["data"] if not card["parent"] and card["max_model_len"]]
+    except (ValueError, KeyError, TypeError):
+        raise not_vllm from None
+    if health.status_code != 200 or not bases:
+        raise not_vllm
+    return bases[0]

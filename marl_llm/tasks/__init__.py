@@ -1,0 +1,9 @@
+"""Tasks: a CSV, a frame, a suite of task files or a seed in; a `Task` with development, hold-out and test parts out. Knows no estimator."""
+
+from __future__ import annotations
+
+from marl_llm.tasks.procedural import procedural_frame, procedural_task
+from marl_llm.tasks.suite import TaskFile, load_suite
+from marl_llm.tasks.task import Column, Part, Task
+
+__all__ = ["Column", "Part", "Task", "TaskFile", "load_suite", "procedural_frame", "procedural_task"]

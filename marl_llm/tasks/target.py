@@ -1,0 +1,120 @@
+"""The column to predict: its kind, its classes, and the errors people make with it.
+
+In: the typed target column and the kind the user asked for, if any. Out: a `Target`: class indices or values of the
+rows that have one. Features are none of its business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from marl_llm.errors import UserError
+from marl_llm.kind import Kind
+
+MIN_ROWS = 30
+MIN_ROWS_PER_CLASS = 6
+_MAX_INTEGER_CLASSES = 10
+_MAX_CLASSES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is to be predicted.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+        int64 class index or float64 value.
+    kind : Kind
+    classes : tuple of str
+        Names of the classes in the order of their index: numbers by value, text by code point; () for regression.
+    """
+
+    y: np.ndarray
+    kind: Kind
+    classes: tuple[str, ...]
+
+
+def read_target(column: pd.Series, name: str, kind: Kind | str | None = None) -> Target:
+    """Turn a typed column without missing values into a target.
+
+    Without `kind`: text and booleans are classes; numbers are classes if they are whole with at most 10 distinct
+    values, or have two distinct values; other numbers are a regression target.
+
+    Raises
+    ------
+    UserError
+        Unknown or unfitting kind, fewer than two classes, a class with too few rows to be split, too few rows.
+    """
+    if len(column) < MIN_ROWS:
+        raise UserError(f"Only {len(column)} rows have a value of the target '{name}': at least {MIN_ROWS} are needed.")
+    asked = _parse_kind(kind)
+    if column.nunique() < 2:
+        raise UserError(
+            f"The target '{name}' has the same value '{_class_name(column.iloc[0])}' in every row: there is nothing to predict."
+        )
+    regression = asked is Kind.regression if asked else not _is_class_like(column)
+    if regression:
+        return _regression(column, name)
+    return _classification(column, name, asked)
+
+
+def _parse_kind(kind: Kind | str | None) -> Kind | None:
+    if kind is None:
+        return None
+    try:
+        return Kind(str(kind))
+    except ValueError:
+        raise UserError(f"Unknown kind of target '{kind}': choose binary, multiclass or regression.") from None
+
+
+def _is_class_like(column: pd.Series) -> bool:
+    if column.dtype == object:
+        return True
+    distinct = column.nunique()
+    return distinct == 2 or (distinct <= _MAX_INTEGER_CLASSES and bool((column % 1 == 0).all()))
+
+
+def _regression(column: pd.Series, name: str) -> Target:
+    if column.dtype == object:
+        raise UserError(
+            f"The target '{name}' is text (for example '{column.iloc[0]}'), so its kind can't be regression: use binary or multiclass."
+        )
+    return Target(column.to_numpy(dtype=np.float64), Kind.regression, ())
+
+
+def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
+    values = np.sort(column.unique())
+    found = Kind.binary if len(values) == 2 else Kind.multiclass
+    if asked and asked is not found:
+        raise UserError(
+            f"The target '{name}' has {len(values)} different values, so its kind can't be {asked}: use {_fitting(found, column)}."
+        )
+    if len(values) > _MAX_CLASSES:
+        raise UserError(
+            f"The target '{name}' has {len(values)} different values, too many for classes: name another target."
+        )
+    codes = pd.Index(values).get_indexer(column)
+    _check_class_sizes(np.bincount(codes), values, name)
+    return Target(codes.astype(np.int64), found, tuple(_class_name(value) for value in values))
+
+
+def _fitting(found: Kind, column: pd.Series) -> str:
+    return str(found) if column.dtype == object else f"{found} or regression"
+
+
+def _check_class_sizes(sizes: np.ndarray, values: np.ndarray, name: str) -> None:
+    smallest = int(np.argmin(sizes))
+    if sizes[smallest] < MIN_ROWS_PER_CLASS:
+        raise UserError(
+            f"Class '{_class_name(values[smallest])}' of the target '{name}' has only {sizes[smallest]} rows: at least {MIN_ROWS_PER_CLASS} "
+            "are needed, so remove those rows or join the class with another."
+        )
+
+
+def _class_name(value: object) -> str:
+    """Whole numbers without the decimal point, as they stand in most files."""
+    return str(int(value)) if isinstance(value, float) and value % 1 == 0 else str(value)

@@ -1,0 +1,79 @@
+"""What training can be told. One strict pydantic model; the recipe holds one and the worker's specification carries
+it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"]
+ALGORITHMS = ("grpo",)
+
+GATE_TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}
+"""Tolerance of the integrity gate by precision, on |mean ratio - 1|. In bfloat16 the server's kernels and the trainer's
+differ by a few hundredths of a nat on single tokens, which average out to well below this over some thousand tokens."""
+
+
+class TrainConfig(BaseModel):
+    """How one role's adapter is trained on logged rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    algorithm: str = Field("grpo", description="learning algorithm; grpo is the one that exists")
+    loss_type: LossType = Field(
+        "dapo", description="how TRL aggregates the clipped token losses: dapo = mean over all tokens of a step"
+    )
+    importance_sampling_level: Literal["token", "sequence"] = Field(
+        "token", description="ratio per token, or one per completion (GSPO: with loss_type grpo)"
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="peak learning rate of AdamW, per step")
+    warmup: float = Field(0.0, ge=0, description="linear warm-up: below 1 a share of all steps, else a number of steps")
+    lr_scheduler: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="learning rate after the warm-up"
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="AdamW's decoupled weight decay, per step and unit of learning rate"
+    )
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this L2 norm")
+    epochs: int = Field(1, ge=1, description="passes over the rows")
+    batch_rows: int = Field(16, ge=1, description="rows (completions) per micro-batch; bounds the memory")
+    gradient_accumulation: int = Field(1, ge=1, description="micro-batches per optimizer step")
+    epsilon_low: float = Field(0.2, gt=0, description="the ratio is clipped at 1 - this")
+    epsilon_high: float = Field(
+        0.28, gt=0, description="the ratio is clipped at 1 + this (cispo: the largest weight itself)"
+    )
+    beta: float = Field(0.0, ge=0, description="weight of the KL divergence to the base model, nats; 0 saves a pass")
+    temperature: float = Field(1.0, gt=0, description="must be the sampling temperature of the rows")
+    old_logps: Literal["logged", "recompute"] = Field(
+        "logged",
+        description="denominator of the ratio: logged by the server, or recomputed by the trainer at the start, with "
+        "the difference to the logged ones folded into the advantages as truncated importance weights",
+    )
+    tis_cap: float | None = Field(2.0, gt=0, description="largest such weight (old_logps: recompute); null: no weights")
+    max_completion_tokens: int = Field(512, ge=1, description="tokens; the constant that dr_grpo divides by")
+    gate_tolerance: float | None = Field(
+        None,
+        gt=0,
+        description="largest |mean ratio - 1| before the first update; null: 1e-3 in float32, 2e-2 in bfloat16",
+    )
+    gate_rows: int = Field(64, ge=1, description="rows that the gate looks at, drawn at random")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU, else float32"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, 20-30% slower"
+    )
+
+    @model_validator(mode="after")
+    def _weights_need_a_clipped_loss(self) -> TrainConfig:
+        # Folding w >= 0 into the advantage commutes with min(rA, clip(r)A); vespo uses its weights in another place.
+        if self.loss_type == "vespo" and self.old_logps == "recompute" and self.tis_cap is not None:
+            raise ValueError(
+                "loss_type vespo cannot carry truncated importance weights: set old_logps to logged, or tis_cap to null"
+            )
+        return self
+
+    def tolerance(self, precision: str) -> float:
+        """The gate's tolerance at a precision ("float32" or "bfloat16")."""
+        return GATE_TOLERANCE[precision] if self.gate_tolerance is None else self.gate_tolerance

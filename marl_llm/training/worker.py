@@ -1,0 +1,124 @@
+"""`python -m marl_llm.training.worker SPEC.json`: one role's training in a process of its own, so that its memory is
+given back at the end.
+
+The specification names files; the metrics are written to a file by atomic rename. Standard output carries one JSON
+object per line: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each step, then `{"event": "done", ...}`
+or `{"event": "error", ...}`. Logs go to standard error. Exit codes: 0 done, 1 the run failed, 2 the user's mistake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from marl_llm.credit.stage import read_credit
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.data import TRAINING_COLUMNS, join_credit
+
+
+class WorkerSpec(BaseModel):
+    """What one worker process does."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: str = Field(description="role to train")
+    rows: list[Path] = Field(min_length=1, description="trajectory directories")
+    credit: Path = Field(description="the role's credit table")
+    base_dir: Path = Field(description="base model")
+    adapter_dir: Path = Field(description="adapter to go on from")
+    out_dir: Path = Field(description="the next version's directory; must not exist")
+    workdir: Path = Field(description="for the trainer's files")
+    metrics: Path = Field(description="metrics file to write, JSON")
+    seed: int = Field(0, description="seed of the order of rows")
+    config: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="training settings")
+
+
+def read_spec(path: Path) -> WorkerSpec:
+    """Read and check a specification.
+
+    Raises
+    ------
+    UserError
+        The file is missing, no JSON, or has an unknown, missing or ill-typed key.
+    """
+    try:
+        return WorkerSpec.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: the specification cannot be read ({error.strerror or error}).") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}.") from error
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write `content` by temporary file and atomic rename.
+
+    Raises
+    ------
+    RunFailed
+        The disk refuses the file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunFailed(f"{path}: the metrics cannot be written ({error.strerror or error}).") from error
+
+
+def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
+    """Train as `spec` says; `report` receives events as keyword arguments."""
+    from marl_llm.training.train_role import train_role
+    from marl_llm.trajectories import read_rows
+
+    rows = read_rows(spec.rows, columns=TRAINING_COLUMNS, role=spec.role)
+    metrics = train_role(
+        join_credit(rows, read_credit(spec.credit)),
+        base_dir=spec.base_dir,
+        adapter_dir=spec.adapter_dir,
+        out_dir=spec.out_dir,
+        config=spec.config,
+        workdir=spec.workdir,
+        seed=spec.seed,
+        on_step=lambda step, total, loss: report(event="step", step=step, total=total, loss=loss),
+    )
+    write_json(metrics, spec.metrics)
+    report(event="done", metrics=str(spec.metrics), trained=metrics["trained"])
+
+
+def main(arguments: list[str]) -> int:
+    """Run the specification named by the only argument; returns the exit code."""
+    out = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not come between our lines
+        try:
+            if len(arguments) != 1:
+                raise UserError("usage: python -m marl_llm.training.worker SPEC.json")
+            run(read_spec(Path(arguments[0])), lambda **event: _emit(out, event))
+        except UserError as error:
+            _emit(out, {"event": "error", "kind": type(error).__name__, "message": str(error)})
+            sys.stderr.write(f"{error}\n")
+            return error.exit_code
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+def _emit(out: TextIO, event: dict[str, Any]) -> None:
+    out.write(json.dumps(event) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

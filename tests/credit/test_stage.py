@@ -1,0 +1,133 @@
+"""The credit stage on data frames: who is credited, what is counted, what is refused, and that its file survives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from marl_llm.credit import (
+    CREDIT_COLUMNS,
+    CreditConfig,
+    assign_credit,
+    credit_path,
+    read_credit,
+    write_credit,
+)
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+
+
+def _rows(**changes: object) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "episode": ["e1", "e1", "e1", "e1", "e2", "e1"],
+            "branch": ["1.d0", "1.d0", "1.d1", "2.d0", "1.d0", "1.d0.e0"],
+            "call": [0, 1, 0, 0, 0, 0],
+            "role": [DATA_SCIENTIST] * 5 + [ML_ENGINEER],
+            "group": ["e1/1", "e1/1", "e1/1", "e1/2", "e2/1", "e1/1/d0"],
+            "reward": np.array([1.0, 3.0, 0.0, 9.0, 4.0, 5.0], np.float32),
+        }
+    )
+    return frame.assign(**changes)
+
+
+def test_only_the_rows_of_the_role_are_credited_and_in_their_order() -> None:
+    table, _ = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig(scale="none"))
+    assert list(table.columns) == CREDIT_COLUMNS
+    assert table["branch"].tolist() == ["1.d0", "1.d0", "1.d1", "2.d0", "1.d0"]
+    # turn means 2 and 0, baseline 1
+    assert table["advantage"].tolist() == [0.0, 2.0, -1.0, 0.0, 0.0]
+    assert table["advantage"].dtype == np.float32
+    assert table["kept"].tolist() == [True, True, True, False, False]
+    assert table["reason"].tolist() == ["", "", "", "singleton", "singleton"]
+
+
+def test_statistics_count_turns_groups_and_what_was_dropped() -> None:
+    _, stats = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig())
+    assert (stats["rows"], stats["turns"], stats["groups"]) == (5, 4, 3)
+    assert (stats["kept_rows"], stats["kept_groups"]) == (3, 1)
+    assert stats["group_sizes"] == {"1": 2, "2": 1}
+    assert stats["singleton_share"] == pytest.approx(2 / 3)
+    assert stats["zero_variance_share"] == 0.0
+    assert stats["reward_mean"] == pytest.approx(3.4)
+    assert stats["reward_std"] == pytest.approx(np.std([1, 3, 0, 9, 4]))
+
+
+def test_same_group_name_in_two_iterations_is_two_groups() -> None:
+    rows = _rows(iteration=[0, 0, 1, 0, 0, 0])
+    _, stats = assign_credit(rows, DATA_SCIENTIST, CreditConfig())
+    assert stats["group_sizes"] == {"1": 4}
+
+
+def test_turns_of_two_episodes_in_one_group_stay_apart() -> None:
+    rows = _rows(group="g", branch="b", episode=["e1", "e1", "e2", "e3", "e4", "e1"], call=[0, 1, 0, 0, 0, 0])
+    _, stats = assign_credit(rows, DATA_SCIENTIST, CreditConfig())
+    assert stats["group_sizes"] == {"4": 1}
+
+
+def test_no_rows_give_an_empty_table_and_zero_counts() -> None:
+    table, stats = assign_credit(_rows().iloc[:0], DATA_SCIENTIST, CreditConfig())
+    assert table.empty and stats["rows"] == 0 and stats["group_sizes"] == {}
+
+
+def test_a_row_that_occurs_twice_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"episode e1, branch 1.d0, call 0.*twice"):
+        assign_credit(pd.concat([_rows(), _rows()]), DATA_SCIENTIST, CreditConfig())
+
+
+def test_a_missing_reward_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"branch 1.d1, call 0.*not a finite number"):
+        assign_credit(_rows(reward=[1, 2, np.nan, 4, 5, 6]), DATA_SCIENTIST, CreditConfig())
+
+
+def test_a_missing_column_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="'group'"):
+        assign_credit(_rows().drop(columns="group"), DATA_SCIENTIST, CreditConfig())
+
+
+def test_the_table_survives_its_file_and_leaves_no_other(tmp_path: Path) -> None:
+    table, _ = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig())
+    path = write_credit(table, credit_path(tmp_path / "credit", DATA_SCIENTIST))
+    write_credit(table, path)
+    pd.testing.assert_frame_equal(read_credit(path), table, check_dtype=False)
+    assert read_credit(path)["advantage"].dtype == np.float32
+    assert [entry.name for entry in path.parent.iterdir()] == ["data_scientist.parquet"]
+
+
+def test_a_failed_write_leaves_the_older_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig())
+    path = write_credit(table, tmp_path / "c.parquet")
+    before = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(RunFailed, match="No space left"):
+        write_credit(table, path)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 truncated"])
+def test_a_missing_or_broken_table_gives_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "data_scientist.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"data_scientist\.parquet: .*credit"):
+        read_credit(path)
+
+
+def test_a_parquet_file_of_something_else_is_no_credit_table(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(UserError, match="not a credit table"):
+        read_credit(tmp_path / "x.parquet")
+
+
+def test_credit_needs_no_torch() -> None:
+    code = "import sys, marl_llm.credit; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

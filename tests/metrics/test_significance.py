@@ -1,0 +1,157 @@
+"""Paired tests: silent on noise, loud on real gains, equal to their formulas."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from marl_llm.kind import Kind
+from marl_llm.metrics import (
+    Reference,
+    corrected_resampled_t,
+    default_metrics,
+    metrics_for,
+    paired_bootstrap,
+    score_predictions,
+)
+from marl_llm.metrics.significance import _resamples
+from marl_llm.predictions import Predictions
+
+
+def noisy(y: np.ndarray, rng: np.random.Generator, n_classes: int, skill: float = 1.0) -> Predictions:
+    """A predictor that knows `skill` about the label and adds its own noise."""
+    logits = rng.normal(size=(len(y), n_classes)) + skill * np.eye(n_classes)[y]
+    proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Predictions(proba.argmax(axis=1), proba)
+
+
+def false_gain_rate(kind: Kind, n: int, priors: list[float], comparisons: int = 200) -> float:
+    """How often one of two equally good predictors is called significantly better."""
+    found = 0
+    for seed in range(comparisons):
+        rng = np.random.default_rng([n, seed])
+        if kind is Kind.regression:
+            y = rng.normal(size=n)
+            before, after = (Predictions(y + rng.normal(size=n)) for _ in range(2))
+            reference = Reference.from_labels(y, kind)
+        else:
+            y = rng.choice(len(priors), size=n, p=priors)
+            before, after = (noisy(y, rng, len(priors)) for _ in range(2))
+            reference = Reference(tuple(priors), 0.0, 0.0)
+        found += paired_bootstrap(
+            default_metrics(kind), y, before, after, reference, n_resamples=300, seed=seed
+        ).significant
+    return found / comparisons
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "priors"),
+    [
+        (Kind.binary, 60, [0.5, 0.5]),
+        (Kind.binary, 300, [0.9, 0.1]),
+        (Kind.multiclass, 150, [0.5, 0.3, 0.2]),
+        (Kind.regression, 150, []),
+    ],
+)
+def test_false_gains_between_equally_good_predictors_stay_at_the_level(kind: Kind, n: int, priors: list[float]) -> None:
+    assert false_gain_rate(kind, n, priors) <= 0.08
+
+
+def test_a_real_gain_is_found() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 400)
+    before, after = noisy(y, rng, 2, 0.5), noisy(y, rng, 2, 2.0)
+    found = paired_bootstrap(default_metrics(Kind.binary), y, before, after, Reference((0.5, 0.5), 0, 0))
+    assert found.significant and found.p_value < 0.01 and 0 < found.low < found.gain < found.high
+    back = paired_bootstrap(default_metrics(Kind.binary), y, after, before, Reference((0.5, 0.5), 0, 0))
+    assert not back.significant and back.p_value > 0.99 and back.gain == pytest.approx(-found.gain)
+
+
+def test_pairing_finds_a_gain_that_unpaired_noise_would_hide() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 300)
+    before = noisy(y, rng, 2, 1.0)
+    wrong = np.flatnonzero(before.labels != y)[:15]
+    labels = before.labels.copy()
+    labels[wrong] = y[wrong]
+    found = paired_bootstrap(
+        {"accuracy": 1.0}, y, before, Predictions(labels, before.proba), Reference((0.5, 0.5), 0, 0)
+    )
+    assert found.gain == pytest.approx(0.05) and found.significant
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_identical_predictions_are_no_gain(kind: Kind) -> None:
+    rng = np.random.default_rng(2)
+    y = rng.normal(size=80) if kind is Kind.regression else np.arange(80) % (2 if kind is Kind.binary else 3)
+    before = Predictions(y + rng.normal(size=80)) if kind is Kind.regression else noisy(y, rng, int(y.max()) + 1)
+    metrics = dict.fromkeys(metrics_for(kind), 1.0)
+    same = paired_bootstrap(
+        metrics, y, before, before, Reference.from_labels(y, kind, int(y.max()) + 1), n_resamples=100
+    )
+    assert (same.gain, same.p_value, same.low, same.high, same.significant) == (0.0, 1.0, 0.0, 0.0, False)
+
+
+def test_bootstrap_equals_scoring_each_resample_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    y = np.arange(50) % 3
+    before, after = noisy(y, rng, 3), noisy(y, rng, 3, 1.5)
+    metrics = dict.fromkeys(metrics_for(Kind.multiclass), 1.0)
+    reference = Reference.from_labels(y, Kind.multiclass, 3)
+    found = paired_bootstrap(metrics, y, before, after, reference, n_resamples=40, seed=9)
+    gains = []
+    for counts in next(_resamples(50, 40, 9)).astype(int):
+        drawn = np.repeat(np.arange(50), counts)
+        scores = [
+            score_predictions(metrics, y[drawn], Predictions(model.labels[drawn], model.proba[drawn]), reference).score  # pyright: ignore[reportOptionalSubscript]
+            for model in (before, after)
+        ]
+        gains.append(scores[1] - scores[0])
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(gains, [0.025, 0.975])), abs=1e-12)
+    centred = (1 + sum(gain - found.gain >= found.gain for gain in gains)) / 41
+    percentile = (1 + sum(gain <= 0 for gain in gains)) / 41
+    assert found.p_value == pytest.approx(max(centred, percentile))
+
+
+def test_same_seed_same_verdict_and_blocks_are_multinomial_counts() -> None:
+    rng = np.random.default_rng(4)
+    y = np.arange(60) % 2
+    before, after = noisy(y, rng, 2), noisy(y, rng, 2, 1.2)
+    compare = lambda seed: paired_bootstrap(
+        default_metrics(Kind.binary), y, before, after, Reference((0.5, 0.5), 0, 0), seed=seed
+    )  # noqa: E731
+    assert compare(5) == compare(5) != compare(6)
+    assert all((block.sum(axis=1) == 60).all() for block in _resamples(60, 30, 0))
+    assert sum(len(block) for block in _resamples(3_000_000, 3, 0)) == 3
+
+
+def test_500_resamples_of_500_rows_are_fast() -> None:
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, 500)
+    before, after = noisy(y, rng, 2), noisy(y, rng, 2)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        paired_bootstrap(default_metrics(Kind.binary), y, before, after, Reference((0.5, 0.5), 0, 0))
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.03
+
+
+def test_corrected_resampled_t_equals_the_formula_of_nadeau_and_bengio() -> None:
+    differences = np.array([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.01, 0.02, 0.05, 0.03])
+    found = corrected_resampled_t(differences, n_train=900, n_test=100)
+    scale = np.sqrt((1 / 10 + 100 / 900) * np.var(differences, ddof=1))
+    assert found.p_value == pytest.approx(stats.t.sf(differences.mean() / scale, df=9))
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 9, loc=differences.mean(), scale=scale))
+    plain = stats.ttest_1samp(differences, 0, alternative="greater").pvalue  # pyright: ignore[reportAttributeAccessIssue]
+    assert found.p_value > plain
+    assert found.significant and not corrected_resampled_t(-differences, 900, 100).significant
+
+
+def test_corrected_resampled_t_without_spread_goes_by_the_sign() -> None:
+    assert corrected_resampled_t(np.zeros(5), 80, 20).p_value == 1.0
+    assert corrected_resampled_t(np.full(5, 0.1), 80, 20).significant
+    assert not corrected_resampled_t(np.array([0.3]), 80, 20).significant

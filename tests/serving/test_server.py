@@ -1,0 +1,161 @@
+"""Claims about starting, attaching and ending a server that need no vLLM: other real processes stand in its place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from marl_llm.errors import UserError
+from marl_llm.serving import ModelServer, ServerConfig, ServerDied, config, server
+from marl_llm.serving.config import Device
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port on which something listens that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def run_instead_of_vllm(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(server, "installed_device", lambda: Device.cpu)
+    monkeypatch.setattr(server, "command", lambda *_: [sys.executable, "-c", code])
+
+
+def test_a_port_in_use_is_refused_before_anything_starts(
+    model_dir: Path, silent_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead_of_vllm(monkeypatch, "raise SystemExit('started')")
+    with pytest.raises(UserError, match=f"Port {silent_port} on 127.0.0.1 cannot be used .*: name another port"):
+        ModelServer.start(model_dir, silent_port, log_path=model_dir / "log")
+    assert not (model_dir / "log").exists()
+
+
+def test_a_directory_without_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead_of_vllm(monkeypatch, "")
+    with pytest.raises(UserError, match=r"is not a model directory \(it has no config.json\)"):
+        ModelServer.start(tmp_path, log_path=tmp_path / "log")
+
+
+def test_a_server_that_ends_while_starting_is_reported_with_its_last_words(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead_of_vllm(monkeypatch, "raise RuntimeError('no memory left for the cache')")
+    (model_dir / "log").write_text("ValueError: of an earlier server\n")
+    with pytest.raises(
+        ServerDied, match=r"could not start.*no memory left for the cache.*ended with status 1"
+    ) as caught:
+        ModelServer.start(model_dir, log_path=model_dir / "log")
+    assert "earlier server" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_in_time_is_ended(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead_of_vllm(
+        monkeypatch,
+        f"import os, time; open({str(model_dir / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)",
+    )
+    with pytest.raises(ServerDied, match="did not answer within 1 s"):
+        ModelServer.start(model_dir, log_path=model_dir / "log", config=ServerConfig(start_timeout_s=1))
+    assert not Path(f"/proc/{(model_dir / 'pid').read_text()}").exists()
+
+
+def test_attaching_where_nothing_listens_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(UserError, match=f"No model server answers at http://127.0.0.1:{port}"):
+        ModelServer.attach(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "http://", "ftp://x"])
+def test_attaching_to_what_is_no_address_says_so(url: str) -> None:
+    with pytest.raises(UserError, match="is not a vLLM server"):
+        ModelServer.attach(url)
+
+
+def test_attaching_to_a_server_that_is_not_vllm_says_so() -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(UserError, match="is not a vLLM server"):
+            ModelServer.attach(f"http://127.0.0.1:{other.server_port}")
+        other.shutdown()
+
+
+OWNER = """
+import subprocess, sys, time
+guard = subprocess.Popen([sys.executable, sys.argv[1], str(__import__("os").getpid()), sys.executable, "-c",
+    "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"],
+    stdout=subprocess.PIPE, start_new_session=True)
+print(guard.stdout.readline().decode().strip(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_nothing_of_a_server_outlives_an_owner_that_was_killed() -> None:
+    guard = Path(server.__file__).with_name("guard.py")
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(guard)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    grandchild = int(owner.stdout.readline())
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait()
+    assert wait_until_gone(grandchild, seconds=5)
+
+
+def wait_until_gone(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_without_vllm_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "_version", lambda _: None)
+    with pytest.raises(UserError, match=r"vLLM is not installed.*marl-llm\[vllm\]"):
+        config.installed_device()
+
+
+def test_a_cuda_build_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "_version", {"vllm": "0.31.0"}.get)
+    monkeypatch.setattr(config, "_GPU_DEVICES", ())
+    with pytest.raises(UserError, match="this machine shows none"):
+        config.installed_device()
+
+
+def test_a_gpu_server_runs_in_bfloat16_and_may_chunk_its_prefill() -> None:
+    chunked = config.command("m", "h", 1, ServerConfig(chunked_prefill=True, extra_args=("--seed", "1")), Device.cuda)
+    assert chunked[chunked.index("--dtype") + 1] == "bfloat16"
+    assert "--no-enable-chunked-prefill" not in chunked and "--enforce-eager" not in chunked
+    assert chunked[-2:] == ["--seed", "1"]
+
+
+def test_without_chunked_prefill_a_whole_prompt_fits_into_one_step() -> None:
+    command = config.command("m", "h", 1, ServerConfig(max_model_len=9000), Device.cpu)
+    assert "--no-enable-chunked-prefill" in command
+    assert int(command[command.index("--max-num-batched-tokens") + 1]) >= 9000
+
+
+def test_a_lora_rank_that_vllm_does_not_know_is_rounded_up() -> None:
+    command = config.command("m", "h", 1, ServerConfig(max_lora_rank=12), Device.cpu)
+    assert command[command.index("--max-lora-rank") + 1] == "16"
+    with pytest.raises(UserError, match="ranks from 1 to 512"):
+        config.command("m", "h", 1, ServerConfig(max_lora_rank=600), Device.cpu)
