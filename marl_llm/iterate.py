@@ -15,12 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from marl_llm.credit import assign_credit, write_credit
 from marl_llm.errors import RunFailed
-from marl_llm.recipe import Recipe
+from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode, read_summaries
 from marl_llm.rollout.metrics import team_metrics
@@ -89,20 +90,42 @@ def policies(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dic
     return named
 
 
-def collect_stage(recipe: Recipe, run: RunDirectory, session: ServerSession, sandbox: Sandbox, k: int) -> None:
+@dataclass(frozen=True)
+class OpenRun:
+    """A run with what its stages need: the recipe, a server that starts when first asked for, and the sandbox."""
+
+    recipe: Recipe
+    run: RunDirectory
+    session: ServerSession
+    sandbox: Sandbox
+
+
+@contextmanager
+def open_run(
+    recipe_path: Path, directory: Path, attach: str | None = None, *, iterations: int | None = None
+) -> Iterator[OpenRun]:
+    """Make or resume a run; the server and the sandbox end with the block."""
+    recipe, run = load_recipe(recipe_path), RunDirectory(directory)
+    if iterations is not None:
+        recipe = recipe.model_copy(update={"iterations": iterations})
+    run.prepare(recipe)
+    with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:
+        yield OpenRun(recipe, run, session, sandbox)
+
+
+def collect_stage(opened: OpenRun, k: int) -> None:
     """Collect iteration k's trajectories; does nothing if they are all there."""
+    recipe, run = opened.recipe, opened.run
     if run.collected(k):
         logger.info("iteration %d is already collected", k)
         return
-    roles = policies(recipe, run, {role: k for role in ROLES})
-    play(recipe, session, sandbox, roles, run.trajectories(k), training_plans(recipe, k), settings(recipe, k), f"collect {k}")
+    roles = policies(recipe, run, dict.fromkeys(ROLES, k))
+    play(opened, roles, run.trajectories(k), training_plans(recipe, k), settings(recipe, k), f"collect {k}")
     write_manifest(run.trajectories(k))
 
 
 def play(
-    recipe: Recipe,
-    session: ServerSession,
-    sandbox: Sandbox,
+    opened: OpenRun,
     roles: dict[str, RolePolicy],
     directory: Path,
     plans: list[PlannedEpisode],
@@ -110,12 +133,13 @@ def play(
     what: str,
 ) -> None:
     """Play planned episodes with served policies into a directory."""
-    server = session.server()
+    server = opened.session.server()
 
     async def run_all() -> None:
         async with ChatClient(server) as client:
             team = await make_team(client, roles, chosen.rollout)
-            await Collector(directory, team, sandbox, recipe.sandbox.slots, chosen).collect(plans, Progress(what))
+            slots = opened.recipe.sandbox.slots
+            await Collector(directory, team, opened.sandbox, slots, chosen).collect(plans, Progress(what))
 
     asyncio.run(run_all())
 
@@ -185,3 +209,75 @@ def _follow(lines: Any, what: str) -> str:
             logged = time.monotonic()
             logger.info("%s: step %d/%d, loss %.4f", what, event["step"], event["total"], event["loss"])
     return message
+
+
+def evaluation_plans(recipe: Recipe) -> list[PlannedEpisode]:
+    """Procedural tasks that no training iteration of the recipe sees."""
+    section = recipe.evaluation
+    seeds = range(section.first_seed, section.first_seed + section.tasks)
+    return [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
+
+
+def evaluate_stage(opened: OpenRun, version: int) -> dict[str, Any]:
+    """Play the unseen tasks with version `version` of both adapters, one plain episode each; returns the figures."""
+    recipe, run = opened.recipe, opened.run
+    folder = run.root / "evaluation" / "procedural" / f"v{version:04d}"
+    result = folder / "metrics.json"
+    if not result.is_file():
+        plain = recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1})
+        # The same iteration number for every version: the same tasks and seeds, so that differences are paired.
+        chosen = settings(recipe, 0, rollout=plain, test_scores=True)
+        roles = policies(recipe, run, dict.fromkeys(ROLES, version))
+        play(opened, roles, folder, evaluation_plans(recipe), chosen, f"evaluate v{version}")
+        summaries = read_summaries(folder)
+        figures = team_metrics(read_rows(folder), summaries)
+        tests = [s.test_final - s.test_baseline for s in summaries if s.test_final is not None and s.test_baseline is not None]
+        figures["test_gain"] = sum(tests) / max(1, len(tests))
+        write_json(result, figures)
+    return json.loads(result.read_text())
+
+
+def _due(recipe: Recipe, version: int) -> bool:
+    every = recipe.evaluation.every
+    return version in (0, recipe.iterations) or (every > 0 and version % every == 0)
+
+
+def iterate(opened: OpenRun) -> None:
+    """All rounds of the recipe that are not done yet, with the evaluations that are due."""
+    recipe, run = opened.recipe, opened.run
+    for k in range(recipe.iterations):
+        if _due(recipe, k):
+            evaluate_stage(opened, k)
+        if run.metrics(k).is_file():
+            continue
+        collect_stage(opened, k)
+        if not recipe.serving.while_training:
+            opened.session.stop()
+        train_stage(recipe, run, k)
+        logger.info("%s", describe_iteration(run, k))
+    evaluate_stage(opened, recipe.iterations)
+
+
+def describe_iteration(run: RunDirectory, k: int) -> str:
+    """One line about a finished iteration."""
+    figures = json.loads(run.metrics(k).read_text())
+    collected, rewards = figures["collected"], figures["collected"]["reward"]
+    return (
+        f"iteration {k}: reward Data Scientist {rewards['data_scientist']:+.4f}, Engineer {rewards['ml_engineer']:+.4f}, "
+        f"gain {collected['gain']:+.3f}, done as asked {collected['as_asked']:.0%}, failed {collected['failed_code']:.0%}, "
+        f"invalid {collected['invalid_actions']:.0%}, {collected['tokens_per_step']:.0f} tokens/step"
+    )
+
+
+def render_curve(run: RunDirectory) -> str:
+    """The learning curve on the unseen tasks, a line a version."""
+    lines = ["unseen procedural tasks, one episode each; gains in skill over the baseline",
+             "version  gain(hold-out)  gain(test)  reward DS  reward Eng  as asked  failed  invalid  tokens/step  steps"]
+    for path in sorted((run.root / "evaluation" / "procedural").glob("v*/metrics.json")):
+        f = json.loads(path.read_text())
+        lines.append(
+            f"{path.parent.name:<7}  {f['gain']:>+14.4f}  {f['test_gain']:>+10.4f}  {f['reward']['data_scientist']:>+9.4f}  "
+            f"{f['reward']['ml_engineer']:>+10.4f}  {f['as_asked']:>8.1%}  {f['failed_code']:>6.1%}  "
+            f"{f['invalid_actions']:>7.1%}  {f['tokens_per_step']:>11.0f}  {f['steps']:>5.1f}"
+        )
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 
-_EDIT = re.compile(r"^\s*(\d+)\s*([=+-])(?:\s?(.*))?$")
+_EDIT = re.compile(r"^\s*([0-9]{1,6})\s*([=+-])(?:\s?(.*))?$")
 
 
 class EditError(ValueError):

@@ -40,9 +40,11 @@ def read_code(reply: str, current: str) -> str:
         raise UnreadableReply(f"the reply is longer than {MAX_CODE_CHARS} characters")
     if "def build_pipeline" in text:
         return text[_start(text) :].rstrip() if not fenced else text.rstrip()
-    if looks_like_edits(text):
+    lines = text.split("\n")
+    first = next((i for i, line in enumerate(lines) if looks_like_edits(line)), None)
+    if first is not None:
         try:
-            return apply_edits(current, text.strip())
+            return apply_edits(current, "\n".join(lines[first:]))
         except EditError as error:
             raise UnreadableReply(str(error)) from None
     raise UnreadableReply("the reply holds neither line edits nor a build_pipeline()")
@@ -50,5 +52,5 @@ def read_code(reply: str, current: str) -> str:
 
 def _start(text: str) -> int:
     """Where bare code begins: at an import before the function, else at the function."""
-    match = re.search(r"^(?:import |from |def )", text, re.MULTILINE)
+    match = re.search(r"^(?:import \w|from [\w.]+ import |def )", text, re.MULTILINE)
     return match.start() if match else 0

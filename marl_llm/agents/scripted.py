@@ -140,14 +140,16 @@ def _wrong_value(rng: random.Random, code: str, card: TaskCard) -> str:
 
 
 class ScriptedDataScientist:
-    """Draws valid, undirected actions; asks at most one analysis in a row."""
+    """Draws valid, undirected actions; asks at most one analysis in a row, and never finishes where it may not."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, may_finish: bool = True) -> None:
         self._rng = random.Random(seed)
+        self._may_finish = may_finish
 
     def act(self, card: TaskCard, spec: PipelineSpec, *, may_analyze: bool = True) -> object:
         """One action for the current solution."""
-        kinds = () if may_analyze else tuple(k for k in ACTION_WEIGHTS if k != "analyze")
+        allowed = {"analyze": may_analyze, "finish": self._may_finish}
+        kinds = tuple(k for k in ACTION_WEIGHTS if allowed.get(k, True))
         return random_action(self._rng, card, spec, kinds)
 
 

@@ -33,14 +33,16 @@ class CreditConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     leave_one_out: bool = Field(
-        False, description="baseline = mean return of the group's other turns, not of all turns"
+        default=False, description="baseline = mean return of the group's other turns, not of all turns"
     )
     scale: Scale = Field(
-        Scale.role, description="divide by: none, group (own deviation), role (deviation over all rows)"
+        default=Scale.role, description="divide by: none, group (own deviation), role (deviation over all rows)"
     )
-    clip: float | None = Field(5.0, gt=0, description="advantages are cut to +-clip after scaling; null: not cut")
-    min_group: int = Field(2, ge=2, description="turns; smaller groups are dropped and counted")
-    epsilon: float = Field(1e-6, gt=0, description="reward units; returns closer than this count as equal")
+    clip: float | None = Field(
+        default=5.0, gt=0, description="advantages are cut to +-clip after scaling; null: not cut"
+    )
+    min_group: int = Field(default=2, ge=2, description="turns; smaller groups are dropped and counted")
+    epsilon: float = Field(default=1e-6, gt=0, description="reward units; returns closer than this count as equal")
 
 
 def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[CreditTable, dict[str, Any]]:
@@ -78,10 +80,10 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
         min_group=config.min_group,
         clip=config.clip,
     )
-    table = mine[[*ROW_KEY, "group"]].assign(
+    table = mine.loc[:, [*ROW_KEY, "group"]].assign(
         advantage=result.advantage.astype(np.float32), kept=result.kept, reason=result.reason.astype(object)
     )
-    return table[CREDIT_COLUMNS].reset_index(drop=True), _statistics(mine["reward"].to_numpy(np.float64), result)
+    return table.loc[:, CREDIT_COLUMNS].reset_index(drop=True), _statistics(mine["reward"].to_numpy(np.float64), result)
 
 
 def credit_path(directory: Path, role: str) -> Path:
@@ -104,7 +106,7 @@ def write_credit(table: CreditTable, path: Path) -> Path:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
         os.close(handle)
         table.to_parquet(temporary, index=False)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True) if temporary else None
         raise RunFailed(
@@ -136,17 +138,15 @@ def _rows_of(rows: pd.DataFrame, role: str) -> pd.DataFrame:
         raise UserError(
             f"the rows lack the column {missing[0]!r}, which credit needs; were they written by this version?"
         )
-    mine = rows[rows["role"] == role]
-    twice = mine.duplicated(ROW_KEY)
+    mine = rows.loc[rows["role"] == role]
+    twice = mine.duplicated(subset=ROW_KEY)
     if twice.any():
         raise UserError(
-            f"{_name(mine[twice].iloc[0])} occurs twice; the run directory holds the same episode in two files."
+            f"{_name(mine.loc[twice].iloc[0])} occurs twice; the run directory holds the same episode in two files."
         )
     broken = ~np.isfinite(mine["reward"].to_numpy(np.float64))
     if broken.any():
-        raise UserError(
-            f"{_name(mine[broken].iloc[0])}: the reward is not a finite number; score the rows again before training."
-        )
+        raise UserError(f"{_name(mine.loc[broken].iloc[0])}: the reward is not a finite number; score the rows again.")
     return mine
 
 

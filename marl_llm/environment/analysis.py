@@ -22,6 +22,10 @@ def _short(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
 
 
+def _level(level: object) -> str:
+    return " ".join(str(level).split())[:12]
+
+
 def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column)
 
@@ -34,18 +38,22 @@ def _distribution(alias: str, column: pd.Series) -> str:
         quantiles = np.quantile(known.to_numpy(), [0, 0.25, 0.5, 0.75, 1])
         return f"{alias} quantiles " + " ".join(_short(float(q)) for q in quantiles)
     shares = column.value_counts(normalize=True).head(MAX_LEVELS)
-    return f"{alias} " + " ".join(f"{str(level)[:12]} {share:.2f}" for level, share in shares.items())
+    if shares.empty:
+        return f"{alias} all missing"
+    return f"{alias} " + " ".join(f"{_level(level)} {share:.2f}" for level, share in shares.items())
 
 
 def _groups(column: pd.Series) -> pd.Series:
     """Rows by quarter of a number, or by level of a word."""
     if _is_number(column):
         return pd.qcut(column, 4, labels=False, duplicates="drop").map(lambda q: f"q{int(q) + 1}", na_action="ignore")
-    return column.map(lambda level: str(level)[:12], na_action="ignore")
+    return column.map(_level, na_action="ignore")
 
 
 def _target(alias: str, column: pd.Series, y: np.ndarray, kind: Kind) -> str:
     """Mean of the target (or share of each class but the first, at most three) in each group of the column."""
+    if column.isna().all():
+        return f"{alias} all missing"
     groups = _groups(column)
     kept = groups.value_counts().head(MAX_LEVELS).index
     parts = []
@@ -56,7 +64,7 @@ def _target(alias: str, column: pd.Series, y: np.ndarray, kind: Kind) -> str:
             parts.append(f"{group} " + "/".join(f"{float((inside == c).mean()):.2f}" for c in classes))
         else:
             parts.append(f"{group} {_short(float(inside.mean()))}")
-    return f"{alias} " + " ".join(parts)
+    return f"{alias} " + (" ".join(parts) or "one value")
 
 
 def describe_errors(kind: Kind, y: np.ndarray, predictions: Predictions) -> str:

@@ -22,12 +22,12 @@ CLAUSES_AT_MOST = 0.9
 
 
 def same_predictions(a: Predictions, b: Predictions) -> bool:
-    """True if labels and probabilities of the same rows agree within 1e-6 (relative for regression values)."""
+    """True if labels and probabilities of the same rows agree within 1e-6 (for regression: of value and spread)."""
     if len(a) != len(b) or (a.proba is None) != (b.proba is None):
         return False
     if a.proba is not None and b.proba is not None:
         return bool((a.labels == b.labels).all() and np.allclose(a.proba, b.proba, atol=TOLERANCE, rtol=0))
-    return bool(np.allclose(a.labels, b.labels, rtol=TOLERANCE, atol=TOLERANCE))
+    return bool(np.allclose(a.labels, b.labels, rtol=TOLERANCE, atol=TOLERANCE * float(np.std(b.labels))))
 
 
 def same_behaviour(candidate: Evaluated, reference: Evaluated) -> bool:

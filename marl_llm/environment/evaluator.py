@@ -67,6 +67,11 @@ def code_key(code: str) -> str | None:
         return None
 
 
+def same_code(a: str, b: str) -> bool:
+    """True if two codes differ at most in layout and comments."""
+    return code_key(a) is not None and code_key(a) == code_key(b)
+
+
 def _syntax_error(code: str) -> str:
     try:
         compile(code, "<candidate>", "exec")
@@ -96,10 +101,14 @@ class Evaluator:
         Folds of the cross-validation on the development part, at least 2.
     seed : int
         Seeds the folds, and numpy inside the sandbox.
+    prelude : str
+        Trusted text that is run before the candidate; "" where it brings its own imports, as a person's file does.
     """
 
-    def __init__(self, task: Task, sandbox: Sandbox, *, cv_folds: int = 3, seed: int = 0) -> None:
-        self.task, self._sandbox, self._seed = task, sandbox, seed
+    def __init__(
+        self, task: Task, sandbox: Sandbox, *, cv_folds: int = 3, seed: int = 0, prelude: str = PRELUDE
+    ) -> None:
+        self.task, self._sandbox, self._seed, self._prelude = task, sandbox, seed, prelude
         self._classes = len(task.classes) if task.kind.is_classification else None
         self._reference = Reference.from_labels(task.development.y, task.kind, self._classes)
         part = task.development
@@ -110,6 +119,8 @@ class Evaluator:
         ]
         self._folds.append(Fold.prepare(part.X, part.y, task.holdout.X, n_classes=self._classes, seed=seed + cv_folds))
         self.out_of_fold_labels: np.ndarray = np.concatenate([part.y[b] for _, b in splits])
+        edges = np.cumsum([0, *(len(b) for _, b in splits)]).tolist()
+        self.fold_bounds: list[tuple[int, int]] = list(zip(edges[:-1], edges[1:], strict=True))
         self._cache: dict[str, Future[Evaluated]] = {}
         self._lock = threading.Lock()
         self.runs = 0
@@ -144,7 +155,7 @@ class Evaluator:
         return future.result()
 
     def _run(self, code: str) -> Evaluated:
-        result = self._sandbox.evaluate(code, self._folds, prelude=PRELUDE, seed=self._seed)
+        result = self._sandbox.evaluate(code, self._folds, prelude=self._prelude, seed=self._seed)
         return self._scored(result) if result.status is Status.ok else self._failed(result)
 
     def _failed(self, result: Evaluation) -> Evaluated:
@@ -187,7 +198,7 @@ class Evaluator:
         X = pd.concat([task.development.X, task.holdout.X], ignore_index=True)
         y = np.concatenate([task.development.y, task.holdout.y])
         with Fold.prepare(X, y, task.test.X, n_classes=self._classes, seed=self._seed) as fold:
-            result = self._sandbox.evaluate(code, [fold], prelude=PRELUDE, seed=self._seed)
+            result = self._sandbox.evaluate(code, [fold], prelude=self._prelude, seed=self._seed)
         return self.scores(task.test.y, result.predictions[0]) if result.status is Status.ok else None
 
     def close(self) -> None:

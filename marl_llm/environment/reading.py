@@ -15,6 +15,15 @@ from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.spec import sorted_columns
 
 
+_CALLS = frozenset(
+    (
+        "make_pipeline", "make_column_transformer", "make_column_selector", "SimpleImputer", "FunctionTransformer",
+        "StandardScaler", "QuantileTransformer", "OneHotEncoder", "OrdinalEncoder", "PolynomialFeatures", *ESTIMATORS,
+    )
+)  # fmt: skip
+"""What the code may call: constructors of the prelude. Any other call could change what a name means."""
+
+
 class Unreadable(ValueError):
     """The code is no straight-line `build_pipeline`."""
 
@@ -49,12 +58,17 @@ def read_components(code: str) -> dict[str, object]:
         raise Unreadable("the code does not parse") from error
     if len(module.body) != 1 or not isinstance(module.body[0], ast.FunctionDef):
         raise Unreadable("there is more than build_pipeline")
-    return _components(_run(module.body[0]))
+    try:
+        return _components(_run(module.body[0]))
+    except RecursionError as error:
+        raise Unreadable("the code is nested too deeply") from error
 
 
 def _run(function: ast.FunctionDef) -> Any:
-    if function.name != "build_pipeline" or function.args.args or function.decorator_list:
+    if function.name != "build_pipeline" or ast.unparse(function.args) or function.decorator_list:
         raise Unreadable("build_pipeline takes no arguments")
+    if function.returns is not None and not isinstance(function.returns, ast.Name):
+        raise Unreadable("an annotation that is no name")
     names: dict[str, Any] = {}
     for statement in function.body:
         if isinstance(statement, ast.Return) and statement.value is not None:
@@ -74,7 +88,7 @@ def _value(node: ast.expr, names: dict[str, Any]) -> Any:
     if isinstance(node, ast.Name):
         return names.get(node.id, Name(node.id))
     if isinstance(node, ast.Attribute):
-        return Name(ast.unparse(node))
+        return _attribute(node, names)
     if isinstance(node, ast.List | ast.Tuple):
         return tuple(_value(item, names) for item in node.elts)
     if isinstance(node, ast.Dict) and all(isinstance(k, ast.Constant) for k in node.keys):
@@ -89,17 +103,26 @@ def _value(node: ast.expr, names: dict[str, Any]) -> Any:
     raise Unreadable(f"cannot read {ast.unparse(node)[:60]}")
 
 
+def _attribute(node: ast.Attribute, names: dict[str, Any]) -> Name:
+    text = ast.unparse(node)
+    if not all(part.isidentifier() for part in text.split(".")) or text.split(".")[0] in names:
+        raise Unreadable(f"cannot read {text[:60]}")
+    return Name(text)
+
+
 def _call(node: ast.Call, names: dict[str, Any]) -> Call:
     if any(k.arg is None for k in node.keywords) or any(isinstance(a, ast.Starred) for a in node.args):
         raise Unreadable("unpacked arguments")
     if isinstance(node.func, ast.Name) and node.func.id in names:
         raise Unreadable(f"{node.func.id} was assigned and then called")
+    if ast.unparse(node.func) not in _CALLS:
+        raise Unreadable(f"a call of {ast.unparse(node.func)[:60]}")
     kwargs = tuple(sorted((str(k.arg), _value(k.value, names)) for k in node.keywords))
     return Call(ast.unparse(node.func), tuple(_value(a, names) for a in node.args), kwargs)
 
 
 def _components(returned: Any) -> dict[str, object]:
-    steps = list(_expect(returned, "make_pipeline").args)
+    steps = _steps(returned)
     parts: dict[str, object] = {"drop": frozenset()}
     if len(steps) == 3:
         parts["drop"] = _dropped(steps.pop(0))
@@ -115,13 +138,20 @@ def _expect(value: Any, name: str) -> Call:
     return value
 
 
+def _steps(value: Any) -> list[Any]:
+    pipeline = _expect(value, "make_pipeline")
+    if pipeline.kwargs:
+        raise Unreadable("make_pipeline with options")
+    return list(pipeline.args)
+
+
 def _dropped(step: Any) -> frozenset[str]:
     call = _expect(step, "FunctionTransformer")
     keywords = dict(call.kwargs)
-    columns = dict(keywords.get("kw_args") or ()).get("columns")
-    if call.args != (Name("pd.DataFrame.drop"),) or set(keywords) != {"kw_args"} or not isinstance(columns, tuple):
-        raise Unreadable("the first step is not the usual drop")
-    return frozenset(map(str, columns))
+    match keywords.get("kw_args"):
+        case (("columns", tuple(columns)),) if call.args == (Name("pd.DataFrame.drop"),) and set(keywords) == {"kw_args"}:
+            return frozenset(map(str, columns))
+    raise Unreadable("the first step is not the usual drop")
 
 
 def _preparation(transformer: Call) -> dict[str, object]:
@@ -131,7 +161,10 @@ def _preparation(transformer: Call) -> dict[str, object]:
     for entry in transformer.args:
         if not isinstance(entry, tuple) or len(entry) != 2:
             raise Unreadable("a column transformer's entry is no pair")
-        parts.update(_entry(*entry))
+        found = _entry(*entry)
+        if set(found) & set(parts):
+            raise Unreadable("columns are prepared twice")
+        parts.update(found)
     if not {"impute", "encode"} <= set(parts):
         raise Unreadable("NUM or CAT is not prepared")
     return parts
@@ -139,9 +172,9 @@ def _preparation(transformer: Call) -> dict[str, object]:
 
 def _entry(transformer: Any, columns: Any) -> dict[str, object]:
     if columns == Name("NUM"):
-        return _numeric(_expect(transformer, "make_pipeline"))
+        return _numeric(_steps(transformer))
     if columns == Name("CAT"):
-        return _categorical(_expect(transformer, "make_pipeline"))
+        return _categorical(_steps(transformer))
     names = {Name(code): op for op, code in EXTRAS.items()}
     if transformer not in names or not isinstance(columns, tuple):
         raise Unreadable("an added feature is neither LOG nor POLY of a list of columns")
@@ -155,23 +188,23 @@ def _imputer(step: Any) -> Any:
     return dict(call.kwargs).get("strategy", "mean")
 
 
-def _numeric(pipeline: Call) -> dict[str, object]:
+def _numeric(steps: list[Any]) -> dict[str, object]:
     scale: object = "none"
-    if len(pipeline.args) == 2:
+    if len(steps) == 2:
         scalers: dict[Any, str] = {Call("StandardScaler", (), ()): "standard", Name("QUANTILE"): "quantile"}
-        if pipeline.args[1] not in scalers:
+        if steps[1] not in scalers:
             raise Unreadable("an unknown scaler")
-        scale = scalers[pipeline.args[1]]
-    elif len(pipeline.args) != 1:
+        scale = scalers[steps[1]]
+    elif len(steps) != 1:
         raise Unreadable("the numeric preparation has other steps")
-    return {"impute": _imputer(pipeline.args[0]), "scale": scale}
+    return {"impute": _imputer(steps[0]), "scale": scale}
 
 
-def _categorical(pipeline: Call) -> dict[str, object]:
+def _categorical(steps: list[Any]) -> dict[str, object]:
     encoders = {Name(code): method for method, code in ENCODERS.items()}
-    if len(pipeline.args) != 2 or pipeline.args[1] not in encoders or _imputer(pipeline.args[0]) != "most_frequent":
+    if len(steps) != 2 or steps[1] not in encoders or _imputer(steps[0]) != "most_frequent":
         raise Unreadable("the categorical preparation has other steps")
-    return {"encode": encoders[pipeline.args[1]]}
+    return {"encode": encoders[steps[1]]}
 
 
 def _estimator(call: Any) -> dict[str, object]:

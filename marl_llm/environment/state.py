@@ -102,10 +102,11 @@ class StepOutcome:
 
     @property
     def reference_gain(self) -> float | None:
-        """Significant gain of the reference implementation, 0 if not significant, None if it was not run."""
-        if self.reference_comparison is None:
+        """Significant gain of the reference implementation, 0 if not significant or it failed, None if it was not run."""
+        if self.reference is None:
             return None
-        return self.reference_comparison.gain if self.reference_comparison.significant else 0.0
+        comparison = self.reference_comparison
+        return comparison.gain if comparison is not None and comparison.significant else 0.0
 
     @property
     def measured_gain(self) -> float | None:

@@ -6,13 +6,15 @@ and its canonical code: an implementation that behaves like the reference is the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.card import TaskCard, describe_task
 from marl_llm.environment.compliance import clause_compliance, same_behaviour
 from marl_llm.environment.config import EnvironmentConfig
-from marl_llm.environment.evaluator import Evaluated, Evaluator
+from marl_llm.environment.evaluator import Evaluated, Evaluator, same_code
 from marl_llm.environment.memory import Memory, Verdict
 from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance
 from marl_llm.errors import RunFailed
@@ -75,7 +77,7 @@ class TeamEnv:
         try:
             spec = apply(action, state.spec, self._context)
         except InvalidAction as error:
-            return Suggestion(text, problem=str(error))
+            return Suggestion(" ".join(text.split())[:120], problem=str(error))
         return Suggestion(text, action, spec, redundant=spec == state.spec or state.memory.tried(spec))
 
     def analyze(self, state: State, query: Analyze) -> str:
@@ -104,10 +106,9 @@ class TeamEnv:
 
     def _compare_folds(self, before: Evaluated, after: Evaluated) -> Comparison:
         n, k = len(self.task.development.y), self.config.cv_folds
-        edges = np.linspace(0, n, k + 1).astype(int)
         differences = [
             self.evaluator.fold_score(after, a, b) - self.evaluator.fold_score(before, a, b)
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            for a, b in self.evaluator.fold_bounds
         ]
         return corrected_resampled_t(np.array(differences), n - n // k, n // k, level=self.config.level)
 
@@ -124,13 +125,15 @@ class TeamEnv:
             suggestion, implementation, reference, Verdict.failed,
             reference_comparison=self.compare(state.evaluated, reference),
         )  # fmt: skip
-        if implementation is None or not implementation.evaluated.ok:
+        if implementation is None:
+            return outcome
+        if not reference.ok and same_code(implementation.code, generate_code(suggestion.spec)):
+            return replace(outcome, verdict=Verdict.no_gain, compliance=1.0)  # what was asked for cannot run
+        if not implementation.evaluated.ok:
             return outcome
         return self._judge_result(state, outcome, implementation)
 
     def _judge_result(self, state: State, outcome: StepOutcome, implementation: Implementation) -> StepOutcome:
-        from dataclasses import replace
-
         result, reference, spec = implementation.evaluated, outcome.reference, outcome.suggestion.spec
         assert reference is not None and spec is not None
         if same_behaviour(result, reference):

@@ -1,4 +1,7 @@
-"""Which metrics exist and which kind of target each one fits. Names are those of scikit-learn's scorers; nothing is computed here."""
+"""Which metrics exist and which kind of target each one fits.
+
+Names and weights flow in, checked ones out. Names are those of scikit-learn's scorers; nothing is computed here.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,7 @@ def _nearest(name: str, kind: Kind) -> str | None:
     return next(iter(difflib.get_close_matches(plain, metrics_for(kind), n=1, cutoff=0.5)), None)
 
 
-def _check_weight(name: str, weight: object) -> None:
+def _check_weight(name: str, weight: float) -> None:
     number = isinstance(weight, int | float) and not isinstance(weight, bool)
     if not number or not math.isfinite(weight) or weight <= 0:
         raise UserError(f"The weight of metric '{name}' is {weight!r}: give a positive number.")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_llm.kind import Kind
-from marl_llm.metrics.weighted import Rows, raw_values
+from marl_llm.metrics.rows import Rows
+from marl_llm.metrics.weighted import raw_values
 from marl_llm.predictions import Predictions
 
 _FLOOR = -1.0

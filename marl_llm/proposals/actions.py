@@ -143,7 +143,7 @@ class Context:
         if name in by_name:
             return by_name[name]
         near = difflib.get_close_matches(name, [*by_name, *self.columns], n=1)
-        raise InvalidAction(f"no column {name!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+        raise InvalidAction(f"no column {name[:60]!r}" + (f", did you mean {near[0]!r}?" if near else ""))
 
     def numeric(self, alias: str) -> bool:
         """True for a numeric column."""
@@ -172,7 +172,8 @@ def _check_params(estimator: str, params: Mapping[str, ParamValue]) -> None:
     for name, value in params.items():
         param = info.param(name)
         if param is None:
-            raise InvalidAction(f"{estimator} has no parameter {name!r} here; it has {', '.join(p.name for p in info.params)}")
+            known = ", ".join(p.name for p in info.params)
+            raise InvalidAction(f"{estimator} has no parameter {name[:40]!r} here; it has {known}")
         if problem := param.problem(value):
             raise InvalidAction(problem)
 
@@ -180,7 +181,8 @@ def _check_params(estimator: str, params: Mapping[str, ParamValue]) -> None:
 def _check_model(action: ProposeModel, context: Context) -> None:
     names = [info.name for info in estimators_for(context.kind)]
     if action.estimator not in names:
-        raise InvalidAction(f"{action.estimator!r} is no estimator for a {context.kind} target; there are {', '.join(names)}")
+        wrong = f"{action.estimator[:40]!r} is no estimator for a {context.kind} target"
+        raise InvalidAction(f"{wrong}; there are {', '.join(names)}")
     _check_params(action.estimator, action.params)
 
 

@@ -34,6 +34,9 @@ from marl_llm.proposals.spec import ordered_params
 
 _VERBS = ("analyze", "propose_model", "tune", "engineer_features", "finish")
 _START = re.compile(rf"\b({'|'.join(_VERBS)})\b")
+_AT_LINE_START = re.compile(rf"^\W*({'|'.join(_VERBS)})\b", re.MULTILINE)
+_TOKEN = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [;\#] """, re.VERBOSE)
+"""A quoted column name, or one of the two characters that end something outside of quotes."""
 
 
 def _op_text(op: Any) -> str:
@@ -45,7 +48,7 @@ def _op_text(op: Any) -> str:
 
 
 def canonical(action: Any) -> str:
-    """The one-line text of an action, without its rationale. Equal actions give equal text."""
+    """The one-line text of an action, without its rationale; `tune` keeps the order of its parameters."""
     if isinstance(action, ProposeModel):
         known = action.estimator in ESTIMATORS
         params = ordered_params(action.estimator, action.params) if known else tuple(action.params.items())
@@ -63,7 +66,8 @@ def parse_action(text: str) -> Any:
     """Read an action out of a model's reply.
 
     Accepts a JSON object of the action schema (alone, fenced, or inside prose) or one line of canonical text, possibly
-    after some prose; a trailing `# rationale` is kept as `why`.
+    after some prose; a line that begins with the name of an action counts before one that mentions it. A trailing
+    `# rationale` is kept as `why`.
 
     Raises
     ------
@@ -75,8 +79,7 @@ def parse_action(text: str) -> Any:
         try:
             return ACTION.validate_python(found)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise InvalidAction(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise InvalidAction(_explain(error)) from None
     return _parse_line(text)
 
 
@@ -93,26 +96,40 @@ def _find_json(text: str) -> dict[str, Any] | None:
 
 
 def _parse_line(text: str) -> Any:
-    match = _START.search(text)
+    match = _AT_LINE_START.search(text) or _START.search(text)
     if match is None:
         raise InvalidAction(f"no action found; start with one of {', '.join(_VERBS)}")
     line = text[match.end() :].split("\n", 1)[0]
     body, why = _split_comment(line)
     verb = match.group(1)
     try:
-        return _parse_body(verb, body.strip(), why)
+        return _parse_body(verb, body.strip(" \t\r`*"), why)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidAction(f"{verb}: {'.'.join(map(str, first['loc']))} {first['msg']}") from None
+        raise InvalidAction(f"{verb}: {_explain(error)}") from None
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         if isinstance(error, InvalidAction):
             raise
         raise InvalidAction(f"{verb}: cannot read {body.strip()[:80]!r}") from None
 
 
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))[:60]} {first['msg'][:160]}".strip()
+
+
+def _outside_quotes(text: str, mark: str) -> list[int]:
+    return [match.start() for match in _TOKEN.finditer(text) if match.group() == mark]
+
+
 def _split_comment(line: str) -> tuple[str, str]:
-    body, _, why = line.partition("#")
-    return body, why.strip()[:200]
+    at = next(iter(_outside_quotes(line, "#")), len(line))
+    return line[:at], line[at + 1 :].strip()[:200]
+
+
+def _split_ops(body: str) -> list[str]:
+    edges = [-1, *_outside_quotes(body, ";"), len(body)]
+    parts = (body[a + 1 : b].strip() for a, b in zip(edges, edges[1:], strict=False))
+    return [part for part in parts if part]
 
 
 def _parse_body(verb: str, body: str, why: str) -> Any:
@@ -128,7 +145,7 @@ def _parse_body(verb: str, body: str, why: str) -> Any:
     if verb == "analyze":
         query, columns = _parse_words(body)
         return Analyze(query=query, columns=columns, why=why)  # pyright: ignore[reportArgumentType]
-    return EngineerFeatures(ops=tuple(_parse_op(part) for part in body.split(";") if part.strip()), why=why)
+    return EngineerFeatures(ops=tuple(map(_parse_op, _split_ops(body))), why=why)
 
 
 def _parse_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -161,4 +178,4 @@ def _parse_op(text: str) -> Any:
         return Drop(columns=columns)
     if word in ("log", "polynomial"):
         return AddFeatures(op=word, columns=columns)
-    raise InvalidAction(f"no operation {word!r}; there are impute, scale, encode, log, polynomial, drop")
+    raise InvalidAction(f"no operation {word[:40]!r}; there are impute, scale, encode, log, polynomial, drop")

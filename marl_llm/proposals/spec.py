@@ -25,7 +25,7 @@ MIN_COLUMNS: dict[ExtraOp, int] = {"log": 1, "polynomial": 2}
 def alias_order(alias: str) -> tuple[int, str]:
     """Sort key that puts x2 before x10."""
     digits = alias[1:]
-    return (int(digits) if digits.isdigit() else 1 << 30, alias)
+    return (int(digits) if digits.isdecimal() and len(digits) < 9 else 1 << 30, alias)
 
 
 def sorted_columns(columns: Iterable[str]) -> tuple[str, ...]:
@@ -75,8 +75,8 @@ class PipelineSpec(BaseModel):
         """The same solution without some columns; added features lose them too."""
         dropped = sorted_columns((*self.drop, *columns))
         kept = (e.model_copy(update={"columns": tuple(c for c in e.columns if c not in dropped)}) for e in self.extra)
-        extra = tuple(e for e in kept if len(e.columns) >= MIN_COLUMNS[e.op])
-        return self.model_copy(update={"drop": dropped, "extra": extra})
+        extra = dict.fromkeys(e for e in kept if len(e.columns) >= MIN_COLUMNS[e.op])  # two may have become one
+        return self.model_copy(update={"drop": dropped, "extra": tuple(extra)})
 
     def components(self) -> dict[str, object]:
         """The solution as named parts, for comparing one solution with another clause by clause."""
@@ -99,7 +99,7 @@ def ordered_params(estimator: str, params: Mapping[str, ParamValue]) -> tuple[tu
 def _canonical_value(param: Param | None, value: ParamValue) -> ParamValue:
     if param is None or param.low is None or param.integer or isinstance(value, bool | str) or value is None:
         return value
-    return float(value)
+    return float(value) if abs(value) < 1e300 else value  # not yet checked; a longer integer does not fit a float
 
 
 def baseline(kind: Kind) -> PipelineSpec:

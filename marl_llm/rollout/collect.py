@@ -18,6 +18,7 @@ from typing import Any
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.environment import EnvironmentConfig, TeamEnv
 from marl_llm.environment.memory import TokenCounter, rough_tokens
+from marl_llm.errors import RunFailed, UserError
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
@@ -83,13 +84,34 @@ class CollectSettings:
 
 
 def read_summaries(directory: Path) -> list[EpisodeSummary]:
-    """Summaries of the finished episodes of a directory, by episode name; of repeated ones the last."""
+    """Summaries of the finished episodes of a directory, by episode name; of repeated ones the last.
+
+    Half a line is what a killed process leaves; its episode is played again, so the line is skipped.
+    """
     path = directory / SUMMARIES
     if not path.is_file():
         return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    latest = {line["episode"]: EpisodeSummary(**line) for line in lines}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    latest = {line["episode"]: EpisodeSummary(**line) for line in map(_json_or_none, lines) if line}
     return [latest[name] for name in sorted(latest)]
+
+
+def _json_or_none(line: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
+
+
+def append_summary(directory: Path, summary: EpisodeSummary) -> None:
+    """Add one line, after whatever a killed process left. Raises RunFailed if the disk refuses it."""
+    path = directory / SUMMARIES
+    try:
+        cut = path.is_file() and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" * cut + json.dumps(asdict(summary)) + "\n")
+    except OSError as error:
+        raise RunFailed(f"{path}: cannot be written ({error.strerror or error}); free some space, run again.") from None
 
 
 class Collector:
@@ -110,7 +132,7 @@ class Collector:
             async with asyncio.TaskGroup() as group:
                 for plan in missing:
                     group.create_task(self._one(plan, gate, progress))
-        except* Exception as errors:
+        except ExceptionGroup as errors:  # not except*, which would wrap what is raised here in a group again
             raise _first(errors) from None
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -153,8 +175,12 @@ class Collector:
         )  # fmt: skip
 
     def _save(self, summary: EpisodeSummary, result: EpisodeResult) -> None:
-        with (self._directory / SUMMARIES).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(summary)) + "\n")
+        if not result.rows:
+            raise UserError(
+                f"{summary.task}: no prompt fits into the model's context; raise serving.max_model_len, or lower "
+                "prompts.max_columns."
+            )
+        append_summary(self._directory, summary)
         self._writer.append(result.rows)
 
     async def _blocking(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -181,7 +181,7 @@ class EpisodePlayer:
         return engineer_reward(
             self._rewards,
             rungs=RUNGS[result.stage],
-            ran=result.ok,
+            ran=result.ok or outcome.compliance == 1,  # not the Engineer's fault where the reference fails as well
             compliance=outcome.compliance or 0.0,
             step_gain=outcome.step_gain,
         )

@@ -69,10 +69,13 @@ class ModelPolicy:
 
 
 class ScriptedPolicy:
-    """The scripted agent of either role; the Engineer is wrong in a share `error_rate` of its answers."""
+    """The scripted agent of either role; the Engineer is wrong in a share `error_rate` of its answers.
 
-    def __init__(self, error_rate: float = 0.0) -> None:
-        self._error_rate = error_rate
+    With `may_finish` False the Data Scientist uses up all steps.
+    """
+
+    def __init__(self, error_rate: float = 0.0, *, may_finish: bool = True) -> None:
+        self._error_rate, self._may_finish = error_rate, may_finish
 
     @property
     def info(self) -> PolicyInfo:
@@ -83,8 +86,8 @@ class ScriptedPolicy:
         """Answer from the situation; no tokens are sampled."""
         now = ask.situation
         if ask.role == DATA_SCIENTIST:
-            action = ScriptedDataScientist(ask.seed).act(now.card, now.spec, may_analyze=ask.may_analyze)
-            return _text(canonical(action))
+            agent = ScriptedDataScientist(ask.seed, self._may_finish)
+            return _text(canonical(agent.act(now.card, now.spec, may_analyze=ask.may_analyze)))
         assert ask.wanted is not None
         return _text(ScriptedEngineer(ask.seed, self._error_rate).answer(now.card, now.code, ask.wanted))
 

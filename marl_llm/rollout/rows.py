@@ -72,7 +72,7 @@ def turn_rows(
                 messages=json.dumps(call.messages, ensure_ascii=False),
                 prompt_ids=list(done.prompt_ids), completion_ids=list(done.completion_ids),
                 logprobs=list(done.logprobs), finish_reason=done.finish_reason,
-                action=outcome.suggestion.text, code=call.code, verdict=str(outcome.verdict),
+                action=(turn.suggestion or outcome.suggestion).text, code=call.code, verdict=str(outcome.verdict),
                 compliance=outcome.compliance,
                 metrics_before=_raw(before.evaluated), metrics_after=_raw(result or outcome.reference),
                 skill_gain=outcome.comparison.gain if outcome.comparison else None,

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from marl_llm.sandbox.fold import Fold
 from marl_llm.sandbox.results import Status
@@ -78,8 +79,8 @@ def benchmark(rounds: int) -> list[dict[str, Any]]:
 
 
 def _splits() -> list[_Split]:
-    features, target = load_breast_cancer(return_X_y=True, as_frame=True)
-    labels = target.to_numpy()
+    data: Any = load_breast_cancer(as_frame=True)
+    features, labels = data.data, data.target.to_numpy()
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(features, labels)
     return [(features.iloc[train], labels[train], features.iloc[valid]) for train, valid in folds]
 
@@ -93,11 +94,12 @@ def _seconds(evaluate: Callable[[], None], repeats: int) -> float:
 
 def _in_process(splits: list[_Split]) -> None:
     namespace: dict[str, Any] = {}
-    exec(_CODE, namespace)  # noqa: S102
-    for train, labels, valid in splits:
-        model = namespace["build_pipeline"]().fit(train, labels)
-        model.predict(valid)
-        model.predict_proba(valid)
+    exec(_CODE, namespace)
+    with threadpool_limits(1):  # like the other two
+        for train, labels, valid in splits:
+            model = namespace["build_pipeline"]().fit(train, labels)
+            model.predict(valid)
+            model.predict_proba(valid)
 
 
 def _in_sandbox(sandbox: Sandbox, folds: list[Fold]) -> None:

@@ -82,14 +82,15 @@ def _rights(executable: str) -> list[str]:
 
 def _binds(visible: Iterable[str], code: Path) -> dict[str, str]:
     """Source to target, each path once and none below another one."""
-    paths = [p for p in (*_LIBRARIES, *_LINKED_LIBRARIES, *visible) if os.path.isdir(p) and not os.path.islink(p)]
-    outer = [p for p in dict.fromkeys(paths) if not any(PurePosixPath(q) in PurePosixPath(p).parents for q in paths)]
+    paths = [Path(path) for path in dict.fromkeys((*_LIBRARIES, *_LINKED_LIBRARIES, *visible))]
+    real = [path for path in paths if path.is_dir() and not path.is_symlink()]
+    outer = [str(path) for path in real if not any(other in path.parents for other in real)]
     return {**{path: path for path in outer}, str(code): f"{CODE_ROOT}/{code.name}"}
 
 
 def _links() -> list[str]:
-    links = [path for path in _LINKED_LIBRARIES if os.path.islink(path)]
-    return [argument for path in links for argument in ("--symlink", os.readlink(path), path)]
+    links = [path for path in map(Path, _LINKED_LIBRARIES) if path.is_symlink()]
+    return [argument for path in links for argument in ("--symlink", str(path.readlink()), str(path))]
 
 
 def _parents(paths: Iterable[str]) -> list[str]:

@@ -56,7 +56,7 @@ def encode(frame: pd.DataFrame, target: np.ndarray | None = None) -> Block:
     """
     names = [str(name) for name in frame.columns]
     numeric = [i for i, dtype in enumerate(frame.dtypes) if dtype == np.float64]
-    text = [i for i, dtype in enumerate(frame.dtypes) if dtype == object]
+    text = [i for i, dtype in enumerate(frame.dtypes) if dtype == np.dtype("O")]
     _check_columns(frame, names, numeric, text)
     floats = np.ascontiguousarray(frame.iloc[:, numeric].to_numpy(np.float64).T, dtype="<f8")
     coded = [_codes(frame.iloc[:, i]) for i in text]

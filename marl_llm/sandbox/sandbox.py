@@ -84,7 +84,7 @@ class Sandbox:
         prelude: str = "",
         seed: int = 0,
         limits: Limits | None = None,
-        probe: Probe = Probe.last,
+        probe: str = Probe.last,
     ) -> Evaluation:
         """Run a candidate on folds, stopping at the first one that fails. Thread-safe; waits for a free slot.
 
@@ -100,15 +100,20 @@ class Sandbox:
             numpy and random are seeded with it in every child, right before `build_pipeline()`.
         limits : Limits, optional
             For one fold.
-        probe : Probe
-            Which folds check that predictions do not depend on order, batch or call count.
+        probe : str
+            Which folds check that predictions do not depend on order, batch or call count: a `Probe`.
 
         Raises
         ------
         SandboxUnavailable
             When the sandbox is closed or a dead slot cannot be replaced.
+        ValueError
+            When there is no fold, or no such probe.
         """
-        jobs = [Job(code, prelude, seed, i == 0, _probed(probe, i, len(folds))) for i in range(len(folds))]
+        if not folds:
+            raise ValueError("an evaluation needs at least one fold")
+        probed = [_probed(Probe(probe), i, len(folds)) for i in range(len(folds))]
+        jobs = [Job(code, prelude, seed, describe=i == 0, probe=again) for i, again in enumerate(probed)]
         index = self._free.get()
         try:
             for _ in range(_ATTEMPTS):

@@ -74,7 +74,8 @@ class SelfTest:
         if self.ok:
             return f"the sandbox ({self.level}) passed {len(self.checks)} checks"
         holes = [f"{name} ({detail})" for name, passed, detail in self.checks if not passed]
-        return f"the sandbox ({self.level}) is not safe on this machine, nothing is run: {'; '.join([*self.errors, *holes])}"
+        why = "; ".join([*self.errors, *holes])
+        return f"the sandbox ({self.level}) is not safe on this machine, nothing is run: {why}"
 
 
 def self_test(level: str = "bubblewrap") -> SelfTest:
@@ -101,16 +102,11 @@ def check_slot(slot: Slot, level: Level) -> SelfTest:
 
 
 def _canaries(slot: Slot) -> list[tuple[str, bool, str]]:
-    with tempfile.NamedTemporaryFile("w", delete=False) as secret:
-        secret.write("secret")
-    os.chmod(secret.name, 0o644)
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            values = {"path": secret.name, "port": server.getsockname()[1]}
-            expressions = [expression.format(**values) for _, expression in _CANARIES]
-            _, error = _try(slot, _IMPORTS + _TRY_ALL.format(canaries=expressions))
-    finally:
-        os.unlink(secret.name)
+    with tempfile.NamedTemporaryFile() as secret, socket.create_server(("127.0.0.1", 0)) as server:
+        os.fchmod(secret.fileno(), 0o644)
+        values = {"path": secret.name, "port": server.getsockname()[1]}
+        expressions = [expression.format(**values) for _, expression in _CANARIES]
+        _, error = _try(slot, _IMPORTS + _TRY_ALL.format(canaries=expressions))
     passed = error.partition("canaries ")[2][: len(_CANARIES)]
     if len(passed) != len(_CANARIES):
         return [("canaries", False, f"did not run to the end: {error}")]

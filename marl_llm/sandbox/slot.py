@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from marl_llm.predictions import Predictions
@@ -168,8 +169,8 @@ class Slot:
 
     def _measure(self, process: int) -> None:
         """Read the zygote's size, which the limits of its children come on top of, and make sure that it can fork."""
-        with open(f"/proc/{process}/status") as lines:
-            status = dict(line.split(":", 1) for line in lines)
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines)
         threads = int(status["Threads"])  # a fork copies one thread only; locks of the others would stay locked
         if threads != 1:
             raise SandboxUnavailable(f"a package started {threads - 1} threads at import, so the sandbox cannot fork")

@@ -1,4 +1,4 @@
-"""Tasks: a CSV, a frame, a suite of task files or a seed in; a `Task` with development, hold-out and test parts out. Knows no estimator."""
+"""Tasks: a CSV, a frame, a suite or a seed in; a `Task` with three disjoint parts of rows out. Knows no estimator."""
 
 from __future__ import annotations
 

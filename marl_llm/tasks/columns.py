@@ -96,11 +96,11 @@ def _numbers_or_text(text: pd.Series, decimal: str) -> tuple[pd.Series, str | No
     if present.empty:
         return pd.Series(np.nan, index=text.index, name=text.name, dtype=np.float64), None
     numbers = parse_numbers(text, decimal)
-    unread = present[numbers[present.index].isna()]
+    unread = text.loc[text.notna() & numbers.isna()]
     if unread.isin(_MISSING_NUMBERS).all() and len(unread) < len(present):
         return _finite(numbers), None
     if len(unread) <= _JUNK_SHARE * len(present) and unread.nunique() <= _JUNK_VALUES:
-        return _finite(numbers), f"{_listed(unread.unique())} among its numbers read as missing"
+        return _finite(numbers), f"{_listed(unread.unique().tolist())} among its numbers read as missing"
     return text, None
 
 
@@ -109,15 +109,15 @@ def _parse_with(text: pd.Series, decimal: str) -> pd.Series:
     text = text if decimal == "." else text.str.translate(str.maketrans(".,", ",."))
     grouped = text.str.fullmatch(_GROUPED).eq(True)
     plain = text.where(~grouped, text.str.replace(",", "")) if grouped.any() else text
-    return pd.to_numeric(plain, errors="coerce").astype(np.float64)
+    return pd.Series(pd.to_numeric(plain, errors="coerce"), dtype=np.float64)
 
 
 def _finite(numbers: pd.Series) -> pd.Series:
-    return numbers.replace([np.inf, -np.inf], np.nan).astype(np.float64)
+    return numbers.where(np.isfinite(numbers), np.nan)
 
 
 def _words(name: str) -> set[str]:
-    """Lower-case words of a column name: `customerID` and `customer_id` both hold "id"; pandas calls a nameless first column `Unnamed: 0`."""
+    """Lower-case words of a name: `customerID` and `customer_id` hold "id"; pandas names a row index `Unnamed: 0`."""
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
     words = set(re.split(r"[\W_\d]+", spaced.lower()))
     return words | {"index"} if "unnamed" in words else words

@@ -1,4 +1,4 @@
-"""One small CSV as Brazilian offices export them: semicolons, decimal commas, thousands points, latin-1, accents, gaps, an id column.
+"""One small CSV as Brazilian offices export them: semicolons, decimal commas, latin-1, accents, gaps, an id column.
 
 `python -m marl_llm.tasks.examples DIR` writes `clientes.csv`, invented customers of an internet provider; the target
 `Cancelou` says who cancelled. Used in the README and in tests.
@@ -21,7 +21,7 @@ _PAYMENTS = ("boleto", "cartão de crédito", "débito automático", "pix")
 
 
 def customers(n_rows: int = 480, seed: int = 7) -> pd.DataFrame:
-    """Invented customers with a target that has structure: skewed income, a risky first year, unordered categories, an interaction, noise."""
+    """Invented customers; who cancels depends on skewed, stepped and unordered columns, an interaction, and luck."""
     rng = np.random.default_rng(seed)
     months = np.ceil(rng.exponential(26, n_rows)).astype(int)
     income = np.round(np.exp(rng.normal(8.1, 0.7, n_rows)), 2)

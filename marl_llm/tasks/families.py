@@ -49,7 +49,10 @@ class Contest:
 
 
 def contest(task: Task, n_estimators: int = 50) -> Contest:
-    """Fit each family on development, score it on hold-out. Forests have `n_estimators` trees; everything else is scikit-learn's default."""
+    """Fit each family on development, score it on hold-out.
+
+    Ensembles have `n_estimators` trees; everything else is scikit-learn's default.
+    """
     reference = Reference.from_labels(task.development.y, task.kind, len(task.classes))
     scores = {
         family: score_predictions(task.metrics, task.holdout.y, _predict(family, task, n_estimators), reference).score
@@ -129,9 +132,9 @@ def table(contests: list[Contest]) -> str:
         lines.append(f"{family:<22}{len(won):>6}{share:>8.0%}{np.mean(entered):>12.3f}   {by_kind}")
     kinds = Counter(one.kind for one in contests)
     median_rows = int(np.median([one.n_rows for one in contests]))
-    lines.append(
-        f"{len(contests)} tasks ({', '.join(f'{kind} {kinds[kind]}' for kind in Kind)}), median {median_rows} rows; no tree ensemble wins {share_without_trees(contests):.0%}"
-    )
+    of_kind = ", ".join(f"{kind} {kinds[kind]}" for kind in Kind)
+    lines.append(f"{len(contests)} tasks ({of_kind}), median {median_rows} rows")
+    lines.append(f"no tree ensemble wins {share_without_trees(contests):.0%}")
     return "\n".join(lines)
 
 

@@ -8,100 +8,17 @@ family wins how often is shown by `families.py`. Nothing here resembles a partic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from marl_llm.kind import Kind
-from marl_llm.metrics import default_metrics
 from marl_llm.tasks import words
+from marl_llm.tasks.sketch import Sketch, draw_metrics, draw_sketch
 from marl_llm.tasks.task import Task
 from marl_llm.tasks.truths import TRUTHS, blobs, clusters, standardised
 
 _STREAM = 20_240_817  # keeps these draws apart from other uses of the same small seeds
-_KINDS = (Kind.binary, Kind.multiclass, Kind.regression)
-_KIND_SHARES = (0.45, 0.20, 0.35)
-_TRUTH_SHARES = {
-    True: {
-        "linear": 0.26,
-        "clusters": 0.20,
-        "blobs": 0.14,
-        "bumps": 0.08,
-        "steps": 0.12,
-        "additive": 0.10,
-        "products": 0.10,
-    },
-    False: {"linear": 0.34, "blobs": 0.16, "bumps": 0.10, "steps": 0.12, "additive": 0.14, "products": 0.14},
-}
-_OTHER_METRICS: dict[Kind, tuple[dict[str, float], ...]] = {
-    Kind.binary: (
-        {"roc_auc": 1.0},
-        {"balanced_accuracy": 1.0, "neg_brier_score": 1.0},
-        {"f1": 1.0, "average_precision": 1.0},
-        {"accuracy": 1.0},
-    ),
-    Kind.multiclass: (
-        {"accuracy": 1.0},
-        {"roc_auc_ovr": 1.0, "f1_weighted": 1.0},
-        {"balanced_accuracy": 1.0, "neg_log_loss": 1.0},
-    ),
-    Kind.regression: (
-        {"neg_mean_absolute_error": 1.0},
-        {"r2": 1.0},
-        {"neg_root_mean_squared_error": 1.0, "neg_median_absolute_error": 1.0},
-    ),
-}
-_GEOMETRIC = frozenset(
-    {"clusters", "blobs", "bumps"}
-)  # truths in which distances or densities count: few columns that would blur them
-_IMBALANCED_METRICS: tuple[dict[str, float], ...] = (
-    {"f1_macro": 1.0, "recall_macro": 1.0},
-    {"balanced_accuracy": 1.0},
-    {"recall": 1.0, "roc_auc": 1.0},
-)
 _MIN_CLASS_ROWS = 12
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """What a procedural task will be, before any value is drawn.
-
-    Attributes
-    ----------
-    kind : Kind
-    truth : str
-        A key of `TRUTHS`, or "clusters" or "blobs".
-    n_rows : int
-        200 to 2,000.
-    n_signal, n_irrelevant, n_categorical : int
-        Numeric columns that matter, columns that do not, categorical columns.
-    n_classes : int
-        0 for regression.
-    prior : float
-        Share of the rarest class.
-    sharpness : float
-        Signal against label noise: scale of the log-odds, or signal-to-noise ratio.
-    skewed : float
-        Share of numeric columns that are skewed or heavy-tailed.
-    missing : float
-        Share of values missing in the columns that have gaps.
-    category_signal : float
-        Share of the score's variance that categories carry.
-    """
-
-    kind: Kind
-    truth: str
-    n_rows: int
-    n_signal: int
-    n_irrelevant: int
-    n_categorical: int
-    n_classes: int
-    prior: float
-    sharpness: float
-    skewed: float
-    missing: float
-    category_signal: float
 
 
 def procedural_task(seed: int) -> Task:
@@ -135,55 +52,14 @@ def procedural_frame(seed: int) -> tuple[pd.DataFrame, Kind, dict[str, float]]:
     frame = _with_gaps(frame, sketch, rng)
     name, values = _named_target(target, sketch, rng)
     frame[name] = values
-    return frame, sketch.kind, _metrics(sketch, rng)
-
-
-def draw_sketch(rng: np.random.Generator) -> Sketch:
-    """Draw the outline of a task."""
-    kind = _KINDS[rng.choice(3, p=_KIND_SHARES)]
-    shares = _TRUTH_SHARES[kind.is_classification]
-    truth = str(rng.choice(list(shares), p=list(shares.values())))
-    columns = int(rng.integers(4, 17)) if rng.random() < 0.9 else int(rng.integers(17, 25))
-    n_categorical = int(rng.binomial(columns // 2, 0.5)) if rng.random() < 0.7 else 0
-    n_numeric = max(columns - n_categorical, 3)
-    n_signal = _signal_count(truth, n_numeric, rng)
-    if truth in _GEOMETRIC:
-        n_categorical, n_numeric = 0, max(n_signal + int(rng.integers(0, 3)), 4)
-    n_classes = {Kind.binary: 2, Kind.multiclass: int(rng.integers(3, 6)), Kind.regression: 0}[kind]
-    return Sketch(
-        kind=kind,
-        truth=truth,
-        n_rows=int(np.exp(rng.uniform(np.log(200), np.log(2000)))),
-        n_signal=n_signal,
-        n_irrelevant=n_numeric - n_signal,
-        n_categorical=n_categorical,
-        n_classes=n_classes,
-        prior=float(rng.uniform(0.08, 0.25)) if rng.random() < 0.4 else 0.5,
-        sharpness=float(rng.uniform(1.5, 5.0)),
-        skewed=float(
-            rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.6, 0.3, 0.1, 0.0] if truth in _GEOMETRIC else [0.3, 0.25, 0.25, 0.2])
-        ),
-        missing=float(rng.choice([0.0, 0.05, 0.2], p=[0.7, 0.2, 0.1] if truth in _GEOMETRIC else [0.4, 0.3, 0.3])),
-        category_signal=float(rng.uniform(0.1, 0.6)),
-    )
-
-
-def _signal_count(truth: str, n_numeric: int, rng: np.random.Generator) -> int:
-    """Local truths need few dimensions; the others use most columns, linear ones at times few of many."""
-    if truth == "bumps":
-        return min(n_numeric, int(rng.integers(3, 7)))
-    if truth == "blobs":
-        return max(4, min(n_numeric, 12))
-    if truth in ("steps", "products"):
-        return min(n_numeric, int(rng.integers(2, 8)))
-    return max(2, round(n_numeric * rng.uniform(0.3, 1.0)))
+    return frame, sketch.kind, draw_metrics(sketch, rng)
 
 
 def _latent(sketch: Sketch, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """Latent numeric columns (n, signal + irrelevant), and the classes or scores where the truth makes both together."""
+    """Latent numeric columns (n, signal + irrelevant); classes or scores too where the truth makes both together."""
     n, p = sketch.n_rows, sketch.n_signal
     if sketch.truth == "clusters":
-        signal, given = clusters(n, p, _priors(sketch), rng)
+        signal, given = clusters(n, p, sketch.priors, rng)
     elif sketch.truth == "blobs":
         signal, given = blobs(n, p, sketch.n_classes, rng)
     else:
@@ -199,16 +75,8 @@ def _correlated(n: int, p: int, rng: np.random.Generator) -> np.ndarray:
     return mixed / mixed.std(axis=0)
 
 
-def _priors(sketch: Sketch) -> np.ndarray:
-    if sketch.kind is Kind.binary:
-        return np.array([1 - sketch.prior, sketch.prior])
-    shares = np.ones(sketch.n_classes)
-    shares[0] = 0.5 if sketch.prior < 0.5 else 1.0
-    return shares / shares.sum()
-
-
 def _observed(latent: np.ndarray, sketch: Sketch, rng: np.random.Generator) -> np.ndarray:
-    """Latent columns as they are measured: own location and unit, some skewed, heavy-tailed or counted. Monotone, so trees see no difference."""
+    """Latent columns as they are measured: own location and unit, some skewed; monotone, so trees don't mind."""
     columns = []
     for z in latent.T:
         if rng.random() < sketch.skewed:
@@ -229,14 +97,17 @@ def _skewed(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _signal_columns(latent: np.ndarray, observed: np.ndarray, sketch: Sketch, rng: np.random.Generator) -> np.ndarray:
-    """What the truth acts on: mostly the latent columns (so that skewed ones want a logarithm), at times the measured ones."""
+    """What the truth acts on: mostly latent columns (so skewed ones want a logarithm), at times the measured ones."""
     on_measured = rng.random() < 0.25
     columns = observed if on_measured else latent
     return np.column_stack([standardised(column) for column in columns[:, : sketch.n_signal].T])
 
 
 def _categories(sketch: Sketch, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-    """Level codes of each categorical column, and their joint effect on the score (n,). Effects know no order: one-hot encoding is what linear models need."""
+    """Level codes of each categorical column, and their joint effect on the score (n,).
+
+    Effects know no order, so that linear models need one-hot encoding.
+    """
     codes, effect = [], np.zeros(sketch.n_rows)
     for position in range(sketch.n_categorical):
         levels = int(rng.integers(2, 9))
@@ -277,7 +148,7 @@ def _multiclass(scores: list[np.ndarray], sketch: Sketch, rng: np.random.Generat
     n, K = sketch.n_rows, sketch.n_classes
     if rng.random() < 0.3:
         noisy = sketch.sharpness * scores[0] + rng.logistic(size=n)
-        return np.searchsorted(np.quantile(noisy, np.cumsum(_priors(sketch))[:-1]), noisy)
+        return np.searchsorted(np.quantile(noisy, np.cumsum(sketch.priors)[:-1]), noisy)
     noisy = sketch.sharpness * np.column_stack(scores) + rng.gumbel(size=(n, K))
     y = noisy.argmax(axis=1)
     for c in np.flatnonzero(np.bincount(y, minlength=K) < _MIN_CLASS_ROWS):
@@ -310,7 +181,7 @@ def _numeric_names(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def _with_gaps(frame: pd.DataFrame, sketch: Sketch, rng: np.random.Generator) -> pd.DataFrame:
-    """Missing values in about half of the columns: at random, or for large values of the column (so that missing tells something)."""
+    """Missing values in half of the columns: at random, or where the value is large (so that missing is a sign)."""
     for name in frame.columns:
         if sketch.missing == 0 or rng.random() < 0.5:
             continue
@@ -329,12 +200,3 @@ def _named_target(target: np.ndarray, sketch: Sketch, rng: np.random.Generator) 
     name = str(rng.choice(list(names)))
     labels = np.array(names[name], dtype=object)
     return name, labels[target]
-
-
-def _metrics(sketch: Sketch, rng: np.random.Generator) -> dict[str, float]:
-    """The default metrics in two tasks of three, another set otherwise; rare classes get the metrics that people choose for them."""
-    if rng.random() < 0.67:
-        return default_metrics(sketch.kind)
-    rare = sketch.kind is Kind.binary and sketch.prior < 0.5 and sketch.truth != "blobs"
-    others = _IMBALANCED_METRICS if rare else _OTHER_METRICS[sketch.kind]
-    return dict(others[int(rng.integers(len(others)))])

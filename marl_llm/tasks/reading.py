@@ -86,7 +86,7 @@ def read_csv(path: Path | str) -> Table:
 
 
 def unique_names(header: Iterable[object]) -> tuple[list[str], list[str]]:
-    """Column names, stripped, in Unicode normal form, empty ones named by their position and repeated ones numbered; with notes on what was changed."""
+    """Clean column names: empty ones named by their position, repeated ones numbered; with notes on changes."""
     names: list[str] = []
     notes: list[str] = []
     for position, cell in enumerate(header, start=1):
@@ -123,7 +123,7 @@ def _decode(data: bytes, path: Path) -> tuple[str, str]:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         encodings = ["utf-16"]
     elif data.startswith(b"\xef\xbb\xbf"):
-        encodings = ["utf-8-sig"]
+        encodings = ["utf-8"]
     elif b"\x00" in data:
         raise UserError(f"{path} is not a text file: save the table as CSV first.")
     elif re.search(rb"[\x80-\x9f]", data):  # control characters in latin-1, quotes and dashes in cp1252
@@ -188,7 +188,7 @@ def _parse(text: str, delimiter: str, names: list[str], path: Path) -> pd.DataFr
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise UserError(_ragged(str(error), len(names), delimiter, path)) from None
     frame = frame.apply(lambda column: column.str.strip())
-    return frame[(frame != "").any(axis=1)].reset_index(drop=True)
+    return frame.loc[(frame != "").any(axis=1)].reset_index(drop=True)
 
 
 def _ragged(error: str, width: int, delimiter: str, path: Path) -> str:
@@ -201,11 +201,12 @@ def _ragged(error: str, width: int, delimiter: str, path: Path) -> str:
         )
     if "EOF inside string" in error:
         return f"{path} has a quotation mark that is never closed: double it or remove it."
-    return f"{path} has rows with more fields than the header's {width} ({_DELIMITERS[delimiter]} separated): name every column."
+    where = f"({_DELIMITERS[delimiter]} separated)"
+    return f"{path} has rows with more fields than the header's {width} {where}: name every column."
 
 
 def _detect_decimal(frame: pd.DataFrame, delimiter: str) -> str:
-    """The decimal mark of the whole file, from numbers that can be read in one way only; else what usually goes with the delimiter."""
+    """The decimal mark, from numbers that can be read in one way only; else what goes with the delimiter."""
     cells = frame.head(_SAMPLE_RECORDS * 5).to_numpy(dtype=object).ravel().tolist()
     commas = sum(_DECIMAL_COMMA.match(cell) is not None for cell in cells)
     points = sum(_DECIMAL_POINT.match(cell) is not None for cell in cells)

@@ -54,7 +54,8 @@ def read_target(column: pd.Series, name: str, kind: Kind | str | None = None) ->
     asked = _parse_kind(kind)
     if column.nunique() < 2:
         raise UserError(
-            f"The target '{name}' has the same value '{_class_name(column.iloc[0])}' in every row: there is nothing to predict."
+            f"The target '{name}' has the same value '{_class_name(column.iloc[0])}' in every row: "
+            "there is nothing to predict."
         )
     regression = asked is Kind.regression if asked else not _is_class_like(column)
     if regression:
@@ -81,37 +82,39 @@ def _is_class_like(column: pd.Series) -> bool:
 def _regression(column: pd.Series, name: str) -> Target:
     if column.dtype == object:
         raise UserError(
-            f"The target '{name}' is text (for example '{column.iloc[0]}'), so its kind can't be regression: use binary or multiclass."
+            f"The target '{name}' is text (for example '{column.iloc[0]}'), so its kind can't be regression: "
+            "use binary or multiclass."
         )
     return Target(column.to_numpy(dtype=np.float64), Kind.regression, ())
 
 
 def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
-    values = np.sort(column.unique())
+    values = sorted(column.unique().tolist())
     found = Kind.binary if len(values) == 2 else Kind.multiclass
     if asked and asked is not found:
         raise UserError(
-            f"The target '{name}' has {len(values)} different values, so its kind can't be {asked}: use {_fitting(found, column)}."
+            f"The target '{name}' has {len(values)} different values, so its kind can't be {asked}: "
+            f"use {_fitting(found, column)}."
         )
     if len(values) > _MAX_CLASSES:
         raise UserError(
             f"The target '{name}' has {len(values)} different values, too many for classes: name another target."
         )
-    codes = pd.Index(values).get_indexer(column)
+    codes = column.map({value: code for code, value in enumerate(values)}).to_numpy(dtype=np.int64)
     _check_class_sizes(np.bincount(codes), values, name)
-    return Target(codes.astype(np.int64), found, tuple(_class_name(value) for value in values))
+    return Target(codes, found, tuple(_class_name(value) for value in values))
 
 
 def _fitting(found: Kind, column: pd.Series) -> str:
     return str(found) if column.dtype == object else f"{found} or regression"
 
 
-def _check_class_sizes(sizes: np.ndarray, values: np.ndarray, name: str) -> None:
+def _check_class_sizes(sizes: np.ndarray, values: list[str] | list[float], name: str) -> None:
     smallest = int(np.argmin(sizes))
     if sizes[smallest] < MIN_ROWS_PER_CLASS:
         raise UserError(
-            f"Class '{_class_name(values[smallest])}' of the target '{name}' has only {sizes[smallest]} rows: at least {MIN_ROWS_PER_CLASS} "
-            "are needed, so remove those rows or join the class with another."
+            f"Class '{_class_name(values[smallest])}' of the target '{name}' has only {sizes[smallest]} rows: "
+            f"at least {MIN_ROWS_PER_CLASS} are needed, so remove those rows or join the class with another."
         )
 
 

@@ -7,7 +7,6 @@ reports. Nothing is fitted here.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +16,40 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pandas.util import hash_pandas_object
 
 from marl_llm.errors import UserError
 from marl_llm.kind import Kind
 from marl_llm.metrics import check_metrics, default_metrics
 from marl_llm.tasks import splitting
-from marl_llm.tasks.columns import empty_or_constant, typed_column, unfit_as_feature
-from marl_llm.tasks.reading import Dialect, clean_name, read_csv, unique_names
+from marl_llm.tasks.reading import Dialect, read_csv, unique_names
+from marl_llm.tasks.selection import chosen_features, known_column, target_column, typed_features
 from marl_llm.tasks.target import Target, read_target
 
 DEFAULT_FRACTIONS = (0.5, 0.25, 0.25)
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What the user asked for; the parameters of `Task.from_csv`."""
+
+    target: str
+    features: Sequence[str] | None
+    metrics: Mapping[str, float] | None
+    kind: Kind | str | None
+    ignore: Iterable[str]
+    seed: int
+    fractions: Sequence[float]
+    name: str
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a table came from."""
+
+    source: str | None
+    notes: tuple[str, ...]
+    dialect: Dialect | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,7 @@ class Part:
     y: np.ndarray
 
     def __len__(self) -> int:
+        """Number of rows."""
         return len(self.y)
 
 
@@ -114,7 +138,9 @@ class Task:
         fractions: Sequence[float] = DEFAULT_FRACTIONS,
         name: str | None = None,
     ) -> Task:
-        """Make a task of a CSV file. Encoding, delimiter, decimal mark, missing values and the kind of each column are detected.
+        """Make a task of a CSV file.
+
+        Encoding, delimiter, decimal mark, missing values and the kind of each column are detected.
 
         Parameters
         ----------
@@ -143,20 +169,8 @@ class Task:
             can't be learned, or unfitting metrics.
         """
         table = read_csv(path)
-        return _build(
-            table.frame,
-            target=target,
-            features=features,
-            metrics=metrics,
-            kind=kind,
-            ignore=ignore,
-            seed=seed,
-            fractions=fractions,
-            name=name or Path(path).stem,
-            source=str(path),
-            notes=table.notes,
-            dialect=table.dialect,
-        )
+        request = _Request(target, features, metrics, kind, ignore, seed, fractions, name or Path(path).stem)
+        return _build(table.frame, request, _Origin(str(path), table.notes, table.dialect))
 
     @classmethod
     def from_frame(
@@ -174,147 +188,73 @@ class Task:
     ) -> Task:
         """Make a task of a DataFrame of any dtypes; see `from_csv` for the parameters and errors."""
         names, notes = unique_names(frame.columns)
-        return _build(
-            frame.set_axis(names, axis=1).reset_index(drop=True),
-            target=target,
-            features=features,
-            metrics=metrics,
-            kind=kind,
-            ignore=ignore,
-            seed=seed,
-            fractions=fractions,
-            name=name or "frame",
-            source=None,
-            notes=tuple(notes),
-            dialect=None,
-        )
+        request = _Request(target, features, metrics, kind, ignore, seed, fractions, name or "frame")
+        return _build(frame.set_axis(names, axis=1).reset_index(drop=True), request, _Origin(None, tuple(notes), None))
 
     def cv_folds(self, k: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """k stratified folds of the development rows: (train positions, validation positions), int64, sorted."""
         return splitting.cv_folds(splitting.strata(self.development.y, self.kind.is_classification), k, seed)
 
 
-def _build(
-    frame: pd.DataFrame,
-    *,
-    target: str,
-    features: Sequence[str] | None,
-    metrics: Mapping[str, float] | None,
-    kind: Kind | str | None,
-    ignore: Iterable[str],
-    seed: int,
-    fractions: Sequence[float],
-    name: str,
-    source: str | None,
-    notes: tuple[str, ...],
-    dialect: Dialect | None,
-) -> Task:
-    decimal = dialect.decimal if dialect else "."
+def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     names = list(frame.columns)
-    target = _known(target, names, "target")
-    chosen = _chosen_features(features, ignore, target, names)
-    y_column, has_target, target_notes = _target_column(frame[target], decimal)
-    answer = read_target(y_column, target, kind)
-    X, feature_notes = _features(frame.loc[has_target, chosen], decimal, explicit=features is not None)
-    weights = check_metrics(
-        metrics if metrics is not None else default_metrics(answer.kind), answer.kind, answer.classes or None
-    )
-    if len(fractions) != 3:
-        raise UserError(f"{len(fractions)} fractions are given: three are needed, for development, hold-out and test.")
-    stratum = splitting.strata(answer.y, answer.kind.is_classification)
-    parts = splitting.split_rows(stratum, fractions, seed)
-    columns = tuple(
-        Column(f"x{i}", str(column), "categorical" if X[column].dtype == object else "numeric")
-        for i, column in enumerate(X)
-    )
+    decimal = origin.dialect.decimal if origin.dialect else "."
+    target = known_column(request.target, names, "target")
+    chosen = chosen_features(request.features, request.ignore, target, names)
+    labels, has_target, target_notes = target_column(frame, target, decimal)
+    answer = read_target(labels, target, request.kind)
+    metrics = default_metrics(answer.kind) if request.metrics is None else request.metrics
+    weights = check_metrics(metrics, answer.kind, answer.classes or None)
+    explicit = request.features is not None
+    X, feature_notes = typed_features(frame.loc[has_target, chosen], decimal, explicit=explicit)
+    columns = _columns(X)
     X = X.set_axis([column.alias for column in columns], axis=1)
+    rows = _split(answer, request)
+    development, holdout, test = (Part(X.iloc[part].reset_index(drop=True), answer.y[part]) for part in rows)
     return Task(
-        name=name,
+        name=request.name,
         kind=answer.kind,
         columns=columns,
         target=target,
         classes=answer.classes,
         metrics=weights,
-        development=_part(X, answer.y, parts[0]),
-        holdout=_part(X, answer.y, parts[1]),
-        test=_part(X, answer.y, parts[2]),
-        seed=seed,
-        source=source,
-        notes=(*notes, *target_notes, *feature_notes),
-        key=_content_key(X, answer, parts, columns, target, weights),
-        dialect=dialect,
+        development=development,
+        holdout=holdout,
+        test=test,
+        seed=request.seed,
+        source=origin.source,
+        notes=(*origin.notes, *target_notes, *feature_notes),
+        key=_content_key(X, answer, rows, [columns, target, weights]),
+        dialect=origin.dialect,
     )
 
 
-def _known(name: str, names: Sequence[str], role: str) -> str:
-    wanted = clean_name(name)
-    if wanted in names:
-        return wanted
-    by_lower_case = {other.lower(): other for other in names}
-    nearest = difflib.get_close_matches(wanted.lower(), list(by_lower_case), n=1, cutoff=0.5)
-    advice = f"did you mean '{by_lower_case[nearest[0]]}'?" if nearest else f"the columns are {_some(names)}."
-    raise UserError(f"The {role} '{name}' is not a column: {advice}")
+def _columns(X: pd.DataFrame) -> tuple[Column, ...]:
+    return tuple(
+        Column(f"x{i}", str(name), "numeric" if dtype == np.float64 else "categorical")
+        for i, (name, dtype) in enumerate(X.dtypes.items())
+    )
 
 
-def _some(names: Sequence[str], limit: int = 12) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+def _split(answer: Target, request: _Request) -> list[np.ndarray]:
+    """Row positions of development, hold-out and test."""
+    if len(request.fractions) != 3:
+        raise UserError(
+            f"{len(request.fractions)} fractions are given: three are needed, for development, hold-out and test."
+        )
+    stratum = splitting.strata(answer.y, answer.kind.is_classification)
+    return splitting.split_rows(stratum, request.fractions, request.seed)
 
 
-def _chosen_features(features: Sequence[str] | None, ignore: Iterable[str], target: str, names: list[str]) -> list[str]:
-    ignored = {_known(name, names, "ignored column") for name in ignore}
-    wanted = names if features is None else [_known(name, names, "feature") for name in features]
-    if features is not None and target in wanted:
-        raise UserError(f"'{target}' is the target and can't be a feature as well: remove it from the features.")
-    chosen = [name for name in dict.fromkeys(wanted) if name != target and name not in ignored]
-    if not chosen:
-        raise UserError(f"No feature is left beside the target '{target}': name at least one other column.")
-    return chosen
+def _fields(column: Column) -> list[str]:
+    return [column.alias, column.name, column.kind]
 
 
-def _target_column(raw: pd.Series, decimal: str) -> tuple[pd.Series, pd.Series, list[str]]:
-    """The typed target of the rows that have one, the mask of those rows, and notes."""
-    column, note = typed_column(raw, decimal)
-    has_target = column.notna()
-    notes = [f"target '{raw.name}': {note}"] if note else []
-    if missing := int((~has_target).sum()):
-        notes.append(f"{missing} rows without a value of the target '{raw.name}' left out")
-    return column[has_target], has_target, notes
-
-
-def _features(frame: pd.DataFrame, decimal: str, explicit: bool) -> tuple[pd.DataFrame, list[str]]:
-    """Typed feature columns with index 0..n-1; columns that carry nothing are left out, ids too unless the user named the features."""
-    kept: dict[str, pd.Series] = {}
-    notes: list[str] = []
-    for name in frame.columns:
-        column, note = typed_column(frame[name].reset_index(drop=True), decimal)
-        reason = empty_or_constant(column) or (None if explicit else unfit_as_feature(name, column))
-        if reason:
-            notes.append(f"column '{name}' left out: {reason}")
-            continue
-        if note:
-            notes.append(f"column '{name}': {note}")
-        kept[name] = column
-    if not kept:
-        raise UserError(f"No usable feature is left ({'; '.join(notes)}): name the features to use.")
-    return pd.DataFrame(kept), notes
-
-
-def _part(X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> Part:
-    return Part(X.iloc[rows].reset_index(drop=True), y[rows])
-
-
-def _content_key(
-    X: pd.DataFrame,
-    answer: Target,
-    parts: list[np.ndarray],
-    columns: tuple[Column, ...],
-    target: str,
-    metrics: dict[str, float],
-) -> str:
-    names = [(column.alias, column.name, column.kind) for column in columns]
-    digest = hashlib.sha256(json.dumps([names, target, answer.kind, answer.classes, metrics]).encode())
-    digest.update(pd.util.hash_pandas_object(X, index=False).to_numpy().tobytes())
+def _content_key(X: pd.DataFrame, answer: Target, rows: list[np.ndarray], described: list[object]) -> str:
+    digest = hashlib.sha256(json.dumps([described, answer.kind, answer.classes], default=_fields).encode())
+    row_hashes = hash_pandas_object(X, index=False)  # pyright: ignore[reportCallIssue]
+    digest.update(np.asarray(row_hashes).tobytes())
     digest.update(answer.y.tobytes())
-    for rows in parts:
-        digest.update(rows.astype(np.int64).tobytes() + b"|")
+    for part in rows:
+        digest.update(part.astype(np.int64).tobytes() + b"|")
     return digest.hexdigest()[:16]

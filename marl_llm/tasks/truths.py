@@ -15,7 +15,7 @@ Truth = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def standardised(score: np.ndarray) -> np.ndarray:
-    """Mean 0, variance 1; outliers beyond 4 standard deviations are pulled in, so that no single row is the whole signal."""
+    """Mean 0, variance 1; outliers beyond 4 standard deviations are pulled in, lest one row be the whole signal."""
     spread = score.std()
     return np.clip((score - score.mean()) / (spread if spread > 0 else 1.0), -4, 4)
 
@@ -81,7 +81,7 @@ TRUTHS: dict[str, Truth] = {
 
 
 def clusters(n: int, p: int, priors: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Columns drawn class by class from Gaussians of differing means and spreads, independent within the class: naive Bayes.
+    """Columns drawn class by class from Gaussians, independent within the class: naive Bayes.
 
     Returns
     -------

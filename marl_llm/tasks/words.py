@@ -1,13 +1,14 @@
-"""Words that procedural tasks are made of: names of numeric columns, of categorical columns with their levels, of targets and classes."""
+"""Words that procedural tasks are made of: names of columns, of levels, of targets and of classes. No logic."""
 
 from __future__ import annotations
 
 NUMERIC = (
-    "age", "income", "balance", "tenure", "visits", "price", "weight", "height", "pressure", "temperature", "humidity", "distance",
-    "duration", "speed", "area", "rooms", "mileage", "voltage", "current", "power", "glucose", "heart_rate", "bmi", "cholesterol",
-    "oxygen", "dose", "latency", "errors", "requests", "downloads", "orders", "returns", "discount", "margin", "salary", "bonus",
-    "debt", "credit_limit", "payments", "calls", "messages", "rainfall", "wind", "depth", "density", "acidity", "sugar", "alcohol",
-    "stock", "lead_time", "page_views", "sessions", "rating", "reviews", "noise_level", "thickness", "torque", "vibration", "load",
+    "age", "income", "balance", "tenure", "visits", "price", "weight", "height", "pressure", "temperature",
+    "humidity", "distance", "duration", "speed", "area", "rooms", "mileage", "voltage", "current", "power",
+    "glucose", "heart_rate", "bmi", "cholesterol", "oxygen", "dose", "latency", "errors", "requests", "downloads",
+    "orders", "returns", "discount", "margin", "salary", "bonus", "debt", "credit_limit", "payments", "calls",
+    "messages", "rainfall", "wind", "depth", "density", "acidity", "sugar", "alcohol", "stock", "lead_time",
+    "page_views", "sessions", "rating", "reviews", "noise_level", "thickness", "torque", "vibration", "load",
 )  # fmt: skip
 PREFIXES = ("avg", "max", "min", "last", "total", "monthly", "daily", "first", "net", "prior")
 

@@ -30,7 +30,7 @@ CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 
 
 def create_adapter(
-    base_dir: Path, out_dir: Path, *, rank: int, alpha: float, seed: int, base_name: str | None = None
+    base_dir: Path, out_dir: Path, *, rank: int, alpha: int, seed: int, base_name: str | None = None
 ) -> Path:
     """Make an adapter that changes nothing yet (B = 0), without loading the base model's weights.
 
@@ -40,7 +40,7 @@ def create_adapter(
         Directory of the base model; only its `config.json` is read.
     out_dir : Path
         The new adapter's directory; must not exist.
-    rank, alpha : int, float
+    rank, alpha : int
         LoRA rank and scale; the update is `alpha / rank * B @ A`. vLLM's `max_lora_rank` must be at least `rank`.
     seed : int
         Of A's initialisation, Kaiming-uniform as in PEFT.

@@ -20,49 +20,55 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    algorithm: str = Field("grpo", description="learning algorithm; grpo is the one that exists")
+    algorithm: str = Field(default="grpo", description="learning algorithm; grpo is the one that exists")
     loss_type: LossType = Field(
-        "dapo", description="how TRL aggregates the clipped token losses: dapo = mean over all tokens of a step"
+        default="dapo", description="how TRL aggregates the clipped token losses: dapo = mean over all tokens of a step"
     )
     importance_sampling_level: Literal["token", "sequence"] = Field(
-        "token", description="ratio per token, or one per completion (GSPO: with loss_type grpo)"
+        default="token", description="ratio per token, or one per completion (GSPO: with loss_type grpo)"
     )
-    learning_rate: float = Field(1e-4, gt=0, description="peak learning rate of AdamW, per step")
-    warmup: float = Field(0.0, ge=0, description="linear warm-up: below 1 a share of all steps, else a number of steps")
+    learning_rate: float = Field(default=1e-4, gt=0, description="peak learning rate of AdamW, per step")
+    warmup: float = Field(
+        default=0.0, ge=0, description="linear warm-up: below 1 a share of all steps, else a number of steps"
+    )
     lr_scheduler: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="learning rate after the warm-up"
+        default="constant", description="learning rate after the warm-up"
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="AdamW's decoupled weight decay, per step and unit of learning rate"
+        default=0.0, ge=0, description="AdamW's decoupled weight decay, per step and unit of learning rate"
     )
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this L2 norm")
-    epochs: int = Field(1, ge=1, description="passes over the rows")
-    batch_rows: int = Field(16, ge=1, description="rows (completions) per micro-batch; bounds the memory")
-    gradient_accumulation: int = Field(1, ge=1, description="micro-batches per optimizer step")
-    epsilon_low: float = Field(0.2, gt=0, description="the ratio is clipped at 1 - this")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this L2 norm")
+    epochs: int = Field(default=1, ge=1, description="passes over the rows")
+    batch_rows: int = Field(default=16, ge=1, description="rows (completions) per micro-batch; bounds the memory")
+    gradient_accumulation: int = Field(default=1, ge=1, description="micro-batches per optimizer step")
+    epsilon_low: float = Field(default=0.2, gt=0, description="the ratio is clipped at 1 - this")
     epsilon_high: float = Field(
-        0.28, gt=0, description="the ratio is clipped at 1 + this (cispo: the largest weight itself)"
+        default=0.28, gt=0, description="the ratio is clipped at 1 + this (cispo: the largest weight itself)"
     )
-    beta: float = Field(0.0, ge=0, description="weight of the KL divergence to the base model, nats; 0 saves a pass")
-    temperature: float = Field(1.0, gt=0, description="must be the sampling temperature of the rows")
+    beta: float = Field(
+        default=0.0, ge=0, description="weight of the KL divergence to the base model, nats; 0 saves a pass"
+    )
+    temperature: float = Field(default=1.0, gt=0, description="must be the sampling temperature of the rows")
     old_logps: Literal["logged", "recompute"] = Field(
-        "logged",
+        default="logged",
         description="denominator of the ratio: logged by the server, or recomputed by the trainer at the start, with "
         "the difference to the logged ones folded into the advantages as truncated importance weights",
     )
-    tis_cap: float | None = Field(2.0, gt=0, description="largest such weight (old_logps: recompute); null: no weights")
-    max_completion_tokens: int = Field(512, ge=1, description="tokens; the constant that dr_grpo divides by")
+    tis_cap: float | None = Field(
+        default=2.0, gt=0, description="largest such weight (old_logps: recompute); null: no weights"
+    )
+    max_completion_tokens: int = Field(default=512, ge=1, description="tokens; the constant that dr_grpo divides by")
     gate_tolerance: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="largest |mean ratio - 1| before the first update; null: 1e-3 in float32, 2e-2 in bfloat16",
     )
-    gate_rows: int = Field(64, ge=1, description="rows that the gate looks at, drawn at random")
+    gate_rows: int = Field(default=64, ge=1, description="rows that the gate looks at, drawn at random")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 on a GPU, else float32"
+        default="auto", description="auto: bfloat16 on a GPU, else float32"
     )
     gradient_checkpointing: bool = Field(
-        False, description="recompute activations in the backward pass: less memory, 20-30% slower"
+        default=False, description="recompute activations in the backward pass: less memory, 20-30% slower"
     )
 
     @model_validator(mode="after")

@@ -76,7 +76,7 @@ def join_credit(rows: pd.DataFrame, credit: CreditTable) -> pd.DataFrame:
         joined = rows.merge(credit[[*ROW_KEY, "advantage", "kept"]], on=ROW_KEY, how="inner", validate="one_to_one")
     except pd.errors.MergeError:
         raise UserError("the rows and the credit table do not match one to one; run the credit stage again.") from None
-    lost = int(credit["kept"].sum()) - int(joined["kept"].sum())
+    lost = int(credit["kept"].to_numpy().sum() - joined["kept"].to_numpy().sum())
     if lost:
         raise UserError(
             f"the credit table names {lost} rows that were not found; run the credit stage again on these rows."
@@ -113,7 +113,7 @@ def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:
     for position, entry in enumerate(frame.to_dict("records")):
         if not entry.get("kept", True):
             dropped["not_kept"] += 1
-        elif not len(entry["completion_ids"]):
+        elif not len(_array(entry["completion_ids"], np.int64)):
             dropped["empty"] += 1
         else:
             rows.append(_row(entry, position))
@@ -123,12 +123,12 @@ def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:
 def _row(entry: dict[str, Any], position: int) -> ReplayRow:
     parts = [f"{key} {entry[key]}" for key in ("episode", "branch", "call") if key in entry]
     name = ", ".join(parts) or f"row {position}"
-    completion = np.asarray(entry["completion_ids"], np.int64)
+    completion = _array(entry["completion_ids"], np.int64)
     row = ReplayRow(
         name=name,
-        prompt_ids=np.asarray(entry["prompt_ids"], np.int64),
+        prompt_ids=_array(entry["prompt_ids"], np.int64),
         completion_ids=completion,
-        logged_logprobs=np.asarray(entry["logprobs"], np.float32),
+        logged_logprobs=_array(entry["logprobs"], np.float32),
         advantage=np.full(len(completion), entry["advantage"], np.float32),
         adapter_sha256=_text(entry.get("adapter_sha256")),
         sampling=_sampling(_text(entry.get("sampling")), name),
@@ -145,6 +145,11 @@ def _row(entry: dict[str, Any], position: int) -> ReplayRow:
     if not (np.isfinite(row.logged_logprobs).all() and np.isfinite(row.advantage).all()):
         raise UserError(f"{name}: a log-probability or the advantage is not a finite number; leave the row out.")
     return row
+
+
+def _array(value: object, dtype: type) -> np.ndarray:
+    """A list cell as an array of shape (n,); a missing cell (None or NaN) as an empty one."""
+    return np.asarray(value, dtype).reshape(-1) if isinstance(value, (list, np.ndarray)) else np.zeros(0, dtype)
 
 
 def _text(value: object) -> str:

@@ -105,8 +105,8 @@ def check_integrity(
     if not fresh:
         others = ", ".join(sorted({row.adapter_sha256[:12] for row in rows})[:3])
         raise IntegrityError(
-            f"integrity gate: all {len(rows)} rows were sampled by another adapter (sha256 {others}) than the one about to be "
-            f"trained ({adapter_sha256[:12]}); train the version that collected them, or collect again."
+            f"integrity gate: all {len(rows)} rows were sampled by another adapter ({others}) than the one about to "
+            f"be trained ({adapter_sha256[:12]}, sha256); train the version that collected them, or collect again."
         )
     numbers = np.random.default_rng(seed).permutation(len(fresh))[:max_rows]
     sample = [fresh[i] for i in np.sort(numbers)]

@@ -25,7 +25,8 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from marl_llm.training.batching import LengthSampler, length_batches
 from marl_llm.training.collator import ReplayCollator
@@ -66,6 +67,9 @@ class ReplayGRPOTrainer(GRPOTrainer):
     on_step : OnStep, optional
     """
 
+    args: ReplayGRPOConfig
+    model: Any
+
     def __init__(
         self,
         model: Any,
@@ -80,7 +84,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
         super().__init__(model, _no_rewards, args, train_dataset=placeholder, processing_class=tokenizer)
         self.beta = args.beta = beta
         self.train_dataset: Any = list(rows)
-        self.data_collator = ReplayCollator(self._tokenizer.pad_token_id)
+        self.data_collator = ReplayCollator(int(self.model.generation_config.pad_token_id))
         self.history: list[dict[str, float]] = []
         self.weights: np.ndarray | None = None
         self._cells = defaultdict(int)
@@ -110,8 +114,8 @@ class ReplayGRPOTrainer(GRPOTrainer):
         by."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
-            tokens = sum(batch["completion_mask"].sum() for batch in batches).to(self.accelerator.device)
-            tokens = self.accelerator.reduce(tokens.float(), reduction="sum")
+            local = torch.stack([batch["completion_mask"].sum() for batch in batches]).sum().float()
+            tokens: Any = self.accelerator.reduce(local.to(self.accelerator.device), reduction="sum")
             for (
                 batch
             ) in batches:  # TRL scales this count from a generation batch down to one accumulation window; undo that
@@ -210,7 +214,7 @@ class _History(TrainerCallback):
             self._on_step(state.global_step, state.max_steps, numbers["loss"])
 
 
-def _no_rewards(**_: Any) -> list[float]:
+def _no_rewards(*_: Any, **__: Any) -> list[float | None]:
     raise AssertionError("replay never scores completions: TRL's generation path was entered")
 
 

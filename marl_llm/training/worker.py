@@ -38,7 +38,7 @@ class WorkerSpec(BaseModel):
     out_dir: Path = Field(description="the next version's directory; must not exist")
     workdir: Path = Field(description="for the trainer's files")
     metrics: Path = Field(description="metrics file to write, JSON")
-    seed: int = Field(0, description="seed of the order of rows")
+    seed: int = Field(default=0, description="seed of the order of rows")
     config: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="training settings")
 
 
@@ -73,7 +73,7 @@ def write_json(content: dict[str, Any], path: Path) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=1)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except OSError as error:
         raise RunFailed(f"{path}: the metrics cannot be written ({error.strerror or error}).") from error
 

@@ -154,7 +154,7 @@ def _table(rows: Sequence[Row]) -> pa.Table:
 
 
 def _storable(row: Row) -> dict[str, Any]:
-    """Return the columns; a lone surrogate (a model may write \\ud800 in JSON) becomes "?", as UTF-8 cannot hold it."""
+    """Return the columns; a lone surrogate (a model's JSON may escape one) becomes "?", as UTF-8 cannot hold it."""
     return {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in row.to_dict().items()

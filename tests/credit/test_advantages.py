@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,10 +74,10 @@ def test_advantages_are_cut_after_scaling_and_counted() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(rewards=np.array([np.nan]), groups=np.array([0])), "finite"),
-        (dict(rewards=np.zeros(2), groups=np.zeros(1)), "length"),
-        (dict(rewards=np.zeros(2), groups=np.zeros(2), min_group=1), "min_group"),
-        (dict(rewards=np.zeros(2), groups=np.zeros(2), scale="batch"), "batch"),
+        ({"rewards": np.array([np.nan]), "groups": np.array([0])}, "finite"),
+        ({"rewards": np.zeros(2), "groups": np.zeros(1)}, "length"),
+        ({"rewards": np.zeros(2), "groups": np.zeros(2), "min_group": 1}, "min_group"),
+        ({"rewards": np.zeros(2), "groups": np.zeros(2), "scale": "batch"}, "batch"),
     ],
 )
 def test_senseless_arguments_are_refused(arguments: dict, message: str) -> None:
@@ -88,7 +90,7 @@ def test_senseless_arguments_are_refused(arguments: dict, message: str) -> None:
 def test_order_of_rows_does_not_matter(table: tuple, scale: Scale, leave_one_out: bool, random: object) -> None:
     order = np.arange(len(table[0]))
     random.shuffle(order)  # type: ignore[attr-defined]
-    options = dict(scale=scale, leave_one_out=leave_one_out, epsilon=1e-3)
+    options: dict[str, Any] = {"scale": scale, "leave_one_out": leave_one_out, "epsilon": 1e-3}
     straight = group_relative(*table, **options)
     shuffled = group_relative(*(column[order] for column in table), **options)
     np.testing.assert_allclose(shuffled.advantage, straight.advantage[order], atol=1e-9)
@@ -99,7 +101,7 @@ def test_order_of_rows_does_not_matter(table: tuple, scale: Scale, leave_one_out
 @given(_tables(), st.sampled_from(list(Scale)), st.booleans(), st.integers(-8, 8))
 def test_a_constant_added_to_a_group_changes_nothing(table: tuple, scale: Scale, loo: bool, shift: int) -> None:
     rewards, groups, turns = table
-    options = dict(scale=scale, leave_one_out=loo, epsilon=1e-3)
+    options: dict[str, Any] = {"scale": scale, "leave_one_out": loo, "epsilon": 1e-3}
     before = group_relative(rewards, groups, turns, **options)
     spread = np.array([np.ptp(rewards[groups == group]) for group in groups])
     if ((spread > 0) & (spread < 2e-3)).any():

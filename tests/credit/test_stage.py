@@ -13,6 +13,7 @@ import pytest
 from marl_llm.credit import (
     CREDIT_COLUMNS,
     CreditConfig,
+    Scale,
     assign_credit,
     credit_path,
     read_credit,
@@ -37,7 +38,7 @@ def _rows(**changes: object) -> pd.DataFrame:
 
 
 def test_only_the_rows_of_the_role_are_credited_and_in_their_order() -> None:
-    table, _ = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig(scale="none"))
+    table, _ = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig(scale=Scale.none))
     assert list(table.columns) == CREDIT_COLUMNS
     assert table["branch"].tolist() == ["1.d0", "1.d0", "1.d1", "2.d0", "1.d0"]
     # turn means 2 and 0, baseline 1

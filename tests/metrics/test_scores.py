@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,16 +15,17 @@ from sklearn import metrics as sk
 
 from marl_llm.kind import Kind
 from marl_llm.metrics import Reference, default_metrics, metrics_for, score_predictions
-from marl_llm.metrics.weighted import Rows, raw_values
+from marl_llm.metrics.rows import Rows
+from marl_llm.metrics.weighted import raw_values
 from marl_llm.predictions import Predictions
 
-_COUNT_BASED = {
+_COUNT_BASED: dict[str, Callable[..., float]] = {
     "f1": sk.f1_score,
     "precision": sk.precision_score,
     "recall": sk.recall_score,
     "jaccard": sk.jaccard_score,
 }
-_REGRESSION = {
+_REGRESSION: dict[str, Callable[..., float]] = {
     "r2": sk.r2_score,
     "explained_variance": sk.explained_variance_score,
     "neg_root_mean_squared_error": sk.root_mean_squared_error,
@@ -59,8 +61,8 @@ def by_scikit_learn(
             if K > 2
             else {}
         )
-        return sk.roc_auc_score(y, positive, sample_weight=weight, **options)
-    functions = {
+        return float(sk.roc_auc_score(y, positive, sample_weight=weight, **options))
+    functions: dict[str, Callable[[], float]] = {
         "accuracy": lambda: sk.accuracy_score(y, labels, sample_weight=weight),
         "balanced_accuracy": lambda: sk.balanced_accuracy_score(y, labels, sample_weight=weight),
         "matthews_corrcoef": lambda: sk.matthews_corrcoef(y, labels, sample_weight=weight),

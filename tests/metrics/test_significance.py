@@ -120,10 +120,9 @@ def test_same_seed_same_verdict_and_blocks_are_multinomial_counts() -> None:
     rng = np.random.default_rng(4)
     y = np.arange(60) % 2
     before, after = noisy(y, rng, 2), noisy(y, rng, 2, 1.2)
-    compare = lambda seed: paired_bootstrap(
-        default_metrics(Kind.binary), y, before, after, Reference((0.5, 0.5), 0, 0), seed=seed
-    )  # noqa: E731
-    assert compare(5) == compare(5) != compare(6)
+    metrics, reference = default_metrics(Kind.binary), Reference((0.5, 0.5), 0, 0)
+    first, again, other = (paired_bootstrap(metrics, y, before, after, reference, seed=seed) for seed in (5, 5, 6))
+    assert first == again != other
     assert all((block.sum(axis=1) == 60).all() for block in _resamples(60, 30, 0))
     assert sum(len(block) for block in _resamples(3_000_000, 3, 0)) == 3
 

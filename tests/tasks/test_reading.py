@@ -49,9 +49,9 @@ def test_what_is_written_is_read_whatever_delimiter_decimal_and_encoding(
     assert table.dialect.decimal == decimal
     assert list(table.frame.columns) == list(frame.columns)
     for name in ("preço", "anzahl", "gap"):
-        column = typed_column(table.frame[name], table.dialect.decimal)[0]
+        column = typed_column(table.frame.loc[:, name], table.dialect.decimal)[0]
         np.testing.assert_array_equal(column.to_numpy(dtype=float), frame[name].to_numpy(dtype=float))
-    assert typed_column(table.frame["texto"])[0].tolist() == frame["texto"].tolist()
+    assert typed_column(table.frame.loc[:, "texto"])[0].tolist() == frame["texto"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_decimal_point_with_thousands_commas(cell: str, value: float) -> None:
 
 def test_three_decimals_behind_a_comma_are_decimals_in_a_semicolon_file(tmp_path: Path) -> None:
     table = read_csv(written(tmp_path / "t.csv", "a;b\n1,234;x\n5,678;y\n"))
-    assert typed_column(table.frame["a"], table.dialect.decimal)[0].tolist() == [1.234, 5.678]
+    assert typed_column(table.frame.loc[:, "a"], table.dialect.decimal)[0].tolist() == [1.234, 5.678]
 
 
 def test_windows_quotes_make_it_cp1252(tmp_path: Path) -> None:

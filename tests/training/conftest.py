@@ -15,7 +15,7 @@ from marl_llm.training.quiet import quiet_libraries
 
 quiet_libraries()
 
-WORDS = "scale encode impute drop tune forest boost linear depth rate column target feature fold score".split()
+WORDS = "scale encode impute drop tune forest boost linear depth rate column target feature fold score"
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,10 @@ def base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     special = ["<|endoftext|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, special_tokens=special, show_progress=False)
-    bpe.train_from_iterator([" ".join(WORDS)] * 3, trainer)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=alphabet, special_tokens=special, show_progress=False
+    )
+    bpe.train_from_iterator([WORDS] * 3, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.save_pretrained(directory)
     torch.manual_seed(0)
@@ -55,8 +57,8 @@ def base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_position_embeddings=256,
         tie_word_embeddings=True,
         initializer_range=0.2,  # wide enough for adapters and temperatures to make a difference
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=1,
+        pad_token_id=0,
         bos_token_id=None,
     )
     Qwen3ForCausalLM(config).save_pretrained(directory)
@@ -97,7 +99,7 @@ def load(base_dir: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
-    """Sample logged rows: `sample(adapter_dir, groups=, size=, temperature=, top_k=, prompts=, seed=)`."""
+    """Sample logged rows: `sample(adapter_dir, groups=, size=, temperature=, top_k=, seed=, prompt_seed=)`."""
 
     def _sample(
         adapter_dir: Path,
@@ -107,6 +109,7 @@ def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
         temperature: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        prompt_seed: int | None = None,
         max_new: int = 12,
         model: Any = None,
     ) -> pd.DataFrame:
@@ -114,7 +117,7 @@ def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
 
         model = load(adapter_dir) if model is None else model
         torch.manual_seed(seed)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed if prompt_seed is None else prompt_seed)
         rows = []
         for group in range(groups):
             prompt = rng.integers(2, 250, size=int(rng.integers(3, 20)))

@@ -13,11 +13,11 @@ CONTRACT = """run iteration task episode step role branch turn call group state 
 sampling messages prompt_ids completion_ids logprobs finish_reason action code verdict compliance metrics_before
 metrics_after skill_gain reference_gain significant p_value prompt_tokens completion_tokens latency_s evaluation_s
 reward_metric_delta reward_no_gain reward_compliance reward_failure reward_token_cost reward_redundant reward seed
-isolation created_at schema_version""".split()
+isolation created_at schema_version"""
 
 
 def test_schema_and_row_have_the_agreed_columns_in_one_order() -> None:
-    assert SCHEMA.names == [field.name for field in fields(Row)] == list(make_row().to_dict()) == CONTRACT
+    assert SCHEMA.names == [field.name for field in fields(Row)] == list(make_row().to_dict()) == CONTRACT.split()
 
 
 def test_only_outcomes_that_may_not_exist_may_be_missing() -> None:

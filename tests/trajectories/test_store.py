@@ -105,7 +105,7 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(tmp_path: Path, mo
         Path("/dev/full").write_bytes(b"x")
 
     monkeypatch.setattr(store.pq, "write_table", full)
-    with pytest.raises(RunFailed, match="No space left on device.*finished episodes are kept"):
+    with pytest.raises(RunFailed, match=r"No space left on device.*finished episodes are kept"):
         TrajectoryWriter(tmp_path).append([make_row()])
     assert not list(tmp_path.iterdir())
 
@@ -173,7 +173,12 @@ def test_the_manifest_counts_what_is_there(tmp_path: Path) -> None:
     TrajectoryWriter(tmp_path).append([make_row(), make_row(role="ml_engineer", call=1)])
     manifest = write_manifest(tmp_path)
     assert json.loads((tmp_path / "manifest.json").read_text()) == manifest
-    assert (manifest["episodes"], manifest["rows"], manifest["prompt_tokens"], manifest["completion_tokens"]) == (1, 2, 6, 4)
+    assert (manifest["episodes"], manifest["rows"], manifest["prompt_tokens"], manifest["completion_tokens"]) == (
+        1,
+        2,
+        6,
+        4,
+    )
     assert manifest["rows_per_role"] == {"data_scientist": 1, "ml_engineer": 1}
     assert manifest["packages"]["pyarrow"] == pa.__version__
 

@@ -39,10 +39,10 @@ def load(prelude: str, code: str) -> Callable[[], Any]:
     sys.modules[_MODULE] = module
     module.__dict__["__builtins__"] = builtins
     for text, name in ((prelude, PRELUDE_FILE), (code, CANDIDATE_FILE)):
-        exec(compile(text, name, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+        exec(compile(text, name, "exec", dont_inherit=True), module.__dict__)
     build = module.__dict__.get("build_pipeline")
     if not callable(build):
-        raise NameError("the code does not define a function build_pipeline()")  # noqa: TRY004
+        raise NameError("the code does not define a function build_pipeline()")
     return build
 
 
@@ -53,7 +53,7 @@ def describe(estimator: Any) -> bytes:
         content["repr"] = repr(estimator)[:_MAX_REPR_CHARACTERS]
         content["params"] = _parameters(estimator)
     # A candidate's own __repr__ or get_params may raise anything, and fitting may still work.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         content["error"] = f"{type(error).__name__}: {error}"[:_MAX_PARAMETER_CHARACTERS]
     return json.dumps(content).encode()
 
@@ -102,7 +102,7 @@ def _probabilities(estimator: Any, rows: Any, labels: Any, classes: int) -> Any:
 
 
 def report_failure(error: BaseException) -> bytes:
-    """JSON with the kind of failure, the exception's class and message, and the last line of the candidate it passed."""
+    """JSON with the kind of failure, the exception's class and message, and the candidate's last line on its way."""
     kind = "memory" if isinstance(error, MemoryError) else "error"
     if isinstance(error, BadPredictions):
         kind = "bad_predictions"

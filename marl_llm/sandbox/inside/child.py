@@ -79,7 +79,7 @@ def _serve(sock: socket.socket) -> None:
     except frames.HangUp:
         return
     # Untrusted code may raise anything, SystemExit and KeyboardInterrupt included.
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         frames.send(sock, frames.FAILED, candidate.report_failure(error))
 
 

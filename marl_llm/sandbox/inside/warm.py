@@ -37,7 +37,6 @@ def warm_up() -> None:
     warnings.simplefilter("ignore")
     for family in _FAMILIES:
         importlib.import_module(f"sklearn.{family}")
-    importlib.import_module("sklearn.experimental.enable_iterative_imputer")
     _touch_lazy_code()
     gc.collect()
     gc.freeze()  # collections in a child then write to few of the shared pages

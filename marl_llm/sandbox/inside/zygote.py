@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from . import child, control, warm
@@ -111,8 +112,8 @@ def _kill_orphans() -> None:
 def _children() -> list[int]:
     if os.getpid() == 1:
         return [-1]  # everything in our namespace but ourselves
-    with open(f"/proc/self/task/{os.getpid()}/children") as listing:
-        return [int(process) for process in listing.read().split()]
+    listing = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    return [int(process) for process in listing.split()]
 
 
 if __name__ == "__main__":

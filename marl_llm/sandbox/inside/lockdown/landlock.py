@@ -14,6 +14,7 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 from .libc import LIBC, checked
 
@@ -49,9 +50,10 @@ def create_ruleset(read: list[str], hidden: list[str]) -> int:
     if version < 1:
         raise OSError(errno.EOPNOTSUPP, "Landlock is not available in this kernel")
     ruleset = _empty_ruleset(version)
-    for root in filter(os.path.exists, read):
+    covered = {Path(path) for path in hidden}
+    for root in filter(Path.exists, map(Path, read)):
         _allow(ruleset, root, _READ_DIR)
-        for path in _all_but(root, hidden):
+        for path in _all_but(root, covered):
             _allow(ruleset, path, _READ_FILE)
     return ruleset
 
@@ -70,9 +72,7 @@ def _empty_ruleset(version: int) -> int:
     return checked(result, "landlock_create_ruleset")
 
 
-def _allow(ruleset: int, path: str, rights: int) -> None:
-    if rights & _READ_DIR and not os.path.isdir(path):
-        return
+def _allow(ruleset: int, path: Path, rights: int) -> None:
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, descriptor))
@@ -82,14 +82,13 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(descriptor)
 
 
-def _all_but(root: str, hidden: list[str]) -> Iterator[str]:
+def _all_but(root: Path, hidden: set[Path]) -> Iterator[Path]:
     """The fewest paths that cover everything below `root` but `hidden`."""
     if root in hidden:
         return
-    if not any(path.startswith(root.rstrip("/") + "/") for path in hidden):
+    if not any(root in path.parents for path in hidden):
         yield root
         return
-    for name in os.listdir(root):
-        path = os.path.join(root, name)
-        if not os.path.islink(path):
+    for path in root.iterdir():
+        if not path.is_symlink():
             yield from _all_but(path, hidden)

@@ -1,0 +1,267 @@
+"""`marl-llm`: one thin function per command. Exit codes: 0 done, 1 the run or the candidate failed, 2 the user's mistake."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from marl_llm.errors import UserError
+
+DEFAULT_RECIPE = Path("recipes/tiny/cpu.yaml")
+INTERRUPTED = 130
+
+
+def say(text: str = "") -> None:
+    """Write one line of a command's result to standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say_json(content: Any) -> None:
+    """Write a command's result as JSON."""
+    say(json.dumps(content, indent=1, default=str))
+
+
+def _rollout(args: argparse.Namespace) -> int:
+    from marl_llm.iterate import collect_stage, open_run
+
+    with open_run(args.recipe, args.run, args.server) as opened:
+        k = opened.run.next_iteration()
+        collect_stage(opened, k)
+        say(f"Trajectories of iteration {k}: {opened.run.trajectories(k)}. Next: marl-llm train --run {args.run}")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from marl_llm.iterate import describe_iteration, train_stage
+    from marl_llm.recipe import load_recipe
+    from marl_llm.run import RunDirectory
+
+    run = RunDirectory(args.run)
+    k = run.next_iteration()
+    if not run.collected(k):
+        raise UserError(f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first.")
+    train_stage(load_recipe(args.recipe) if args.recipe else run.recipe(), run, k)
+    say(describe_iteration(run, k))
+    return 0
+
+
+def _iterate(args: argparse.Namespace) -> int:
+    from marl_llm.iterate import iterate, open_run, render_curve
+
+    with open_run(args.recipe, args.run, args.server, iterations=args.iterations) as opened:
+        iterate(opened)
+        say(render_curve(opened.run))
+    return 0
+
+
+def _metric(text: str) -> tuple[str, float]:
+    name, _, weight = text.partition("=")
+    try:
+        return name, float(weight or 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME or NAME=WEIGHT, e.g. f1_macro=1") from None
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _solve(args: argparse.Namespace) -> int:
+    from marl_llm.solve import solve_csv
+
+    report = solve_csv(
+        args.csv, target=args.target, features=args.features, metrics=dict(args.metric) or None, team=args.team,
+        steps=args.steps, seed=args.seed, out=args.out, server=args.server,
+        on_line=(lambda line: None) if args.json else say,
+    )  # fmt: skip
+    if args.json:
+        say_json(report.to_dict())
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    from marl_llm.solve import score_file
+
+    result = score_file(
+        args.code, args.csv, target=args.target, features=args.features, metrics=dict(args.metric) or None,
+        seed=args.seed, level=args.sandbox,
+    )  # fmt: skip
+    if args.json:
+        say_json(result)
+    else:
+        say(f"{result['status']}: {result['error']}" if result["status"] != "ok" else "ok")
+        for part, scores in result["metrics"].items():
+            raw = ", ".join(f"{name} {value:.4f}" for name, value in scores["raw"].items())
+            say(f"{part}: score {scores['score']:.4f} ({raw})")
+    return 0 if result["status"] == "ok" else 1
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from marl_llm.evaluation import evaluate_suite, report_text
+    from marl_llm.run import RunDirectory
+
+    run = RunDirectory(args.run)
+    out = args.out or run.root / "evaluation" / args.suite.name
+    report = evaluate_suite(
+        run, run.recipe(), suite=args.suite, arms=tuple(args.arms), repeats=args.repeats, seed=args.seed,
+        server=args.server, out=out, on_line=(lambda line: None) if args.json else say,
+    )  # fmt: skip
+    if args.json:
+        say_json(report.to_dict())
+    else:
+        say(report_text(report))
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from marl_llm.publish import publish_run
+
+    for line in publish_run(args.run, repo_prefix=args.repo_prefix, endpoint=args.endpoint, dry_run=args.dry_run):
+        say(line)
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from marl_llm.doctor import doctor, healthy, render
+
+    checks = doctor()
+    say(render(checks))
+    return 0 if healthy(checks) else 1
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from marl_llm.demo import demo
+
+    demo(args.run, say)
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from marl_llm.bench import bench
+
+    for line in bench(args.rounds):
+        say(line)
+    return 0
+
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def _data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("csv", type=Path, help="your CSV; delimiter, decimal comma and encoding are detected")
+    parser.add_argument("--target", required=True, help="column to predict")
+    parser.add_argument("--features", type=_names, help="columns to use, separated by commas (default: all that fit)")
+    parser.add_argument(
+        "--metric", type=_metric, action="append", default=[], help="NAME or NAME=WEIGHT of scikit-learn; repeatable"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split and everything random")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_RECIPE) -> None:
+    parser.add_argument("--recipe", type=Path, default=recipe, help="YAML recipe")
+    parser.add_argument("--run", type=Path, required=True, help="run directory")
+
+
+def _server_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", help="URL of a running vLLM server to use instead of starting one")
+
+
+def _add_running(commands: Any) -> None:
+    rollout = commands.add_parser("rollout", help="collect the next iteration's trajectories")
+    _run_options(rollout)
+    _server_option(rollout)
+    rollout.set_defaults(command=_rollout)
+    train = commands.add_parser("train", help="train both adapters on the collected trajectories")
+    _run_options(train, None)
+    train.set_defaults(command=_train)
+    iterate = commands.add_parser("iterate", help="collect and train, again and again; resumes")
+    _run_options(iterate)
+    _server_option(iterate)
+    iterate.add_argument("--iterations", type=int, help="rounds, instead of the recipe's")
+    iterate.set_defaults(command=_iterate)
+    demo = commands.add_parser("demo", help="the main job on the embedded model")
+    demo.add_argument("--run", type=Path, default=Path("runs/demo"))
+    demo.set_defaults(command=_demo)
+    bench = commands.add_parser("bench", help="speed of the sandbox, as ratios")
+    bench.add_argument("--rounds", type=int, default=5)
+    bench.set_defaults(command=_bench)
+
+
+def _add_using(commands: Any) -> None:
+    solve = commands.add_parser("solve", help="improve a model on your own CSV")
+    _data_options(solve)
+    solve.add_argument("--team", default="tiny", help="scripted, tiny (the embedded model), or a run directory")
+    solve.add_argument("--steps", type=int, default=6, help="most proposals")
+    solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
+    _server_option(solve)
+    solve.set_defaults(command=_solve)
+    score = commands.add_parser("score", help="evaluate one file that defines build_pipeline()")
+    score.add_argument("code", type=Path, help="Python file that defines build_pipeline()")
+    _data_options(score)
+    score.add_argument("--sandbox", default="bubblewrap", help="isolation: bubblewrap or landlock")
+    score.set_defaults(command=_score)
+    doctor = commands.add_parser("doctor", help="what this machine can do, and what is missing")
+    doctor.set_defaults(command=_doctor)
+
+
+def _add_reporting(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="compare teams and baselines on a suite of CSVs")
+    evaluate.add_argument("--run", type=Path, required=True, help="run directory")
+    evaluate.add_argument("--suite", type=Path, required=True, help="directory with CSVs and task files")
+    arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
+    evaluate.add_argument("--arms", type=_names, default=arms, help=f"of {', '.join(arms)}")
+    evaluate.add_argument("--repeats", type=int, default=1, help="episodes a CSV and team")
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--out", type=Path, help="default: RUN/evaluation/SUITE")
+    evaluate.add_argument("--json", action="store_true", help="print the result as JSON")
+    _server_option(evaluate)
+    evaluate.set_defaults(command=_evaluate)
+    publish = commands.add_parser("publish", help="adapters and their cards to the Hugging Face Hub")
+    publish.add_argument("run", type=Path, help="run directory")
+    publish.add_argument("--repo-prefix", required=True, help="user/name; each role's repository adds its own ending")
+    publish.add_argument("--endpoint", help="address of another hub")
+    publish.add_argument("--dry-run", action="store_true", help="show what would be uploaded")
+    publish.set_defaults(command=_publish)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="marl-llm", description=__doc__)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_running(commands)
+    _add_using(commands)
+    _add_reporting(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = build_parser().parse_args(arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    level = logging.WARNING if args.quiet else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    command: Command = args.command
+    try:
+        return command(args)
+    except UserError as error:
+        sys.stderr.write(f"marl-llm: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("marl-llm: interrupted; what was finished is kept, the same command goes on from there.\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

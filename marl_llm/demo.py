@@ -1,0 +1,55 @@
+"""`make demo`: the main job, end to end, on the embedded model: play, collect, train, compare. One model server throughout."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from marl_llm.evaluation import evaluate_suite, report_text
+from marl_llm.iterate import iterate, open_run, render_curve
+from marl_llm.rollout.progress import minutes
+from marl_llm.solve import solve_csv
+
+logger = logging.getLogger(__name__)
+
+RECIPE = Path("recipes/tiny/demo.yaml")
+SUITE = Path("data/real")
+SHOWN = (SUITE / "seattle-weather.csv", "weather")
+
+
+def demo(directory: Path, say: Callable[[str], None]) -> None:
+    """Run the demonstration into `directory`; started again it goes on where it stopped.
+
+    Parameters
+    ----------
+    directory : Path
+        The run's directory.
+    say : callable
+        Told each line of the show.
+    """
+    began = time.monotonic()
+    with open_run(RECIPE, directory) as opened:
+        url = opened.session.server().url
+        say(f"\n1. Two untrained agents improve a model for {SHOWN[0]}\n")
+        _solve("tiny", directory / "solve-untrained", url, say)
+        say("\n2. They play procedural tasks, and each role's adapter is trained on its own credit\n")
+        iterate(opened)
+        say(render_curve(opened.run))
+        say("\n3. Untrained and trained pair, scripted pair and baselines on real CSVs, test part\n")
+        out = directory / "evaluation" / SUITE.name
+        report = evaluate_suite(opened.run, opened.recipe, suite=SUITE, repeats=REPEATS, server=url, out=out)
+        say(report_text(report))
+        say(f"\n4. The trained agents on {SHOWN[0]}\n")
+        _solve(str(directory), directory / "solve-trained", url, say)
+    say(f"\nDone in {minutes(time.monotonic() - began)} (minutes:seconds). Adapters: {directory / 'adapters'}.")
+    say(f"Your own CSV: marl-llm solve your.csv --target COLUMN --team {directory} --out runs/solve")
+
+
+REPEATS = 3
+"""Episodes a CSV and team in the comparison."""
+
+
+def _solve(team: str, out: Path, url: str, say: Callable[[str], None]) -> None:
+    solve_csv(SHOWN[0], target=SHOWN[1], team=team, steps=6, out=out, server=url, on_line=say)

@@ -1,0 +1,204 @@
+"""Playing the arms: fixed solutions are run, teams play plain episodes, and every trial's result is kept in a file.
+
+In: arms, trials, a directory. Out: results; `<directory>/results/<trial>.json` exists when a trial is scored, beside
+the episode's trajectory. Interrupted and started again, nothing finished is repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from pydantic import ValidationError
+
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.evaluation.arms import Arm, fixed_spec, plain
+from marl_llm.evaluation.report import Result
+from marl_llm.evaluation.scoring import Bench, final_code
+from marl_llm.evaluation.trials import Trial
+from marl_llm.iterate import OpenRun, play, settings
+from marl_llm.proposals import generate_code
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.rollout.collect import Collector, EpisodeSummary, PlannedEpisode, read_summaries
+from marl_llm.rollout.episode import Team
+from marl_llm.rollout.metrics import team_metrics
+from marl_llm.rollout.policies import ScriptedPolicy
+from marl_llm.rollout.progress import Progress
+from marl_llm.run import write_text
+from marl_llm.trajectories import read_rows
+
+COLUMNS = (
+    "episode",
+    "branch",
+    "role",
+    "step",
+    "action",
+    "verdict",
+    "compliance",
+    "reward",
+    "prompt_tokens",
+    "completion_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What all arms of a comparison share: the run with sandbox and server, the seed, and the scoring."""
+
+    opened: OpenRun
+    seed: int
+    bench: Bench
+
+    @classmethod
+    def of(cls, opened: OpenRun, seed: int) -> Comparison:
+        """A comparison that scores with the run's sandbox."""
+        return cls(opened, seed, Bench(opened.sandbox, opened.recipe.environment, seed))
+
+
+def play_arm(comparison: Comparison, arm: Arm, trials: Sequence[Trial], directory: Path) -> list[Result]:
+    """Results of an arm on all trials, in their order; those that lie in `directory` are not made again.
+
+    Raises
+    ------
+    RunFailed
+        The server died, the disk is full, or the data defeat the environment; finished trials are kept.
+    """
+    kept = {trial.name: _kept(directory, trial) for trial in trials}
+    missing = [trial for trial in trials if kept[trial.name] is None]
+    if missing:
+        finish = _team_results(comparison, arm, missing, directory) if arm.is_team else _fixed_result(comparison, arm)
+
+        def make(trial: Trial) -> Result:
+            result = finish(trial)
+            if not result.error:
+                write_text(_path(directory, trial), result.model_dump_json(indent=1) + "\n")
+            return result
+
+        made = _each(make, missing, comparison.opened.recipe.sandbox.slots)
+        kept |= {trial.name: result for trial, result in zip(missing, made, strict=True)}
+    return [result for trial in trials if (result := kept[trial.name]) is not None]
+
+
+def _fixed_result(comparison: Comparison, arm: Arm) -> Callable[[Trial], Result]:
+    def finish(trial: Trial) -> Result:
+        task = trial.load()
+        return comparison.bench.fixed(arm.name, trial, task, generate_code(fixed_spec(arm.name, task.kind)))
+
+    return finish
+
+
+def _team_results(
+    comparison: Comparison, arm: Arm, trials: Sequence[Trial], directory: Path
+) -> Callable[[Trial], Result]:
+    """Play the episodes that are missing; returns the function that scores one of them."""
+    errors = _play_episodes(comparison, arm, trials, directory)
+    summaries = {summary.episode: summary for summary in read_summaries(directory)}
+    episodes = dict(list(read_rows(directory, COLUMNS).groupby("episode", sort=False)))
+
+    def finish(trial: Trial) -> Result:
+        task = trial.load()
+        result = Result(arm=arm.name, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind))
+        if trial.name in errors:
+            return result.model_copy(update={"error": errors[trial.name]})
+        summary, rows = summaries[trial.name], episodes[trial.name]
+        figures = {"holdout": summary.final, "holdout_gain": summary.gain, "team": team_figures(rows, summary)}
+        result = result.model_copy(update=figures)
+        return comparison.bench.with_test(result, trial, task, final_code(task, rows, summary.accepted))
+
+    return finish
+
+
+def _play_episodes(comparison: Comparison, arm: Arm, trials: Sequence[Trial], directory: Path) -> dict[str, str]:
+    """Play all trials at once; if one of them cannot be played, one by one. Returns the errors by trial.
+
+    Raises
+    ------
+    UserError
+        Not a single trial can be played: the error is not the task's.
+    """
+    plans = [PlannedEpisode(trial.name, trial.load) for trial in trials]
+    try:
+        _play(comparison, arm, plans, directory)
+    except RunFailed:
+        raise
+    except UserError as error:
+        errors: dict[str, str] = {}
+        for plan in plans:
+            try:
+                _play(comparison, arm, [plan], directory)
+            except RunFailed:
+                raise
+            except UserError as own:
+                errors[plan.name] = str(own)
+        if len(errors) == len(plans):
+            raise error
+        return errors
+    return {}
+
+
+def _play(comparison: Comparison, arm: Arm, plans: list[PlannedEpisode], directory: Path) -> None:
+    opened = comparison.opened
+    recipe, what = opened.recipe, f"evaluate {arm.name}"
+    # Iteration 0 for every arm and version: the same folds and seeds, so that differences are paired. The test part is
+    # read by `Bench`, which also keeps raw metrics and compares row by row.
+    chosen = settings(recipe, 0, rollout=plain(recipe), seed=comparison.seed, test_scores=False)
+    if arm.roles is not None:
+        play(opened, arm.roles, directory, plans, chosen, what)
+        return
+    team = Team(ScriptedPolicy(), ScriptedPolicy(recipe.evaluation.scripted_error_rate))
+    asyncio.run(Collector(directory, team, opened.sandbox, recipe.sandbox.slots, chosen).collect(plans, Progress(what)))
+
+
+def team_figures(rows: pd.DataFrame, summary: EpisodeSummary) -> dict[str, float | None]:
+    """Figures of one episode for averaging over episodes; None where nothing was there to count.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The episode's trajectory rows.
+    summary : EpisodeSummary
+    """
+    figures = team_metrics(rows, [summary])
+    spoke = set(rows["role"])
+    coded, proposed = ML_ENGINEER in spoke, DATA_SCIENTIST in spoke
+    of_code = {key: figures[key] if coded else None for key in ("compliance", "failed_code", "as_asked")}
+    of_proposals = {
+        key: figures[key] if proposed else None
+        for key in ("invalid_actions", "redundant_actions", "suggestions_with_gain")
+    }
+    return {
+        "steps": figures["steps"],
+        "accepted": float(summary.accepted),
+        "finished_early": figures["finished_early"],
+        "tokens": float(summary.tokens),
+        "tokens_per_step": figures["tokens_per_step"],
+        **of_code,
+        **of_proposals,
+        f"reward_{DATA_SCIENTIST}": figures["reward"][DATA_SCIENTIST] if proposed else None,
+        f"reward_{ML_ENGINEER}": figures["reward"][ML_ENGINEER] if coded else None,
+    }
+
+
+def _path(directory: Path, trial: Trial) -> Path:
+    return directory / "results" / f"{trial.name}.json"
+
+
+def _kept(directory: Path, trial: Trial) -> Result | None:
+    path = _path(directory, trial)
+    try:
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):  # not made yet, or by another version
+        return None
+
+
+def _each(function: Callable[[Trial], Result], trials: Sequence[Trial], workers: int) -> list[Result]:
+    """Apply to every trial, some at once; the first error or Ctrl-C drops those not begun."""
+    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="score")
+    try:
+        return list(pool.map(function, trials))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

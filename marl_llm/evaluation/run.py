@@ -1,0 +1,232 @@
+"""Whole comparisons: a suite of CSV files, unseen procedural tasks, one version of the adapters for the learning curve.
+
+In: a run, its recipe, the arms. Out: an `EvaluationReport`, and under `out` one directory an arm with trajectories
+and results, and `evaluation.json`. Sandbox and server are opened here; the server starts only when a served team has
+something left to play.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from marl_llm.errors import RunFailed
+from marl_llm.evaluation.arms import ARMS, BASELINE, Arm, make_arms, plain, team_arm, trained_roles
+from marl_llm.evaluation.play import Comparison, play_arm
+from marl_llm.evaluation.report import (
+    REPORT_FILE,
+    EvaluationReport,
+    Result,
+    differences,
+    summarise_arm,
+    summarise_arms,
+)
+from marl_llm.evaluation.statistics import LEVEL, Estimate
+from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
+from marl_llm.iterate import OpenRun, open_sandbox, server_session
+from marl_llm.recipe import Recipe
+from marl_llm.roles import ROLES
+from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.session import BASE_POLICY
+from marl_llm.run import RunDirectory, package_versions, write_json
+
+OnLine = Callable[[str], None]
+
+
+def evaluate_suite(
+    run: RunDirectory,
+    recipe: Recipe,
+    *,
+    suite: Path,
+    arms: Sequence[str] = ARMS,
+    repeats: int = 1,
+    seed: int = 0,
+    server: str | None = None,
+    out: Path,
+    on_line: OnLine = lambda line: None,
+) -> EvaluationReport:
+    """Compare arms on every CSV of a suite.
+
+    Parameters
+    ----------
+    run, recipe
+        Where the trained adapters lie, and how episodes are played.
+    suite : Path
+        Directory with task files.
+    arms : sequence of str
+        Of `ARMS`, or "trained@K". The baseline is always added.
+    repeats : int
+        Repetitions of each CSV, each with another split and other seeds.
+    seed : int
+    server : str, optional
+        Address of a running model server; else one is started when it is needed.
+    out : Path
+        What was finished there under the same settings is kept.
+    on_line : callable
+        Told a line of progress now and then.
+
+    Returns
+    -------
+    EvaluationReport
+        A CSV that cannot be used stands in `problems`, by name.
+
+    Raises
+    ------
+    UserError
+        Unknown arm, no such suite, or a suite without a single usable CSV.
+    """
+    chosen = make_arms(arms, recipe, run, seed)
+    trials, problems = suite_trials(suite, repeats, seed)
+    for problem in problems:
+        on_line(f"{problem.task} is left out: {problem.error}")
+    about = {"suite": suite.resolve().name, "split": "development 50%, hold-out 25%, test 25%"}
+    return _compare(run, recipe, chosen, trials, problems, about, repeats, seed, server, out, on_line)
+
+
+def evaluate_procedural(
+    run: RunDirectory,
+    recipe: Recipe,
+    *,
+    arms: Sequence[str] = ARMS,
+    count: int,
+    first_seed: int,
+    repeats: int = 1,
+    seed: int = 0,
+    server: str | None = None,
+    out: Path,
+    on_line: OnLine = lambda line: None,
+) -> EvaluationReport:
+    """Compare arms on `count` procedural tasks, with seeds from `first_seed` on; otherwise as `evaluate_suite`."""
+    chosen = make_arms(arms, recipe, run, seed)
+    trials = procedural_trials(first_seed, count, repeats)
+    about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
+    return _compare(run, recipe, chosen, trials, [], about, repeats, seed, server, out, on_line)
+
+
+def _compare(
+    run: RunDirectory,
+    recipe: Recipe,
+    arms: Sequence[Arm],
+    trials: Sequence[Trial],
+    problems: Sequence[Problem],
+    about: dict[str, Any],
+    repeats: int,
+    seed: int,
+    server: str | None,
+    out: Path,
+    on_line: OnLine,
+) -> EvaluationReport:
+    """Play all arms, the baseline first: a task that defeats it is a problem of the data and takes no part."""
+    results: list[Result] = []
+    found = list(problems)
+    with server_session(recipe, run, server) as session, open_sandbox(recipe) as sandbox:
+        comparison = Comparison.of(OpenRun(recipe, run, session, sandbox), seed)
+        for arm in sorted(arms, key=lambda arm: arm.name != BASELINE):
+            on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
+            done = play_arm(comparison, arm, trials, out / arm.folder)
+            if arm.name == BASELINE:
+                found += _defeated(done)
+                trials, done = _usable(trials, done)
+            results += done
+    if not trials:
+        raise RunFailed(f"No task could be used: {'; '.join(f'{p.task}: {p.error}' for p in found[:3])}")
+    report = _report(recipe, arms, results, found, about, repeats, seed)
+    write_json(out / REPORT_FILE, report.to_dict())
+    return report
+
+
+def _defeated(baseline: Sequence[Result]) -> list[Problem]:
+    return [Problem(task=r.task, error=f"the baseline {r.error}") for r in baseline if r.error]
+
+
+def _usable(trials: Sequence[Trial], baseline: Sequence[Result]) -> tuple[list[Trial], list[Result]]:
+    """Trials whose baseline has a score, and those scores."""
+    scored = [r for r in baseline if not r.error]
+    names = {r.trial for r in scored}
+    return [trial for trial in trials if trial.name in names], scored
+
+
+def _report(
+    recipe: Recipe,
+    arms: Sequence[Arm],
+    results: Sequence[Result],
+    problems: Sequence[Problem],
+    about: dict[str, Any],
+    repeats: int,
+    seed: int,
+) -> EvaluationReport:
+    settings = {
+        **about,
+        "recipe": recipe.name,
+        "model": Path(recipe.model.path).name,
+        "environment": recipe.environment.model_dump(mode="json"),
+        "rollout": plain(recipe).model_dump(mode="json"),
+        "isolation": recipe.sandbox.level,
+        "packages": package_versions(),
+    }
+    return EvaluationReport(
+        name=about["suite"],
+        level=LEVEL,
+        repeats=repeats,
+        seed=seed,
+        tasks=len({r.task for r in results}),
+        settings=settings,
+        arms=summarise_arms(arms, results, seed),
+        differences=differences(arms, results),
+        results=list(results),
+        problems=list(problems),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def evaluate_versions(
+    opened: OpenRun, versions: dict[str, int] | None, plans: Sequence[PlannedEpisode], directory: Path
+) -> dict[str, Any]:
+    """Play unseen tasks once with given adapters: one point of the learning curve.
+
+    Every version plays the same tasks with the same seeds, so that points are paired.
+
+    Parameters
+    ----------
+    opened : OpenRun
+        The run with its server and sandbox.
+    versions : dict of role to version, or None
+        None for the base model without adapters.
+    plans : sequence of PlannedEpisode
+        One task each.
+    directory : Path
+        For this version alone; finished episodes there are kept.
+
+    Returns
+    -------
+    dict
+        Means over tasks: gain (hold-out), test, test_gain, improved, worse, reward (by role), steps, accepted,
+        finished_early, tokens, tokens_per_step, compliance, failed_code, as_asked, invalid_actions,
+        redundant_actions, suggestions_with_gain; and under "intervals" the 95% interval [low, high] of each, None
+        with fewer than two tasks. Also episodes, failed (no test score).
+    """
+    recipe, run = opened.recipe, opened.run
+    roles = trained_roles(recipe, run, versions) if versions else dict.fromkeys(ROLES, BASE_POLICY)
+    arm = team_arm("trained" if versions else "untrained", recipe, roles, "", recipe.seed)
+    trials = [Trial(plan.name, plan.name, 0, plan.load) for plan in plans]
+    results = play_arm(Comparison.of(opened, recipe.seed), arm, trials, directory)
+    return _figures(results)
+
+
+def _figures(results: Sequence[Result]) -> dict[str, Any]:
+    summary = summarise_arm("", "", results)
+    estimates: dict[str, Estimate] = {
+        "gain": summary.holdout_gain, "test": summary.test, "test_gain": summary.gain, "improved": summary.improved,
+        "worse": summary.worse, **summary.team,
+    }  # fmt: skip
+    rewards = {role: estimates.pop(f"reward_{role}") for role in ROLES}
+    means = {key: e.mean for key, e in estimates.items()} | {"reward": {role: e.mean for role, e in rewards.items()}}
+    intervals: dict[str, Any] = {key: _interval(e) for key, e in estimates.items()}
+    intervals["reward"] = {role: _interval(e) for role, e in rewards.items()}
+    return {"episodes": len(results), "failed": summary.failed, **means, "intervals": intervals}
+
+
+def _interval(estimate: Estimate) -> list[float] | None:
+    return None if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]

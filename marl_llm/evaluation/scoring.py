@@ -1,0 +1,143 @@
+"""From a solution's code to what is reported of it: hold-out and test score, raw metrics, a paired test.
+
+The test part is read here and nowhere else: the final solution is fitted on development and hold-out rows and
+predicts the test rows once. Code runs in the sandbox; equal code on one trial runs once, so the baseline is shared by
+all arms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from marl_llm.environment import EnvironmentConfig, Evaluated, Evaluator, Verdict, describe_task
+from marl_llm.errors import RunFailed
+from marl_llm.evaluation.report import Result
+from marl_llm.evaluation.trials import Trial
+from marl_llm.metrics import Comparison, Reference, Scores, paired_bootstrap, score_predictions
+from marl_llm.predictions import Predictions
+from marl_llm.proposals import PRELUDE, apply, baseline, generate_code, parse_action, resolve_columns
+from marl_llm.roles import ML_ENGINEER
+from marl_llm.sandbox import Fold, Sandbox, Status
+from marl_llm.tasks import Task
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """A solution on the test part: its predictions, or why there are none."""
+
+    __test__ = False  # not a test class, whatever its name says to pytest
+
+    predictions: Predictions | None
+    error: str = ""
+
+
+class Bench:
+    """Scores solutions.
+
+    Parameters
+    ----------
+    sandbox : Sandbox
+    config : EnvironmentConfig
+        Folds and bootstrap resamples.
+    seed : int
+        The comparison's; each trial derives its own.
+    """
+
+    def __init__(self, sandbox: Sandbox, config: EnvironmentConfig, seed: int) -> None:
+        self._sandbox, self._config, self._seed = sandbox, config, seed
+        self._tests: dict[tuple[str, str], TestRun] = {}
+
+    def fixed(self, arm: str, trial: Trial, task: Task, code: str) -> Result:
+        """Result of an arm without a team; a solution that does not run leaves its error."""
+        start = generate_code(baseline(task.kind))
+        evaluator = Evaluator(task, self._sandbox, cv_folds=self._config.cv_folds, seed=trial.seed(self._seed))
+        try:
+            before, after = evaluator.evaluate(start), evaluator.evaluate(code)
+        finally:
+            evaluator.close()
+        missing = Result(arm=arm, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind))
+        for evaluated in (after, before):
+            if evaluated.holdout is None:
+                return missing.model_copy(update={"error": f"does not run: {_reason(evaluated)}"})
+        assert before.holdout is not None and after.holdout is not None
+        holdout, gain = after.holdout.score, after.holdout.score - before.holdout.score
+        known = missing.model_copy(update={"holdout": holdout, "holdout_gain": gain})
+        return self.with_test(known, trial, task, code)
+
+    def with_test(self, result: Result, trial: Trial, task: Task, code: str) -> Result:
+        """The result with its test scores, and its test gain over the baseline on the same rows."""
+        after = self._test(trial, task, code)
+        start = self._test(trial, task, generate_code(baseline(task.kind)))
+        if after.predictions is None or start.predictions is None:
+            return result.model_copy(update={"error": f"no test score: {after.error or start.error}"})
+        scores = self._scores(task, after.predictions)
+        gain = self._compare(trial, task, start.predictions, after.predictions)
+        return result.model_copy(
+            update={"test": scores.score, "raw": scores.raw, "gain": gain.gain, "low": gain.low, "high": gain.high}
+        )
+
+    def _test(self, trial: Trial, task: Task, code: str) -> TestRun:
+        key = (trial.name, code)
+        if key not in self._tests:
+            self._tests[key] = self._run_test(task, code, trial.seed(self._seed))
+        return self._tests[key]
+
+    def _run_test(self, task: Task, code: str, seed: int) -> TestRun:
+        X = pd.concat([task.development.X, task.holdout.X], ignore_index=True)
+        y = np.concatenate([task.development.y, task.holdout.y])
+        classes = len(task.classes) if task.kind.is_classification else None
+        with Fold.prepare(X, y, task.test.X, n_classes=classes, seed=seed) as fold:
+            done = self._sandbox.evaluate(code, [fold], prelude=PRELUDE, seed=seed)
+        if done.status is not Status.ok:
+            return TestRun(None, done.error or str(done.status))
+        return TestRun(done.predictions[0])
+
+    def _scores(self, task: Task, predictions: Predictions) -> Scores:
+        return score_predictions(task.metrics, task.test.y, predictions, _reference(task))
+
+    def _compare(self, trial: Trial, task: Task, before: Predictions, after: Predictions) -> Comparison:
+        if before is after:
+            return Comparison(0.0, 1.0, 0.0, 0.0, False)
+        return paired_bootstrap(
+            task.metrics, task.test.y, before, after, _reference(task),
+            n_resamples=self._config.resamples, seed=trial.seed(self._seed),
+        )  # fmt: skip
+
+
+def final_code(task: Task, rows: pd.DataFrame, accepted: int) -> str:
+    """Code of the solution an episode ended with, from its rows: the baseline with every accepted proposal applied.
+
+    Parameters
+    ----------
+    task : Task
+    rows : DataFrame
+        Trajectory rows of one plain episode (columns role, step, verdict, action).
+    accepted : int
+        Accepted steps by the episode's summary.
+
+    Raises
+    ------
+    RunFailed
+        Rows and summary disagree.
+    """
+    done = rows[(rows["role"] == ML_ENGINEER) & (rows["verdict"] == str(Verdict.accepted))]
+    actions = dict(sorted(zip(done["step"], done["action"], strict=True))).values()
+    if len(actions) != accepted:
+        raise RunFailed(
+            f"{task.name}: {len(actions)} accepted steps in the rows, {accepted} in the summary: evaluate anew."
+        )
+    context, spec = describe_task(task).context(), baseline(task.kind)
+    for text in actions:
+        spec = apply(resolve_columns(parse_action(text), context), spec, context)
+    return generate_code(spec)
+
+
+def _reference(task: Task) -> Reference:
+    return Reference.from_labels(task.development.y, task.kind, len(task.classes) or None)
+
+
+def _reason(evaluated: Evaluated) -> str:
+    return evaluated.error or str(evaluated.status)

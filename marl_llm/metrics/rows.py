@@ -1,0 +1,36 @@
+"""What every metric is computed from: true targets beside predictions, and two rules of arithmetic. No metric here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """True targets beside predictions.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+        int64 class index or float64 value.
+    labels : ndarray, shape (n,)
+        Predicted class index or value.
+    proba : ndarray, shape (n, K)
+        Class probabilities; shape (n, 0) for regression.
+    """
+
+    y: np.ndarray
+    labels: np.ndarray
+    proba: np.ndarray
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Numerator / denominator, 0 where the denominator is 0 (scikit-learn's `zero_division`)."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+
+
+def row_mean(values_N: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
+    """Mean of a value per row under each line of weights, shape (B,)."""
+    return weights_BN @ values_N / weights_BN.sum(axis=1)

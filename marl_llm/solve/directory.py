@@ -1,0 +1,107 @@
+"""The directory that `solve` leaves. It is claimed for one CSV; lines are appended as they happen, files written whole.
+
+solution.py     runs by itself
+model.joblib    the fitted pipeline with its columns and classes
+history.jsonl   a line a step, as they happened
+report.json     the whole outcome; while `solve` works, only which CSV it is for
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.run import write_json, write_text
+from marl_llm.solve.report import SolveReport
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class SolveDirectory:
+    """Files of one `solve`."""
+
+    root: Path
+
+    @property
+    def solution(self) -> Path:
+        """The delivered code."""
+        return self.root / "solution.py"
+
+    @property
+    def model(self) -> Path:
+        """The fitted model."""
+        return self.root / "model.joblib"
+
+    @property
+    def history(self) -> Path:
+        """A JSON line a step."""
+        return self.root / "history.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The outcome."""
+        return self.root / "report.json"
+
+    def claim(self, csv: Path, sha256: str) -> None:
+        """Make the directory, or check that what is in it came of the same CSV.
+
+        Raises
+        ------
+        UserError
+            It cannot be written, or holds something else.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            empty = not any(self.root.iterdir())
+            if empty:
+                self.report.write_text(json.dumps({"status": "running", "csv": str(csv), "csv_sha256": sha256}) + "\n")
+        except OSError as error:
+            raise UserError(f"{self.root} cannot be written ({error.strerror}): name another directory.") from None
+        if not empty and self._made_for() != sha256:
+            raise UserError(f"{self.root} holds other files than results for {csv}: name a new or empty directory.")
+
+    def _made_for(self) -> str | None:
+        try:
+            return json.loads(self.report.read_text(encoding="utf-8")).get("csv_sha256")
+        except (OSError, ValueError, AttributeError):
+            return None
+
+    def start_history(self) -> None:
+        """Begin an empty history."""
+        write_text(self.history, "")
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add one step to the history, at once. Raises RunFailed if the disk refuses it."""
+        try:
+            with self.history.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise _full(self.history, error) from None
+
+    def write_model(self, content: dict[str, Any]) -> None:
+        """Write the fitted model whole or not at all."""
+        import joblib
+
+        temporary = self.root / ".model.joblib.tmp"
+        try:
+            joblib.dump(content, temporary, compress=3)
+            temporary.replace(self.model)
+        except OSError as error:
+            raise _full(self.model, error) from None
+
+    def write_report(self, report: SolveReport) -> None:
+        """Write the outcome."""
+        write_json(self.report, report.to_dict())
+
+
+def _full(path: Path, error: OSError) -> RunFailed:
+    return RunFailed(f"{path} cannot be written ({error.strerror}): free some space and run again.")

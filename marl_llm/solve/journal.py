@@ -1,0 +1,71 @@
+"""What an episode has found so far: the best state in memory, a line a step in history.jsonl, and the lines shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from marl_llm.environment import State
+from marl_llm.rollout.episode import StepRecord
+from marl_llm.solve.directory import SolveDirectory
+from marl_llm.solve.report import scores_dict
+from marl_llm.solve.table import HEADER, baseline_line, step_line
+from marl_llm.solve.teams import TokenMeter
+
+
+class Journal:
+    """Told of each step as it ends; every step told of is on disk before its line is shown.
+
+    Attributes
+    ----------
+    first, best : State
+        The baseline, and the model the episode has come to.
+    steps, accepted : int
+        Steps so far.
+    meter : TokenMeter
+        Counts the team's tokens.
+    on_line : callable
+        Shows a line.
+    """
+
+    def __init__(
+        self, directory: SolveDirectory, meter: TokenMeter, on_line: Callable[[str], None], first: State
+    ) -> None:
+        self._directory, self.meter, self.on_line = directory, meter, on_line
+        self.first = self.best = first
+        self.steps = self.accepted = 0
+        self._since, self._tokens = time.monotonic(), meter.snapshot()
+        directory.start_history()
+        on_line(HEADER)
+        on_line(baseline_line(first))
+
+    def step(self, record: StepRecord) -> None:
+        """Note one step."""
+        self.best = record.after
+        self.steps += 1
+        self.accepted += record.outcome.accepted
+        now = time.monotonic()
+        self._directory.append(self._line(record, now - self._since))
+        self._since, self._tokens = now, self.meter.snapshot()
+        self.on_line(step_line(record))
+
+    def _line(self, record: StepRecord, seconds: float) -> dict[str, Any]:
+        outcome, comparison = record.outcome, record.outcome.comparison
+        implementation = outcome.implementation
+        result = implementation.evaluated if implementation else None
+        return {
+            "step": record.after.step,
+            "proposal": outcome.suggestion.text,
+            "verdict": str(outcome.verdict),
+            "note": outcome.entry().note,
+            "gain": comparison.gain if comparison else None,
+            "p_value": comparison.p_value if comparison else None,
+            "significant": comparison.significant if comparison else None,
+            "compliance": outcome.compliance,
+            "before": {part: scores_dict(getattr(record.before.evaluated, part)) for part in ("cv", "holdout")},
+            "after": {part: scores_dict(getattr(result, part, None)) for part in ("cv", "holdout")},
+            "code": implementation.code if implementation else "",
+            "seconds": round(seconds, 3),
+            "tokens": self.meter.since(self._tokens),
+        }

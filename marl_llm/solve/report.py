@@ -1,0 +1,84 @@
+"""What `solve` found: one frozen record, written as report.json and returned to the caller."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from marl_llm.environment import Evaluated
+from marl_llm.metrics import Scores
+
+PARTS = ("cv", "holdout", "test")
+
+
+@dataclass(frozen=True)
+class SolveReport:
+    """The outcome of improving a model on one CSV.
+
+    Attributes
+    ----------
+    status : str
+        "done", or "interrupted" where it ended before all steps; what was found until then is delivered.
+    csv, csv_sha256, target, kind, metrics, team, seed
+        What was asked.
+    steps, accepted : int
+        Proposals played, and those that became the model.
+    baseline, final : dict
+        By part ("cv": pooled out-of-fold rows of the development part, "holdout", "test"): {"raw": metrics in their own
+        units, "score": weighted skill}, or None. The test part is read once, at the end, and not after an interruption.
+    gain : dict of part to float or None
+        Score of the final model less that of the baseline.
+    code, spec : str, dict
+        The delivered `build_pipeline()`, and the same in typed form.
+    notes : list of str
+        What the loader detected and left out.
+    isolation : str
+        Level of the sandbox that ran every candidate.
+    tokens : dict of role to {"prompt", "completion"}
+        Tokens of all calls; 0 for the scripted team.
+    seconds : float
+        Wall time of the whole command.
+    packages : dict
+        Versions.
+    """
+
+    status: str
+    csv: str
+    csv_sha256: str
+    target: str
+    kind: str
+    metrics: dict[str, float]
+    team: str
+    seed: int
+    steps: int
+    accepted: int
+    baseline: dict[str, dict[str, Any] | None]
+    final: dict[str, dict[str, Any] | None]
+    gain: dict[str, float | None]
+    code: str
+    spec: dict[str, Any]
+    notes: list[str]
+    isolation: str
+    tokens: dict[str, dict[str, int]]
+    seconds: float
+    packages: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def scores_dict(scores: Scores | None) -> dict[str, Any] | None:
+    """{"raw": ..., "score": ...} of scores, None of None."""
+    return None if scores is None else {"raw": dict(scores.raw), "score": scores.score}
+
+
+def part_scores(evaluated: Evaluated, test: Scores | None) -> dict[str, Scores | None]:
+    """Scores by part."""
+    return dict(zip(PARTS, (evaluated.cv, evaluated.holdout, test), strict=True))
+
+
+def gains(before: dict[str, Scores | None], after: dict[str, Scores | None]) -> dict[str, float | None]:
+    """Difference of the scores of each part, None where one is missing."""
+    pairs = {part: (before[part], after[part]) for part in PARTS}
+    return {part: b.score - a.score if a is not None and b is not None else None for part, (a, b) in pairs.items()}

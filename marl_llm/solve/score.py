@@ -1,0 +1,87 @@
+"""`score`: one Python file that defines `build_pipeline()`, evaluated in the sandbox as the agents' candidates are.
+
+The file brings its own imports and sees the CSV's own column names. A file that fails is a result, not an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from marl_llm.environment import Evaluated, Evaluator
+from marl_llm.errors import UserError
+from marl_llm.sandbox import Sandbox
+from marl_llm.solve.report import scores_dict
+from marl_llm.tasks import Part, Task
+
+
+def score_file(
+    code_path: Path,
+    csv: Path,
+    *,
+    target: str,
+    features: list[str] | None = None,
+    metrics: dict[str, float] | None = None,
+    seed: int = 0,
+    level: str = "bubblewrap",
+) -> dict[str, Any]:
+    """Evaluate one file.
+
+    Parameters
+    ----------
+    code_path : Path
+        Untrusted Python text, UTF-8.
+    csv, target, features, metrics, seed
+        See `Task.from_csv`.
+    level : str
+        Isolation: "bubblewrap" or "landlock".
+
+    Returns
+    -------
+    dict
+        status ("ok", or another of the sandbox's `Status`), metrics ({"cv", "holdout"}, each {"raw", "score"}; empty
+        unless ok), error ("" if ok), isolation, seconds, code_sha256.
+
+    Raises
+    ------
+    UserError
+        A file is missing or unreadable, the columns or metrics do not fit, or the sandbox is not available.
+    """
+    code = _read_code(code_path)
+    task = with_own_names(Task.from_csv(csv, target=target, features=features, metrics=metrics, seed=seed))
+    with Sandbox(level=level) as sandbox:
+        with closing(Evaluator(task, sandbox, seed=seed, prelude="")) as evaluator:
+            return _result(evaluator.evaluate(code), code, sandbox.level)
+
+
+def with_own_names(task: Task) -> Task:
+    """The same task with frames whose columns carry the CSV's own names instead of aliases."""
+    names = [column.name for column in task.columns]
+    parts = {part: getattr(task, part) for part in ("development", "holdout", "test")}
+    return replace(task, **{part: Part(rows.X.set_axis(names, axis=1), rows.y) for part, rows in parts.items()})
+
+
+def _read_code(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}: give the Python file that defines build_pipeline().") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: give the Python file that defines build_pipeline().") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): give a Python file.") from None
+
+
+def _result(evaluated: Evaluated, code: str, isolation: str) -> dict[str, Any]:
+    parts = {"cv": evaluated.cv, "holdout": evaluated.holdout} if evaluated.ok else {}
+    return {
+        "status": str(evaluated.status),
+        "metrics": {part: scores_dict(scores) for part, scores in parts.items()},
+        "error": "" if evaluated.ok else evaluated.error or str(evaluated.status).replace("_", " "),
+        "isolation": isolation,
+        "seconds": round(evaluated.seconds, 3),
+        "code_sha256": hashlib.sha256(code.encode()).hexdigest(),
+    }

@@ -1,0 +1,109 @@
+"""The text of `solution.py`: one file that fits and predicts without this package, written for one CSV and one spec."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from pprint import pformat
+
+from marl_llm.metrics import Scores
+from marl_llm.proposals import PRELUDE, PipelineSpec, generate_code
+from marl_llm.solve import standalone
+from marl_llm.solve.whole import Reading, WholeTable
+from marl_llm.tasks import Task
+from marl_llm.tasks.columns import MISSING
+
+MARK = "# ---- solution.py goes on from here ----\n"
+_IMPORTS = """\
+import io
+import random
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+"""
+
+
+def solution_text(
+    task: Task, table: WholeTable, spec: PipelineSpec, scores: dict[str, Scores | None], seed: int
+) -> str:
+    """Write a solution.
+
+    Parameters
+    ----------
+    task, table
+        The CSV, and how its columns are read.
+    spec : PipelineSpec
+        The solution; its code is `generate_code(spec)`.
+    scores : dict of part to Scores
+        Shown in the header; None where a part was not scored.
+    seed : int
+        numpy and random are seeded with it before `build_pipeline()`, as in the sandbox.
+    """
+    body = Path(standalone.__file__).read_text(encoding="utf-8").split(MARK)[1]
+    return "\n\n".join(
+        (
+            _header(task, table, scores) + _IMPORTS + PRELUDE.rstrip("\n"),
+            _constants(task, table, seed) + "\n\n\n" + generate_code(spec),
+            "\n" + body.strip("\n") + "\n",
+        )
+    )
+
+
+def _header(task: Task, table: WholeTable, scores: dict[str, Scores | None]) -> str:
+    name = Path(task.source or task.name).name
+    what = "the class" if task.classes else "the number"
+    lines = [
+        f"Predicts {what} {task.target!r} of {name!r}; found and tested by marl-llm on {len(table.y)} rows.",
+        "",
+        "    python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv",
+        "",
+        "fits on TRAIN.csv, predicts the rows of NEW.csv (the same columns, with or without the target) and writes "
+        "them in the same order. Delimiter, decimal mark and encoding are those of the CSV it was made for:",
+        *(f"- {note}" for note in task.notes),
+        "",
+        "Needs scikit-learn, pandas and numpy. In Python: `model = fit(frame)`, `predict(model, frame)`, with frames "
+        "under the CSV's own column names.",
+        "",
+        *(f"{part}: {_metrics(score)}" for part, score in scores.items() if score is not None),
+        "",
+        "model.joblib beside this file holds the same pipeline fitted on all rows, with its columns and classes: "
+        '`joblib.load("model.joblib")["model"]`. Loading that file needs the marl_llm package; this file does not.',
+    ]
+    wrapped = [part for line in lines for part in textwrap.wrap(_plain(line), 116, drop_whitespace=True) or [""]]
+    return "".join(f"# {line}".rstrip() + "\n" for line in wrapped)
+
+
+def _metrics(scores: Scores) -> str:
+    return ", ".join([*(f"{name} {value:.4f}" for name, value in scores.raw.items()), f"score {scores.score:.4f}"])
+
+
+def _plain(text: str) -> str:
+    """Text that stays on its comment line."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    return indent + " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _constants(task: Task, table: WholeTable, seed: int) -> str:
+    assert task.dialect is not None
+    target, dialect = table.target, task.dialect
+    values = {
+        "ENCODING": dialect.encoding,
+        "DELIMITER": dialect.delimiter,
+        "DECIMAL": dialect.decimal,
+        "MISSING": sorted(MISSING),
+        "TARGET": target.name,
+        "TARGET_TYPE": target.kind,
+        "TARGET_MARK": target.mark,
+        "CLASSES": task.classes,
+        "SEED": seed,
+    }
+    lines = [f"{name} = {pformat(value, width=110, compact=True)}" for name, value in values.items()]
+    columns = [f"    {alias!r}: {_entry(reading)}," for alias, reading in table.readings.items()]
+    return "\n".join([*lines, "COLUMNS = {  # alias: name in the CSV, what it holds, its decimal mark", *columns, "}"])
+
+
+def _entry(reading: Reading) -> str:
+    return repr((reading.name, reading.kind, reading.mark))

@@ -1,0 +1,226 @@
+"""`solve`: two agents improve a model on a person's own CSV, in one line of steps, and leave a directory.
+
+In: a CSV and a team. Out: `SolveDirectory`'s files and a `SolveReport`. However the steps end (all played, Ctrl-C, a
+dead model server), the best model so far is delivered. Candidates run in the sandbox only; what is fitted here, in the
+trusted process, is compiled from the typed spec and not from text that an agent wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from marl_llm.environment import State, TeamEnv
+from marl_llm.errors import UserError
+from marl_llm.iterate import open_sandbox, server_session
+from marl_llm.metrics import Scores
+from marl_llm.proposals import PipelineSpec, compile
+from marl_llm.recipe import Recipe
+from marl_llm.rollout.episode import EpisodePlayer
+from marl_llm.rollout.rows import EpisodeKey
+from marl_llm.rollout.session import token_counter
+from marl_llm.rollout.turns import TurnContext
+from marl_llm.run import RunDirectory, package_versions, write_text
+from marl_llm.serving import ModelServer
+from marl_llm.solve.directory import SolveDirectory, file_sha256
+from marl_llm.solve.journal import Journal
+from marl_llm.solve.report import SolveReport, gains, part_scores, scores_dict
+from marl_llm.solve.solution import solution_text
+from marl_llm.solve.table import delivered_lines
+from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, open_team
+from marl_llm.solve.whole import WholeTable, whole_table
+from marl_llm.tasks import Task
+
+MAX_SEED = 2**31 - 1
+
+
+def solve_csv(
+    csv: Path,
+    *,
+    target: str,
+    features: list[str] | None = None,
+    metrics: dict[str, float] | None = None,
+    team: str = "tiny",
+    steps: int = 6,
+    seed: int = 0,
+    out: Path,
+    recipe: Recipe | None = None,
+    server: str | None = None,
+    on_line: Callable[[str], None] = lambda line: None,
+) -> SolveReport:
+    """Improve a model on a CSV.
+
+    Parameters
+    ----------
+    csv, target, features, metrics
+        See `Task.from_csv`.
+    team : str
+        "scripted", "tiny" (the embedded model, untrained), or a run directory (its latest adapters).
+    steps : int
+        Most proposals, at least 1. A served team may deliver earlier; the scripted one uses them all.
+    seed : int
+        Of the split, the folds, the team and the delivered model; 0 to 2**31 - 1.
+    out : Path
+        Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose files are replaced.
+    recipe : Recipe, optional
+        Instead of the run's own, or of the defaults.
+    server : str, optional
+        URL of a running vLLM server to use instead of starting one.
+    on_line : callable
+        Told each line of the table as it happens.
+
+    Raises
+    ------
+    UserError
+        For what the user can mend, before anything starts.
+    RunFailed, KeyboardInterrupt
+        After what was found so far was delivered.
+    """
+    began = time.monotonic()
+    _check_numbers(steps, seed)
+    choice = _linear(choose_team(team, recipe), steps)
+    task = Task.from_csv(csv, target=target, features=features, metrics=metrics, seed=seed)
+    directory, sha256 = SolveDirectory(out), file_sha256(csv)
+    directory.claim(csv, sha256)
+    for note in task.notes:
+        on_line(f"note: {note}")
+    with server_session(choice.recipe, RunDirectory(out), server) as session, open_sandbox(choice.recipe) as sandbox:
+        model_server = session.server() if choice.served else None
+        with closing(TeamEnv(task, sandbox, choice.recipe.environment, seed)) as env:
+            journal = Journal(directory, TokenMeter(), on_line, env.reset())
+            delivery = _Delivery(env, choice, directory, journal, sha256, began)
+            return _improve(env, choice, model_server, journal, delivery)
+
+
+def _improve(
+    env: TeamEnv, choice: TeamChoice, server: ModelServer | None, journal: Journal, delivery: _Delivery
+) -> SolveReport:
+    """Play all steps and deliver; when that is cut short, deliver what there is and pass the reason on."""
+    try:
+        asyncio.run(_play(env, choice, server, journal))
+        before = env.test_scores(journal.first)
+        after = env.test_scores(journal.best) if journal.accepted else before
+    except BaseException:
+        delivery.write("interrupted", None, None)
+        raise
+    return delivery.write("done", before, after)
+
+
+def _check_numbers(steps: int, seed: int) -> None:
+    if steps < 1:
+        raise UserError(f"{steps} steps leave nothing to do: ask for at least 1.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UserError(f"The seed is {seed}: give a whole number from 0 to {MAX_SEED}.")
+
+
+def _linear(choice: TeamChoice, steps: int) -> TeamChoice:
+    """The team with a recipe for one line of steps: groups of one, one sandbox slot."""
+    recipe = choice.recipe
+    changes = {
+        "environment": recipe.environment.model_copy(update={"steps": steps}),
+        "rollout": recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1}),
+        "sandbox": recipe.sandbox.model_copy(update={"slots": 1}),
+    }
+    return TeamChoice(choice.name, recipe.model_copy(update=changes), choice.run)
+
+
+async def _play(env: TeamEnv, choice: TeamChoice, server: ModelServer | None, journal: Journal) -> None:
+    """Play the one episode. Evaluations run in threads that are not waited for when it is interrupted."""
+    recipe, pool = choice.recipe, ThreadPoolExecutor(2, thread_name_prefix="evaluate")
+    blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
+    context = TurnContext(env, recipe.prompts, blocking, token_counter(recipe.model.path))
+    key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
+    try:
+        async with open_team(choice, server) as team:
+            watched, rollout, rewards = journal.meter.watch(team), recipe.rollout, recipe.rewards
+            await EpisodePlayer(context, watched, rollout, rewards, key, env.seed, journal.step).play()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """Writes what was found, at whatever point."""
+
+    env: TeamEnv
+    choice: TeamChoice
+    directory: SolveDirectory
+    journal: Journal
+    sha256: str
+    began: float
+
+    def write(self, status: str, test_first: Scores | None, test_best: Scores | None) -> SolveReport:
+        """Write solution.py, model.joblib and report.json of the best model so far."""
+        task, best, seed = self.env.task, self.journal.best, self.env.seed
+        before = part_scores(self.journal.first.evaluated, test_first)
+        after = part_scores(best.evaluated, test_best)
+        table = whole_table(task)
+        write_text(self.directory.solution, solution_text(task, table, best.spec, after, seed))
+        model = {"model": fit_model(best.spec, table, seed), **_metadata(task)}
+        self.directory.write_model(model)
+        report = self._report(status, best, before, after)
+        self.directory.write_report(report)
+        for line in (*delivered_lines(before, after, self.journal.accepted), *self._places(len(table.y))):
+            self.journal.on_line(line)
+        return report
+
+    def _places(self, rows: int) -> list[str]:
+        directory = self.directory
+        return [
+            f"{directory.solution}: fits on a CSV and predicts another, by itself.",
+            f"{directory.model}: the same, fitted on all {rows} rows. {directory.history}: every step.",
+        ]
+
+    def _report(
+        self, status: str, best: State, before: dict[str, Scores | None], after: dict[str, Scores | None]
+    ) -> SolveReport:
+        task, journal = self.env.task, self.journal
+        return SolveReport(
+            status=status,
+            csv=str(task.source),
+            csv_sha256=self.sha256,
+            target=task.target,
+            kind=str(task.kind),
+            metrics=dict(task.metrics),
+            team=self.choice.name,
+            seed=self.env.seed,
+            steps=journal.steps,
+            accepted=journal.accepted,
+            baseline={part: scores_dict(scores) for part, scores in before.items()},
+            final={part: scores_dict(scores) for part, scores in after.items()},
+            gain=gains(before, after),
+            code=best.code,
+            spec=best.spec.model_dump(mode="json"),
+            notes=list(task.notes),
+            isolation=best.evaluated.isolation,
+            tokens=journal.meter.snapshot(),
+            seconds=round(time.monotonic() - self.began, 3),
+            packages=package_versions(),
+        )
+
+
+def fit_model(spec: PipelineSpec, table: WholeTable, seed: int) -> Any:
+    """Fit the reference implementation of a spec on all rows, seeded as in `solution.py`; returns the pipeline."""
+    random.seed(seed)
+    np.random.seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compile(spec).fit(table.X, table.y)
+
+
+def _metadata(task: Task) -> dict[str, Any]:
+    """What is needed to use a fitted model: which column is which alias, and what its outputs mean."""
+    columns = [{"alias": c.alias, "name": c.name, "kind": c.kind} for c in task.columns]
+    named = {"target": task.target, "kind": str(task.kind), "classes": list(task.classes)}
+    return {"columns": columns, **named, "metrics": dict(task.metrics)}

@@ -1,0 +1,166 @@
+"""The part of a delivered `solution.py` that is the same for every CSV: reading, fitting, predicting, the command line.
+
+`solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()` and then the text of this module
+below the mark, so what stands there uses scikit-learn, pandas and numpy only. The constants above the mark are an
+example that keeps this file whole for checkers; `marl_llm.solve.solution` writes the real ones.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from marl_llm.kind import Kind
+from marl_llm.proposals import baseline, compile
+from marl_llm.tasks.columns import MISSING
+
+ENCODING, DELIMITER, DECIMAL = "latin-1", ";", ","
+TARGET, TARGET_TYPE, TARGET_MARK = "y", "text", "."
+CLASSES: tuple[str, ...] = ("no", "yes")
+COLUMNS = {"x0": ("age", "number", ","), "x1": ("city", "text", ".")}
+SEED = 0
+
+
+def build_pipeline() -> Any:
+    """Stands for the delivered pipeline."""
+    return compile(baseline(Kind.binary))
+
+
+# ---- solution.py goes on from here ----
+
+
+GROUPED = r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?"
+
+
+def read(path: str) -> pd.DataFrame:
+    """Read a CSV as text: stripped cells under the columns' own names."""
+    text = io.StringIO(_decode(Path(path).read_bytes()), newline="")
+    options = {"sep": DELIMITER, "header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
+    table = pd.read_csv(text, **options).apply(lambda column: column.str.strip())
+    table = table[(table != "").any(axis=1)]
+    if len(table) < 2:
+        raise ValueError(f"{path} has no rows of data")
+    return table.iloc[1:].set_axis(_unique_names(table.iloc[0]), axis=1).reset_index(drop=True)
+
+
+def fit(frame: pd.DataFrame) -> Any:
+    """Fit the pipeline on the rows that have a target; `frame` has the CSV's own column names."""
+    y = _target(frame)
+    X = features(frame)[y.notna()]
+    random.seed(SEED)
+    np.random.seed(SEED)
+    return build_pipeline().fit(X, y.dropna().to_numpy(np.int64 if CLASSES else np.float64))
+
+
+def predict(model: Any, frame: pd.DataFrame) -> pd.DataFrame:
+    """Predict the target of each row, and for classes the probability of each of them."""
+    X = features(frame)
+    if not CLASSES:
+        return pd.DataFrame({TARGET: model.predict(X)})
+    result = {TARGET: [CLASSES[int(index)] for index in model.predict(X)]}
+    for index, share in zip(model.classes_, model.predict_proba(X).T, strict=True):
+        result[f"probability {CLASSES[int(index)]}"] = share
+    return pd.DataFrame(result)
+
+
+def features(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that the pipeline expects, under their aliases: numbers as float, categories as text."""
+    frame = frame.set_axis(_unique_names(frame.columns), axis=1).reset_index(drop=True)
+    missing = [name for name, _, _ in COLUMNS.values() if name not in frame.columns]
+    if missing:
+        raise ValueError(f"columns are missing: {', '.join(missing)} (found: {', '.join(frame.columns[:20])})")
+    return pd.DataFrame({alias: _typed(pd.Series(frame[name]), *how) for alias, (name, *how) in COLUMNS.items()})
+
+
+def _target(frame: pd.DataFrame) -> pd.Series:
+    """Class index or value of each row, nan where there is none."""
+    frame = frame.set_axis(_unique_names(frame.columns), axis=1).reset_index(drop=True)
+    if TARGET not in frame.columns:
+        raise ValueError(f"the column to learn is missing: {TARGET} (found: {', '.join(frame.columns[:20])})")
+    values = _typed(pd.Series(frame[TARGET]), TARGET_TYPE, TARGET_MARK)
+    if not CLASSES:
+        return values
+    names = values.map(_class_name, na_action="ignore")
+    unknown = sorted(set(names.dropna()) - set(CLASSES))
+    if unknown:
+        raise ValueError(f"unknown classes in {TARGET}: {', '.join(unknown[:5])} (known: {', '.join(CLASSES)})")
+    return names.map({name: float(index) for index, name in enumerate(CLASSES)}).astype(float)
+
+
+def _class_name(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value % 1 == 0 else str(value)
+
+
+def _typed(column: pd.Series, kind: str, mark: str) -> pd.Series:
+    if kind == "number":
+        return read_numbers(column, mark)
+    text = _text(column)
+    return text.where(text.isna(), text.map(str.capitalize, na_action="ignore")) if kind == "boolean" else text
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Stripped text, nan where it is missing."""
+    text = column.astype(str).str.strip().astype(object)
+    text[column.isna() | text.isin(MISSING)] = np.nan
+    return text
+
+
+def read_numbers(column: pd.Series, mark: str) -> pd.Series:
+    """float64, nan where it is missing or no number; the mark that is not the decimal one may group thousands."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return pd.Series(column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+    text = _text(column)
+    if text.isna().all():
+        return text.astype(np.float64)
+    if mark == ",":
+        text = text.str.translate(str.maketrans(".,", ",."))
+    grouped = text.str.fullmatch(GROUPED).eq(True)
+    values = pd.Series(pd.to_numeric(text.where(~grouped, text.str.replace(",", "")), errors="coerce"))
+    return values.astype(np.float64).replace([np.inf, -np.inf], np.nan)
+
+
+def _decode(data: bytes) -> str:
+    for encoding in ("utf-8-sig", ENCODING):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise ValueError(f"the file is neither UTF-8 nor {ENCODING} text")
+
+
+def _unique_names(header: Iterable[object]) -> list[str]:
+    """Column names, stripped; nameless ones by their position, repeated ones numbered."""
+    names: list[str] = []
+    for position, cell in enumerate(header, start=1):
+        cleaned = "" if cell is np.nan else " ".join(unicodedata.normalize("NFC", str(cell)).split())
+        name = unique = cleaned or f"column_{position}"
+        count = 1
+        while unique in names:
+            count += 1
+            unique = f"{name}_{count}"
+        names.append(unique)
+    return names
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Fit on the first CSV, predict the second, write the third."""
+    if len(arguments) != 3:
+        sys.exit("usage: python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv")
+    train, new, out = arguments
+    try:
+        predictions = predict(fit(read(train)), read(new))
+        predictions.to_csv(out, sep=DELIMITER, decimal=DECIMAL, encoding=ENCODING, index=False)
+    except (OSError, ValueError) as error:
+        sys.exit(f"solution.py: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

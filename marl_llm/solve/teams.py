@@ -1,0 +1,133 @@
+"""Who plays: the scripted pair, the embedded model as it is, or the trained pair of a run; with a token meter."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from marl_llm.agents.prompts import PromptConfig
+from marl_llm.errors import UserError
+from marl_llm.iterate import policies
+from marl_llm.recipe import Recipe
+from marl_llm.roles import ROLES
+from marl_llm.rollout.episode import Team
+from marl_llm.rollout.policies import Ask, Policy, PolicyInfo, ScriptedPolicy
+from marl_llm.rollout.session import RolePolicy, make_team
+from marl_llm.run import RunDirectory
+from marl_llm.serving import ChatClient, Completion, ModelServer
+
+SCRIPTED, TINY = "scripted", "tiny"
+PROJECT = Path(__file__).resolve().parents[2]
+EMBEDDED = PROJECT / "data" / "models" / "tiny"
+# As the embedded model was trained (marl_llm/tiny/corpus.py, which this module must not load).
+TINY_PROMPTS = PromptConfig(
+    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, max_columns=40
+)
+
+
+@dataclass(frozen=True)
+class TeamChoice:
+    """A team by name, the recipe it plays by, and its run if it was trained."""
+
+    name: str
+    recipe: Recipe
+    run: RunDirectory | None = None
+
+    @property
+    def served(self) -> bool:
+        """True if it needs a model server."""
+        return self.name != SCRIPTED
+
+
+def choose_team(team: str, recipe: Recipe | None = None) -> TeamChoice:
+    """Read `--team`: "scripted", "tiny", or the directory of a run, whose own recipe is used unless one is given.
+
+    Raises
+    ------
+    UserError
+        It is none of these, the run has no adapters yet, or the embedded model is missing.
+    """
+    if team == SCRIPTED:
+        return TeamChoice(team, recipe or Recipe.model_validate({}))
+    if team == TINY:
+        if not (EMBEDDED / "config.json").is_file():
+            raise UserError(
+                f"The embedded model is not at {EMBEDDED}: get it with the repository, or `make tiny-model`."
+            )
+        values = {"prompts": TINY_PROMPTS.model_dump(), "model": {"path": str(EMBEDDED)}}
+        return TeamChoice(team, recipe or Recipe.model_validate(values))
+    if not Path(team).is_dir():
+        near = difflib.get_close_matches(team, (SCRIPTED, TINY), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "choose scripted, tiny, or the directory of a run."
+        raise UserError(f"There is no team '{team}': {hint}")
+    run = RunDirectory(Path(team))
+    chosen = recipe or run.recipe()
+    for role in ROLES:
+        run.version(role)
+    return TeamChoice(team, _with_found_model(chosen), run)
+
+
+def _with_found_model(recipe: Recipe) -> Recipe:
+    """The recipe with a model path that exists from here: relative paths also count from the project's directory."""
+    here = PROJECT / recipe.model.path
+    if Path(recipe.model.path).exists() or not here.exists():
+        return recipe
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": str(here)})})
+
+
+@asynccontextmanager
+async def open_team(choice: TeamChoice, server: ModelServer | None) -> AsyncIterator[Team]:
+    """The pair, ready to play; its client is closed with the block."""
+    if server is None:
+        policy = ScriptedPolicy(may_finish=False)
+        yield Team(policy, policy)
+        return
+    async with ChatClient(server) as client:
+        yield await make_team(client, _role_policies(choice, server), choice.recipe.rollout)
+
+
+def _role_policies(choice: TeamChoice, server: ModelServer) -> dict[str, RolePolicy]:
+    if choice.run is None:
+        return dict.fromkeys(ROLES, RolePolicy(None, PolicyInfo(server.base_name)))
+    return policies(choice.recipe, choice.run, {role: choice.run.version(role) for role in ROLES})
+
+
+class TokenMeter:
+    """Counts each role's tokens by standing before its policy."""
+
+    def __init__(self) -> None:
+        self.tokens = {role: {"prompt": 0, "completion": 0} for role in ROLES}
+
+    def watch(self, team: Team) -> Team:
+        """The same pair, counted."""
+        return Team(_Metered(team.data_scientist, self), _Metered(team.ml_engineer, self))
+
+    def add(self, role: str, completion: Completion) -> None:
+        """Count one reply."""
+        self.tokens[role]["prompt"] += len(completion.prompt_ids)
+        self.tokens[role]["completion"] += len(completion.completion_ids)
+
+    def since(self, before: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+        """Tokens used after an earlier `snapshot`."""
+        return {r: {k: n - before[r][k] for k, n in counts.items()} for r, counts in self.tokens.items()}
+
+    def snapshot(self) -> dict[str, dict[str, int]]:
+        """A copy of the counts."""
+        return {role: dict(counts) for role, counts in self.tokens.items()}
+
+
+class _Metered:
+    def __init__(self, policy: Policy, meter: TokenMeter) -> None:
+        self._policy, self._meter = policy, meter
+
+    @property
+    def info(self) -> PolicyInfo:
+        return self._policy.info
+
+    async def reply(self, ask: Ask) -> Completion:
+        completion = await self._policy.reply(ask)
+        self._meter.add(ask.role, completion)
+        return completion

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pytest
+
+from marl_llm.environment import TeamEnv
+from marl_llm.environment.compliance import CLAUSES_AT_MOST, clause_compliance, same_predictions
+from marl_llm.environment.reading import Unreadable, read_components
+from marl_llm.kind import Kind
+from marl_llm.predictions import Predictions
+from marl_llm.proposals import apply, baseline, generate_code, parse_action, resolve_columns
+from tests.fixtures import context
+
+OLD = baseline(Kind.binary)
+PROPOSAL = 'propose_model est = GaussianNB(var_smoothing=0.1)'
+
+
+def after(text: str):
+    ctx = context(Kind.binary)
+    return apply(resolve_columns(parse_action(text), ctx), OLD, ctx)
+
+
+RIGHT = generate_code(after(PROPOSAL))
+RESPELLED = """
+def build_pipeline():
+    model = GaussianNB(var_smoothing=1e-1)
+    words = [SimpleImputer(strategy="most_frequent"), ORDINAL]
+    steps = [(make_pipeline(SimpleImputer(), StandardScaler()), NUM), (make_pipeline(*words), CAT)]
+    return make_pipeline(make_column_transformer(*steps), model)
+"""
+LOOP = RIGHT.replace("    est =", "    for _ in range(1): pass\n    est =").replace("0.1", "0.01")
+IMITATION = """
+class GaussianNB(LogisticRegression):
+    pass
+
+""" + RIGHT.replace("var_smoothing=0.1", "")
+REBOUND = RIGHT.replace("    num =", "    junk = globals().update(GaussianNB=lambda **k: LogisticRegression())\n    num =", 1)
+
+
+def compliance(env: TeamEnv, code: str, proposal: str = PROPOSAL) -> float | None:
+    state = env.reset()
+    suggestion = env.read(state, proposal)
+    from marl_llm.environment import Implementation
+
+    return env.judge(state, suggestion, Implementation(code, env.run(code))).compliance
+
+
+@pytest.mark.parametrize("code", [RIGHT, RESPELLED], ids=["reference", "respelled"])
+def test_code_that_behaves_like_the_reference_complies_fully(env, code):
+    assert compliance(env, code) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "share"),
+    [
+        (RIGHT.replace("0.1", "0.01"), 1 / 2),
+        (RIGHT.replace("GaussianNB(var_smoothing=0.1)", "KNeighborsClassifier(n_neighbors=5)"), 0),
+        (RIGHT.replace("StandardScaler()", "QUANTILE"), 2 / 3),
+        (RIGHT.replace("        (cat, CAT),", '        (cat, CAT),\n        (LOG, ["x0"]),'), 2 / 3),
+        (generate_code(after(PROPOSAL).with_drop(["x1"])), 2 / 3),
+        (generate_code(OLD), 0),
+        (LOOP, 0),
+        (IMITATION, 0),
+        (REBOUND, 0),
+    ],
+    ids=["wrong value", "wrong estimator", "unasked scaling", "unasked feature", "unasked drop", "no change",
+         "unreadable loop", "imitating class", "rebound name"],
+)  # fmt: skip
+def test_code_that_does_something_else_complies_in_part_or_not_at_all(env, code, share):
+    found = compliance(env, code)
+    assert found == pytest.approx(share) and found < 1
+
+
+def test_clauses_alone_never_prove_full_compliance():
+    described = {"params": {"gaussiannb": "GaussianNB(var_smoothing=0.1)", "gaussiannb__var_smoothing": "0.1"}}
+    assert clause_compliance(RIGHT, described, OLD, after(PROPOSAL)) == CLAUSES_AT_MOST
+
+
+@pytest.mark.parametrize(
+    "described",
+    [None, {}, {"params": {}}, {"params": {"ridge": "Ridge()", "ridge__var_smoothing": "0.5"}}, {"params": "GaussianNB"}],
+)
+def test_a_clause_needs_two_witnesses(described):
+    assert clause_compliance(RIGHT, described, OLD, after(PROPOSAL)) == 0
+
+
+def test_one_witness_for_the_estimator_and_two_for_its_value_keep_half():
+    described = {"params": {"gaussiannb": "GaussianNB(var_smoothing=0.5)", "gaussiannb__var_smoothing": "0.5"}}
+    assert clause_compliance(RIGHT, described, OLD, after(PROPOSAL)) == 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'engineer_features drop ["x0"]',
+        'engineer_features log ["x0", "x1"]; polynomial ["x0", "x2"]; scale none',
+        "engineer_features impute median; encode one_hot; scale quantile",
+        'tune C=3, class_weight="balanced"',
+    ],
+)
+def test_the_reader_finds_the_components_of_generated_code(text):
+    spec = after(text)
+    assert read_components(generate_code(spec)) == spec.components()
+
+
+DROP = generate_code(after('engineer_features drop ["x0"]'))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "x = 1",
+        "def build_pipeline(:",
+        "def build_pipeline():\n    pass",
+        "def build_pipeline(x=1):\n    return x",
+        RIGHT.replace("()", "(*, a=print())", 1),
+        RIGHT.replace("():", "() -> print():", 1),
+        RIGHT.replace("    est", "    SimpleImputer = print()\n    est"),
+        RIGHT.replace("    est", "    StandardScaler = 1\n    est = StandardScaler()\n    est"),
+        RIGHT.replace("prep, est)", "prep, est, memory=None)"),
+        RIGHT.replace("(num, NUM)", "(num, NUM), (num, NUM)"),
+        DROP.replace('{"columns": ["x0"]}', "dict(columns=[\"x0\"])"),
+        DROP.replace('{"columns": ["x0"]}', "5"),
+        DROP.replace('{"columns": ["x0"]}', '["x10"]'),
+        DROP.replace('{"columns": ["x0"]}', '{"columns": ["x0"], "axis": 1}'),
+        DROP.replace("pd.DataFrame.drop", "print().drop"),
+        "def build_pipeline():\n    return " + "[" * 90 + "1" + "]" * 90,
+        "def build_pipeline():\n    return " + "-" * 900 + "1",
+        "def build_pipeline():\n    return " + "+".join("1" * 3000),
+    ],
+)
+def test_any_other_shape_is_unreadable_and_nothing_worse(code):
+    with pytest.raises(Unreadable):
+        read_components(code)
+
+
+def test_predictions_agree_up_to_rounding_whatever_the_unit_of_the_target():
+    import numpy as np
+
+    values = np.random.default_rng(0).normal(size=50)
+    for unit in (1e-9, 1.0, 1e9):
+        assert same_predictions(Predictions(unit * values), Predictions(unit * values * (1 + 1e-9)))
+        assert not same_predictions(Predictions(unit * values), Predictions(unit * (values + 0.01)))

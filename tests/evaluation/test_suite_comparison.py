@@ -1,0 +1,200 @@
+"""Whole comparisons with the real sandbox on small CSVs: scripted team, gradient boosting, baseline."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from marl_llm.environment import EnvironmentConfig, TeamEnv
+from marl_llm.errors import UserError
+from marl_llm.evaluation import EvaluationReport, evaluate_procedural, evaluate_suite, load_report
+from marl_llm.evaluation import play as play_module
+from marl_llm.evaluation.scoring import final_code
+from marl_llm.evaluation.trials import slug, suite_trials
+from marl_llm.iterate import open_sandbox
+from marl_llm.recipe import Recipe
+from marl_llm.rollout.collect import Collector, read_summaries
+from marl_llm.run import RunDirectory
+from marl_llm.tasks import Task
+from marl_llm.trajectories import read_rows
+
+BUNDLED = Path(__file__).parents[2] / "data" / "bundled"
+RECIPE = Recipe.model_validate({"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}})
+OFFLINE = ("scripted", "hgb", "baseline")
+
+
+def write_suite(directory: Path) -> Path:
+    """Two usable CSVs, one with an awkward name, and one whose target has one class."""
+    rng = np.random.default_rng(0)
+    directory.mkdir(parents=True)
+    x = rng.normal(size=(240, 3))
+    frame = pd.DataFrame(x, columns=list("abc"))
+    frame["word"] = rng.choice(["u", "v"], len(frame))
+    frame["y"] = x[:, 0] * x[:, 1] + rng.normal(0, 0.1, len(frame))
+    frame.to_csv(directory / "preços & cia.csv", index=False)
+    frame.assign(y="same").to_csv(directory / "one_class.csv", index=False)
+    shutil.copy(BUNDLED / "iris.csv", directory)
+    entries = [
+        {"csv": "preços & cia.csv", "target": "y", "kind": "regression"},
+        {"csv": "one_class.csv", "target": "y"},
+        {"csv": "iris.csv", "target": "species"},
+    ]
+    (directory / "suite.yaml").write_text(yaml.safe_dump(entries, allow_unicode=True), encoding="utf-8")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[EvaluationReport, Path, Path]:
+    root = tmp_path_factory.mktemp("run")
+    suite = write_suite(root / "suite")
+    report = evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
+    return report, root, suite
+
+
+def test_every_arm_has_a_test_score_and_raw_metrics_on_every_usable_csv(compared):
+    report, _, _ = compared
+    assert {(r.arm, r.task, r.repeat) for r in report.results if r.test is not None and r.raw} == {
+        (arm, task, repeat) for arm in OFFLINE for task in ("preços & cia", "iris") for repeat in (0, 1)
+    }
+    assert {r.task: set(r.raw) for r in report.results}["preços & cia"] == {"r2", "neg_root_mean_squared_error"}
+
+
+def test_a_csv_that_cannot_be_used_is_reported_by_name_and_loses_nothing_else(compared):
+    report, _, _ = compared
+    assert [p.task for p in report.problems] == ["one_class"]
+    assert "y" in report.problems[0].error
+    assert report.tasks == 2
+
+
+def test_boosting_beats_the_linear_baseline_where_a_product_is_the_truth(compared):
+    report, _, _ = compared
+    boosted = [r for r in report.results if r.arm == "hgb" and r.task == "preços & cia"]
+    assert all(r.improved and not r.worse for r in boosted)
+    assert all(r.gain == 0 and r.low == r.high == 0 for r in report.results if r.arm == "baseline")
+
+
+def test_only_teams_have_figures_of_play(compared):
+    report, _, _ = compared
+    assert {arm.arm for arm in report.arms if arm.team} == {"scripted"}
+    scripted = next(arm for arm in report.arms if arm.arm == "scripted")
+    assert scripted.team["compliance"].mean == 1
+    assert scripted.team["failed_code"].mean == 0
+
+
+def test_repetitions_split_the_csv_anew(compared):
+    report, _, _ = compared
+    trials = {r.trial for r in report.results if r.task == "iris"}
+    assert len({name.split("-")[1] for name in trials}) == 2
+
+
+def test_the_report_lies_beside_the_trajectories(compared):
+    report, root, _ = compared
+    assert load_report(root / "ev") == report
+    assert len(list((root / "ev").glob("scripted-*/part-*.parquet"))) == 4
+
+
+def test_started_again_it_plays_and_scores_nothing_twice(compared, monkeypatch: pytest.MonkeyPatch):
+    report, root, suite = compared
+    monkeypatch.setattr(play_module, "_team_results", lambda *_: pytest.fail("played again"))
+    monkeypatch.setattr(play_module, "_fixed_result", lambda *_: pytest.fail("run again"))
+    again = evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
+    assert again.results == report.results
+
+
+def test_a_result_that_was_lost_is_made_again_from_its_episode(compared, monkeypatch: pytest.MonkeyPatch):
+    report, root, suite = compared
+    lost = next((root / "ev").glob("scripted-*/results/iris-*-r1.json"))
+    before = lost.read_text()
+    lost.unlink()
+    monkeypatch.setattr(Collector, "_one", lambda *_: pytest.fail("played again"))
+    evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
+    assert lost.read_text() == before
+
+
+def test_other_settings_never_mix_with_kept_results(compared):
+    _, root, suite = compared
+    folders = {path.name for path in (root / "ev").iterdir()}
+    longer = RECIPE.model_copy(update={"environment": EnvironmentConfig(steps=1, cv_folds=2, resamples=100)})
+    evaluate_suite(RunDirectory(root), longer, suite=suite, arms=("baseline",), out=root / "ev")
+    assert len({path.name for path in (root / "ev").iterdir()} - folders) == 1
+
+
+def test_the_final_solution_is_rebuilt_from_the_rows_exactly(compared):
+    _, root, suite = compared
+    folder = next((root / "ev").glob("scripted-*"))
+    rows = read_rows(folder)
+    summaries = [s for s in read_summaries(folder) if s.accepted]
+    assert summaries, "no scripted episode accepted a step: choose another seed"
+    loads = {trial.name: trial for trial in suite_trials(suite, 2, 0)[0]}
+    with open_sandbox(RECIPE) as sandbox:
+        for summary in summaries:
+            task = loads[summary.episode].load()
+            code = final_code(task, rows[rows["episode"] == summary.episode], summary.accepted)
+            env = TeamEnv(task, sandbox, RECIPE.environment, loads[summary.episode].seed(0))
+            result = env.run(code)
+            env.close()
+            assert result.holdout is not None
+            assert result.holdout.score == pytest.approx(summary.final, abs=1e-12)
+
+
+def test_an_episode_that_cannot_be_played_leaves_an_error_and_the_others_their_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    played = Collector._one
+
+    async def refuse_iris(self, plan, gate, progress):
+        if plan.name.startswith("iris"):
+            raise UserError("iris: no prompt fits into the model's context")
+        await played(self, plan, gate, progress)
+
+    monkeypatch.setattr(Collector, "_one", refuse_iris)
+    suite = write_suite(tmp_path / "suite")
+    report = evaluate_suite(RunDirectory(tmp_path), RECIPE, suite=suite, arms=("scripted",), out=tmp_path / "ev")
+    by_task = {r.task: r for r in report.results if r.arm == "scripted"}
+    assert "no prompt fits" in by_task["iris"].error
+    assert by_task["preços & cia"].test is not None
+
+
+def test_procedural_tasks_are_compared_too(tmp_path: Path):
+    lines: list[str] = []
+    report = evaluate_procedural(
+        RunDirectory(tmp_path),
+        RECIPE,
+        arms=("hgb",),
+        count=2,
+        first_seed=900_000,
+        out=tmp_path / "ev",
+        on_line=lines.append,
+    )
+    assert {r.task for r in report.results} == {"procedural-900000", "procedural-900001"}
+    assert [arm.arm for arm in report.arms] == ["hgb", "baseline"]
+    assert lines[0].startswith("baseline: 2 trials")
+
+
+def test_a_misspelt_arm_and_an_adapter_that_is_not_there_are_said_before_anything_runs(tmp_path: Path):
+    run = RunDirectory(tmp_path)
+    with pytest.raises(UserError, match="did you mean 'trained'"):
+        evaluate_suite(run, RECIPE, suite=BUNDLED, arms=("traned",), out=tmp_path)
+    with pytest.raises(UserError, match="no adapters here"):
+        evaluate_suite(run, RECIPE, suite=BUNDLED, arms=("trained",), out=tmp_path)
+    with pytest.raises(UserError, match="no directory"):
+        evaluate_suite(run, RECIPE, suite=tmp_path / "none", arms=("hgb",), out=tmp_path)
+
+
+def test_awkward_names_become_file_names():
+    assert slug("preços & cia") == "precos_cia"
+    assert slug("日本") == "task"
+
+
+def test_a_changed_csv_is_another_trial(tmp_path: Path):
+    suite = write_suite(tmp_path / "suite")
+    before = {trial.name for trial in suite_trials(suite, 1, 0)[0]}
+    frame = pd.read_csv(suite / "iris.csv").iloc[:-10]
+    frame.to_csv(suite / "iris.csv", index=False)
+    assert len(before - {trial.name for trial in suite_trials(suite, 1, 0)[0]}) == 1
+    assert Task.from_csv(suite / "iris.csv", target="species")

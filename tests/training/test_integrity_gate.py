@@ -1,0 +1,153 @@
+"""The integrity gate stops wrong training, and says what the data can tell about the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from marl_llm.training.adapters import adapter_sha256, create_adapter
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.data import replay_rows
+from marl_llm.training.diagnosis import one_sided, recorded_causes
+from marl_llm.training.gate import IntegrityError, check_integrity, measure
+from marl_llm.training.train_role import train_role
+
+
+@pytest.fixture
+def refusal(tiny: Any, tmp_path: Path) -> Callable[..., str]:
+    """The gate's message for these rows, with the proof that no version was published."""
+
+    def _refusal(rows: pd.DataFrame, *, adapter_dir: Path | None = None, **config: Any) -> str:
+        with pytest.raises(IntegrityError) as caught:
+            train_role(
+                rows,
+                base_dir=tiny.base_dir,
+                adapter_dir=adapter_dir or tiny.adapter_dir,
+                out_dir=tmp_path / "ds-v1",
+                config=TrainConfig(**config),
+                workdir=tmp_path / "work",
+                seed=0,
+            )
+        assert not (tmp_path / "ds-v1").exists() and caught.value.exit_code == 1
+        return str(caught.value)
+
+    return _refusal
+
+
+@pytest.fixture(scope="module")
+def other_adapter(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return create_adapter(tiny.base_dir, tmp_path_factory.mktemp("other") / "ds-v9", rank=4, alpha=8, seed=9)
+
+
+def test_a_fingerprint_of_another_adapter_is_named(
+    refusal: Callable, logged: pd.DataFrame, tiny: Any, other_adapter: Path
+) -> None:
+    message = refusal(logged.assign(adapter_sha256=tiny.sha256), adapter_dir=other_adapter)
+    assert f"another adapter ({tiny.sha256[:12]})" in message
+    assert adapter_sha256(other_adapter)[:12] in message
+
+
+def test_another_adapter_without_a_fingerprint_is_still_caught(
+    refusal: Callable, logged: pd.DataFrame, other_adapter: Path
+) -> None:
+    message = refusal(logged, adapter_dir=other_adapter)
+    assert "mean importance ratio" in message and "another base model or adapter" in message
+
+
+def test_rows_sampled_from_the_base_are_recognised(
+    refusal: Callable, sample: Callable, load: Callable, tiny: Any
+) -> None:
+    model = load(tiny.adapter_dir).unload()
+    assert "base model without any adapter" in refusal(sample(tiny.adapter_dir, model=model))
+
+
+def test_a_recorded_temperature_that_differs_is_named(refusal: Callable, sample: Callable, tiny: Any) -> None:
+    rows = sample(tiny.adapter_dir, temperature=0.7).assign(sampling='{"temperature": 0.7, "top_p": 1.0, "top_k": -1}')
+    assert "sampled at temperature 0.7, training is set to 1" in refusal(rows)
+
+
+def test_an_unrecorded_temperature_is_fitted(refusal: Callable, sample: Callable, tiny: Any) -> None:
+    rows = sample(tiny.adapter_dir, temperature=0.7)
+    message = refusal(rows)
+    assert "fit temperature 0.7, training is set to 1" in message and "processed_logprobs" in message
+
+
+def test_training_at_the_sampling_temperature_passes(sample: Callable, tiny: Any, tmp_path: Path) -> None:
+    metrics = train_role(
+        sample(tiny.adapter_dir, temperature=0.7),
+        base_dir=tiny.base_dir,
+        adapter_dir=tiny.adapter_dir,
+        out_dir=tmp_path / "ds-v1",
+        config=TrainConfig(temperature=0.7),
+        workdir=tmp_path / "work",
+        seed=0,
+    )
+    assert metrics["ratio0"] == pytest.approx(1, abs=1e-3)
+
+
+def test_truncated_sampling_shows_in_the_sign_of_the_differences(
+    refusal: Callable, sample: Callable, tiny: Any
+) -> None:
+    rows = sample(tiny.adapter_dir, top_k=5)
+    assert "the mark of truncated sampling" in refusal(rows)
+    assert "top_k" in refusal(rows.assign(sampling='{"temperature": 1.0, "top_k": 5}'))
+
+
+def test_some_re_tokenised_prompts_are_told_from_a_wrong_model(refusal: Callable, logged: pd.DataFrame) -> None:
+    rows = logged.copy()
+    rows.loc[:4, "prompt_ids"] = rows.loc[:4, "prompt_ids"].map(
+        lambda ids: np.append(ids[:-1], [7, 9]).astype(np.int32)
+    )
+    message = refusal(rows)
+    assert "19 of 24 rows agree" in message
+    assert "prompt or completion ids of the other 5 were altered" in message
+    assert "first: episode e0, branch 1.d0, call 0" in message
+
+
+def test_all_prompts_re_tokenised_are_caught(refusal: Callable, logged: pd.DataFrame) -> None:
+    rows = logged.assign(prompt_ids=logged["prompt_ids"].map(lambda ids: np.append(ids, 7).astype(np.int32)))
+    assert "prompts re-tokenised" in refusal(rows)
+
+
+def test_rows_of_older_adapters_are_off_policy_by_right(logged: pd.DataFrame) -> None:
+    frame = logged.assign(adapter_sha256=["now"] * 20 + ["older"] * 4)
+    rows, _ = replay_rows(frame)
+    seen: list[str] = []
+
+    def score(asked: Any) -> list[np.ndarray]:
+        seen.extend(row.adapter_sha256 for row in asked)
+        return [row.logged_logprobs for row in asked]
+
+    options: dict[str, Any] = {"adapter_sha256": "now", "tolerance": 1e-3, "seed": 0}
+    report = check_integrity(rows, score, _never, max_rows=99, **options)
+    assert report.passed and report.rows == 20 and set(seen) == {"now"}
+    assert check_integrity(rows, score, _never, max_rows=5, **options).rows == 5
+
+
+def _never(*_: Any) -> list[str]:
+    raise AssertionError("a passed gate explains nothing")
+
+
+def test_a_mean_ratio_of_one_is_not_enough() -> None:
+    """Under the sampler the expected ratio is 1 for any policy, so the gate also reads the mean |log-ratio|."""
+    ratios = np.array([0.5, 1.5] * 100)
+    report = measure([np.log(ratios)], tolerance=1e-3)
+    assert report.ratio_mean == pytest.approx(1) and not report.passed
+
+
+def test_recorded_parameters_that_cut_the_distribution_are_named(logged: pd.DataFrame) -> None:
+    def causes(sampling: str) -> str:
+        return " ".join(recorded_causes(replay_rows(logged.iloc[:1].assign(sampling=sampling))[0], 1.0))
+
+    assert "top_p" in causes('{"top_p": 0.9}') and "min_p" in causes('{"min_p": 0.1}')
+    assert causes('{"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0}') == ""
+
+
+def test_few_tokens_are_no_evidence_of_truncation() -> None:
+    assert not one_sided([np.full(10, -1.0)], 1e-3)
+    assert one_sided([np.full(100, -1.0)], 1e-3)

@@ -1,0 +1,134 @@
+"""The worker: one process, one specification, progress on standard output, metrics in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from marl_llm.credit import CreditConfig, assign_credit, write_credit
+from marl_llm.errors import UserError
+from marl_llm.training.adapters import adapter_sha256
+from marl_llm.training.data import join_credit
+from marl_llm.training.worker import main, read_spec
+
+
+def _credit(rows: pd.DataFrame) -> pd.DataFrame:
+    rewards = rows["completion_ids"].map(lambda ids: float(ids[0] % 7))
+    return assign_credit(rows.assign(reward=rewards), "data_scientist", CreditConfig())[0]
+
+
+@pytest.fixture
+def spec(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> dict[str, Any]:
+    """A specification with its files: a run directory as the collector leaves it, and credit."""
+    from marl_llm.trajectories import SCHEMA
+
+    (tmp_path / "rows").mkdir()
+    _as_written(logged.drop(columns="advantage").assign(adapter_sha256=tiny.sha256), SCHEMA, tmp_path / "rows")
+    write_credit(_credit(logged), tmp_path / "credit.parquet")
+    return {
+        "role": "data_scientist",
+        "rows": [str(tmp_path / "rows")],
+        "credit": str(tmp_path / "credit.parquet"),
+        "base_dir": str(tiny.base_dir),
+        "adapter_dir": str(tiny.adapter_dir),
+        "out_dir": str(tmp_path / "adapters" / "data_scientist-v1"),
+        "workdir": str(tmp_path / "work"),
+        "metrics": str(tmp_path / "metrics.json"),
+        "seed": 1,
+        "config": {"batch_rows": 8, "learning_rate": 1e-3},
+    }
+
+
+def _as_written(rows: pd.DataFrame, schema: Any, directory: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for episode, part in rows.groupby("episode"):
+        columns = [_column(part, field) for field in schema]
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), directory / f"part-{episode}.parquet")
+
+
+def _column(part: pd.DataFrame, field: Any) -> Any:
+    import pyarrow as pa
+
+    if field.name in part:
+        return pa.array([getattr(value, "tolist", lambda v=value: v)() for value in part[field.name]], field.type)
+    if field.name == "schema_version":
+        return pa.array([1] * len(part), field.type)
+    blank: Any = "{}" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
+    return pa.array([blank if not pa.types.is_boolean(field.type) else False] * len(part), field.type)
+
+
+def test_worker_trains_from_files_to_files(spec: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    command = [sys.executable, "-m", "marl_llm.training.worker", str(tmp_path / "spec.json")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRL_"))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events[-2:]] == ["step", "done"]
+    assert [event["step"] for event in events[:-1]] == list(range(1, events[0]["total"] + 1))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["trained"] and metrics["loss"] == [event["loss"] for event in events[:-1]]
+    assert metrics["adapter_sha256"] == adapter_sha256(Path(spec["out_dir"]))
+    assert "Warning" not in done.stderr, done.stderr
+
+
+def test_worker_reports_an_error_as_an_event_and_a_sentence(
+    spec: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(spec["out_dir"]).mkdir(parents=True)
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    assert main([str(tmp_path / "spec.json")]) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["event"] == "error" and "never overwritten" in err
+    assert "Traceback" not in err and not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 1}, "learning_rate: Extra inputs"),
+        ({"config": {"batchrows": 1}}, "config.batchrows: Extra inputs"),
+        ({"config": {"loss_type": "vespo", "old_logps": "recompute"}}, "vespo cannot carry"),
+        ({"rows": []}, "rows: List should have at least 1 item"),
+    ],
+)
+def test_a_wrong_key_of_the_specification_is_named(
+    spec: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps(spec | change))
+    with pytest.raises(UserError, match=message):
+        read_spec(tmp_path / "spec.json")
+
+
+def test_a_missing_or_broken_specification_gives_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        read_spec(tmp_path / "none.json")
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(UserError, match="broken.json: the file: Invalid JSON"):
+        read_spec(tmp_path / "broken.json")
+
+
+def test_credit_of_other_rows_is_refused(logged: pd.DataFrame) -> None:
+    credit = _credit(logged)
+    assert len(join_credit(logged.drop(columns="advantage"), credit)) == len(logged)
+    with pytest.raises(UserError, match=r"names \d+ rows that were not found"):
+        join_credit(logged.drop(columns="advantage").iloc[4:], credit)
+    with pytest.raises(UserError, match="one to one"):
+        join_credit(pd.concat([logged, logged]).drop(columns="advantage"), credit)
+
+
+def test_importing_the_package_is_light() -> None:
+    code = (
+        "import sys, marl_llm.training.worker, marl_llm.training.train_role, marl_llm.training.adapters;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'trl', 'peft', 'datasets')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
