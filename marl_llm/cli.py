@@ -29,7 +29,8 @@ def say_json(content: Any) -> None:
 
 
 def _rollout(args: argparse.Namespace) -> int:
-    from marl_llm.iterate import collect_stage, open_run
+    from marl_llm.open_run import open_run
+    from marl_llm.stages import collect_stage
 
     with open_run(args.recipe, args.run, args.server) as opened:
         k = opened.run.next_iteration()
@@ -39,9 +40,10 @@ def _rollout(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from marl_llm.iterate import describe_iteration, train_stage
+    from marl_llm.iterate import describe_iteration
     from marl_llm.recipe import load_recipe
     from marl_llm.run import RunDirectory
+    from marl_llm.stages import train_stage
 
     run = RunDirectory(args.run)
     k = run.next_iteration()
@@ -53,7 +55,8 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _iterate(args: argparse.Namespace) -> int:
-    from marl_llm.iterate import iterate, open_run, render_curve
+    from marl_llm.iterate import iterate, render_curve
+    from marl_llm.open_run import open_run
 
     with open_run(args.recipe, args.run, args.server, iterations=args.iterations) as opened:
         iterate(opened)

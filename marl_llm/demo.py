@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from marl_llm.evaluation import evaluate_suite, report_text
-from marl_llm.iterate import iterate, open_run, render_curve
+from marl_llm.iterate import iterate, render_curve
+from marl_llm.open_run import open_run
 from marl_llm.rollout.progress import minutes
 from marl_llm.solve import solve_csv
 

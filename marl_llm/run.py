@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.errors import RunFailed, UserError
+from marl_llm.base_model import local_model
 from marl_llm.recipe import Recipe, dump_recipe, load_recipe
 from marl_llm.roles import ROLES
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
@@ -114,9 +115,11 @@ class RunDirectory:
         write_text(path, dump_recipe(recipe))
         for i, role in enumerate(ROLES):
             if latest_version(self.adapters, role) is None:
-                base = Path(recipe.model.path)
+                base, name = local_model(recipe.model.path), Path(recipe.model.path).name
+                name = recipe.model.path if base != Path(recipe.model.path) else name
                 seed = recipe.seed * len(ROLES) + i
-                create_adapter(base, self.adapter(role, 0), rank=recipe.model.rank, alpha=recipe.model.alpha, seed=seed)
+                shape = {"rank": recipe.model.rank, "alpha": recipe.model.alpha, "seed": seed}
+                create_adapter(base, self.adapter(role, 0), base_name=name, **shape)
 
     def sha256(self, role: str, version: int) -> str:
         """Fingerprint of an adapter version."""

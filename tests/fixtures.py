@@ -42,15 +42,28 @@ def small_frame(kind: Kind, rows: int = 480, seed: int = 0) -> pd.DataFrame:
 
 
 @functools.cache
-def small_task(kind: Kind) -> Task:
+def small_task(kind: Kind, rows: int = 480) -> Task:
     """The task of `small_frame`: columns x0 to x2 numeric, x3 and x4 categorical."""
-    return Task.from_frame(small_frame(kind), target="outcome", name=f"small-{kind}")
+    return Task.from_frame(small_frame(kind, rows), target="outcome", name=f"small-{kind}")
 
 
 @functools.cache
 def small_card(kind: Kind) -> TaskCard:
     """The card of `small_task`."""
     return describe_task(small_task(kind))
+
+
+@functools.cache
+def wide_card(kind: Kind) -> TaskCard:
+    """Thirty columns with long names, gaps, skew and categories."""
+    rng, rows = np.random.default_rng(0), 240
+    table: dict = {f"measured quantity {i}": np.exp(rng.normal(size=rows)) for i in range(20)}
+    table |= {
+        f"kind of customer {i}": np.where(rng.random(rows) < 0.2, None, rng.choice([*"abcdef"], rows))
+        for i in range(10)
+    }
+    table["y"] = rng.normal(size=rows) if kind is Kind.regression else rng.choice(["a", "b", "c", "d"], rows)
+    return describe_task(Task.from_frame(pd.DataFrame(table), target="y"))
 
 
 def context(kind: Kind) -> Context:

@@ -26,11 +26,11 @@ class PromptConfig(BaseModel):
     """How prompts are written; part of the recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    instructions: bool = Field(True, description="spell out the rules of the reply (for models not trained on them)")
-    names: bool = Field(True, description="show the columns' own names beside their aliases")
-    memory_tokens: int = Field(300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
-    engineer_memory_tokens: int = Field(0, ge=0, description="most tokens of memory in the Engineer's prompt")
-    max_columns: int = Field(60, ge=1, description="columns described one by one; of more, those closest to the target")
+    instructions: bool = Field(default=True, description="spell out the rules of the reply (for models not trained on them)")
+    names: bool = Field(default=True, description="show the columns' own names beside their aliases")
+    memory_tokens: int = Field(default=300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
+    engineer_memory_tokens: int = Field(default=0, ge=0, description="most tokens of memory in the Engineer's prompt")
+    max_columns: int = Field(default=60, ge=1, description="columns described one by one; of more, those closest to the target")
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def _distribution(alias: str, column: pd.Series) -> str:
 def _groups(column: pd.Series) -> pd.Series:
     """Rows by quarter of a number, or by level of a word."""
     if _is_number(column):
-        return pd.qcut(column, 4, labels=False, duplicates="drop").map(lambda q: f"q{int(q) + 1}", na_action="ignore")
+        quarter = pd.Series(pd.qcut(column, 4, labels=False, duplicates="drop"), index=column.index)
+        return quarter.map(lambda q: f"q{int(q) + 1}", na_action="ignore")
     return column.map(_level, na_action="ignore")
 
 
@@ -103,8 +104,8 @@ def answer(query: Analyze, task: Task, out_of_fold: Predictions | None, y_out_of
         if out_of_fold is None or y_out_of_fold is None:
             return "no predictions yet"
         return describe_errors(task.kind, y_out_of_fold, out_of_fold)
-    part = task.development
+    part, X = task.development, dict(task.development.X.items())
     columns = query.columns[:MAX_COLUMNS] or tuple(c.alias for c in task.columns[:MAX_COLUMNS])
     if query.query == "distribution":
-        return "; ".join(_distribution(alias, part.X[alias]) for alias in columns)
-    return "; ".join(_target(alias, part.X[alias], part.y, task.kind) for alias in columns)
+        return "; ".join(_distribution(alias, X[alias]) for alias in columns)
+    return "; ".join(_target(alias, X[alias], part.y, task.kind) for alias in columns)

@@ -55,19 +55,19 @@ def _correlation_ratio(groups: np.ndarray, values: np.ndarray) -> float:
 
 
 def _association(column: pd.Series, numeric: bool, y: np.ndarray, kind: Kind) -> float:
-    known = column.notna().to_numpy()
-    if known.sum() < 3:
+    present = column.notna().to_numpy()
+    if present.sum() < 3:
         return 0.0
-    target = y[known]
+    target, known = y[present], pd.Series(column.to_numpy()[present])
     if numeric:
-        ranks = column[known].rank().to_numpy()
+        ranks = known.rank().to_numpy()
         if kind.is_classification:
             return _correlation_ratio(target, ranks)
         other = pd.Series(target).rank().to_numpy()
         if ranks.std() == 0 or other.std() == 0:
             return 0.0
         return abs(float(np.corrcoef(ranks, other)[0, 1]))
-    words = column[known].astype(str).to_numpy()
+    words = known.astype(str).to_numpy()
     if not kind.is_classification:
         return _correlation_ratio(words, target)
     table = pd.crosstab(words, target).to_numpy().astype(float)
@@ -105,6 +105,7 @@ def describe_task(task: Task) -> TaskCard:
         counts = np.bincount(part.y.astype(int), minlength=len(task.classes))
         shares = tuple(float(c) / len(part.y) for c in counts)
     columns = tuple(
-        _column_card(c.alias, c.name, c.kind == "numeric", part.X[c.alias], part.y, task.kind) for c in task.columns
+        _column_card(c.alias, c.name, c.kind == "numeric", column, part.y, task.kind)
+        for c, (_, column) in zip(task.columns, part.X.items(), strict=True)
     )
     return TaskCard(task.kind, len(part.y), shares, tuple(task.metrics), columns)

@@ -11,12 +11,12 @@ class EnvironmentConfig(BaseModel):
     """How candidates are evaluated and when a gain counts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    steps: int = Field(6, ge=1, description="most proposals in one episode")
-    cv_folds: int = Field(3, ge=2, description="folds of the cross-validation on the development part")
+    steps: int = Field(default=6, ge=1, description="most proposals in one episode")
+    cv_folds: int = Field(default=3, ge=2, description="folds of the cross-validation on the development part")
     significance: Literal["paired_bootstrap", "corrected_resampled_t"] = Field(
-        "paired_bootstrap", description="test of a gain: on hold-out rows, or on the folds' differences"
+        default="paired_bootstrap", description="test of a gain: on hold-out rows, or on the folds' differences"
     )
-    level: float = Field(0.05, gt=0, lt=1, description="significance level of a gain, one-sided")
-    resamples: int = Field(500, ge=100, description="bootstrap resamples of the hold-out rows")
-    analyses: int = Field(1, ge=0, description="most analyses in one turn of the Data Scientist")
-    repairs: int = Field(1, ge=0, description="most repairs in one turn of the Engineer")
+    level: float = Field(default=0.05, gt=0, lt=1, description="significance level of a gain, one-sided")
+    resamples: int = Field(default=500, ge=100, description="bootstrap resamples of the hold-out rows")
+    analyses: int = Field(default=1, ge=0, description="most analyses in one turn of the Data Scientist")
+    repairs: int = Field(default=1, ge=0, description="most repairs in one turn of the Engineer")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from marl_llm.errors import UserError
-from marl_llm.iterate import policies
+from marl_llm.open_run import policies
 from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline
 from marl_llm.recipe import Recipe

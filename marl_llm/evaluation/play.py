@@ -20,7 +20,7 @@ from marl_llm.evaluation.arms import Arm, fixed_spec, plain
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, final_code
 from marl_llm.evaluation.trials import Trial
-from marl_llm.iterate import OpenRun, play, settings
+from marl_llm.open_run import OpenRun, play, settings
 from marl_llm.proposals import generate_code
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.collect import Collector, EpisodeSummary, PlannedEpisode, read_summaries

@@ -25,7 +25,7 @@ from marl_llm.evaluation.report import (
 )
 from marl_llm.evaluation.statistics import LEVEL, Estimate
 from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
-from marl_llm.iterate import OpenRun, open_sandbox, server_session
+from marl_llm.open_run import OpenRun, open_sandbox, server_session
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import PlannedEpisode

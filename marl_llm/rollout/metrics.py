@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.collect import EpisodeSummary
 
 
-def _mean(values: Sequence[float] | pd.Series) -> float:
-    return float(sum(values) / len(values)) if len(values) else 0.0
+def _mean(values: Iterable[float]) -> float:
+    numbers = np.fromiter(values, dtype=np.float64)
+    return float(numbers.mean()) if len(numbers) else 0.0
 
 
 def team_metrics(rows: pd.DataFrame, summaries: Sequence[EpisodeSummary]) -> dict[str, Any]:

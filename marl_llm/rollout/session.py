@@ -31,7 +31,7 @@ BASE_POLICY = RolePolicy(None, PolicyInfo("base"))
 class ServerSession:
     """One model server over several stages; started on first use, or attached to; a context manager that ends it."""
 
-    def __init__(self, model: str, port: int, log_path: Path, config: ServerConfig, attach: str | None = None) -> None:
+    def __init__(self, model: Path, port: int, log_path: Path, config: ServerConfig, attach: str | None = None) -> None:
         self._model, self._port, self._log_path, self._config, self._attach = model, port, log_path, config, attach
         self._server: ModelServer | None = None
 
@@ -42,8 +42,7 @@ class ServerSession:
                 self._server = ModelServer.attach(self._attach, seeds=True)
             else:
                 logger.info("starting the model server (half a minute to two minutes; log: %s)", self._log_path)
-                model = Path(self._model) if Path(self._model).is_dir() else self._model
-                self._server = ModelServer.start(model, self._port, log_path=self._log_path, config=self._config)
+                self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self._config)
         return self._server
 
     def stop(self) -> None:
@@ -70,9 +69,9 @@ async def make_team(client: ChatClient, roles: dict[str, RolePolicy], config: Ro
     return Team(policies[DATA_SCIENTIST], policies[ML_ENGINEER])
 
 
-def token_counter(model: str) -> TokenCounter:
+def token_counter(model: Path) -> TokenCounter:
     """Counts tokens as the model's own tokenizer does where it lies on disk; a rough upper estimate otherwise."""
-    path = Path(model) / "tokenizer.json"
+    path = model / "tokenizer.json"
     if not path.is_file():
         return rough_tokens
     from tokenizers import Tokenizer

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from marl_llm.agents.prompts import (
     Message,
@@ -65,7 +65,7 @@ class TurnContext:
 
     env: TeamEnv
     prompts: PromptConfig
-    run_blocking: Callable[..., asyncio.Future[T]] | None = None
+    run_blocking: Callable[..., Awaitable[Any]] | None = None
     count: TokenCounter = rough_tokens
 
     async def blocking(self, function: Callable[..., T], *args: object) -> T:

@@ -7,6 +7,7 @@ import numpy as np
 from marl_llm.predictions import Predictions
 
 _SUM_TOLERANCE = 1e-5  # float32 probabilities of a hundred classes sum to 1 within this
+_ROWS_PER_TIE = 100  # rounding breaks a tie the other way in one row at most, or in one of a hundred
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6  # what another batch size may change in a matrix product
 
 
@@ -53,7 +54,8 @@ def same_predictions(first: Predictions, again: Predictions) -> bool:
         return False
     top = np.sort(first.proba, axis=1)[:, -2:]
     tied = top[:, -1] - top[:, 0] <= _RELATIVE
-    return bool(((first.labels == again.labels) | tied).all())
+    changed = first.labels != again.labels
+    return not (changed & ~tied).any() and int(changed.sum()) <= max(1, len(changed) // _ROWS_PER_TIE)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

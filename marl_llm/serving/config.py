@@ -127,7 +127,7 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
     # Behaviour log-probabilities are those of the distribution that was sampled from, temperature included.
     args += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
     if not config.chunked_prefill:
-        batched = 4096
+        batched = max(4096, config.max_model_len)
         args += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(batched)]
     if device is Device.cpu:
         args += ["--enforce-eager"]

@@ -52,9 +52,8 @@ def score_file(
     """
     code = _read_code(code_path)
     task = with_own_names(Task.from_csv(csv, target=target, features=features, metrics=metrics, seed=seed))
-    with Sandbox(level=level) as sandbox:
-        with closing(Evaluator(task, sandbox, seed=seed, prelude="")) as evaluator:
-            return _result(evaluator.evaluate(code), code, sandbox.level)
+    with Sandbox(level=level) as sandbox, closing(Evaluator(task, sandbox, seed=seed, prelude="")) as evaluator:
+        return _result(evaluator.evaluate(code), code, sandbox.level)
 
 
 def with_own_names(task: Task) -> Task:

@@ -23,7 +23,8 @@ import numpy as np
 
 from marl_llm.environment import State, TeamEnv
 from marl_llm.errors import UserError
-from marl_llm.iterate import open_sandbox, server_session
+from marl_llm.base_model import local_model
+from marl_llm.open_run import open_sandbox, server_session
 from marl_llm.metrics import Scores
 from marl_llm.proposals import PipelineSpec, compile
 from marl_llm.recipe import Recipe
@@ -139,7 +140,7 @@ async def _play(env: TeamEnv, choice: TeamChoice, server: ModelServer | None, jo
     """Play the one episode. Evaluations run in threads that are not waited for when it is interrupted."""
     recipe, pool = choice.recipe, ThreadPoolExecutor(2, thread_name_prefix="evaluate")
     blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
-    context = TurnContext(env, recipe.prompts, blocking, token_counter(recipe.model.path))
+    context = TurnContext(env, recipe.prompts, blocking, token_counter(local_model(recipe.model.path)))
     key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
     try:
         async with open_team(choice, server) as team:

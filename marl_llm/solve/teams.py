@@ -10,7 +10,7 @@ from pathlib import Path
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.errors import UserError
-from marl_llm.iterate import policies
+from marl_llm.open_run import policies
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.episode import Team

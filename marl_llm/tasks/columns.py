@@ -44,8 +44,13 @@ def parse_numbers(text: pd.Series, decimal: str = ".") -> pd.Series:
     The given decimal mark is tried first (with the other mark as thousands separator), then the other one, and what
     reads more values wins.
     """
-    readings = [_parse_with(text, mark) for mark in (decimal, "," if decimal == "." else ".")]
-    return max(readings, key=lambda reading: reading.notna().sum())
+    codes, distinct = pd.factorize(text.to_numpy(dtype=object))  # -1 where missing
+    cells = pd.Series(distinct, dtype=object)
+    numbers = _parse_with(cells, decimal)
+    if numbers.isna().any():
+        other = _parse_with(cells, "," if decimal == "." else ".")
+        numbers = max(numbers, other, key=lambda reading: reading.notna().sum())
+    return pd.Series(np.append(numbers.to_numpy(), np.nan)[codes], index=text.index, name=text.name)
 
 
 def unfit_as_feature(name: str, column: pd.Series) -> str | None:
@@ -106,10 +111,13 @@ def _numbers_or_text(text: pd.Series, decimal: str) -> tuple[pd.Series, str | No
 
 def _parse_with(text: pd.Series, decimal: str) -> pd.Series:
     """Numbers under one decimal mark; the other mark may group thousands."""
-    text = text if decimal == "." else text.str.translate(str.maketrans(".,", ",."))
-    grouped = text.str.fullmatch(_GROUPED).eq(True)
-    plain = text.where(~grouped, text.str.replace(",", "")) if grouped.any() else text
-    return pd.Series(pd.to_numeric(plain, errors="coerce"), dtype=np.float64)
+    if decimal == ",":
+        text = text.str.translate(str.maketrans(".,", ",."))
+    numbers = pd.Series(pd.to_numeric(text, errors="coerce"), dtype=np.float64)
+    unread = text.loc[numbers.isna()]
+    grouped = unread.loc[unread.str.fullmatch(_GROUPED).eq(True)]
+    numbers.loc[grouped.index] = grouped.str.replace(",", "").astype(np.float64)
+    return numbers
 
 
 def _finite(numbers: pd.Series) -> pd.Series:

@@ -123,7 +123,7 @@ def _decode(data: bytes, path: Path) -> tuple[str, str]:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         encodings = ["utf-16"]
     elif data.startswith(b"\xef\xbb\xbf"):
-        encodings = ["utf-8"]
+        encodings = ["utf-8-sig"]
     elif b"\x00" in data:
         raise UserError(f"{path} is not a text file: save the table as CSV first.")
     elif re.search(rb"[\x80-\x9f]", data):  # control characters in latin-1, quotes and dashes in cp1252

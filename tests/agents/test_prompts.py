@@ -1,37 +1,23 @@
 from __future__ import annotations
 
-import functools
 import random
 
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prompt, engineer_prompt
-from marl_llm.environment import Memory, MemoryEntry, TaskCard, Verdict, describe_task
+from marl_llm.environment import Memory, MemoryEntry, TaskCard, Verdict
 from marl_llm.environment.memory import rough_tokens
 from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline, generate_code
-from marl_llm.tasks import Task
 from marl_llm.tiny.corpus import TINY_PROMPTS
-from tests.fixtures import small_card
-
-
-@functools.cache
-def wide_card(kind: Kind) -> TaskCard:
-    """Thirty columns with long names, gaps, skew and categories."""
-    rng, rows = np.random.default_rng(0), 240
-    table: dict = {f"measured quantity {i}": np.exp(rng.normal(size=rows)) for i in range(20)}
-    table |= {f"kind of customer {i}": np.where(rng.random(rows) < 0.2, None, rng.choice([*"abcdef"], rows)) for i in range(10)}
-    table["y"] = rng.normal(size=rows) if kind is Kind.regression else rng.choice(["a", "b", "c", "d"], rows)
-    return describe_task(Task.from_frame(pd.DataFrame(table), target="y"))
+from tests.fixtures import small_card, wide_card
 
 
 def first_moment(card: TaskCard, memory: Memory | None = None) -> Situation:
     spec = baseline(card.kind)
-    raw = {name: -0.123 for name in card.metrics}
+    raw = dict.fromkeys(card.metrics, -0.123)
     return Situation(card, spec, generate_code(spec), 0.512, raw, memory or Memory(), 6)
 
 
@@ -51,7 +37,9 @@ def test_the_compact_first_prompt_for_thirty_columns_stays_under_700_tokens(kind
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(Kind.multiclass, marks=pytest.mark.xfail(strict=True, reason="714: the rules' list of models is long")),
+        pytest.param(
+            Kind.multiclass, marks=pytest.mark.xfail(strict=True, reason="714: the rules' list of models is long")
+        ),
         Kind.regression,
     ],
 )
@@ -84,7 +72,9 @@ def test_what_was_kept_is_remembered_before_what_came_last():
 
 def test_prompts_are_the_same_text_every_time():
     for config in (TINY_PROMPTS, PromptConfig()):
-        texts = {data_scientist_prompt(first_moment(small_card(kind), past(3, 9)), config) for kind in (Kind.binary,) * 3}
+        texts = {
+            data_scientist_prompt(first_moment(small_card(kind), past(3, 9)), config) for kind in (Kind.binary,) * 3
+        }
         assert len(texts) == 1
 
 
@@ -93,7 +83,8 @@ def test_dropped_columns_are_not_shown_and_weak_columns_are_counted_where_there_
     now = first_moment(card)
     spec = now.spec.with_drop(["x0"])
     prompt = data_scientist_prompt(
-        Situation(card, spec, generate_code(spec), 0.5, {}, Memory(), 2), PromptConfig(instructions=False, max_columns=10)
+        Situation(card, spec, generate_code(spec), 0.5, {}, Memory(), 2),
+        PromptConfig(instructions=False, max_columns=10),
     )
     shown = [line.split()[0] for line in prompt.split("\n") if line.startswith("x")]
     assert len(shown) == 10 and "x0" not in shown

@@ -59,7 +59,11 @@ def answers(error_rate: float, count: int) -> list[bool]:
     for _ in range(count):
         kind = rng.choice(list(Kind))
         old = baseline(kind)
-        new = apply(random_action(rng, small_card(kind), old, ("propose_model", "tune", "engineer_features")), old, context(kind))
+        new = apply(
+            random_action(rng, small_card(kind), old, ("propose_model", "tune", "engineer_features")),
+            old,
+            context(kind),
+        )
         code = apply_edits(generate_code(old), engineer.answer(small_card(kind), generate_code(old), new))
         right.append(code == generate_code(new))
     return right

@@ -11,7 +11,7 @@ from marl_llm.proposals import apply, baseline, generate_code, parse_action, res
 from tests.fixtures import context
 
 OLD = baseline(Kind.binary)
-PROPOSAL = 'propose_model est = GaussianNB(var_smoothing=0.1)'
+PROPOSAL = "propose_model est = GaussianNB(var_smoothing=0.1)"
 
 
 def after(text: str):
@@ -33,7 +33,9 @@ class GaussianNB(LogisticRegression):
     pass
 
 """ + RIGHT.replace("var_smoothing=0.1", "")
-REBOUND = RIGHT.replace("    num =", "    junk = globals().update(GaussianNB=lambda **k: LogisticRegression())\n    num =", 1)
+REBOUND = RIGHT.replace(
+    "    num =", "    junk = globals().update(GaussianNB=lambda **k: LogisticRegression())\n    num =", 1
+)
 
 
 def compliance(env: TeamEnv, code: str, proposal: str = PROPOSAL) -> float | None:
@@ -77,7 +79,13 @@ def test_clauses_alone_never_prove_full_compliance():
 
 @pytest.mark.parametrize(
     "described",
-    [None, {}, {"params": {}}, {"params": {"ridge": "Ridge()", "ridge__var_smoothing": "0.5"}}, {"params": "GaussianNB"}],
+    [
+        None,
+        {},
+        {"params": {}},
+        {"params": {"ridge": "Ridge()", "ridge__var_smoothing": "0.5"}},
+        {"params": "GaussianNB"},
+    ],
 )
 def test_a_clause_needs_two_witnesses(described):
     assert clause_compliance(RIGHT, described, OLD, after(PROPOSAL)) == 0
@@ -119,7 +127,7 @@ DROP = generate_code(after('engineer_features drop ["x0"]'))
         RIGHT.replace("    est", "    StandardScaler = 1\n    est = StandardScaler()\n    est"),
         RIGHT.replace("prep, est)", "prep, est, memory=None)"),
         RIGHT.replace("(num, NUM)", "(num, NUM), (num, NUM)"),
-        DROP.replace('{"columns": ["x0"]}', "dict(columns=[\"x0\"])"),
+        DROP.replace('{"columns": ["x0"]}', 'dict(columns=["x0"])'),
         DROP.replace('{"columns": ["x0"]}', "5"),
         DROP.replace('{"columns": ["x0"]}', '["x10"]'),
         DROP.replace('{"columns": ["x0"]}', '{"columns": ["x0"], "axis": 1}'),

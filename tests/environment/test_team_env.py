@@ -10,7 +10,7 @@ from marl_llm.kind import Kind
 from marl_llm.proposals import generate_code
 from marl_llm.rewards import RewardConfig, data_scientist_reward
 from marl_llm.tasks import Task
-from tests.fixtures import CONFIG, small_task
+from tests.fixtures import CONFIG, small_frame, small_task
 
 FOREST = "propose_model est = RandomForestClassifier(n_estimators=30)"
 WORSE = "propose_model est = GaussianNB()"
@@ -70,7 +70,9 @@ def test_an_invalid_action_and_finish_need_no_engineer(env):
         assert env.advance(state, outcome).finished == (reply == "finish")
 
 
-@pytest.mark.parametrize("reply", ["tune C=1" + "0" * 400, '{"action": "tune", "params": {"C\\n\\n": 1}}', "x" * 9999, "\ud800", ""])
+@pytest.mark.parametrize(
+    "reply", ["tune C=1" + "0" * 400, '{"action": "tune", "params": {"C\\n\\n": 1}}', "x" * 9999, "\ud800", ""]
+)
 def test_any_reply_is_read_into_one_short_line(env, reply):
     suggestion = env.read(env.reset(), reply)
     assert not suggestion.valid
@@ -104,7 +106,7 @@ def test_the_episode_ends_after_its_last_step(env):
 
 
 def test_a_proposal_that_cannot_run_is_the_data_scientists_fault_not_the_engineers(sandbox):
-    task = Task.from_frame(pd.read_csv("data/bundled/iris.csv").iloc[::3], target=pd.read_csv("data/bundled/iris.csv").columns[-1])
+    task = Task.from_frame(small_frame(Kind.binary, 120), target="outcome")
     env = TeamEnv(task, sandbox, CONFIG)
     state = env.reset()
     outcome = played(env, state, "propose_model est = KNeighborsClassifier(n_neighbors=400)")
@@ -130,7 +132,9 @@ def test_significance_on_folds_agrees_about_a_large_gain(sandbox):
 
 def test_a_baseline_that_cannot_run_is_said_in_one_sentence(sandbox, monkeypatch):
     env = TeamEnv(small_task(Kind.binary), sandbox, CONFIG)
-    monkeypatch.setattr("marl_llm.environment.team_env.generate_code", lambda spec: "def build_pipeline():\n    return 1")
+    monkeypatch.setattr(
+        "marl_llm.environment.team_env.generate_code", lambda spec: "def build_pipeline():\n    return 1"
+    )
     with pytest.raises(RunFailed, match="small-binary: the baseline does not run"):
         env.reset()
     env.close()
@@ -159,13 +163,17 @@ def test_answers_come_from_development_rows_only(env):
         assert told == env.analyze(state, action)
 
 
-@pytest.mark.parametrize("values", [[np.nan] * 60, [1.0] * 60, [1.0, np.nan] * 30, [0.0] * 58 + [5.0, 6.0], [None] * 60])
+@pytest.mark.parametrize(
+    "values", [[np.nan] * 60, [1.0] * 60, [1.0, np.nan] * 30, [0.0] * 58 + [5.0, 6.0], [None] * 60]
+)
 def test_a_column_without_variety_in_the_development_rows_has_an_answer_too(values):
     from marl_llm.environment.analysis import answer
     from marl_llm.proposals import Analyze
     from marl_llm.tasks.task import Part
 
-    part = Part(pd.DataFrame({"x0": pd.Series(values, dtype=object if values[0] is None else float)}), np.arange(60) % 2)
+    part = Part(
+        pd.DataFrame({"x0": pd.Series(values, dtype=object if values[0] is None else float)}), np.arange(60) % 2
+    )
     task = type("Stub", (), {"development": part, "kind": Kind.binary, "columns": ()})()
     for query in ("distribution", "target"):
         told = answer(Analyze(query=query, columns=("x0",)), task, None, None)

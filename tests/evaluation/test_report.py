@@ -16,14 +16,12 @@ from marl_llm.evaluation.trials import Problem
 ARMS = [Arm(name, "", None, "") for name in ("untrained", "trained", "hgb", "baseline")]
 
 
-def result(
-    arm: str, task: str, test: float | None, gain: float = 0.0, *, spread: float = 0.05, repeat: int = 0
-) -> Result:
+def result(arm: str, task: str, test: float | None, gain: float = 0.0) -> Result:
     team = {"steps": 2.0, "accepted": 1.0, "tokens": 100.0, "compliance": None, "as_asked": None, "failed_code": None}
     team |= {"invalid_actions": 0.5, "redundant_actions": 0.0}
     return Result(
-        arm=arm, trial=f"{task}-r{repeat}", task=task, repeat=repeat, kind="binary", holdout=test, holdout_gain=gain,
-        test=test, gain=gain, low=gain - spread, high=gain + spread, raw={"accuracy": test or 0.0},
+        arm=arm, trial=f"{task}-r0", task=task, repeat=0, kind="binary", holdout=test, holdout_gain=gain,
+        test=test, gain=gain, low=gain - 0.05, high=gain + 0.05, raw={"accuracy": test or 0.0},
         team=team if arm.endswith("trained") else {}, error="" if test is not None else "no test score: timeout",
     )  # fmt: skip
 

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from marl_llm.environment import EnvironmentConfig, TeamEnv
+from marl_llm.environment import TeamEnv
 from marl_llm.errors import UserError
 from marl_llm.evaluation import EvaluationReport, evaluate_procedural, evaluate_suite, load_report
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.scoring import final_code
 from marl_llm.evaluation.trials import slug, suite_trials
-from marl_llm.iterate import open_sandbox
 from marl_llm.recipe import Recipe
 from marl_llm.rollout.collect import Collector, read_summaries
 from marl_llm.run import RunDirectory
+from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 from marl_llm.trajectories import read_rows
 
@@ -49,7 +49,7 @@ def write_suite(directory: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[EvaluationReport, Path, Path]:
+def compared(comparing: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[EvaluationReport, Path, Path]:
     root = tmp_path_factory.mktemp("run")
     suite = write_suite(root / "suite")
     report = evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
@@ -119,31 +119,30 @@ def test_a_result_that_was_lost_is_made_again_from_its_episode(compared, monkeyp
 def test_other_settings_never_mix_with_kept_results(compared):
     _, root, suite = compared
     folders = {path.name for path in (root / "ev").iterdir()}
-    longer = RECIPE.model_copy(update={"environment": EnvironmentConfig(steps=1, cv_folds=2, resamples=100)})
+    longer = Recipe.model_validate({"environment": {"steps": 1, "cv_folds": 2, "resamples": 200}})
     evaluate_suite(RunDirectory(root), longer, suite=suite, arms=("baseline",), out=root / "ev")
     assert len({path.name for path in (root / "ev").iterdir()} - folders) == 1
 
 
-def test_the_final_solution_is_rebuilt_from_the_rows_exactly(compared):
+def test_the_final_solution_is_rebuilt_from_the_rows_exactly(compared, sandbox: Sandbox):
     _, root, suite = compared
     folder = next((root / "ev").glob("scripted-*"))
     rows = read_rows(folder)
     summaries = [s for s in read_summaries(folder) if s.accepted]
     assert summaries, "no scripted episode accepted a step: choose another seed"
     loads = {trial.name: trial for trial in suite_trials(suite, 2, 0)[0]}
-    with open_sandbox(RECIPE) as sandbox:
-        for summary in summaries:
-            task = loads[summary.episode].load()
-            code = final_code(task, rows[rows["episode"] == summary.episode], summary.accepted)
-            env = TeamEnv(task, sandbox, RECIPE.environment, loads[summary.episode].seed(0))
-            result = env.run(code)
-            env.close()
-            assert result.holdout is not None
-            assert result.holdout.score == pytest.approx(summary.final, abs=1e-12)
+    for summary in summaries:
+        task = loads[summary.episode].load()
+        code = final_code(task, rows.loc[rows["episode"] == summary.episode, :], summary.accepted)
+        env = TeamEnv(task, sandbox, RECIPE.environment, loads[summary.episode].seed(0))
+        result = env.run(code)
+        env.close()
+        assert result.holdout is not None
+        assert result.holdout.score == pytest.approx(summary.final, abs=1e-12)
 
 
 def test_an_episode_that_cannot_be_played_leaves_an_error_and_the_others_their_scores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    comparing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     played = Collector._one
 
@@ -160,23 +159,16 @@ def test_an_episode_that_cannot_be_played_leaves_an_error_and_the_others_their_s
     assert by_task["preços & cia"].test is not None
 
 
-def test_procedural_tasks_are_compared_too(tmp_path: Path):
+def test_procedural_tasks_are_compared_too(comparing, tmp_path: Path):
     lines: list[str] = []
-    report = evaluate_procedural(
-        RunDirectory(tmp_path),
-        RECIPE,
-        arms=("hgb",),
-        count=2,
-        first_seed=900_000,
-        out=tmp_path / "ev",
-        on_line=lines.append,
-    )
+    run, out = RunDirectory(tmp_path), tmp_path / "ev"
+    report = evaluate_procedural(run, RECIPE, arms=("hgb",), count=2, first_seed=900_000, out=out, on_line=lines.append)
     assert {r.task for r in report.results} == {"procedural-900000", "procedural-900001"}
     assert [arm.arm for arm in report.arms] == ["hgb", "baseline"]
     assert lines[0].startswith("baseline: 2 trials")
 
 
-def test_a_misspelt_arm_and_an_adapter_that_is_not_there_are_said_before_anything_runs(tmp_path: Path):
+def test_a_misspelt_arm_and_an_adapter_that_is_not_there_are_said_before_anything_runs(comparing, tmp_path: Path):
     run = RunDirectory(tmp_path)
     with pytest.raises(UserError, match="did you mean 'trained'"):
         evaluate_suite(run, RECIPE, suite=BUNDLED, arms=("traned",), out=tmp_path)

@@ -124,7 +124,9 @@ def test_an_impossible_action_gives_one_short_sentence_that_says_why(reply, says
 
 texts = st.one_of(
     st.text(max_size=80),
-    st.builds("{} {}".format, st.sampled_from(["tune", "analyze", "propose_model est =", "engineer_features", "{"]), st.text()),
+    st.builds(
+        "{} {}".format, st.sampled_from(["tune", "analyze", "propose_model est =", "engineer_features", "{"]), st.text()
+    ),
     st.builds(
         lambda line, at, cut, put: line[:at] + put + line[at + cut :],
         st.sampled_from([*VALID, *(parse_action(v).model_dump_json() for v in VALID)]),

@@ -14,7 +14,14 @@ gains = st.floats(0, 2)
 
 
 def scientist(config=CONFIG, **changed):
-    told = {"proposed": True, "valid": True, "redundant": False, "implemented": True, "step_gain": 0.0, "reference_gain": 0.0}
+    told = {
+        "proposed": True,
+        "valid": True,
+        "redundant": False,
+        "implemented": True,
+        "step_gain": 0.0,
+        "reference_gain": 0.0,
+    }
     return data_scientist_reward(config, **{**told, **changed})
 
 

@@ -158,5 +158,7 @@ def test_rounding_and_ties_are_no_inconsistency_but_a_changed_label_is() -> None
     rounded = Predictions(np.array([1, 1]), first.proba + np.array([[1e-9, -1e-9], [0, 0]]))
     assert same_predictions(first, rounded)
     assert not same_predictions(first, Predictions(np.array([0, 0]), first.proba))
+    even = np.full((4, 2), 0.5)
+    assert not same_predictions(Predictions(np.array([0, 0, 1, 1]), even), Predictions(np.array([1, 1, 0, 0]), even))
     assert same_predictions(Predictions(np.array([1e6, 1e-9])), Predictions(np.array([1e6, 2e-9])))
     assert not same_predictions(Predictions(np.array([1.0, 2.0])), Predictions(np.array([1.0, 2.01])))

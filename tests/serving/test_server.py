@@ -61,7 +61,7 @@ def test_a_server_that_ends_while_starting_is_reported_with_its_last_words(
     with pytest.raises(
         ServerDied, match=r"could not start.*no memory left for the cache.*ended with status 1"
     ) as caught:
-        ModelServer.start(model_dir, log_path=model_dir / "log")
+        ModelServer.start(model_dir, log_path=model_dir / "log", config=ServerConfig(start_timeout_s=10))
     assert "earlier server" not in str(caught.value)
 
 

@@ -159,3 +159,8 @@ def test_missing_file_and_directory_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a,b\r\n1,2\r\n", "a,b\r1,2\r", "\na,b\n\n1,2\n\n", "a,b\n1,2"])
 def test_line_endings_and_blank_lines_do_not_matter(tmp_path: Path, text: str) -> None:
     assert read_csv(written(tmp_path / "t.csv", text)).frame.to_dict("list") == {"a": ["1"], "b": ["2"]}
+
+
+def test_blanks_before_a_quoted_field_do_not_end_the_quotation(tmp_path: Path) -> None:
+    table = read_csv(written(tmp_path / "t.csv", 'a, b, c\n1, "x, y", 2\n3, "z", 4\n'))
+    assert table.frame.to_dict("list") == {"a": ["1", "3"], "b": ["x, y", "z"], "c": ["2", "4"]}

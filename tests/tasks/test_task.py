@@ -222,3 +222,8 @@ def test_numbers_with_blanks_in_a_csv_are_numbers(tmp_path: Path) -> None:
 
 def test_a_part_knows_its_length() -> None:
     assert len(Part(pd.DataFrame({"x0": [1.0, 2.0]}), np.array([0, 1]))) == 2
+
+
+def test_small_parts_still_get_a_row_of_every_class() -> None:
+    y = np.repeat([0, 1], [100, 6])
+    assert all(len(np.unique(y[part])) == 2 for part in split_rows(y, (0.9, 0.05, 0.05), 0))

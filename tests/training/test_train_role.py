@@ -35,7 +35,9 @@ def train(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return _train
 
 
-def test_metrics_tell_the_whole_phase(train: Callable, logged: pd.DataFrame, tmp_path: Path, tiny: Any) -> None:
+def test_metrics_tell_the_whole_phase(
+    train: Callable, logged: pd.DataFrame, tmp_path: Path, tiny: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     steps: list[tuple[int, int, float]] = []
     metrics = train(logged, epochs=2, beta=0.05, on_step=lambda *event: steps.append(event))
     assert metrics["trained"] and metrics["rows"] == 24 and metrics["steps"] == 6
@@ -53,6 +55,7 @@ def test_metrics_tell_the_whole_phase(train: Callable, logged: pd.DataFrame, tmp
     assert metrics["adapter_sha256_before"] == tiny.sha256 != metrics["adapter_sha256"]
     assert metrics["adapter_sha256"] == adapter_sha256(tmp_path / "ds-v1")
     json.dumps(metrics)
+    assert capsys.readouterr().out == ""
 
 
 def test_same_seed_gives_the_same_adapter(train: Callable, logged: pd.DataFrame) -> None:

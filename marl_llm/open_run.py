@@ -1,0 +1,108 @@
+"""A run opened for work: its recipe, a model server that starts when first asked for, the sandbox; and playing with them.
+
+What collecting, evaluation and solving share. It knows no trainer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marl_llm.base_model import local_model
+from marl_llm.recipe import Recipe, load_recipe
+from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.policies import PolicyInfo
+from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.session import RolePolicy, ServerSession, make_team, token_counter
+from marl_llm.run import RunDirectory
+from marl_llm.sandbox import Limits, Sandbox
+from marl_llm.serving import ChatClient, ServerConfig
+
+
+def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ServerSession:
+    """The server of a run, not started yet."""
+    section = recipe.serving
+    config = ServerConfig(
+        max_model_len=section.max_model_len,
+        max_num_seqs=section.max_num_seqs,
+        max_lora_rank=recipe.model.rank,
+        kv_cache_gib=section.kv_cache_gib,
+        gpu_memory_utilization=section.gpu_memory_utilization,
+        start_timeout_s=section.start_timeout_s,
+    )
+    return ServerSession(local_model(recipe.model.path), section.port, run.root / "server.log", config, attach)
+
+
+@contextmanager
+def open_sandbox(recipe: Recipe) -> Iterator[Sandbox]:
+    """The sandbox of a run, self-tested."""
+    section = recipe.sandbox
+    limits = Limits(wall_s=section.wall_s, cpu_s=int(section.wall_s), memory_bytes=int(section.memory_gib * 2**30))
+    with Sandbox(slots=section.slots, level=section.level, limits=limits) as sandbox:
+        yield sandbox
+
+
+def settings(recipe: Recipe, iteration: int, **changes: Any) -> CollectSettings:
+    """The sections of the recipe that collecting reads."""
+    values = {
+        "run": recipe.name, "iteration": iteration, "seed": recipe.seed, "environment": recipe.environment,
+        "prompts": recipe.prompts, "rollout": recipe.rollout, "rewards": recipe.rewards,
+        "count": token_counter(local_model(recipe.model.path)),
+    }  # fmt: skip
+    return CollectSettings(**{**values, **changes})
+
+
+def policies(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
+    """The adapters of these versions, with the names they have on the server."""
+    named = {}
+    for role, version in versions.items():
+        info = PolicyInfo(f"{recipe.name}-{role}-v{version}", version, run.sha256(role, version))
+        named[role] = RolePolicy(run.adapter(role, version), info)
+    return named
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run with what its stages need: the recipe, a server that starts when first asked for, and the sandbox."""
+
+    recipe: Recipe
+    run: RunDirectory
+    session: ServerSession
+    sandbox: Sandbox
+
+
+@contextmanager
+def open_run(
+    recipe_path: Path, directory: Path, attach: str | None = None, *, iterations: int | None = None
+) -> Iterator[OpenRun]:
+    """Make or resume a run; the server and the sandbox end with the block."""
+    recipe, run = load_recipe(recipe_path), RunDirectory(directory)
+    if iterations is not None:
+        recipe = recipe.model_copy(update={"iterations": iterations})
+    run.prepare(recipe)
+    with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:
+        yield OpenRun(recipe, run, session, sandbox)
+
+
+def play(
+    opened: OpenRun,
+    roles: dict[str, RolePolicy],
+    directory: Path,
+    plans: list[PlannedEpisode],
+    chosen: CollectSettings,
+    what: str,
+) -> None:
+    """Play planned episodes with served policies into a directory."""
+    server = opened.session.server()
+
+    async def run_all() -> None:
+        async with ChatClient(server) as client:
+            team = await make_team(client, roles, chosen.rollout)
+            slots = opened.recipe.sandbox.slots
+            await Collector(directory, team, opened.sandbox, slots, chosen).collect(plans, Progress(what))
+
+    asyncio.run(run_all())

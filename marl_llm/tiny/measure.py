@@ -1,0 +1,91 @@
+"""`python -m marl_llm.tiny.measure`: what the embedded model can do, through the real server and sandbox, on unseen tasks.
+
+Prints the share of valid actions, of replies that run and of replies that do what was asked (first replies, before any
+repair, at temperature 1), and its mean step gain beside that of the scripted pair's random valid proposals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from marl_llm.recipe import Recipe, load_recipe
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.rollout.collect import Collector, PlannedEpisode
+from marl_llm.rollout.episode import Team
+from marl_llm.rollout.policies import ScriptedPolicy
+from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.session import BASE_POLICY
+from marl_llm.run import RunDirectory
+from marl_llm.open_run import OpenRun, open_sandbox, play, server_session, settings
+from marl_llm.tasks.procedural import procedural_task
+from marl_llm.trajectories import read_rows
+
+FIRST_SEED = 7_000_000
+"""Far from the seeds of pretraining (5,000,000) and of the recipes."""
+
+
+def figures(rows: pd.DataFrame) -> dict[str, float]:
+    """Rates over turns and first replies.
+
+    Returns
+    -------
+    dict
+        valid_actions, replies_that_run, replies_as_asked (shares of the Data Scientist's turns and of the Engineer's
+        first replies), step_gain (mean significant gain of the reference implementation over valid proposals, skill),
+        and the counts turns and replies.
+    """
+    turns = rows[rows["role"] == DATA_SCIENTIST].groupby(["episode", "branch"]).last()
+    first = rows[(rows["role"] == ML_ENGINEER) & (rows["call"] == 0)]
+    calls = rows[rows["role"] == ML_ENGINEER].groupby(["episode", "branch"]).size()
+    ran = calls.reindex(pd.MultiIndex.from_frame(first[["episode", "branch"]])).to_numpy() == 1
+    ran &= (first["verdict"] != "failed").to_numpy()
+    as_asked = ran & (first["compliance"] == 1).to_numpy()
+    proposals = turns[turns["reference_gain"].notna()]
+    gain = proposals["reference_gain"].where(proposals["significant"].astype(bool), 0.0).mean()
+    return {
+        "valid_actions": float((turns["verdict"] != "invalid").mean()),
+        "replies_that_run": float(ran.mean()),
+        "replies_as_asked": float(as_asked.mean()),
+        "step_gain": float(gain),
+        "turns": len(turns),
+        "replies": len(first),
+    }
+
+
+def measure(recipe: Recipe, tasks: int, folder: Path) -> dict[str, dict[str, float]]:
+    """Play `tasks` unseen tasks with the embedded model and with the scripted pair."""
+    plans = [PlannedEpisode(f"p{s}", functools.partial(procedural_task, s)) for s in range(FIRST_SEED, FIRST_SEED + tasks)]
+    run = RunDirectory(folder)
+    with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
+        opened = OpenRun(recipe, run, session, sandbox)
+        play(opened, dict.fromkeys(ROLES, BASE_POLICY), folder / "model", plans, settings(recipe, 0), "embedded model")
+        team = Team(ScriptedPolicy(), ScriptedPolicy())
+        collector = Collector(folder / "scripted", team, sandbox, recipe.sandbox.slots, settings(recipe, 0))
+        asyncio.run(collector.collect(plans, Progress("scripted pair")))
+    return {name: figures(read_rows(folder / name)) for name in ("model", "scripted")}
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/tiny/cpu.yaml"))
+    parser.add_argument("--tasks", type=int, default=24)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, values in measure(load_recipe(args.recipe), args.tasks, Path(folder)).items():
+            shown = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+            sys.stdout.write(f"{name}: {shown}\n")
+
+
+if __name__ == "__main__":
+    main()

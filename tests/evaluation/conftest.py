@@ -1,0 +1,21 @@
+"""Comparisons in these tests share the session's real sandbox: starting one takes seconds."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from marl_llm.evaluation import run
+from marl_llm.sandbox import Sandbox
+from tests.fixtures import sandbox
+
+__all__ = ["sandbox"]
+
+
+@pytest.fixture(scope="module")
+def comparing(sandbox: Sandbox):
+    """`evaluate_suite` and `evaluate_procedural` use the session's sandbox."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "open_sandbox", lambda recipe: nullcontext(sandbox))
+        yield sandbox

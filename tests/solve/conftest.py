@@ -1,0 +1,34 @@
+"""One CSV improved by the scripted team, once for all tests that look at what is left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from marl_llm.recipe import Recipe
+from marl_llm.solve import SolveReport, solve_csv
+
+CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
+TARGET = "Cancelou"
+STEPS, SEED = 3, 0
+QUICK = Recipe.model_validate({"environment": {"cv_folds": 2, "resamples": 100}})
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A finished `solve`: its directory, its report, and the lines it showed."""
+
+    out: Path
+    report: SolveReport
+    lines: list[str]
+
+
+@pytest.fixture(scope="session")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
+    out, lines = tmp_path_factory.mktemp("solve") / "out", []
+    report = solve_csv(
+        CLIENTS, target=TARGET, team="scripted", steps=STEPS, seed=SEED, out=out, recipe=QUICK, on_line=lines.append
+    )
+    return Solved(out, report, lines)

@@ -1,0 +1,236 @@
+"""`solution.py`, run as a program where marl_llm cannot be imported, against the model fitted in this process."""
+
+from __future__ import annotations
+
+import csv
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marl_llm.proposals import Extra, PipelineSpec
+from marl_llm.solve.solution import solution_text
+from marl_llm.solve.solve import fit_model
+from marl_llm.solve.standalone import read_numbers
+from marl_llm.solve.whole import WholeTable, _reading, whole_table
+from marl_llm.tasks import Task
+from marl_llm.tasks.columns import typed_column
+from tests.solve.conftest import CLIENTS, TARGET
+
+WITHOUT_PACKAGE = """\
+import runpy, sys
+sys.modules["marl_llm"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+SEED = 5
+
+
+def write(path: Path, rows: list[list[object]], encoding: str, delimiter: str) -> Path:
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+def regression_csv(directory: Path) -> Path:
+    """Byte order mark, grouped thousands, a column of the other decimal mark, booleans, a quoted newline, odd names."""
+    rng = random.Random(1)
+    rows: list[list[object]] = [["price", "size", "", "size", "city", "sold", "rate", "always"]]
+    for i in range(90):
+        size = rng.uniform(20, 3000)
+        city = rng.choice(["Lisbon", "two\nlines", "n/a", " Porto ", "Braga"])
+        grouped = f"{size:,.2f}" if i % 9 else "unknown"
+        rate = f"{rng.uniform(0, 9):.3f}".replace(".", ",") if i % 8 else ""
+        sold = "" if i == 40 else rng.choice(["TRUE", "FALSE"])
+        price = "" if i == 7 else f"{3 * size + 40 * rng.random():.1f}"
+        rows.append([price, grouped, rng.choice("abc"), rng.randint(1, 9), city, sold, rate, "x"])
+    return write(directory / "houses.csv", rows, "utf-8-sig", ",")
+
+
+def numbered_classes_csv(directory: Path) -> Path:
+    """Classes that are numbers, in UTF-16 with tabs."""
+    rng = random.Random(2)
+    rows: list[list[object]] = [["grade", "a", "b", "kind"]]
+    for i in range(90):
+        rows.append([i % 3 + 1, i % 3 + rng.random(), "" if i % 11 == 0 else rng.random(), rng.choice(["á", "ß", "ż"])])
+    return write(directory / "grades.csv", rows, "utf-16", "\t")
+
+
+FOREST = PipelineSpec(
+    estimator="ExtraTreesClassifier", params=(("n_estimators", 20),), encode="one_hot", scale="quantile",
+    extra=(Extra(op="log", columns=("x0",)),),
+)  # fmt: skip
+FOREST_REGRESSOR = PipelineSpec(
+    estimator="RandomForestRegressor", params=(("n_estimators", 20),), impute="median", drop=("x1",),
+    extra=(Extra(op="polynomial", columns=("x0", "x2")),),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A solution.py for one CSV, and the reference it is held against."""
+
+    source: Path
+    script: Path
+    task: Task
+    table: WholeTable
+    model: Any
+
+    def run(self, train: Path, new: Path, out: Path) -> subprocess.CompletedProcess[str]:
+        """As people run it, in a process without marl_llm."""
+        command = [sys.executable, "-I", "-c", WITHOUT_PACKAGE, str(self.script), str(train), str(new), str(out)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.script.parent)
+
+    def names(self) -> dict[str, Any]:
+        """As people import it; quicker than `run`."""
+        space: dict[str, Any] = {"__name__": "solution"}
+        exec(compile(self.script.read_text(encoding="utf-8"), str(self.script), "exec"), space)
+        return space
+
+    def expected(self) -> pd.DataFrame:
+        """Predictions for the whole table, in this process."""
+        predicted = self.model.predict(self.table.X)
+        if not self.task.classes:
+            return pd.DataFrame({self.task.target: predicted})
+        shares = pd.DataFrame(self.model.predict_proba(self.table.X))
+        named = shares.set_axis([f"probability {name}" for name in self.task.classes], axis=1)
+        return pd.concat([pd.Series([self.task.classes[i] for i in predicted], name=self.task.target), named], axis=1)
+
+    def text_frame(self) -> pd.DataFrame:
+        """The CSV as text."""
+        dialect = self.task.dialect
+        assert dialect is not None
+        return pd.read_csv(
+            self.source, sep=dialect.delimiter, encoding=dialect.encoding, dtype=str, keep_default_na=False
+        )
+
+    def read_predictions(self, path: Path) -> pd.DataFrame:
+        dialect = self.task.dialect
+        assert dialect is not None
+        names = {} if not self.task.classes else {self.task.target: str}
+        return pd.read_csv(path, sep=dialect.delimiter, decimal=dialect.decimal, encoding=dialect.encoding, dtype=names)
+
+
+def deliver(directory: Path, source: Path, target: str, spec: PipelineSpec) -> Delivered:
+    task = Task.from_csv(source, target=target)
+    table = whole_table(task)
+    script = directory / "solution.py"
+    script.write_text(solution_text(task, table, spec, {}, SEED), encoding="utf-8")
+    return Delivered(source, script, task, table, fit_model(spec, table, SEED))
+
+
+CASES = {
+    "semicolons, decimal comma, latin-1": (lambda directory: CLIENTS, TARGET, FOREST),
+    "regression, odd columns": (regression_csv, "price", FOREST_REGRESSOR),
+    "classes that are numbers, UTF-16": (numbered_classes_csv, "grade", FOREST),
+}
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def delivered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+    make, target, spec = CASES[request.param]
+    directory = tmp_path_factory.mktemp("solution")
+    return deliver(directory, make(directory), target, spec)
+
+
+def test_it_predicts_exactly_as_the_model_fitted_here(delivered: Delivered, tmp_path: Path):
+    train = delivered.source
+    if delivered.task.target == "price":  # one row has no target: it is predicted, not learned from
+        assert len(delivered.table.y) == len(delivered.text_frame()) - 1
+    done = delivered.run(train, train, tmp_path / "out.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = delivered.read_predictions(tmp_path / "out.csv")
+    known = (delivered.text_frame()[delivered.task.target] != "").to_numpy()
+    pd.testing.assert_frame_equal(answers[known].reset_index(drop=True), delivered.expected(), check_exact=False)
+
+
+def test_a_few_rows_in_other_columns_order_without_target_are_predicted_alike(delivered: Delivered, tmp_path: Path):
+    dialect = delivered.task.dialect
+    assert dialect is not None
+    text = delivered.text_frame()
+    if "size.1" in text:  # repeated names only mean the same in the file's own order
+        text = text.rename(columns={"Unnamed: 2": "", "size.1": "size"})
+        rows = text
+    else:
+        rows = text.drop(columns=delivered.task.target).iloc[:, ::-1]
+    few = rows.iloc[[11, 3, 30]]
+    few.to_csv(tmp_path / "new.csv", sep=dialect.delimiter, encoding=dialect.encoding, index=False)
+    delivered.names()["main"]([str(delivered.source), str(tmp_path / "new.csv"), str(tmp_path / "out.csv")])
+    answers = delivered.read_predictions(tmp_path / "out.csv")
+    positions = [11, 3, 30] if delivered.task.target != "price" else [10, 3, 29]  # row 7 has no target
+    pd.testing.assert_frame_equal(answers, delivered.expected().iloc[positions].reset_index(drop=True))
+
+
+def test_every_column_kind_is_met_by_the_cases(tmp_path: Path):
+    readings = whole_table(Task.from_csv(regression_csv(tmp_path), target="price")).readings.values()
+    assert {(r.name, r.kind, r.mark) for r in readings} >= {
+        ("size", "number", "."), ("size_2", "number", "."), ("column_3", "text", "."), ("city", "text", "."),
+        ("sold", "boolean", "."), ("rate", "number", ","),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+    return deliver(tmp_path_factory.mktemp("clients"), CLIENTS, TARGET, FOREST)
+
+
+def ending(delivered: Delivered, *paths: Path) -> str:
+    """What it says when it gives up; text of `sys.exit`, which is one line on stderr and exit code 1."""
+    with pytest.raises(SystemExit) as caught:
+        delivered.names()["main"]([str(path) for path in paths])
+    said = str(caught.value.code)
+    assert said.startswith("solution.py: ") and "\n" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda f: f.drop(columns="Idade"), "columns are missing: Idade"),
+        (lambda f: f.iloc[:0], "has no rows of data"),
+    ],
+)
+def test_a_new_csv_that_does_not_fit_ends_with_one_sentence(clients: Delivered, tmp_path: Path, change, sentence: str):
+    change(clients.text_frame()).to_csv(tmp_path / "new.csv", sep=";", encoding="latin-1", index=False)
+    assert sentence in ending(clients, CLIENTS, tmp_path / "new.csv", tmp_path / "out.csv")
+
+
+def test_a_training_csv_with_an_unknown_class_ends_with_one_sentence(clients: Delivered, tmp_path: Path):
+    frame = clients.text_frame()
+    frame.loc[3, TARGET] = "Talvez"
+    frame.to_csv(tmp_path / "train.csv", sep=";", encoding="latin-1", index=False)
+    said = ending(clients, tmp_path / "train.csv", CLIENTS, tmp_path / "out.csv")
+    assert said == "solution.py: unknown classes in Cancelou: Talvez (known: Não, Sim)"
+
+
+def test_it_can_be_imported_and_given_ordinary_frames(clients: Delivered):
+    space = clients.names()
+    frame = pd.read_csv(CLIENTS, sep=";", decimal=",", thousands=".", encoding="latin-1")
+    answers = space["predict"](space["fit"](frame), frame)
+    pd.testing.assert_frame_equal(answers, clients.expected())
+
+
+def test_it_names_no_path_of_this_machine(clients: Delivered):
+    assert str(CLIENTS.parent) not in clients.script.read_text(encoding="utf-8")
+
+
+NUMBERS = st.sampled_from(
+    ["1", "-2.5", "3,75", "1.234,5", "1,234.5", "12,345", "12.345", "1e3", "", "NA", "?", "inf", " 7 ", "0,5", "+.5"]
+)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=12), st.sampled_from([".", ","]))
+def test_a_column_of_numbers_is_read_again_as_the_loader_read_it(cells: list[str], decimal: str):
+    raw = pd.Series(cells, name="c")
+    typed, _ = typed_column(raw, decimal)
+    reading = _reading(raw, typed, decimal)
+    if reading.kind == "number":
+        assert np.array_equal(read_numbers(raw, reading.mark), typed, equal_nan=True)

@@ -1,0 +1,137 @@
+"""What `solve` leaves, and that an interruption loses nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+
+from marl_llm.errors import UserError
+from marl_llm.proposals import PRELUDE, PipelineSpec, generate_code
+from marl_llm.solve import solve_csv
+from marl_llm.solve.report import PARTS
+from marl_llm.solve.solve import fit_model
+from marl_llm.solve.whole import whole_table
+from marl_llm.tasks import Task
+from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved
+
+BUNDLED = CLIENTS.parents[1] / "bundled"
+
+
+def history(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_report_on_disk_is_the_report_returned(solved: Solved):
+    assert json.loads((solved.out / "report.json").read_text()) == json.loads(json.dumps(solved.report.to_dict()))
+    assert solved.report.status == "done"
+    assert solved.report.isolation == "bubblewrap"
+
+
+def test_the_scripted_team_uses_all_its_steps(solved: Solved):
+    assert [line["step"] for line in history(solved.out)] == [1, 2, 3]
+    assert solved.report.steps == STEPS
+
+
+def test_gains_are_differences_of_scores_on_every_part(solved: Solved):
+    report = solved.report
+    for part in PARTS:
+        first, last = report.baseline[part], report.final[part]
+        assert first is not None and last is not None
+        assert set(first["raw"]) == set(report.metrics)
+        assert report.gain[part] == pytest.approx(last["score"] - first["score"])
+
+
+def test_the_history_tells_what_became_of_each_suggestion(solved: Solved):
+    for line in history(solved.out):
+        ran = line["after"]["holdout"] is not None
+        assert (line["gain"] is not None) == (line["p_value"] is not None) == ran
+        assert set(line["tokens"]) == {"data_scientist", "ml_engineer"}
+        assert line["seconds"] > 0
+    accepted = [line for line in history(solved.out) if line["verdict"] == "accepted"]
+    assert len(accepted) == solved.report.accepted
+    if accepted:
+        assert accepted[-1]["after"]["cv"]["score"] == pytest.approx(solved.report.final["cv"]["score"])  # type: ignore[index]
+
+
+def test_each_step_is_shown_as_a_line_and_the_model_at_the_end(solved: Solved):
+    steps = [line for line in solved.lines if line.lstrip()[:1].isdigit()]
+    assert [int(line.split()[0]) for line in steps] == [0, 1, 2, 3]
+    assert any("decimal comma" in line for line in solved.lines)
+    assert any(line.strip().startswith("test (read once)") for line in solved.lines)
+
+
+def test_the_model_file_predicts_as_the_spec_fitted_here(solved: Solved):
+    task = Task.from_csv(CLIENTS, target=TARGET, seed=SEED)
+    table = whole_table(task)
+    content = joblib.load(solved.out / "model.joblib")
+    reference = fit_model(PipelineSpec.model_validate(solved.report.spec), table, SEED)
+    assert np.array_equal(content["model"].predict_proba(table.X), reference.predict_proba(table.X))
+    assert content["classes"] == ["Não", "Sim"]
+    assert [(c["alias"], c["name"]) for c in content["columns"]] == [(c.alias, c.name) for c in task.columns]
+
+
+def test_the_delivered_code_is_the_code_of_the_spec(solved: Solved):
+    spec = PipelineSpec.model_validate(solved.report.spec)
+    assert solved.report.code == generate_code(spec)
+    text = (solved.out / "solution.py").read_text(encoding="utf-8")
+    assert PRELUDE.strip() in text and solved.report.code in text
+
+
+def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_path: Path):
+    def stop_at_two(line: str) -> None:
+        if line.lstrip().startswith("2 "):
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        solve_csv(
+            CLIENTS, target=TARGET, team="scripted", steps=STEPS, seed=SEED, out=out, recipe=QUICK, on_line=stop_at_two
+        )
+    kept = [(line["proposal"], line["verdict"], line["gain"]) for line in history(out)]
+    assert kept == [(line["proposal"], line["verdict"], line["gain"]) for line in history(solved.out)[:2]]
+    report = json.loads((out / "report.json").read_text())
+    assert report["status"] == "interrupted" and report["steps"] == 2 and report["final"]["test"] is None
+    assert (
+        joblib.load(out / "model.joblib")["model"]
+        .predict_proba(whole_table(Task.from_csv(CLIENTS, target=TARGET)).X)
+        .any()
+    )
+    done = subprocess.run(
+        [sys.executable, str(out / "solution.py"), str(CLIENTS), str(CLIENTS), str(tmp_path / "predicted.csv")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
+    out = tmp_path / "out"
+    program = (
+        "from pathlib import Path; from marl_llm.solve import solve_csv; "
+        f"solve_csv(Path({str(CLIENTS)!r}), target={TARGET!r}, team='scripted', steps=500, out=Path({str(out)!r}))"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 90
+    while not ((out / "history.jsonl").is_file() and history(out)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert errors.strip().splitlines()[-1] == "KeyboardInterrupt"
+    report = json.loads((out / "report.json").read_text())
+    assert report["status"] == "interrupted" and report["steps"] == len(history(out)) > 0
+    assert (out / "solution.py").is_file() and (out / "model.joblib").is_file()
+
+
+def test_results_of_another_csv_are_not_overwritten(solved: Solved):
+    before = (solved.out / "report.json").read_bytes()
+    with pytest.raises(UserError, match="holds other files than results for .*wine.csv: name a new or empty directory"):
+        solve_csv(BUNDLED / "wine.csv", target="cultivar", team="scripted", out=solved.out)
+    assert (solved.out / "report.json").read_bytes() == before

@@ -1,0 +1,53 @@
+"""Who plays: names, recipes, and the served teams on a real model server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from marl_llm.recipe import Recipe
+from marl_llm.roles import ROLES
+from marl_llm.run import RunDirectory
+from marl_llm.serving import ModelServer
+from marl_llm.solve import solve_csv
+from marl_llm.solve.teams import EMBEDDED, TINY_PROMPTS, choose_team
+from marl_llm.tiny import corpus
+from tests.solve.conftest import CLIENTS, TARGET
+
+
+def test_the_embedded_model_reads_the_prompts_it_was_trained_on():
+    assert corpus.TINY_PROMPTS == TINY_PROMPTS
+
+
+@pytest.mark.skipif(not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here")
+def test_the_embedded_team_has_sensible_defaults():
+    chosen = choose_team("tiny")
+    assert (chosen.recipe.prompts, chosen.recipe.model.path) == (TINY_PROMPTS, str(EMBEDDED))
+    assert chosen.served and not choose_team("scripted").served
+
+
+@pytest.mark.vllm
+def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
+    tiny_server: ModelServer, tiny_base: Path, tmp_path: Path
+):
+    values = {
+        "name": "solve-test",
+        "model": {"path": str(tiny_base), "rank": 8, "alpha": 16},
+        "environment": {"cv_folds": 2, "resamples": 100},
+        "prompts": TINY_PROMPTS.model_dump(),
+    }
+    recipe = Recipe.model_validate(values)
+    RunDirectory(tmp_path / "run").prepare(recipe)
+    for team in ("tiny", str(tmp_path / "run")):
+        out = tmp_path / ("out-" + Path(team).name)
+        chosen = recipe if team == "tiny" else None  # a run brings its own
+        report = solve_csv(CLIENTS, target=TARGET, team=team, steps=2, out=out, recipe=chosen, server=tiny_server.url)
+        lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+        assert 1 <= report.steps == len(lines) <= 2
+        for role in ROLES:
+            for kind in ("prompt", "completion"):
+                assert report.tokens[role][kind] == sum(line["tokens"][role][kind] for line in lines)
+        assert report.tokens["data_scientist"]["completion"] > 0
+        assert (out / "solution.py").is_file() and report.final["test"] is not None

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from marl_llm.errors import UserError
+from marl_llm.recipe import Recipe, dump_recipe, load_recipe
+from marl_llm.roles import ROLES
+from marl_llm.run import RunDirectory
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_mapping_is_the_default_recipe(tmp_path):
+    assert load_recipe(written(tmp_path, "{}")) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("rollouts: {}", "unknown key 'rollouts'; did you mean 'rollout'?"),
+        ("rollout:\n  proposal: 3", "unknown key 'rollout.proposal'; did you mean 'proposals'?"),
+        ("training:\n  ml_engineer:\n    learning_rates: 1", "unknown key 'training.ml_engineer.learning_rates'"),
+        ("sandbox:\n  zzz: 3", "known here: level, slots"),
+        ("seed: many", "key 'seed'"),
+        ("rollout:\n  temperature: 0", "key 'rollout.temperature'"),
+        ("rollout: 3", "key 'rollout'"),
+        ("tasks:", "key 'tasks'"),
+        ("1: 2", "1"),
+        ("name: a/b", "key 'name'"),
+        ("- a", "a YAML mapping"),
+        ("", "a YAML mapping"),
+        ("a: [", "not readable as YAML"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_one_sentence_that_names_file_and_key(tmp_path, text, says):
+    path = written(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        load_recipe(path)
+    message = str(caught.value)
+    assert says in message and message.startswith(str(path)) and "\n" not in message
+
+
+def test_a_missing_recipe_is_the_users_to_mend(tmp_path):
+    with pytest.raises(UserError, match="there is no such recipe"):
+        load_recipe(tmp_path / "nothing.yaml")
+    with pytest.raises(UserError):
+        load_recipe(tmp_path)
+
+
+def test_a_recipe_comes_back_from_its_own_text(tmp_path):
+    changed = load_recipe(
+        written(tmp_path, "seed: 3\nrewards:\n  prompt_token_price: 1e-7\ntasks:\n  suite: data/bundled\n")
+    )
+    assert changed.rewards.prompt_token_price == 1e-7
+    assert load_recipe(written(tmp_path, dump_recipe(changed))) == changed
+
+
+def test_every_key_is_described():
+    def undescribed(model, prefix=""):
+        for name, field in model.model_fields.items():
+            if hasattr(field.annotation, "model_fields"):
+                yield from undescribed(field.annotation, f"{prefix}{name}.")
+            elif not field.description:
+                yield prefix + name
+
+    assert list(undescribed(Recipe)) == []
+
+
+def with_adapters(root: Path) -> RunDirectory:
+    """A run directory whose untrained adapters exist, so that `prepare` makes none."""
+    run = RunDirectory(root)
+    for role in ROLES:
+        made = run.adapter(role, 0)
+        made.mkdir(parents=True)
+        (made / "adapter_config.json").write_text("{}")
+        (made / "adapter_model.safetensors").write_bytes(b"")
+    return run
+
+
+def test_a_run_directory_refuses_another_recipe_but_takes_more_iterations(tmp_path):
+    run = with_adapters(tmp_path)
+    run.prepare(Recipe(seed=1))
+    run.prepare(Recipe(seed=1, iterations=9))
+    assert run.recipe().iterations == 9
+    with pytest.raises(UserError, match="holds a run of another recipe"):
+        run.prepare(Recipe(seed=2, iterations=9))
+    assert run.recipe().seed == 1
+
+
+def test_progress_is_read_off_the_files(tmp_path):
+    run = with_adapters(tmp_path)
+    assert run.next_iteration() == 0 and not run.collected(0)
+    run.metrics(0).parent.mkdir()
+    run.metrics(0).write_text("{}")
+    assert run.next_iteration() == 1
+    assert [run.version(role) for role in ROLES] == [0, 0]
+
+
+def test_what_is_no_run_directory_is_said_so(tmp_path):
+    with pytest.raises(UserError, match="not a run directory"):
+        RunDirectory(tmp_path).recipe()
+    with pytest.raises(UserError, match="no adapters here"):
+        RunDirectory(tmp_path).version(ROLES[0])
