@@ -1,7 +1,4 @@
-"""Two local open-weight language models, a Data Scientist and an ML Engineer, learn to improve models on tabular data.
-
-    from marl_llm import Task, TeamEnv
-"""
+"""Two local open-weight language models, a Data Scientist and an ML Engineer, learn to improve models on tabular data."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def local_model(name: str) -> Path:
     if (path / "config.json").is_file():
         return path
     if path.exists() or path.is_absolute() or name.count("/") != 1:
-        raise UserError(f"{name}: no model here (config.json is missing); name a model directory or user/name on the Hub.")
+        raise UserError(f"{name}: no model here (no config.json); name a model directory or user/name on the Hub.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

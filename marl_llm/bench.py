@@ -8,7 +8,7 @@ from marl_llm.sandbox.bench import benchmark
 
 
 def bench(rounds: int) -> Iterator[str]:
-    """Lines of the table: evaluations/s of the sandbox, in-process, and a fresh interpreter, with ratios to in-process."""
+    """Lines of the table: evaluations/s of the sandbox, in-process and of a fresh interpreter, with ratios."""
     yield "5-fold cross-validation of StandardScaler + LogisticRegression on breast_cancer, one core"
     yield f"{'method':<20}  evaluations/s  ratio to in-process"
     for row in benchmark(rounds):

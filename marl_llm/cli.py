@@ -1,4 +1,7 @@
-"""`marl-llm`: one thin function per command. Exit codes: 0 done, 1 the run or the candidate failed, 2 the user's mistake."""
+"""`marl-llm`: one thin function per command.
+
+Exit codes: 0 done, 1 the run or the candidate failed, 2 the user's mistake, 130 interrupted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make demo`: the main job, end to end, on the embedded model: play, collect, train, compare. One model server throughout."""
+"""`make demo`: the main job, end to end, on the embedded model: play, collect, train, compare."""
 
 from __future__ import annotations
 

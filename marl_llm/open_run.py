@@ -1,4 +1,4 @@
-"""A run opened for work: its recipe, a model server that starts when first asked for, the sandbox; and playing with them.
+"""A run opened for work: its recipe, a model server that starts when first asked for, and the sandbox.
 
 What collecting, evaluation and solving share. It knows no trainer.
 """

@@ -1,4 +1,4 @@
-"""Raw predictions of a fitted pipeline: the only thing the sandbox hands out, and the only thing metrics are computed from."""
+"""Raw predictions of a fitted pipeline: all that the sandbox hands out, and all that metrics are computed from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The one configuration object: a YAML file, strict, composed of the sections each room declares for itself.
 
-An unknown key is an error that names the key and its nearest neighbour. The recipe stands above the rooms whose sections it
-holds; no room reads more than its own section.
+An unknown key is an error that names the key and its nearest neighbour. The recipe stands above the rooms whose
+sections it holds; no room reads more than its own section.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class _Section(BaseModel):
 class ModelSection(_Section):
     """The base model both roles share, and the shape of their adapters."""
 
-    path: str = Field(default="data/models/tiny", description="directory of the base model, or its name on the Hugging Face Hub")
+    path: str = Field(
+        default="data/models/tiny", description="directory of the base model, or its name on the Hugging Face Hub"
+    )
     rank: int = Field(default=16, ge=1, description="LoRA rank of both adapters")
     alpha: int = Field(default=32, gt=0, description="LoRA scale: the update is alpha / rank times B A")
 
@@ -41,15 +43,21 @@ class ServingSection(_Section):
     max_model_len: int = Field(default=1024, ge=64, description="context: prompt and completion together, tokens")
     max_num_seqs: int = Field(default=32, ge=1, description="sequences decoded at once")
     kv_cache_gib: int = Field(default=1, ge=1, description="memory of the KV cache on a CPU, GiB")
-    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1, description="share of the GPU's memory for the server")
+    gpu_memory_utilization: float = Field(
+        default=0.9, gt=0, le=1, description="share of the GPU's memory for the server"
+    )
     start_timeout_s: float = Field(default=300, gt=0, description="longest wait for the server to answer, seconds")
-    while_training: bool = Field(default=True, description="keep the server up while adapters are trained (false frees the GPU)")
+    while_training: bool = Field(
+        default=True, description="keep the server up while adapters are trained (false frees the GPU)"
+    )
 
 
 class SandboxSection(_Section):
     """Where candidates run."""
 
-    level: str = Field(default="bubblewrap", description="isolation: bubblewrap, or landlock where namespaces are forbidden")
+    level: str = Field(
+        default="bubblewrap", description="isolation: bubblewrap, or landlock where namespaces are forbidden"
+    )
     slots: int = Field(default=2, ge=1, description="candidates run at once, one core each")
     wall_s: float = Field(default=20, gt=0, description="longest fit and prediction of one fold, seconds")
     memory_gib: float = Field(default=2, gt=0, description="memory of one candidate, GiB")
@@ -59,13 +67,16 @@ class TaskSection(_Section):
     """Where training tasks come from: procedural ones by seed, or a suite of CSV files."""
 
     suite: str | None = Field(default=None, description="directory with suite.yaml; null for procedural tasks")
-    first_seed: int = Field(default=1000, ge=0, description="seed of the first procedural task; iteration k goes on from there")
+    first_seed: int = Field(
+        default=1000, ge=0, description="seed of the first procedural task; iteration k goes on from there"
+    )
     per_iteration: int = Field(default=8, ge=1, description="episodes (one task each) in one iteration")
 
 
 class TrainingSection(_Section):
-    """One training configuration a role."""
+    """One training configuration a role, and whether both train at once."""
 
+    at_once: int = Field(default=1, ge=1, le=2, description="roles trained at the same time: 2 on a CPU, 1 on one GPU")
     data_scientist: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the Data Scientist's")
     ml_engineer: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the ML Engineer's")
 
@@ -76,13 +87,17 @@ class EvaluationSection(_Section):
     tasks: int = Field(default=16, ge=2, description="unseen procedural tasks")
     first_seed: int = Field(default=900_000, ge=0, description="seed of the first of them; far from the training seeds")
     every: int = Field(default=0, ge=0, description="evaluate after every so many iterations; 0: only first and last")
-    scripted_error_rate: float = Field(default=0.0, ge=0, le=1, description="share of wrong answers of the scripted Engineer")
+    scripted_error_rate: float = Field(
+        default=0.0, ge=0, le=1, description="share of wrong answers of the scripted Engineer"
+    )
 
 
 class Recipe(_Section):
     """Everything a run is told."""
 
-    name: str = Field(default="run", description="name of the run, part of the adapters' names", pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(
+        default="run", description="name of the run, part of the adapters' names", pattern=r"^[A-Za-z0-9_.-]+$"
+    )
     seed: int = Field(default=0, ge=0, description="everything random in the run follows from it")
     iterations: int = Field(default=4, ge=1, description="collect-then-train rounds")
     model: ModelSection = Field(default_factory=lambda: ModelSection(), description="base model and adapters")

@@ -1,4 +1,5 @@
-"""A run directory: where everything of a run lies, and how far it has come. Progress is read off the files, never kept apart.
+"""A run directory: where everything of a run lies, and how far it has come. Progress is read off the files, never
+kept apart.
 
     recipe.yaml, environment.json          the resolved recipe; package versions and commit
     adapters/<role>-v<k>/                  version k of a role's adapter; k = 0 is the untrained one
@@ -10,15 +11,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import RunFailed, UserError
 from marl_llm.base_model import local_model
+from marl_llm.errors import RunFailed, UserError
 from marl_llm.recipe import Recipe, dump_recipe, load_recipe
 from marl_llm.roles import ROLES
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
@@ -32,9 +32,10 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
-        raise RunFailed(f"{path}: cannot be written ({error.strerror or error}); free some space and run again.") from None
+        why = error.strerror or error
+        raise RunFailed(f"{path}: cannot be written ({why}); free some space and run again.") from None
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -77,7 +78,8 @@ class RunDirectory:
         """Latest version of a role's adapter. Raises UserError before `prepare`."""
         version = latest_version(self.adapters, role)
         if version is None:
-            raise UserError(f"{self.root}: no adapters here; start the run with `marl-llm iterate` or `marl-llm rollout`.")
+            begin = "start the run with `marl-llm iterate` or `marl-llm rollout`"
+            raise UserError(f"{self.root}: no adapters here; {begin}.")
         return version
 
     def collected(self, k: int) -> bool:
@@ -141,7 +143,9 @@ def git_commit() -> str:
     """Commit of the code, "" outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
-        done = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
     except OSError:
         return ""
     return done.stdout.strip()

@@ -11,12 +11,13 @@ import logging
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from marl_llm.base_model import local_model
 from marl_llm.credit import assign_credit, write_credit
 from marl_llm.errors import RunFailed
-from marl_llm.base_model import local_model
 from marl_llm.open_run import OpenRun, play, policies, settings
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
@@ -59,8 +60,9 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
     for role in ROLES:
         table, statistics[role] = assign_credit(rows, role, recipe.credit)
         write_credit(table, run.credit(k, role))
-        if not run.adapter(role, k + 1).is_dir():
-            train_in_process(recipe, run, k, role)
+    missing = [role for role in ROLES if not run.adapter(role, k + 1).is_dir()]
+    with ThreadPoolExecutor(max_workers=recipe.training.at_once) as pool:
+        list(pool.map(functools.partial(train_in_process, recipe, run, k), missing))
     trained = {role: json.loads(training_metrics(run, k, role).read_text()) for role in ROLES}
     collected = team_metrics(rows, read_summaries(run.trajectories(k)))
     write_json(run.metrics(k), {"iteration": k, "collected": collected, "credit": statistics, "training": trained})
@@ -95,7 +97,10 @@ def train_in_process(recipe: Recipe, run: RunDirectory, k: int, role: str) -> No
 
 def _run_worker(spec: Path, log: Path, what: str) -> None:
     command = [sys.executable, "-m", "marl_llm.training.worker", str(spec)]
-    with log.open("wb") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as worker:
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as worker,
+    ):
         assert worker.stdout is not None
         try:
             message = _follow(worker.stdout, what)

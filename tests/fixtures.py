@@ -8,6 +8,7 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from marl_llm.environment import EnvironmentConfig, TaskCard, TeamEnv, describe_task
 from marl_llm.kind import Kind
@@ -15,11 +16,15 @@ from marl_llm.proposals import Context
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 CONFIG = EnvironmentConfig(steps=3, cv_folds=2, resamples=200)
 
 
 def small_frame(kind: Kind, rows: int = 480, seed: int = 0) -> pd.DataFrame:
-    """Three numbers (one skewed, one with gaps), two categories (one with gaps) and a target ruled by an interaction."""
+    """Three numbers (one skewed, one with gaps), two categories (one with gaps) and a target ruled by an
+    interaction.
+    """
     rng = np.random.default_rng(seed)
     size, gap, noise = np.exp(rng.normal(size=rows)), rng.normal(size=rows), rng.normal(size=rows)
     colour, shape = rng.choice(["red", "green", "blue"], rows), rng.choice(["round", "square"], rows)

@@ -16,7 +16,12 @@ TEMPLATE = (
     "{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
-CORPUS = ("tune max_depth=5", "propose_model est = SVC(C=0.3)", "def build_pipeline():\n    return est\n", "user assistant")
+CORPUS = (
+    "tune max_depth=5",
+    "propose_model est = SVC(C=0.3)",
+    "def build_pipeline():\n    return est\n",
+    "user assistant",
+)
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -27,7 +32,9 @@ def make_model(directory: Path) -> Path:
     bpe.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=500, special_tokens=special, initial_alphabet=alphabet))
+    bpe.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=500, special_tokens=special, initial_alphabet=alphabet)
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.chat_template = TEMPLATE
     torch.manual_seed(0)

@@ -83,7 +83,7 @@ def apply_edits(old: str, text: str) -> str:
 def _read(raw: str, last: int) -> tuple[int, str, str]:
     match = _EDIT.match(raw)
     if match is None:
-        raise EditError(f"not an edit: {raw.strip()[:60]!r}")
+        raise EditError(f"not an edit: {raw.strip()!r:.60}")
     number, sign, content = int(match[1]), match[2], match[3] or ""
     if not (0 if sign == "+" else 1) <= number <= last:
         raise EditError(f"there is no line {number}, the code has {last}")

@@ -1,7 +1,7 @@
 """What each role reads: compact, deterministic text from a task's card, the current solution and the memory.
 
-Pure functions from plain data to chat messages. With `instructions` the rules of the reply are spelled out, for models that
-were not trained on them; the embedded model learned them and reads the compact form.
+Pure functions from plain data to chat messages. With `instructions` the rules of the reply are spelled out, for models
+that were not trained on them; the embedded model learned them and reads the compact form.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ class PromptConfig(BaseModel):
     """How prompts are written; part of the recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    instructions: bool = Field(default=True, description="spell out the rules of the reply (for models not trained on them)")
+    instructions: bool = Field(
+        default=True, description="spell out the rules of the reply (for models not trained on them)"
+    )
     names: bool = Field(default=True, description="show the columns' own names beside their aliases")
     memory_tokens: int = Field(default=300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
     engineer_memory_tokens: int = Field(default=0, ge=0, description="most tokens of memory in the Engineer's prompt")
-    max_columns: int = Field(default=60, ge=1, description="columns described one by one; of more, those closest to the target")
+    max_columns: int = Field(
+        default=60, ge=1, description="columns described one by one; of more, those closest to the target"
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ def data_scientist_prompt(situation: Situation, config: PromptConfig, count: Tok
     return "\n".join(lines)
 
 
-def engineer_prompt(situation: Situation, proposal: str, config: PromptConfig, count: TokenCounter = rough_tokens) -> str:
+def engineer_prompt(
+    situation: Situation, proposal: str, config: PromptConfig, count: TokenCounter = rough_tokens
+) -> str:
     """The Engineer's first message of a turn; `proposal` in canonical form."""
     lines = ["role: ml engineer"]
     if config.instructions:
@@ -137,7 +143,7 @@ Implement the proposal in the numbered scikit-learn code, and change nothing els
 build_pipeline() in one ```python block.) Names at hand: NUM, CAT (column selectors), ORDINAL, ONE_HOT (encoders),
 QUANTILE (scaler; StandardScaler() is the standard one), LOG, POLY (added features: a line `(LOG, ["x0", "x1"]),` below
 `(cat, CAT),`), and scikit-learn's estimators. Columns are dropped by
-`drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"columns": ["x0"]})` and `return make_pipeline(drop, prep, est)`."""
+`drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"columns": ["x0"]})` and `return make_pipeline(drop, prep, est)`."""  # noqa: E501
 
 
 def _data_scientist_rules(kind: Kind) -> str:
@@ -148,4 +154,4 @@ to the target (0 to 1). Do not repeat what memory shows. Answer with one line, n
 propose_model est = NAME(parameter=value) | tune parameter=value, parameter=value |
 engineer_features OP; OP with OP one of: impute mean|median, scale none|standard|quantile, encode ordinal|one_hot,
 log ["x0"], polynomial ["x0", "x1"], drop ["x0"] | analyze distribution|target|errors ["x0"] | finish
-Models: {models}"""
+Models: {models}"""  # noqa: E501

@@ -1,7 +1,9 @@
-"""The scripted pair: a Data Scientist that proposes valid, undirected changes, and an Engineer that writes the reference code.
+"""The scripted pair: a Data Scientist that proposes valid, undirected changes, and an Engineer that writes the
+reference code.
 
-They need no model. They are the floor that trained agents are compared with, and the teachers whose undirected habits the
-embedded model imitates: the Data Scientist draws uniformly among valid changes, the Engineer is wrong in a set share of cases.
+They need no model. They are the floor that trained agents are compared with, and the teachers whose undirected habits
+the embedded model imitates: the Data Scientist draws uniformly among valid changes, the Engineer is wrong in a set
+share of cases.
 """
 
 from __future__ import annotations
@@ -165,7 +167,7 @@ class ScriptedEngineer:
         right = generate_code(wanted)
         new = corrupt(self._rng, code, right, card) if self._rng.random() < self._error_rate else right
         return line_edits(code, new) or NO_CHANGE
-    
+
 
 NO_CHANGE = "1 = def build_pipeline():"
 """The edit that changes nothing: what an answer says when the code already is as it should be."""

@@ -1,7 +1,7 @@
 """Answers to the Data Scientist's typed queries: short, deterministic text computed from development rows alone.
 
-Three queries: `distribution` of columns, `target` (how the target goes with columns), `errors` of the current model on its
-own cross-validation. Labels of the hold-out and test parts never enter here.
+Three queries: `distribution` of columns, `target` (how the target goes with columns), `errors` of the current model
+on its own cross-validation. Labels of the hold-out and test parts never enter here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`TaskCard`: what the agents are told about the data, computed once per task from the development rows only.
 
-It holds numbers, no rows: kind, sizes, class shares, and for each column its kind, missing share, skew or number of values,
-and how strongly it alone goes with the target.
+It holds numbers, no rows: kind, sizes, class shares, and for each column its kind, missing share, skew or number of
+values, and how strongly it alone goes with the target.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from marl_llm.tasks import Task
 
 @dataclass(frozen=True)
 class ColumnCard:
-    """One column: `missing` and `association` are shares in [0, 1]; `skew` only for numbers, `levels` only for words."""
+    """One column: `missing` and `association` are shares in [0, 1]; `skew` only for numbers, `levels` only for
+    words.
+    """
 
     alias: str
     name: str

@@ -1,8 +1,9 @@
 """Compliance in [0, 1], without a judge: was what was asked done, and nothing else?
 
-By behaviour first: predictions equal to the reference implementation's mean 1. By clauses otherwise: every component that the
-proposal changes is a clause, every component changed without being asked is a broken one, and a clause is kept only if two
-witnesses agree, the code as read here and the description sent by the sandboxed process (which the code could forge).
+By behaviour first: predictions equal to the reference implementation's mean 1. By clauses otherwise: every component
+that the proposal changes is a clause, every component changed without being asked is a broken one, and a clause is
+kept only if two witnesses agree, the code as read here and the description sent by the sandboxed process (which the
+code could forge).
 """
 
 from __future__ import annotations

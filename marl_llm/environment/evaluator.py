@@ -1,7 +1,9 @@
-"""Running one candidate: the same folds for every candidate of a task, in the sandbox, scored on labels that stay outside.
+"""Running one candidate: the same folds for every candidate of a task, in the sandbox, scored on labels that stay
+outside.
 
-One evaluation cross-validates on the development part (feedback) and fits on the whole of it to predict the hold-out (what
-rewards rest on). Equal code is run once: the cache key is the code's syntax tree, so layout and comments do not matter.
+One evaluation cross-validates on the development part (feedback) and fits on the whole of it to predict the hold-out
+(what rewards rest on). Equal code is run once: the cache key is the code's syntax tree, so layout and comments do not
+matter.
 """
 
 from __future__ import annotations
@@ -191,7 +193,9 @@ class Evaluator:
         return self.scores(self.out_of_fold_labels[start:stop], part).score
 
     def test_scores(self, code: str) -> Scores | None:
-        """Fit on development and hold-out rows, score on the test part: for reports, once, at the end. None if it fails."""
+        """Fit on development and hold-out rows, score on the test part: for reports, once, at the end. None if
+        it fails.
+        """
         import pandas as pd
 
         task = self.task

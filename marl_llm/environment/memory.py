@@ -1,4 +1,6 @@
-"""The memory both agents share: every suggestion of an episode, what became of it, and its rendering under a token budget."""
+"""The memory both agents share: every suggestion of an episode, what became of it, and its rendering under a
+token budget.
+"""
 
 from __future__ import annotations
 
@@ -89,9 +91,7 @@ class Memory:
         count : callable
             Text to number of tokens.
         """
-        ranked = sorted(
-            range(len(self.entries)), key=lambda i: (self.entries[i].verdict is not Verdict.accepted, -i)
-        )
+        ranked = sorted(range(len(self.entries)), key=lambda i: (self.entries[i].verdict is not Verdict.accepted, -i))
         chosen: list[int] = []
         for i in ranked:
             trial = sorted([*chosen, i])

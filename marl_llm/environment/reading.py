@@ -1,7 +1,7 @@
 """Reading a candidate's code without running it: the components of the pipeline that `build_pipeline` returns.
 
-A small symbolic reader of straight-line code: assignments to names, then one return. Whatever it does not know (a branch, a
-loop, an import, a class) makes the code unreadable, which costs compliance, never trust.
+A small symbolic reader of straight-line code: assignments to names, then one return. Whatever it does not know (a
+branch, a loop, an import, a class) makes the code unreadable, which costs compliance, never trust.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from marl_llm.proposals.codegen import ENCODERS, EXTRAS
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.spec import sorted_columns
-
 
 _CALLS = frozenset(
     (
@@ -149,7 +148,7 @@ def _dropped(step: Any) -> frozenset[str]:
     call = _expect(step, "FunctionTransformer")
     keywords = dict(call.kwargs)
     match keywords.get("kw_args"):
-        case (("columns", tuple(columns)),) if call.args == (Name("pd.DataFrame.drop"),) and set(keywords) == {"kw_args"}:
+        case (("columns", tuple(columns)),) if call.args == (Name("pd.DataFrame.drop"),) and len(keywords) == 1:
             return frozenset(map(str, columns))
     raise Unreadable("the first step is not the usual drop")
 

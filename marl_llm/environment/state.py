@@ -102,7 +102,9 @@ class StepOutcome:
 
     @property
     def reference_gain(self) -> float | None:
-        """Significant gain of the reference implementation, 0 if not significant or it failed, None if it was not run."""
+        """Significant gain of the reference implementation, 0 if not significant or it failed, None if it was
+        not run.
+        """
         if self.reference is None:
             return None
         comparison = self.reference_comparison

@@ -1,7 +1,8 @@
-"""`TeamEnv`: the environment of one task. It reads suggestions, runs code, judges steps; it knows no model and no trainer.
+"""`TeamEnv`: the environment of one task. It reads suggestions, runs code, judges steps; it knows no model and no
+trainer.
 
-States are immutable and passed in, so a rollout may branch wherever it likes. The current solution is always a typed spec
-and its canonical code: an implementation that behaves like the reference is the reference.
+States are immutable and passed in, so a rollout may branch wherever it likes. The current solution is always a typed
+spec and its canonical code: an implementation that behaves like the reference is the reference.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class TeamEnv:
         code = generate_code(spec)
         result = self.evaluator.evaluate(code)
         if not result.ok:
-            raise RunFailed(f"{self.task.name}: the baseline does not run on this data: {result.error or result.status}")
+            why = result.error or result.status
+            raise RunFailed(f"{self.task.name}: the baseline does not run on this data: {why}")
         return State(spec, code, result, Memory())
 
     def read(self, state: State, reply: str) -> Suggestion:
@@ -100,8 +102,8 @@ class TeamEnv:
         if config.significance == "corrected_resampled_t":
             return self._compare_folds(before, after)
         return paired_bootstrap(
-            task.metrics, task.holdout.y, before.holdout_predictions, after.holdout_predictions, self.evaluator.reference,
-            level=config.level, n_resamples=config.resamples, seed=self.seed,
+            task.metrics, task.holdout.y, before.holdout_predictions, after.holdout_predictions,
+            self.evaluator.reference, level=config.level, n_resamples=config.resamples, seed=self.seed,
         )  # fmt: skip
 
     def _compare_folds(self, before: Evaluated, after: Evaluated) -> Comparison:

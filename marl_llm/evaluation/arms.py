@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from marl_llm.errors import UserError
-from marl_llm.open_run import policies
 from marl_llm.kind import Kind
+from marl_llm.open_run import policies
 from marl_llm.proposals import PipelineSpec, baseline
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES

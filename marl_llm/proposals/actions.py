@@ -143,7 +143,7 @@ class Context:
         if name in by_name:
             return by_name[name]
         near = difflib.get_close_matches(name, [*by_name, *self.columns], n=1)
-        raise InvalidAction(f"no column {name[:60]!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+        raise InvalidAction(f"no column {name!r:.60}" + (f", did you mean {near[0]!r}?" if near else ""))
 
     def numeric(self, alias: str) -> bool:
         """True for a numeric column."""
@@ -173,7 +173,7 @@ def _check_params(estimator: str, params: Mapping[str, ParamValue]) -> None:
         param = info.param(name)
         if param is None:
             known = ", ".join(p.name for p in info.params)
-            raise InvalidAction(f"{estimator} has no parameter {name[:40]!r} here; it has {known}")
+            raise InvalidAction(f"{estimator} has no parameter {name!r:.40} here; it has {known}")
         if problem := param.problem(value):
             raise InvalidAction(problem)
 
@@ -181,7 +181,7 @@ def _check_params(estimator: str, params: Mapping[str, ParamValue]) -> None:
 def _check_model(action: ProposeModel, context: Context) -> None:
     names = [info.name for info in estimators_for(context.kind)]
     if action.estimator not in names:
-        wrong = f"{action.estimator[:40]!r} is no estimator for a {context.kind} target"
+        wrong = f"{action.estimator!r:.40} is no estimator for a {context.kind} target"
         raise InvalidAction(f"{wrong}; there are {', '.join(names)}")
     _check_params(action.estimator, action.params)
 

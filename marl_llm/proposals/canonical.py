@@ -109,7 +109,7 @@ def _parse_line(text: str) -> Any:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         if isinstance(error, InvalidAction):
             raise
-        raise InvalidAction(f"{verb}: cannot read {body.strip()[:80]!r}") from None
+        raise InvalidAction(f"{verb}: cannot read {body.strip()!r:.80}") from None
 
 
 def _explain(error: ValidationError) -> str:
@@ -151,7 +151,7 @@ def _parse_body(verb: str, body: str, why: str) -> Any:
 def _parse_call(text: str) -> tuple[str, dict[str, Any]]:
     node = ast.parse(text.strip() if "(" in text else text.strip() + "()", mode="eval").body
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
-        raise InvalidAction(f"write an estimator with keyword parameters, not {text.strip()[:60]!r}")
+        raise InvalidAction(f"write an estimator with keyword parameters, not {text.strip()!r:.60}")
     if any(k.arg is None for k in node.keywords):
         raise InvalidAction("parameters are written name=value")
     return node.func.id, {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
@@ -164,7 +164,7 @@ def _parse_words(text: str) -> tuple[str, tuple[str, ...]]:
         return word, ()
     columns = ast.literal_eval(rest) if rest.startswith("[") else [c.strip() for c in rest.split(",")]
     if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
-        raise InvalidAction(f'columns are written ["x0", "x1"], not {rest[:60]!r}')
+        raise InvalidAction(f'columns are written ["x0", "x1"], not {rest!r:.60}')
     return word, tuple(columns)
 
 
@@ -178,4 +178,4 @@ def _parse_op(text: str) -> Any:
         return Drop(columns=columns)
     if word in ("log", "polynomial"):
         return AddFeatures(op=word, columns=columns)
-    raise InvalidAction(f"no operation {word[:40]!r}; there are impute, scale, encode, log, polynomial, drop")
+    raise InvalidAction(f"no operation {word!r:.40}; there are impute, scale, encode, log, polynomial, drop")

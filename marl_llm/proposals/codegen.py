@@ -1,7 +1,8 @@
 """`generate_code`: the Python of a `PipelineSpec`, as the Engineer reads and writes it, and the prelude it stands on.
 
-The generated block defines `build_pipeline()` and nothing else. `PRELUDE` gives the imports and the few names it uses, and
-is part of every delivered solution; scikit-learn clones transformers when it fits, so the shared constants are safe.
+The generated block defines `build_pipeline()` and nothing else. `PRELUDE` gives the imports and the few names it
+uses, and is part of every delivered solution; scikit-learn clones transformers when it fits, so the shared constants
+are safe.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The catalogue of estimators that a proposal may name: which kind of target each fits, which parameters it takes, and their ranges.
+"""The catalogue of estimators that a proposal may name: which kind of target each fits, which parameters it takes,
+and their ranges.
 
-Plain data, no scikit-learn import. `grid` holds the round values that the scripted Data Scientist draws from; a proposal may
-name any value inside the range.
+Plain data, no scikit-learn import. `grid` holds the round values that the scripted Data Scientist draws from; a
+proposal may name any value inside the range.
 """
 
 from __future__ import annotations

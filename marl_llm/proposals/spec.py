@@ -1,7 +1,8 @@
-"""`PipelineSpec`: the typed description of a solution, from which the estimator, its code and its components all follow.
+"""`PipelineSpec`: the typed description of a solution, from which the estimator, its code and its components all
+follow.
 
-A spec is frozen and canonical: columns in alias order, parameters in catalogue order, so that two equal solutions reached
-along different ways compare equal. It knows no data and no scikit-learn.
+A spec is frozen and canonical: columns in alias order, parameters in catalogue order, so that two equal solutions
+reached along different ways compare equal. It knows no data and no scikit-learn.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def sorted_columns(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 class Extra(BaseModel):
-    """Features added beside the original columns: the logarithm, or products up to degree two, of some numeric columns."""
+    """Features added beside the original columns: the logarithm, or products up to degree two, of some numeric
+    columns.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     op: ExtraOp
@@ -103,5 +106,7 @@ def _canonical_value(param: Param | None, value: ParamValue) -> ParamValue:
 
 
 def baseline(kind: Kind) -> PipelineSpec:
-    """The simple model every episode starts from: mean imputation, standard scaling, ordinal encoding, a linear model."""
+    """The simple model every episode starts from: mean imputation, standard scaling, ordinal encoding, a linear
+    model.
+    """
     return PipelineSpec(estimator="LogisticRegression" if kind.is_classification else "Ridge")

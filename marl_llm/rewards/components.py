@@ -1,8 +1,8 @@
 """The reward components of both roles.
 
-What counts as gain: the skill gained over the previous accepted model, if the change was done as asked and the gain is
-significant; otherwise the previous model is kept and the step's gain is zero. So no role can earn by luck, and failing is
-never better than carrying out a bad suggestion.
+What counts as gain: the skill gained over the previous accepted model, if the change was done as asked and the gain
+is significant; otherwise the previous model is kept and the step's gain is zero. So no role can earn by luck, and
+failing is never better than carrying out a bad suggestion.
 """
 
 from __future__ import annotations

@@ -12,10 +12,13 @@ class RewardConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     credit: Literal["step", "reference"] = Field(
-        default="reference", description="the Data Scientist earns the gain of the step, or of the reference implementation"
+        default="reference",
+        description="the Data Scientist earns the gain of the step, or of the reference implementation",
     )
     gain_weight: float = Field(default=1.0, ge=0, description="reward for one unit of skill gained")
-    no_gain_penalty: float = Field(default=0.02, ge=0, description="a suggestion that, done right, brings no significant gain")
+    no_gain_penalty: float = Field(
+        default=0.02, ge=0, description="a suggestion that, done right, brings no significant gain"
+    )
     invalid_penalty: float = Field(default=0.1, ge=0, description="an action that cannot be read or carried out")
     redundant_penalty: float = Field(default=0.05, ge=0, description="a suggestion that memory already answers")
     compliance_penalty: float = Field(default=0.1, ge=0, description="code that does none of what was asked")

@@ -1,7 +1,8 @@
-"""Collecting: many episodes at once, each written whole when it ends. Killed and started again it repeats nothing written.
+"""Collecting: many episodes at once, each written whole when it ends. Killed and started again it repeats nothing
+written.
 
-In: a list of planned episodes, a team, settings. Out: parquet parts and one summary line an episode. The model server, the
-sandbox and the adapters are the caller's.
+In: a list of planned episodes, a team, settings. Out: parquet parts and one summary line an episode. The model
+server, the sandbox and the adapters are the caller's.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Collector:
             async with asyncio.TaskGroup() as group:
                 for plan in missing:
                     group.create_task(self._one(plan, gate, progress))
-        except ExceptionGroup as errors:  # not except*, which would wrap what is raised here in a group again
+        except ExceptionGroup as errors:
             raise _first(errors) from None
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -154,9 +155,7 @@ class Collector:
     def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int) -> EpisodePlayer:
         settings = self._settings
         context = TurnContext(env, settings.prompts, self._blocking, settings.count)
-        key = EpisodeKey(
-            settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature
-        )
+        key = EpisodeKey(settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature)
         return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
 
     async def _summary(self, plan: PlannedEpisode, env: TeamEnv, result: EpisodeResult) -> EpisodeSummary:

@@ -12,12 +12,16 @@ class RolloutConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     proposals: int = Field(default=4, ge=1, description="turns of the Data Scientist at each state (group size)")
-    implementations: int = Field(default=2, ge=1, description="turns of the Engineer for each distinct proposal (group size)")
+    implementations: int = Field(
+        default=2, ge=1, description="turns of the Engineer for each distinct proposal (group size)"
+    )
     advance: Literal["best", "sampled"] = Field(
         default="sampled", description="branch the episode goes on from: the best gain, or one drawn uniformly"
     )
     episodes_at_once: int = Field(default=8, ge=1, description="episodes played concurrently")
-    temperature: float = Field(default=1.0, gt=0, description="sampling temperature; training divides logits by the same")
+    temperature: float = Field(
+        default=1.0, gt=0, description="sampling temperature; training divides logits by the same"
+    )
     data_scientist_tokens: int = Field(default=64, ge=1, description="most tokens of a Data Scientist's reply")
     engineer_tokens: int = Field(default=128, ge=1, description="most tokens of an Engineer's reply")
     executor: Literal["local"] = Field(default="local", description="where episodes run: this machine")

@@ -1,4 +1,5 @@
-"""One episode: at each state a group of proposals, a group of implementations for each distinct one, then one branch goes on.
+"""One episode: at each state a group of proposals, a group of implementations for each distinct one, then one branch
+goes on.
 
 With groups of one it is a plain episode of the team, as `solve` and evaluation play it; with more it is the tree that
 training learns from. Rows come out complete, rewards included.

@@ -30,21 +30,25 @@ def team_metrics(rows: pd.DataFrame, summaries: Sequence[EpisodeSummary]) -> dic
     Returns
     -------
     dict
-        reward (mean over turns, per role), gain (mean hold-out gain of an episode), compliance (mean over the Engineer's
-        turns, 0 for code that does not run), failed_code and invalid_actions (shares of turns), tokens_per_step (prompt
-        and completion tokens of all calls over the Data Scientist's turns), steps and finished_early per episode.
+        reward (mean over turns, per role), gain (mean hold-out gain of an episode), compliance (mean over the
+        Engineer's turns, 0 for code that does not run), failed_code and invalid_actions (shares of turns),
+        tokens_per_step (prompt and completion tokens of all calls over the Data Scientist's turns), steps and
+        finished_early per episode.
     """
-    last = rows.groupby(["episode", "branch", "role"], sort=False).last().reset_index()
-    turns = rows.groupby(["episode", "branch", "role"], sort=False)["reward"].mean().reset_index()
-    scientist = last[last["role"] == DATA_SCIENTIST]
-    engineer = last[last["role"] == ML_ENGINEER]
-    tokens = float((rows["prompt_tokens"] + rows["completion_tokens"]).sum())
+    grouped = rows.groupby(["episode", "branch", "role"], sort=False)
+    last = grouped.last().reset_index()
+    last["mean_reward"] = np.asarray(grouped["reward"].mean())
+    scientist = last.loc[last["role"] == DATA_SCIENTIST]
+    engineer = last.loc[last["role"] == ML_ENGINEER]
+    tokens = float(rows[["prompt_tokens", "completion_tokens"]].to_numpy().sum())
     return {
         "episodes": len(summaries),
         "rows": len(rows),
-        "reward": {role: _mean(turns.loc[turns["role"] == role, "reward"]) for role in (DATA_SCIENTIST, ML_ENGINEER)},
+        "reward": {
+            role: _mean(last.loc[last["role"] == role, "mean_reward"]) for role in (DATA_SCIENTIST, ML_ENGINEER)
+        },
         "gain": _mean([s.gain for s in summaries]),
-        "compliance": _mean(engineer["compliance"].fillna(0.0)),
+        "compliance": _mean(pd.Series(engineer["compliance"]).fillna(0.0)),
         "failed_code": _mean(engineer["verdict"] == "failed"),
         "as_asked": _mean(engineer["compliance"] == 1),
         "invalid_actions": _mean(scientist["verdict"] == "invalid"),

@@ -29,7 +29,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class PolicyInfo:
-    """Which policy sampled: adapter name ("scripted" for the scripted pair), its version, and the hash of its weights."""
+    """Which policy sampled: adapter name ("scripted" for the scripted pair), its version, and the hash of its
+    weights.
+    """
 
     name: str
     version: int = 0

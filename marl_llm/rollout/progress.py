@@ -1,4 +1,6 @@
-"""Progress of collecting: episodes, evaluations/s, tokens/s, mean gain and time left, one line each time an episode ends."""
+"""Progress of collecting: episodes, evaluations/s, tokens/s, mean gain and time left, one line each time an
+episode ends.
+"""
 
 from __future__ import annotations
 

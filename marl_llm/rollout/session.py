@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.environment.memory import TokenCounter, rough_tokens
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import ModelPolicy, PolicyInfo
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.serving import ChatClient, ModelServer, ServerConfig
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """One agent's turn: its calls until it yields an action.
 
-The Data Scientist may analyse a few times before it proposes; the Engineer may repair its code after an error. Nothing here
-decides rewards; the calls are kept as they were sampled.
+The Data Scientist may analyse a few times before it proposes; the Engineer may repair its code after an error.
+Nothing here decides rewards; the calls are kept as they were sampled.
 """
 
 from __future__ import annotations

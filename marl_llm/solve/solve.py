@@ -12,20 +12,21 @@ import functools
 import random
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from marl_llm.environment import State, TeamEnv
-from marl_llm.errors import UserError
 from marl_llm.base_model import local_model
-from marl_llm.open_run import open_sandbox, server_session
+from marl_llm.environment import State, TeamEnv
+from marl_llm.environment.memory import rough_tokens
+from marl_llm.errors import UserError
 from marl_llm.metrics import Scores
+from marl_llm.open_run import open_sandbox, server_session
 from marl_llm.proposals import PipelineSpec, compile
 from marl_llm.recipe import Recipe
 from marl_llm.rollout.episode import EpisodePlayer
@@ -96,12 +97,24 @@ def solve_csv(
     directory.claim(csv, sha256)
     for note in task.notes:
         on_line(f"note: {note}")
-    with server_session(choice.recipe, RunDirectory(out), server) as session, open_sandbox(choice.recipe) as sandbox:
-        model_server = session.server() if choice.served else None
-        with closing(TeamEnv(task, sandbox, choice.recipe.environment, seed)) as env:
-            journal = Journal(directory, TokenMeter(), on_line, env.reset())
-            delivery = _Delivery(env, choice, directory, journal, sha256, began)
-            return _improve(env, choice, model_server, journal, delivery)
+    with (
+        _model_server(choice, out, server) as model_server,
+        open_sandbox(choice.recipe) as sandbox,
+        closing(TeamEnv(task, sandbox, choice.recipe.environment, seed)) as env,
+    ):
+        journal = Journal(directory, TokenMeter(), on_line, env.reset())
+        delivery = _Delivery(env, choice, directory, journal, sha256, began)
+        return _improve(env, choice, model_server, journal, delivery)
+
+
+@contextmanager
+def _model_server(choice: TeamChoice, out: Path, attach: str | None) -> Iterator[ModelServer | None]:
+    """The team's model server, attached to or started with its log in `out`; None for the scripted team."""
+    if not choice.served:
+        yield None
+        return
+    with server_session(choice.recipe, RunDirectory(out), attach) as session:
+        yield session.server()
 
 
 def _improve(
@@ -140,7 +153,8 @@ async def _play(env: TeamEnv, choice: TeamChoice, server: ModelServer | None, jo
     """Play the one episode. Evaluations run in threads that are not waited for when it is interrupted."""
     recipe, pool = choice.recipe, ThreadPoolExecutor(2, thread_name_prefix="evaluate")
     blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
-    context = TurnContext(env, recipe.prompts, blocking, token_counter(local_model(recipe.model.path)))
+    count = token_counter(local_model(recipe.model.path)) if choice.served else rough_tokens
+    context = TurnContext(env, recipe.prompts, blocking, count)
     key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
     try:
         async with open_team(choice, server) as team:

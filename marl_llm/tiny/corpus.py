@@ -1,8 +1,8 @@
 """Conversations of the scripted pair on procedural tasks: what the embedded model is pretrained on.
 
-Cards come from real procedural frames; the rest of a situation (solution, scores, memory) is drawn at random along a walk of
-valid changes, so no model is fitted. Answers are undirected, and a set share of the Engineer's is wrong on purpose: the
-embedded model must know the language, not the trade.
+Cards come from real procedural frames; the rest of a situation (solution, scores, memory) is drawn at random along a
+walk of valid changes, so no model is fitted. Answers are undirected, and a set share of the Engineer's is wrong on
+purpose: the embedded model must know the language, not the trade.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.tasks import Task
 from marl_llm.tasks.procedural import procedural_task
 
-TINY_PROMPTS = PromptConfig(instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, max_columns=40)
+TINY_PROMPTS = PromptConfig(
+    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, max_columns=40
+)
 """The compact prompts the embedded model reads; recipes for it use the same values."""
 
 CHANGES = ("propose_model", "tune", "engineer_features")
@@ -165,7 +167,9 @@ def _failed_attempt(rng: random.Random, old: str, right: str, card: TaskCard) ->
     return [_assistant(attempt), _user(repair_message(rng.choice(errors)))]
 
 
-def examples(seed: int, pool: list[World], roles: tuple[str, ...], error_rate: float, answers: int) -> Iterator[Example]:
+def examples(
+    seed: int, pool: list[World], roles: tuple[str, ...], error_rate: float, answers: int
+) -> Iterator[Example]:
     """An endless, seeded stream of examples; `roles` is cycled through, so repeat a role to weight it."""
     rng, i = random.Random(seed), 0
     while True:

@@ -1,4 +1,4 @@
-"""`python -m marl_llm.tiny.measure`: what the embedded model can do, through the real server and sandbox, on unseen tasks.
+"""`python -m marl_llm.tiny.measure`: the embedded model on unseen tasks, through the real server and sandbox.
 
 Prints the share of valid actions, of replies that run and of replies that do what was asked (first replies, before any
 repair, at temperature 1), and its mean step gain beside that of the scripted pair's random valid proposals.
@@ -14,8 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from marl_llm.open_run import OpenRun, open_sandbox, play, server_session, settings
 from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.rollout.collect import Collector, PlannedEpisode
@@ -24,7 +26,6 @@ from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import BASE_POLICY
 from marl_llm.run import RunDirectory
-from marl_llm.open_run import OpenRun, open_sandbox, play, server_session, settings
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.trajectories import read_rows
 
@@ -42,19 +43,20 @@ def figures(rows: pd.DataFrame) -> dict[str, float]:
         first replies), step_gain (mean significant gain of the reference implementation over valid proposals, skill),
         and the counts turns and replies.
     """
-    turns = rows[rows["role"] == DATA_SCIENTIST].groupby(["episode", "branch"]).last()
-    first = rows[(rows["role"] == ML_ENGINEER) & (rows["call"] == 0)]
-    calls = rows[rows["role"] == ML_ENGINEER].groupby(["episode", "branch"]).size()
-    ran = calls.reindex(pd.MultiIndex.from_frame(first[["episode", "branch"]])).to_numpy() == 1
+    turns = rows.loc[rows["role"] == DATA_SCIENTIST].groupby(["episode", "branch"]).last()
+    engineer = rows.loc[rows["role"] == ML_ENGINEER]
+    first = engineer.loc[engineer["call"] == 0]
+    calls = engineer.groupby(["episode", "branch"]).size()
+    ran = calls.reindex(pd.MultiIndex.from_frame(first.loc[:, ["episode", "branch"]])).to_numpy() == 1
     ran &= (first["verdict"] != "failed").to_numpy()
     as_asked = ran & (first["compliance"] == 1).to_numpy()
-    proposals = turns[turns["reference_gain"].notna()]
-    gain = proposals["reference_gain"].where(proposals["significant"].astype(bool), 0.0).mean()
+    proposals = turns.loc[turns["reference_gain"].notna()]
+    gains = np.where(proposals["significant"].to_numpy(bool), proposals["reference_gain"].to_numpy(float), 0.0)
     return {
-        "valid_actions": float((turns["verdict"] != "invalid").mean()),
+        "valid_actions": float((turns["verdict"] != "invalid").to_numpy().mean()),
         "replies_that_run": float(ran.mean()),
         "replies_as_asked": float(as_asked.mean()),
-        "step_gain": float(gain),
+        "step_gain": float(gains.mean()) if len(gains) else 0.0,
         "turns": len(turns),
         "replies": len(first),
     }
@@ -62,7 +64,8 @@ def figures(rows: pd.DataFrame) -> dict[str, float]:
 
 def measure(recipe: Recipe, tasks: int, folder: Path) -> dict[str, dict[str, float]]:
     """Play `tasks` unseen tasks with the embedded model and with the scripted pair."""
-    plans = [PlannedEpisode(f"p{s}", functools.partial(procedural_task, s)) for s in range(FIRST_SEED, FIRST_SEED + tasks)]
+    seeds = range(FIRST_SEED, FIRST_SEED + tasks)
+    plans = [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
     run = RunDirectory(folder)
     with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
         opened = OpenRun(recipe, run, session, sandbox)

@@ -1,8 +1,8 @@
 """Architecture of the embedded model, and its start.
 
-A Qwen3 of four layers. The start is not blank: the heads of layer 0 look one token back and those of layer 1 match and copy
-(an induction circuit, Olsson et al. 2022), because copying from the prompt is what both roles mostly do and a small model
-takes a million tokens to find it by itself. Every weight trains from there.
+A Qwen3 of four layers. The start is not blank: the heads of layer 0 look one token back and those of layer 1 match and
+copy (an induction circuit, Olsson et al. 2022), because copying from the prompt is what both roles mostly do and a
+small model takes a million tokens to find it by itself. Every weight trains from there.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def new_model(tokenizer: Any, size: TinySize, seed: int) -> Qwen3ForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # pyright: ignore[reportCallIssue]
     )
-    model = Qwen3ForCausalLM(config).float()
+    model: Any = Qwen3ForCausalLM(config).float()
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     with torch.no_grad():

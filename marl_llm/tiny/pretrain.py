@@ -1,7 +1,7 @@
 """`python -m marl_llm.tiny.pretrain`: make the embedded model from nothing (`make tiny-model`).
 
-The Engineer's task first (its answers are determined by the prompt, so copying forms), then both roles. Writes the model, its
-tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; about twenty-five minutes on one core.
+The Engineer's task first (its answers are determined by the prompt, so copying forms), then both roles. Writes the
+model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; a quarter of an hour on one core.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def _schedule(done: float, step: int, decay: float) -> float:
     return warm * (1.0 if done < 1 - decay else max(0.02, (1 - done) / decay))
 
 
-def run_phase(model: Any, stream: Iterator[Batch], phase: Phase, curve: LossCurve, start: tuple[int, int]) -> tuple[int, int]:
+def run_phase(
+    model: Any, stream: Iterator[Batch], phase: Phase, curve: LossCurve, start: tuple[int, int]
+) -> tuple[int, int]:
     """Train one phase; `start` and the result are (steps, tokens) so far."""
     optimizers = _optimizers(model, phase)
     rates = [[group["lr"] for group in o.param_groups] for o in optimizers]

@@ -1,7 +1,7 @@
 """The embedded model's own tokenizer: byte-level BPE with a chat template, trained on the corpus it will read.
 
-Two rules make copying learnable for a small model: an alias (`x7`) is one token wherever it stands, and a name before `=` is
-one token with it (`max_depth=`), so that the token before a value always tells which value it is.
+Two rules make copying learnable for a small model: an alias (`x7`) is one token wherever it stands, and a name before
+`=` is one token with it (`max_depth=`), so that the token before a value always tells which value it is.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from marl_llm.environment import TeamEnv
 from marl_llm.errors import UserError
 from marl_llm.evaluation import EvaluationReport, evaluate_procedural, evaluate_suite, load_report
 from marl_llm.evaluation import play as play_module
-from marl_llm.evaluation.scoring import final_code
+from marl_llm.evaluation.scoring import Bench, final_code
 from marl_llm.evaluation.trials import slug, suite_trials
 from marl_llm.recipe import Recipe
 from marl_llm.rollout.collect import Collector, read_summaries
@@ -190,3 +190,20 @@ def test_a_changed_csv_is_another_trial(tmp_path: Path):
     frame.to_csv(suite / "iris.csv", index=False)
     assert len(before - {trial.name for trial in suite_trials(suite, 1, 0)[0]}) == 1
     assert Task.from_csv(suite / "iris.csv", target="species")
+
+
+def test_an_interrupt_keeps_what_was_finished(comparing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    suite, run, out = write_suite(tmp_path / "suite"), RunDirectory(tmp_path), tmp_path / "ev"
+    fixed = Bench.fixed
+
+    def interrupted(self, arm, trial, task, code):
+        if trial.task == "iris":
+            raise KeyboardInterrupt
+        return fixed(self, arm, trial, task, code)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bench, "fixed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_suite(run, RECIPE, suite=suite, arms=("baseline",), out=out)
+    assert [path.name[:6] for path in out.glob("baseline-*/results/*.json")] == ["precos"]
+    assert len(evaluate_suite(run, RECIPE, suite=suite, arms=("baseline",), out=out).results) == 2

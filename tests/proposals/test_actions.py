@@ -158,6 +158,7 @@ def test_no_text_raises_anything_but_an_invalid_action(text):
         "tune C=" + "9" * 5000,
         "tune C=1e999",
         "tune C=" + "9" * 400,
+        "propose_model est = LogisticRegression(C=" + "9" * 400 + ")",
         '{"action": "tune", "params": {"C": ' + "9" * 400 + "}}",
         '{"action": "tune", "params": {"C": NaN}}',
         '{"action": ' * 3000,

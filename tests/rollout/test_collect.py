@@ -34,8 +34,8 @@ from tests.fixtures import CONFIG, shared_sandbox, small_task
 TWO_STEPS = CONFIG.model_copy(update={"steps": 2})
 ONE_STEP = CONFIG.model_copy(update={"steps": 1})
 SETTINGS = CollectSettings(
-    "test", 0, 7, TWO_STEPS, PromptConfig(instructions=False), RolloutConfig(proposals=3, implementations=2, episodes_at_once=2),
-    RewardConfig(),
+    "test", 0, 7, TWO_STEPS, PromptConfig(instructions=False),
+    RolloutConfig(proposals=3, implementations=2, episodes_at_once=2), RewardConfig(),
 )  # fmt: skip
 PLANS = [
     PlannedEpisode(f"e{i}", lambda kind=kind: small_task(kind, 200))
@@ -202,6 +202,7 @@ def test_a_reply_the_model_sampled_is_stored_as_it_was_and_paid_by_its_tokens(tm
     assert (list(first["prompt_ids"]), list(first["completion_ids"])) == ([1, 2, 3], [4, 5])
     assert first["verdict"] == "invalid" and first["reward_failure"] == pytest.approx(-0.1)
     assert first["reward_token_cost"] == pytest.approx(-(3 * 2e-6 + 2 * 1e-4))
+    assert first["reward"] == pytest.approx(-0.1 - (3 * 2e-6 + 2 * 1e-4))
 
 
 def test_the_data_scientist_reads_its_answer_and_may_not_analyse_for_ever(tmp_path):

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from marl_llm.predictions import Predictions
 from marl_llm.sandbox import Evaluation, Fold, Limits, Sandbox, Status
 
-SHORT = Limits(wall_s=1.5, cpu_s=5, memory_bytes=1 << 30)
+SMALL = Limits(wall_s=10.0, cpu_s=5, memory_bytes=1 << 30)
 
 HONEST = """
 from sklearn.linear_model import LogisticRegression
@@ -112,7 +112,7 @@ def same(first: Sequence[Predictions], second: Sequence[Predictions]) -> bool:
     )
 
 
-def failing_with(sandbox: Sandbox, code: str, fold: Fold, limits: Limits = SHORT) -> Evaluation:
+def failing_with(sandbox: Sandbox, code: str, fold: Fold, limits: Limits = SMALL) -> Evaluation:
     """Evaluate on one fold and insist that it fails."""
     evaluation = sandbox.evaluate(code, [fold], limits=limits)
     assert evaluation.status is not Status.ok

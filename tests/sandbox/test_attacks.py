@@ -14,11 +14,10 @@ import pytest
 from marl_llm.sandbox import Fold, Limits, Sandbox, Stage, Status
 from marl_llm.sandbox.encode import encode
 from tests.sandbox.attacks import CARRIERS, ESCAPES, Attack
-from tests.sandbox.support import ESTIMATOR, SHORT, accuracy, failing_with, noise, prepare, splits
+from tests.sandbox.support import ESTIMATOR, accuracy, failing_with, noise, prepare, splits
 
 CARRIED = 0.9  # accuracy on pure noise that only carried labels can give
 CHANCE = 0.7
-ROOMY = Limits(wall_s=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def test_attack_is_stopped(
     host_values: dict[str, object],
     check_health: Callable[[], None],
 ) -> None:
-    evaluation = failing_with(sandbox, attack.text(**host_values), noise_folds[0], ROOMY)
+    evaluation = failing_with(sandbox, attack.text(**host_values), noise_folds[0])
     assert "GOT" not in evaluation.error
     stopped = evaluation.status is Status.error and "STOPPED" in evaluation.error
     assert stopped or evaluation.status is Status.tamper, evaluation
@@ -58,7 +57,7 @@ def test_attack_is_stopped(
 def test_attack_would_succeed_without_isolation(
     attack: Attack, open_sandbox: Sandbox, noise_folds: list[Fold], host_values: dict[str, object]
 ) -> None:
-    evaluation = failing_with(open_sandbox, attack.text(**host_values), noise_folds[0], ROOMY)
+    evaluation = failing_with(open_sandbox, attack.text(**host_values), noise_folds[0])
     assert "GOT" in evaluation.error, evaluation
 
 
@@ -274,9 +273,9 @@ def build_pipeline():
 def test_endless_code_meets_the_deadline(
     name: str, sandbox: Sandbox, noise_folds: list[Fold], check_health: Callable[[], None]
 ) -> None:
-    evaluation = failing_with(sandbox, ESTIMATOR + ENDLESS[name], noise_folds[0])
+    evaluation = failing_with(sandbox, ESTIMATOR + ENDLESS[name], noise_folds[0], Limits(wall_s=1.0))
     assert evaluation.status is Status.timeout
-    assert evaluation.seconds < SHORT.wall_s + 1.5
+    assert evaluation.seconds < 5  # the machine may be busy
     check_health()
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from marl_llm.sandbox import Fold, Probe, Sandbox, Stage, Status
 from marl_llm.sandbox.results import MAX_ERROR_CHARACTERS, one_line
-from tests.sandbox.support import ESTIMATOR, HONEST, SHORT, failing_with, noise, prepare
+from tests.sandbox.support import ESTIMATOR, HONEST, SMALL, failing_with, noise, prepare
 
 RUNGS = {
     "": (Stage.none, "NameError: the code does not define a function build_pipeline()"),
@@ -121,7 +121,7 @@ def test_predictions_that_depend_on_anything_but_the_row_are_found(
     code += "Base.predict_proba = f\n"
     evaluation = failing_with(sandbox, code, noise_folds[0])
     assert (evaluation.status, evaluation.stage) == (Status.inconsistent, Stage.predicted)
-    unprobed = sandbox.evaluate(code, noise_folds[:1], limits=SHORT, probe="never")
+    unprobed = sandbox.evaluate(code, noise_folds[:1], limits=SMALL, probe="never")
     assert unprobed.status is Status.ok  # so it was the probe that found it
 
 

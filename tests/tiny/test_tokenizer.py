@@ -18,7 +18,8 @@ from tests.fixtures import wide_card
 
 EMBEDDED = Path(__file__).parents[2] / "data" / "models" / "tiny"
 CONTEXTS = (
-    '["{0}"]', '["x1", "{0}"]', "drop={0}", "drop=x1,{0}", "log={0},x2", "\n{0} num t0.1", "{0} cat u5", '(LOG, ["{0}", "x3"]),',
+    '["{0}"]', '["x1", "{0}"]', "drop={0}", "drop=x1,{0}", "log={0},x2", "\n{0} num t0.1", "{0} cat u5",
+    '(LOG, ["{0}", "x3"]),',
     "analyze target {0}", "'{0}'", "{0}", " {0}", "7 = {0}", "kept +0.10 engineer_features log [\"{0}\"]",
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ def test_rows_of_similar_lengths_share_batches() -> None:
     prompts, completions = rng.integers(100, 900, 512), rng.integers(5, 200, 512)
     random = np.split(rng.permutation(512), 32)
     ours = length_batches(prompts, completions, 16, rng)
-    assert padding_share(prompts, completions, ours) < 0.5 * padding_share(prompts, completions, random)
+    assert padding_share(prompts, completions, ours) < 0.4 * padding_share(prompts, completions, random)
 
 
 def test_padding_share_by_hand() -> None:

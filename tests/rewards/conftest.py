@@ -1,0 +1,3 @@
+from __future__ import annotations
+
+import tests.fixtures  # noqa: F401  the hypothesis profile
