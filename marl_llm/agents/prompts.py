@@ -50,10 +50,15 @@ class Situation:
     steps_left: int
 
 
+def harmless(text: str) -> str:
+    """Text from outside (a CSV, an error) without the marks that chat templates read as structure."""
+    return text.replace("<|", "< |").replace("|>", "| >")
+
+
 def _column_line(column: ColumnCard, names: bool) -> str:
     parts = [column.alias]
     if names:
-        parts.append(" ".join(column.name.split())[:16])
+        parts.append(harmless(" ".join(column.name.split())[:16]))
     parts.append("num" if column.numeric else f"cat u{column.levels}")
     if column.missing > 0:
         parts.append(f"m{max(0.01, column.missing):.2f}")
@@ -124,17 +129,12 @@ def engineer_prompt(
 
 def repair_message(error: str) -> str:
     """What the Engineer reads after its code failed."""
-    return f"error: {error}"
-
-
-def invalid_message(reason: str) -> str:
-    """What the Data Scientist reads after an action that cannot be carried out."""
-    return f"invalid: {reason}"
+    return f"error: {harmless(error)}"
 
 
 def answer_message(answer: str) -> str:
     """What the Data Scientist reads after an analysis."""
-    return f"answer: {answer}"
+    return f"answer: {harmless(answer)}"
 
 
 ENGINEER_RULES = """\
@@ -146,12 +146,18 @@ QUANTILE (scaler; StandardScaler() is the standard one), LOG, POLY (added featur
 `drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"columns": ["x0"]})` and `return make_pipeline(drop, prep, est)`."""  # noqa: E501
 
 
+def _models(kind: Kind) -> str:
+    """The estimators with their parameters, those with the same parameters together."""
+    grouped: dict[str, list[str]] = {}
+    for info in estimators_for(kind):
+        grouped.setdefault(", ".join(p.name for p in info.params), []).append(info.name)
+    return "; ".join(f"{', '.join(names)} ({params})" for params, names in grouped.items())
+
+
 def _data_scientist_rules(kind: Kind) -> str:
-    models = "; ".join(f"{e.name}({', '.join(p.name for p in e.params)})" for e in estimators_for(kind))
     return f"""\
-Improve the model by one change, or deliver it. Columns: num or cat, u distinct values, m missing share, s skew, t relation
-to the target (0 to 1). Do not repeat what memory shows. Answer with one line, no prose:
-propose_model est = NAME(parameter=value) | tune parameter=value, parameter=value |
-engineer_features OP; OP with OP one of: impute mean|median, scale none|standard|quantile, encode ordinal|one_hot,
-log ["x0"], polynomial ["x0", "x1"], drop ["x0"] | analyze distribution|target|errors ["x0"] | finish
-Models: {models}"""  # noqa: E501
+Improve the model by one change, or deliver it. Columns: num or cat, u levels, m missing, s skew, t relation to the target.
+Do not repeat what memory shows. Answer with one line: propose_model est = NAME(parameter=value) | tune parameter=value |
+engineer_features OP; OP | analyze distribution|target|errors ["x0"] | finish
+OP: impute mean|median, scale none|standard|quantile, encode ordinal|one_hot, log ["x0"], polynomial ["x0", "x1"], drop ["x0"]
+NAME (parameters): {_models(kind)}"""  # noqa: E501

@@ -90,6 +90,10 @@ def _pool(parts: list[Predictions]) -> Predictions:
     return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)
 
 
+_PASSING = (Status.timeout, Status.died)
+"""Ends that a loaded machine can cause: not kept, so that the same code gets another chance."""
+
+
 class Evaluator:
     """Evaluates candidates of one task; thread-safe, equal code is run once.
 
@@ -148,7 +152,11 @@ class Evaluator:
                 self.hits += 1
         if mine:
             try:
-                future.set_result(self._run(code))
+                result = self._run(code)
+                if result.status in _PASSING:
+                    with self._lock:
+                        del self._cache[key]
+                future.set_result(result)
             except BaseException as error:
                 with self._lock:
                     del self._cache[key]

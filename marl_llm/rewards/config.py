@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RewardConfig(BaseModel):
@@ -26,3 +26,12 @@ class RewardConfig(BaseModel):
     rung_bonus: float = Field(default=0.005, ge=0, description="taken off the failure penalty for each rung reached")
     prompt_token_price: float = Field(default=2e-6, ge=0, description="cost of one prompt token")
     completion_token_price: float = Field(default=1e-4, ge=0, description="cost of one sampled token")
+
+    @model_validator(mode="after")
+    def _failing_is_worst(self) -> RewardConfig:
+        if self.failure_penalty - 4 * self.rung_bonus < self.compliance_penalty:
+            raise ValueError(
+                "failure_penalty minus four times rung_bonus must be at least compliance_penalty, or failing pays better "
+                "than doing something else than asked"
+            )
+        return self

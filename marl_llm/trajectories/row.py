@@ -37,7 +37,8 @@ Floats = Annotated[list[float], pa.list_(pa.float32())]
 class Row:
     """One model call. Columns are documented in their annotations; those of type Json hold JSON text.
 
-    A turn has one or more calls; they share the turn's outcome and reward, and each pays for its own tokens.
+    A turn has one or more calls; they share the turn's outcome and reward, and each pays for its own
+    tokens. The reward components carry the recipe's weights; gains, compliance, verdict and token counts beside them are raw.
     """
 
     # where in the run
@@ -91,15 +92,15 @@ class Row:
     latency_s: Annotated[Float32, Doc("Time from request to answer, waiting in the server included.", "s")]
     evaluation_s: Annotated[Float32, Doc("Time of the evaluation in the sandbox; 0 if there was none.", "s")] = 0.0
     # rewards: raw components, and their weighted sum
-    reward_metric_delta: Annotated[Float32, Doc("Raw component: gain of the step.", "skill")] = 0.0
-    reward_no_gain: Annotated[Float32, Doc("Raw component: implemented correctly, but no significant gain.", "1")] = 0.0
-    reward_compliance: Annotated[Float32, Doc("Raw component: asked for but not done, or done unasked.", "1")] = 0.0
-    reward_failure: Annotated[Float32, Doc("Raw component: unparsable action or failing code.", "1")] = 0.0
-    reward_token_cost: Annotated[Float32, Doc("Raw component: prompt and completion tokens, weighted apart.", "1")] = (
+    reward_metric_delta: Annotated[Float32, Doc("Component: significant gain of the step.", "skill")] = 0.0
+    reward_no_gain: Annotated[Float32, Doc("Component: implemented correctly, but no significant gain.", "skill")] = 0.0
+    reward_compliance: Annotated[Float32, Doc("Component: asked for but not done, or done unasked.", "skill")] = 0.0
+    reward_failure: Annotated[Float32, Doc("Component: unparsable action or failing code.", "skill")] = 0.0
+    reward_token_cost: Annotated[Float32, Doc("Component: prompt and completion tokens, weighted apart.", "skill")] = (
         0.0
     )
-    reward_redundant: Annotated[Float32, Doc("Raw component: a suggestion made before.", "1")] = 0.0
-    reward: Annotated[Float32, Doc("Weighted sum of the components, by the recipe's weights.", "1")] = 0.0
+    reward_redundant: Annotated[Float32, Doc("Component: a suggestion made before.", "skill")] = 0.0
+    reward: Annotated[Float32, Doc("Sum of the components.", "skill")] = 0.0
     # provenance
     seed: Annotated[Int64, Doc("Seed of the sampling request.")]
     isolation: Annotated[Text, Doc("Isolation level of the sandbox; empty if nothing was run.")] = ""

@@ -90,3 +90,8 @@ def test_a_weight_of_the_recipe_scales_its_component_alone():
     doubled = RewardConfig(no_gain_penalty=0.04)
     assert scientist(doubled).no_gain == 2 * scientist().no_gain
     assert scientist(doubled, reference_gain=0.2) == scientist(reference_gain=0.2)
+
+
+def test_weights_under_which_failing_pays_better_than_disobeying_are_refused():
+    with pytest.raises(ValueError, match="failing pays better"):
+        RewardConfig(failure_penalty=0.05, compliance_penalty=0.1)
