@@ -31,7 +31,7 @@ class RewardConfig(BaseModel):
     def _failing_is_worst(self) -> RewardConfig:
         if self.failure_penalty - 4 * self.rung_bonus < self.compliance_penalty:
             raise ValueError(
-                "failure_penalty minus four times rung_bonus must be at least compliance_penalty, or failing pays better "
+                "failure_penalty minus four times rung_bonus must be at least compliance_penalty, or failing pays more "
                 "than doing something else than asked"
             )
         return self

@@ -1,7 +1,7 @@
 """`python -m marl_llm.tiny.pretrain`: make the embedded model from nothing (`make tiny-model`).
 
 The Engineer's task first (its answers are determined by the prompt, so copying forms), then both roles. Writes the
-model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; a quarter of an hour on one core.
+model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; a quarter of an hour on a core.
 """
 
 from __future__ import annotations

@@ -93,5 +93,5 @@ def test_a_weight_of_the_recipe_scales_its_component_alone():
 
 
 def test_weights_under_which_failing_pays_better_than_disobeying_are_refused():
-    with pytest.raises(ValueError, match="failing pays better"):
+    with pytest.raises(ValueError, match="failing pays more"):
         RewardConfig(failure_penalty=0.05, compliance_penalty=0.1)

@@ -1,0 +1,118 @@
+"""The command line as a person meets it: exit codes, one sentence for each mistake, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from marl_llm.cli import main
+from marl_llm.errors import RunFailed
+
+BUNDLED = Path("data/bundled")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(a) for a in ("--quiet", *arguments)])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one sentence a user's mistake gets, with exit code 2."""
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    lines = err.strip().splitlines()
+    assert len(lines) == 1 and "Traceback" not in err
+    return lines[0]
+
+
+def solve(csv: object, target: str, out: Path, *more: object) -> list[object]:
+    return ["solve", csv, "--target", target, "--team", "scripted", "--out", out, *more]
+
+
+def test_a_missing_csv_is_named(capsys, tmp_path):
+    assert "nowhere.csv" in refused(capsys, *solve(tmp_path / "nowhere.csv", "y", tmp_path / "out"))
+
+
+def test_a_target_that_is_no_column_gets_the_nearest_name(capsys, tmp_path):
+    assert "'cultivar'" in refused(capsys, *solve(BUNDLED / "wine.csv", "cultivr", tmp_path / "out"))
+
+
+def test_a_feature_with_a_typo_gets_the_nearest_name(capsys, tmp_path):
+    sentence = refused(capsys, *solve(BUNDLED / "wine.csv", "cultivar", tmp_path / "out", "--features", "alcohl,ash"))
+    assert "'alcohol'" in sentence
+
+
+def test_a_metric_that_does_not_fit_the_target_is_refused(capsys, tmp_path):
+    sentence = refused(capsys, *solve(BUNDLED / "wine.csv", "cultivar", tmp_path / "out", "--metric", "r2=1"))
+    assert "r2" in sentence
+
+
+@pytest.mark.parametrize(("text", "word"), [("", "empty"), ("a,y\n" + "1,1\n2,1\n" * 30, "same value")])
+def test_an_empty_csv_and_a_target_with_one_class_are_refused(capsys, tmp_path, text, word):
+    (tmp_path / "bad.csv").write_text(text)
+    assert word in refused(capsys, *solve(tmp_path / "bad.csv", "y", tmp_path / "out"))
+
+
+def test_an_unknown_recipe_key_is_named_with_its_neighbour(capsys, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("rollout: {proposal: 4}\n")
+    sentence = refused(capsys, "rollout", "--recipe", recipe, "--run", tmp_path / "run")
+    assert "rollout.proposal" in sentence and "'proposals'" in sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_port_in_use_is_refused_before_anything_is_played(capsys, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        recipe.write_text(f"prompts: {{instructions: false}}\nserving: {{port: {port}}}\n")
+        sentence = refused(capsys, "rollout", "--recipe", recipe, "--run", tmp_path / "run")
+    assert str(port) in sentence
+
+
+def test_training_without_trajectories_says_what_to_run_first(capsys, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("name: x\n")
+    assert "marl-llm rollout" in refused(capsys, "train", "--run", tmp_path)
+
+
+def test_a_directory_that_is_no_run_is_refused(capsys, tmp_path):
+    assert "recipe.yaml" in refused(capsys, "evaluate", "--run", tmp_path, "--suite", BUNDLED)
+    assert "recipe.yaml" in refused(capsys, "publish", tmp_path, "--repo-prefix", "me/x")
+
+
+def test_scoring_a_good_file_gives_json_and_exit_code_0(capsys, tmp_path):
+    code = tmp_path / "good.py"
+    code.write_text(
+        "from sklearn.pipeline import make_pipeline\nfrom sklearn.preprocessing import StandardScaler\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "def build_pipeline():\n    return make_pipeline(StandardScaler(), LogisticRegression())\n"
+    )
+    status, out, _ = run(capsys, "score", code, BUNDLED / "wine.csv", "--target", "cultivar", "--json")
+    result = json.loads(out)
+    assert status == 0 and result["status"] == "ok" and result["isolation"].startswith("bubblewrap")
+    assert result["metrics"]["holdout"]["raw"]["f1_macro"] > 0.9
+
+
+def test_scoring_a_file_that_fails_gives_exit_code_1(capsys, tmp_path):
+    code = tmp_path / "bad.py"
+    code.write_text("def build_pipeline():\n    return nothing\n")
+    status, out, _ = run(capsys, "score", code, BUNDLED / "wine.csv", "--target", "cultivar", "--json")
+    assert status == 1 and "NameError" in json.loads(out)["error"]
+
+
+def test_a_failed_run_exits_with_1_and_an_interrupted_one_with_130(capsys, monkeypatch):
+    def fails() -> None:
+        raise RunFailed("the disk is full")
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("marl_llm.doctor.doctor", fails)
+    assert run(capsys, "doctor")[0] == 1
+    monkeypatch.setattr("marl_llm.doctor.doctor", interrupted)
+    code, _, err = run(capsys, "doctor")
+    assert code == 130 and "kept" in err
