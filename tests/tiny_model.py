@@ -48,13 +48,13 @@ def make_model(directory: Path) -> Path:
         head_dim=32,
         max_position_embeddings=2048,
         tie_word_embeddings=False,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=bpe.token_to_id("<|im_end|>"),
+        pad_token_id=bpe.token_to_id("<|endoftext|>"),
         bos_token_id=None,
         initializer_range=0.06,
     )
-    Qwen3ForCausalLM(config).float().save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
+    Qwen3ForCausalLM(config).float().save_pretrained(str(directory))
+    tokenizer.save_pretrained(str(directory))
     return directory
 
 
@@ -67,5 +67,5 @@ def make_adapter(base: Path, directory: Path, seed: int, rank: int = 8) -> Path:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.05)
-    model.save_pretrained(directory)
+    model.save_pretrained(str(directory))
     return directory

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 POLL_S = 0.2
 GRACE_S = 10.0
@@ -48,13 +49,13 @@ def _wait(child: subprocess.Popen[bytes], owner: int) -> int | None:
 
 def _others_alive() -> bool:
     """Tell whether a process of our group besides ourselves is alive (a zombie is not)."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:
-                state, _, group = stat.read().rsplit(")", 1)[1].split()[:3]
+            stat = (process / "stat").read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(group) == os.getpgrp() and int(name) != os.getpid() and state != "Z":
+        state, _, group = stat.rsplit(")", 1)[1].split()[:3]
+        if int(group) == os.getpgrp() and int(process.name) != os.getpid() and state != "Z":
             return True
     return False
 

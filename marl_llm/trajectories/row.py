@@ -38,7 +38,7 @@ class Row:
     """One model call. Columns are documented in their annotations; those of type Json hold JSON text.
 
     A turn has one or more calls; they share the turn's outcome and reward, and each pays for its own
-    tokens. The reward components carry the recipe's weights; gains, compliance, verdict and token counts beside them are raw.
+    tokens. The reward components carry the recipe's weights; gains, compliance, verdict and token counts are raw.
     """
 
     # where in the run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -93,11 +92,11 @@ TrajectoryWriter(Path(sys.argv[1])).append([make_row()])
 def test_a_writer_killed_in_the_middle_leaves_no_part_and_can_be_run_again(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=Path(__file__).parents[2], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert os.listdir(tmp_path)  # its temporary file
+    assert list(tmp_path.iterdir())  # its temporary file
     assert finished_episodes(tmp_path) == set()
     TrajectoryWriter(tmp_path).append([make_row()])
     assert len(read_rows(tmp_path)) == 1
-    assert os.listdir(tmp_path) == ["part-e1.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["part-e1.parquet"]
 
 
 def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
