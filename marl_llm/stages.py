@@ -21,9 +21,10 @@ from marl_llm.errors import RunFailed
 from marl_llm.open_run import OpenRun, play, policies, settings
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
-from marl_llm.rollout.collect import PlannedEpisode, read_summaries
+from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.progress import minutes
+from marl_llm.rollout.summary import read_summaries
 from marl_llm.run import RunDirectory, write_json
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.suite import load_suite

@@ -23,11 +23,12 @@ from marl_llm.evaluation.trials import Trial
 from marl_llm.open_run import OpenRun, play, settings
 from marl_llm.proposals import generate_code
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
-from marl_llm.rollout.collect import Collector, EpisodeSummary, PlannedEpisode, read_summaries
+from marl_llm.rollout.collect import Collector, PlannedEpisode
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.run import write_text
 from marl_llm.trajectories import read_rows
 
@@ -145,7 +146,7 @@ def _play(comparison: Comparison, arm: Arm, plans: list[PlannedEpisode], directo
     recipe, what = opened.recipe, f"evaluate {arm.name}"
     # Iteration 0 for every arm and version: the same folds and seeds, so that differences are paired. The test part is
     # read by `Bench`, which also keeps raw metrics and compares row by row.
-    chosen = settings(recipe, 0, rollout=plain(recipe), seed=comparison.seed, test_scores=False)
+    chosen = settings(recipe, 0, rollout=plain(recipe), seed=comparison.seed)
     if arm.roles is not None:
         play(opened, arm.roles, directory, plans, chosen, what)
         return

@@ -8,30 +8,26 @@ server, the sandbox and the adapters are the caller's.
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.environment import EnvironmentConfig, TeamEnv
 from marl_llm.environment.memory import TokenCounter, rough_tokens
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.errors import UserError
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.rows import EpisodeKey
+from marl_llm.rollout.summary import EpisodeSummary, append_summary
 from marl_llm.rollout.turns import TurnContext, derive_seed
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 from marl_llm.trajectories import TrajectoryWriter, finished_episodes
-
-logger = logging.getLogger(__name__)
-SUMMARIES = "episodes.jsonl"
 
 
 @dataclass(frozen=True)
@@ -40,33 +36,6 @@ class PlannedEpisode:
 
     name: str
     load: Callable[[], Task]
-
-
-@dataclass(frozen=True)
-class EpisodeSummary:
-    """One line about a finished episode.
-
-    Scores are on the hold-out (skill); `test_baseline` and `test_final` on the test part, None unless asked for. Tokens
-    count all calls of the episode, sampled and prompt.
-    """
-
-    episode: str
-    task: str
-    baseline: float
-    final: float
-    steps: int
-    accepted: int
-    finished_early: bool
-    tokens: int
-    calls: int
-    evaluations: int
-    test_baseline: float | None = None
-    test_final: float | None = None
-
-    @property
-    def gain(self) -> float:
-        """Hold-out score gained over the baseline."""
-        return self.final - self.baseline
 
 
 @dataclass(frozen=True)
@@ -81,38 +50,6 @@ class CollectSettings:
     rollout: RolloutConfig
     rewards: RewardConfig
     count: TokenCounter = rough_tokens
-    test_scores: bool = False
-
-
-def read_summaries(directory: Path) -> list[EpisodeSummary]:
-    """Summaries of the finished episodes of a directory, by episode name; of repeated ones the last.
-
-    Half a line is what a killed process leaves; its episode is played again, so the line is skipped.
-    """
-    path = directory / SUMMARIES
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    latest = {line["episode"]: EpisodeSummary(**line) for line in map(_json_or_none, lines) if line}
-    return [latest[name] for name in sorted(latest)]
-
-
-def _json_or_none(line: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
-
-
-def append_summary(directory: Path, summary: EpisodeSummary) -> None:
-    """Add one line, after whatever a killed process left. Raises RunFailed if the disk refuses it."""
-    path = directory / SUMMARIES
-    try:
-        cut = path.is_file() and not path.read_bytes().endswith(b"\n")
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n" * cut + json.dumps(asdict(summary)) + "\n")
-    except OSError as error:
-        raise RunFailed(f"{path}: cannot be written ({error.strerror or error}); free some space, run again.") from None
 
 
 class Collector:
@@ -146,7 +83,7 @@ class Collector:
             env = await self._blocking(TeamEnv, task, self._sandbox, self._settings.environment, seed)
             try:
                 result = await self._player(plan, env, seed).play()
-                summary = await self._summary(plan, env, result)
+                summary = self._summary(plan, env, result)
             finally:
                 env.close()
             self._save(summary, result)
@@ -158,19 +95,15 @@ class Collector:
         key = EpisodeKey(settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature)
         return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
 
-    async def _summary(self, plan: PlannedEpisode, env: TeamEnv, result: EpisodeResult) -> EpisodeSummary:
+    def _summary(self, plan: PlannedEpisode, env: TeamEnv, result: EpisodeResult) -> EpisodeSummary:
         first, last = result.first.evaluated.holdout, result.last.evaluated.holdout
         assert first is not None and last is not None
-        test = [None, None]
-        if self._settings.test_scores:
-            scores = [await self._blocking(env.test_scores, state) for state in (result.first, result.last)]
-            test = [s.score if s else None for s in scores]
         return EpisodeSummary(
             episode=plan.name, task=env.task.name, baseline=first.score, final=last.score, steps=len(result.steps),
             accepted=sum(step.outcome.accepted for step in result.steps),
             finished_early=any(step.outcome.verdict == "finished" for step in result.steps),
             tokens=sum(row.prompt_tokens + row.completion_tokens for row in result.rows), calls=len(result.rows),
-            evaluations=env.evaluator.runs, test_baseline=test[0], test_final=test[1],
+            evaluations=env.evaluator.runs,
         )  # fmt: skip
 
     def _save(self, summary: EpisodeSummary, result: EpisodeResult) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
-from marl_llm.rollout.collect import EpisodeSummary
+from marl_llm.rollout.summary import EpisodeSummary
 
 
 def _mean(values: Iterable[float]) -> float:

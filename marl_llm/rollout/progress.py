@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from marl_llm.rollout.collect import EpisodeSummary
+from marl_llm.rollout.summary import EpisodeSummary
 
 logger = logging.getLogger(__name__)
 

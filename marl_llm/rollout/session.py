@@ -39,7 +39,7 @@ class ServerSession:
         """The running server."""
         if self._server is None:
             if self._attach:
-                self._server = ModelServer.attach(self._attach, seeds=True)
+                self._server = ModelServer.attach(self._attach)
             else:
                 logger.info("starting the model server (half a minute to two minutes; log: %s)", self._log_path)
                 self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self._config)

@@ -17,7 +17,8 @@ from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.scoring import Bench, final_code
 from marl_llm.evaluation.trials import slug, suite_trials
 from marl_llm.recipe import Recipe
-from marl_llm.rollout.collect import Collector, read_summaries
+from marl_llm.rollout.collect import Collector
+from marl_llm.rollout.summary import read_summaries
 from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task

@@ -13,19 +13,13 @@ from marl_llm.errors import RunFailed, UserError
 from marl_llm.kind import Kind
 from marl_llm.rewards import RewardConfig
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
-from marl_llm.rollout.collect import (
-    SUMMARIES,
-    Collector,
-    CollectSettings,
-    PlannedEpisode,
-    append_summary,
-    read_summaries,
-)
+from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.policies import Ask, PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.summary import SUMMARIES, append_summary, read_summaries
 from marl_llm.rollout.turns import derive_seed
 from marl_llm.serving import Completion
 from marl_llm.trajectories import finished_episodes, read_rows

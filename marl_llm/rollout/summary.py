@@ -1,0 +1,67 @@
+"""One line about each finished episode, beside the parquet parts: what progress and reports read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from marl_llm.errors import RunFailed
+
+SUMMARIES = "episodes.jsonl"
+
+
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """One line about a finished episode.
+
+    Scores are on the hold-out (skill); tokens count all calls of the episode, sampled and prompt.
+    """
+
+    episode: str
+    task: str
+    baseline: float
+    final: float
+    steps: int
+    accepted: int
+    finished_early: bool
+    tokens: int
+    calls: int
+    evaluations: int
+
+    @property
+    def gain(self) -> float:
+        """Hold-out score gained over the baseline."""
+        return self.final - self.baseline
+
+
+def read_summaries(directory: Path) -> list[EpisodeSummary]:
+    """Summaries of the finished episodes of a directory, by episode name; of repeated ones the last.
+
+    Half a line is what a killed process leaves; its episode is played again, so the line is skipped.
+    """
+    path = directory / SUMMARIES
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    latest = {line["episode"]: EpisodeSummary(**line) for line in map(_json_or_none, lines) if line}
+    return [latest[name] for name in sorted(latest)]
+
+
+def _json_or_none(line: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
+
+
+def append_summary(directory: Path, summary: EpisodeSummary) -> None:
+    """Add one line, after whatever a killed process left. Raises RunFailed if the disk refuses it."""
+    path = directory / SUMMARIES
+    try:
+        cut = path.is_file() and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" * cut + json.dumps(asdict(summary)) + "\n")
+    except OSError as error:
+        raise RunFailed(f"{path}: cannot be written ({error.strerror or error}); free some space, run again.") from None
