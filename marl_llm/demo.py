@@ -48,7 +48,7 @@ def demo(directory: Path, say: Callable[[str], None]) -> None:
     say(f"Your own CSV: marl-llm solve your.csv --target COLUMN --team {directory} --out runs/solve")
 
 
-REPEATS = 3
+REPEATS = 2
 """Episodes a CSV and team in the comparison."""
 
 

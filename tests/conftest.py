@@ -20,6 +20,7 @@ EMBEDDED = Path(__file__).parents[1] / "data" / "models" / "tiny"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "vllm: needs a real vLLM server; skipped where vLLM is not installed")
+    config.addinivalue_line("markers", "xdist_group(name): tests of one group share a pytest-xdist worker")
     config.addinivalue_line("markers", "kills_server: ends the shared server, so it runs last")
 
 
