@@ -63,14 +63,15 @@ def _public(recipe: Recipe, embedded: bool) -> Any:
 
 
 def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | int | str]:
-    """Figures of a role's training, summed over its iterations."""
+    """Figures of a role's training, summed over the iterations in which there was something to learn from."""
     figures = [json.loads(run.metrics(k).read_text())["training"][role] for k in range(version)]
+    trained = [f for f in figures if f["trained"]]
     return {
         "iterations": version,
-        "rows": sum(f["rows"] for f in figures),
-        "tokens": sum(f["tokens"] for f in figures),
-        "optimizer steps": sum(f["steps"] for f in figures),
-        "loss": figures[-1]["loss"][-1] if figures and figures[-1].get("loss") else "",
+        "iterations that trained": len(trained),
+        "rows": sum(f["rows"] for f in trained),
+        "tokens": sum(f["tokens"] for f in trained),
+        "optimizer steps": sum(f["steps"] for f in trained),
     }
 
 

@@ -1,0 +1,26 @@
+"""What a run's cards say of its training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from marl_llm.publish import publish_run
+from marl_llm.recipe import Recipe
+from marl_llm.roles import ROLES
+from marl_llm.run import RunDirectory
+from marl_llm.training.adapters import copy_version
+
+
+def test_a_role_that_had_nothing_to_learn_from_is_published_and_the_card_says_so(tmp_path: Path):
+    run = RunDirectory(tmp_path / "run")
+    run.prepare(Recipe())
+    for role in ROLES:
+        copy_version(run.adapter(role, 0), run.adapter(role, 1))
+    figures = {"trained": True, "rows": 12, "tokens": 340, "steps": 3, "loss": [0.1]}
+    training = {ROLES[0]: figures, ROLES[1]: {"trained": False, "rows": 0}}
+    run.metrics(0).parent.mkdir(parents=True)
+    run.metrics(0).write_text(json.dumps({"training": training, "collected": {}}))
+    text = "\n".join(publish_run(run.root, repo_prefix="me/quiet", dry_run=True))
+    assert "340" in text and "iterations that trained" in text.lower().replace("_", " ")
+    assert str(tmp_path) not in text
