@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from marl_llm.environment import State, StepOutcome, Suggestion, Verdict
 from marl_llm.proposals import Finish
-from marl_llm.rewards import RewardConfig, data_scientist_reward, engineer_reward
+from marl_llm.rewards import RewardComponents, RewardConfig, data_scientist_reward, engineer_reward
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.policies import Policy
@@ -163,7 +163,7 @@ class EpisodePlayer:
                 self._engineer_components(outcome), self._rewards,
             )  # fmt: skip
 
-    def _data_scientist_components(self, branch: Branch):  # noqa: ANN202
+    def _data_scientist_components(self, branch: Branch) -> RewardComponents:
         outcomes, suggestion = branch.outcomes, branch.suggestion
         done = [o for o in outcomes if o.compliance == 1]
         return data_scientist_reward(
@@ -176,7 +176,7 @@ class EpisodePlayer:
             reference_gain=outcomes[0].reference_gain,
         )
 
-    def _engineer_components(self, outcome: StepOutcome):  # noqa: ANN202
+    def _engineer_components(self, outcome: StepOutcome) -> RewardComponents:
         assert outcome.implementation is not None
         result = outcome.implementation.evaluated
         return engineer_reward(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from marl_llm.environment import Evaluated, State, StepOutcome
 from marl_llm.rewards import RewardComponents, RewardConfig, token_cost
 from marl_llm.rollout.policies import PolicyInfo
-from marl_llm.rollout.turns import Turn
+from marl_llm.rollout.turns import CallRecord, Turn
 from marl_llm.trajectories import Row
 
 
@@ -56,58 +57,72 @@ def turn_rows(
     rewards: RewardConfig,
 ) -> list[Row]:
     """Rows of one turn, in the order of its calls."""
+    shared = _place_columns(key, place, policy) | _outcome_columns(before, outcome) | _reward_columns(components)
+    shared["action"] = (turn.suggestion or outcome.suggestion).text
+    return [_call_row(shared, number, call, components.total, rewards) for number, call in enumerate(turn.calls)]
+
+
+def _place_columns(key: EpisodeKey, place: TurnPlace, policy: PolicyInfo) -> dict[str, Any]:
+    """Where in the run, who sampled, and how."""
+    return {
+        "run": key.run,
+        "iteration": key.iteration,
+        "task": key.task,
+        "episode": key.episode,
+        "step": place.step,
+        "role": place.role,
+        "branch": place.branch,
+        "turn": place.turn,
+        "group": "/".join((key.task, key.episode, str(place.step), place.role, place.state)),
+        "state": place.state,
+        "policy_version": policy.version,
+        "adapter": policy.name,
+        "adapter_sha256": policy.sha256,
+        "sampling": json.dumps({"temperature": key.temperature, "top_p": 1.0, "top_k": -1}),
+    }
+
+
+def _outcome_columns(before: State, outcome: StepOutcome) -> dict[str, Any]:
+    """What came of the turn."""
     result = outcome.implementation.evaluated if outcome.implementation else None
     shown = outcome.comparison or outcome.reference_comparison
-    rows = []
-    for number, call in enumerate(turn.calls):
-        done = call.completion
-        cost = token_cost(rewards, len(done.prompt_ids), len(done.completion_ids))
-        rows.append(
-            Row(
-                run=key.run,
-                iteration=key.iteration,
-                task=key.task,
-                episode=key.episode,
-                step=place.step,
-                role=place.role,
-                branch=place.branch,
-                turn=place.turn,
-                call=number,
-                group="/".join((key.task, key.episode, str(place.step), place.role, place.state)),
-                state=place.state,
-                policy_version=policy.version,
-                adapter=policy.name,
-                adapter_sha256=policy.sha256,
-                sampling=json.dumps({"temperature": key.temperature, "top_p": 1.0, "top_k": -1}),
-                messages=json.dumps(call.messages, ensure_ascii=False),
-                prompt_ids=list(done.prompt_ids),
-                completion_ids=list(done.completion_ids),
-                logprobs=list(done.logprobs),
-                finish_reason=done.finish_reason,
-                action=(turn.suggestion or outcome.suggestion).text,
-                code=call.code,
-                verdict=str(outcome.verdict),
-                compliance=outcome.compliance,
-                metrics_before=_raw(before.evaluated),
-                metrics_after=_raw(result or outcome.reference),
-                skill_gain=outcome.comparison.gain if outcome.comparison else None,
-                reference_gain=outcome.reference_comparison.gain if outcome.reference_comparison else None,
-                significant=shown.significant if shown else None,
-                p_value=shown.p_value if shown else None,
-                prompt_tokens=len(done.prompt_ids),
-                completion_tokens=len(done.completion_ids),
-                latency_s=done.latency_s,
-                evaluation_s=call.evaluation_s,
-                reward_metric_delta=components.metric_delta,
-                reward_no_gain=components.no_gain,
-                reward_compliance=components.compliance,
-                reward_failure=components.failure,
-                reward_token_cost=cost,
-                reward_redundant=components.redundant,
-                reward=components.total + cost,
-                seed=call.seed,
-                isolation=result.isolation if result else "",
-                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            )  # fmt: skip
-        )
-    return rows
+    return {
+        "verdict": str(outcome.verdict),
+        "compliance": outcome.compliance,
+        "metrics_before": _raw(before.evaluated),
+        "metrics_after": _raw(result or outcome.reference),
+        "skill_gain": outcome.comparison.gain if outcome.comparison else None,
+        "reference_gain": outcome.reference_comparison.gain if outcome.reference_comparison else None,
+        "significant": shown.significant if shown else None,
+        "p_value": shown.p_value if shown else None,
+        "isolation": result.isolation if result else "",
+    }
+
+
+def _reward_columns(components: RewardComponents) -> dict[str, Any]:
+    """What all calls of the turn share of the reward."""
+    return {f"reward_{name}": value for name, value in asdict(components).items()}
+
+
+def _call_row(shared: dict[str, Any], number: int, call: CallRecord, reward: float, rewards: RewardConfig) -> Row:
+    """One call: its own tokens, their cost, and what it shares with the turn."""
+    done = call.completion
+    cost = token_cost(rewards, len(done.prompt_ids), len(done.completion_ids))
+    return Row(
+        **shared,
+        call=number,
+        messages=json.dumps(call.messages, ensure_ascii=False),
+        prompt_ids=list(done.prompt_ids),
+        completion_ids=list(done.completion_ids),
+        logprobs=list(done.logprobs),
+        finish_reason=done.finish_reason,
+        code=call.code,
+        prompt_tokens=len(done.prompt_ids),
+        completion_tokens=len(done.completion_ids),
+        latency_s=done.latency_s,
+        evaluation_s=call.evaluation_s,
+        reward_token_cost=cost,
+        reward=reward + cost,
+        seed=call.seed,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
