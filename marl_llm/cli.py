@@ -249,6 +249,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+_RESUMES = "what was finished is kept, the same command goes on from there."
+_KEPT: dict[Command, str] = {
+    _solve: "the best model so far and its history are kept in --out; the same command starts over.",
+    _score: "nothing was written.",
+    _doctor: "nothing was written.",
+    _bench: "nothing was written.",
+}
+"""What an interruption leaves, for the commands that do not resume."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     args = build_parser().parse_args(arguments)
@@ -263,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"marl-llm: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("marl-llm: interrupted; what was finished is kept, the same command goes on from there.\n")
+        sys.stderr.write(f"marl-llm: interrupted; {_KEPT.get(command, _RESUMES)}\n")
         return INTERRUPTED
     except BrokenPipeError:
         return 1

@@ -115,4 +115,13 @@ def test_a_failed_run_exits_with_1_and_an_interrupted_one_with_130(capsys, monke
     assert run(capsys, "doctor")[0] == 1
     monkeypatch.setattr("marl_llm.doctor.doctor", interrupted)
     code, _, err = run(capsys, "doctor")
-    assert code == 130 and "kept" in err
+    assert code == 130 and "nothing was written" in err
+
+
+def test_an_interrupted_solve_does_not_promise_to_resume(capsys, tmp_path, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("marl_llm.solve.solve_csv", interrupted)
+    code, _, err = run(capsys, *solve(BUNDLED / "wine.csv", "cultivar", tmp_path / "out"))
+    assert code == 130 and "starts over" in err
