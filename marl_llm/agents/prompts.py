@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 from marl_llm.agents.edits import numbered
+from marl_llm.agents.rules import ENGINEER_RULES, data_scientist_rules
 from marl_llm.environment.card import ColumnCard, TaskCard
 from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
-from marl_llm.kind import Kind
-from marl_llm.proposals import PipelineSpec
-from marl_llm.proposals.codegen import call
-from marl_llm.proposals.estimators import estimators_for
+from marl_llm.proposals import PipelineSpec, generate_code
+from marl_llm.proposals.text import call
 
 Message = dict[str, str]
 """A chat message: role ("user" or "assistant") and content."""
@@ -32,6 +31,9 @@ class PromptConfig(BaseModel):
     names: bool = Field(default=True, description="show the columns' own names beside their aliases")
     memory_tokens: int = Field(default=300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
     engineer_memory_tokens: int = Field(default=0, ge=0, description="most tokens of memory in the Engineer's prompt")
+    max_warnings: int = Field(
+        default=4, ge=0, description="most warnings of the screening in the Data Scientist's prompt"
+    )
     max_columns: int = Field(
         default=60, ge=1, description="columns described one by one; of more, those closest to the target"
     )
@@ -59,10 +61,10 @@ def _column_line(column: ColumnCard, names: bool) -> str:
     parts = [column.alias]
     if names:
         parts.append(harmless(" ".join(column.name.split())[:16]))
-    parts.append("num" if column.numeric else f"cat u{column.levels}")
+    parts.append({"numeric": "num", "categorical": f"cat u{column.levels}"}.get(column.kind, column.kind))
     if column.missing > 0:
         parts.append(f"m{max(0.01, column.missing):.2f}")
-    if column.numeric and abs(column.skew) >= 1:
+    if column.kind == "numeric" and abs(column.skew) >= 1:
         parts.append(f"s{max(-9, min(9, round(column.skew)))}")
     parts.append(f"t{column.association:.1f}")
     return " ".join(parts)
@@ -81,7 +83,17 @@ def _preparation(spec: PipelineSpec) -> str:
     parts += [f"{extra.op}={','.join(extra.columns)}" for extra in spec.extra]
     if spec.drop:
         parts.append(f"drop={','.join(spec.drop)}")
+    if spec.reduce is not None:
+        parts.append(spec.reduce.component.replace(" ", "="))
     return " ".join(parts)
+
+
+def _solution_lines(spec: PipelineSpec) -> list[str]:
+    """Preparation and model of the current solution; of an ensemble those of each member."""
+    if spec.members:
+        return [f"model: {spec.estimator} of", *(line for member in spec.members for line in _solution_lines(member))]
+    wrapped = [f"{name}={value}" for name in ("calibration", "threshold") if (value := getattr(spec, name))]
+    return [f"prep: {_preparation(spec)}", " ".join([f"model: {call(spec.estimator, spec.params)}", *wrapped])]
 
 
 def _number(value: float) -> str:
@@ -94,7 +106,7 @@ def data_scientist_prompt(situation: Situation, config: PromptConfig, count: Tok
     shown = _shown_columns(card, spec, config.max_columns)
     lines = ["role: data scientist"]
     if config.instructions:
-        lines.append(_data_scientist_rules(card.kind))
+        lines.append(data_scientist_rules(card.kind))
     lines.append(f"task: {card.kind} rows {card.rows}")
     if card.class_shares:
         lines.append("classes: " + " ".join(f"{share:.2f}" for share in card.class_shares[:12]))
@@ -102,9 +114,9 @@ def data_scientist_prompt(situation: Situation, config: PromptConfig, count: Tok
     hidden = len(card.columns) - len(spec.drop) - len(shown)
     if hidden:
         lines.append(f"and {hidden} columns more")
-    lines.append(f"prep: {_preparation(spec)}")
-    lines.append(f"model: {call(spec.estimator, spec.params)}")
-    memory = situation.memory.render(config.memory_tokens, count)
+    lines += [f"warning: {harmless(warning)}" for warning in card.warnings[: config.max_warnings]]
+    lines += _solution_lines(spec)
+    memory = situation.memory.render(config.memory_tokens, count, numbered=config.instructions)
     if memory:
         lines.append(f"memory:\n{memory}")
     metrics = " ".join(f"{name} {_number(value)}" for name, value in situation.raw.items())
@@ -137,27 +149,8 @@ def answer_message(answer: str) -> str:
     return f"answer: {harmless(answer)}"
 
 
-ENGINEER_RULES = """\
-Implement the proposal in the numbered scikit-learn code, and change nothing else. Answer with line edits only, no prose:
-`9 = new text` replaces line 9, `6 + new text` inserts after line 6, `7 -` deletes line 7. (Or give the whole
-build_pipeline() in one ```python block.) Names at hand: NUM, CAT (column selectors), ORDINAL, ONE_HOT (encoders),
-QUANTILE (scaler; StandardScaler() is the standard one), LOG, POLY (added features: a line `(LOG, ["x0", "x1"]),` below
-`(cat, CAT),`), and scikit-learn's estimators. Columns are dropped by
-`drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"columns": ["x0"]})` and `return make_pipeline(drop, prep, est)`."""  # noqa: E501
-
-
-def _models(kind: Kind) -> str:
-    """The estimators with their parameters, those with the same parameters together."""
-    grouped: dict[str, list[str]] = {}
-    for info in estimators_for(kind):
-        grouped.setdefault(", ".join(p.name for p in info.params), []).append(info.name)
-    return "; ".join(f"{', '.join(names)} ({params})" for params, names in grouped.items())
-
-
-def _data_scientist_rules(kind: Kind) -> str:
-    return f"""\
-Improve the model by one change, or deliver it. Columns: num or cat, u levels, m missing, s skew, t relation to the target.
-Do not repeat what memory shows. Answer with one line: propose_model est = NAME(parameter=value) | tune parameter=value |
-engineer_features OP; OP | analyze distribution|target|errors ["x0"] | finish
-OP: impute mean|median, scale none|standard|quantile, encode ordinal|one_hot, log ["x0"], polynomial ["x0", "x1"], drop ["x0"]
-NAME (parameters): {_models(kind)}"""  # noqa: E501
+def proposal_text(text: str, wanted: PipelineSpec | None, current: PipelineSpec) -> str:
+    """The proposal as the Engineer reads it: canonical text, and of an ensemble the code of its other members."""
+    members = wanted.members if wanted is not None else ()
+    others = [f"solution {i}:\n{generate_code(m)}" for i, m in enumerate(members, 1) if m != current]
+    return "\n".join([text, *others])

@@ -9,8 +9,11 @@ share of cases.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Literal
 
 from marl_llm.agents.edits import line_edits
+from marl_llm.agents.full_space import full_action
 from marl_llm.environment.card import TaskCard
 from marl_llm.proposals import (
     AddFeatures,
@@ -28,12 +31,13 @@ from marl_llm.proposals import (
 )
 from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
 
+Space = Literal["core", "full"]
 ACTION_WEIGHTS = {"propose_model": 0.36, "tune": 0.22, "engineer_features": 0.32, "analyze": 0.05, "finish": 0.05}
 """How often the scripted Data Scientist draws each action."""
 
 
 def _params(rng: random.Random, estimator: str, most: int) -> dict[str, ParamValue]:
-    params = ESTIMATORS[estimator].params
+    params = [p for p in ESTIMATORS[estimator].params if p.common]
     chosen = set(rng.sample(range(len(params)), rng.randint(0 if most > 2 else 1, min(most, len(params)))))
     return {p.name: rng.choice([v for v in p.grid if v is not None]) for i, p in enumerate(params) if i in chosen}
 
@@ -45,7 +49,7 @@ def _pick(rng: random.Random, pool: list[str], most: int) -> tuple[str, ...]:
 
 def _feature_op(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> object:
     left = [c for c in card.columns if c.alias not in spec.drop]
-    numbers, words = [c.alias for c in left if c.numeric], [c.alias for c in left if not c.numeric]
+    numbers, words = [c.alias for c in left if c.numeric], [c.alias for c in left if c.kind == "categorical"]
     choices = ["impute", "scale", "log"] * bool(numbers) + ["polynomial"] * (len(numbers) > 1)
     choices += ["encode"] * bool(words) + ["drop"] * (len(left) > 2)
     kind = rng.choice(choices or ["drop"])
@@ -78,11 +82,11 @@ def random_action(rng: random.Random, card: TaskCard, spec: PipelineSpec, kinds:
     weights = {k: w for k, w in ACTION_WEIGHTS.items() if not kinds or k in kinds}
     kind = rng.choices(list(weights), list(weights.values()))[0]
     if kind == "propose_model":
-        others = [e.name for e in estimators_for(card.kind) if e.name != spec.estimator]
+        others = [e.name for e in estimators_for(card.kind, core=True) if e.name != spec.estimator]
         estimator = rng.choice(others)
         return ProposeModel(estimator=estimator, params=_params(rng, estimator, 3))
     if kind == "tune":
-        return Tune(params=_params(rng, spec.estimator, 2))
+        return Tune(params=dict(_params(rng, spec.estimator, 2)))
     if kind == "engineer_features":
         return EngineerFeatures(ops=(_feature_op(rng, card, spec),))  # pyright: ignore[reportArgumentType]
     if kind == "analyze":
@@ -142,16 +146,28 @@ def _wrong_value(rng: random.Random, code: str, card: TaskCard) -> str:
 
 
 class ScriptedDataScientist:
-    """Draws valid, undirected actions; asks at most one analysis in a row, and never finishes where it may not."""
+    """Draws valid, undirected actions; asks at most one analysis in a row, and never finishes where it may not.
 
-    def __init__(self, seed: int, may_finish: bool = True) -> None:
+    `space`: "core", what the embedded model was taught, or "full", everything that can be proposed.
+    """
+
+    def __init__(self, seed: int, may_finish: bool = True, space: Space = "core") -> None:
         self._rng = random.Random(seed)
-        self._may_finish = may_finish
+        self._may_finish, self._space = may_finish, space
 
-    def act(self, card: TaskCard, spec: PipelineSpec, *, may_analyze: bool = True) -> object:
-        """One action for the current solution."""
+    def act(
+        self,
+        card: TaskCard,
+        spec: PipelineSpec,
+        *,
+        may_analyze: bool = True,
+        solutions: Mapping[int, PipelineSpec] | None = None,
+    ) -> object:
+        """One action for the current solution; `solutions`: what an ensemble may be made of, by memory line."""
         allowed = {"analyze": may_analyze, "finish": self._may_finish}
         kinds = tuple(k for k in ACTION_WEIGHTS if allowed.get(k, True))
+        if self._space == "full":
+            return full_action(self._rng, card, spec, kinds, solutions)
         return random_action(self._rng, card, spec, kinds)
 
 

@@ -4,31 +4,38 @@ from marl_llm.proposals.actions import (
     Action,
     AddFeatures,
     Analyze,
-    Context,
+    Between,
     Drop,
     Encode,
     EngineerFeatures,
     Finish,
     Impute,
     InvalidAction,
+    KeepAll,
+    Pca,
     Proposal,
     ProposeModel,
     Scale,
+    Select,
     Tune,
     action_schema,
-    apply,
-    resolve_columns,
 )
+from marl_llm.proposals.applying import apply, check_region
 from marl_llm.proposals.canonical import canonical, parse_action
-from marl_llm.proposals.codegen import PRELUDE, generate_code
+from marl_llm.proposals.codegen import generate_code
 from marl_llm.proposals.compiler import compile
-from marl_llm.proposals.spec import Extra, PipelineSpec, baseline
+from marl_llm.proposals.context import ColumnFacts, Context, effective, resolve_columns
+from marl_llm.proposals.features import Extra, Reduction
+from marl_llm.proposals.prelude import PRELUDE, prelude_for
+from marl_llm.proposals.spec import PipelineSpec, baseline
 
 __all__ = [
     "PRELUDE",
     "Action",
     "AddFeatures",
     "Analyze",
+    "Between",
+    "ColumnFacts",
     "Context",
     "Drop",
     "Encode",
@@ -37,17 +44,24 @@ __all__ = [
     "Finish",
     "Impute",
     "InvalidAction",
+    "KeepAll",
+    "Pca",
     "PipelineSpec",
     "Proposal",
     "ProposeModel",
+    "Reduction",
     "Scale",
+    "Select",
     "Tune",
     "action_schema",
     "apply",
     "baseline",
     "canonical",
+    "check_region",
     "compile",
+    "effective",
     "generate_code",
     "parse_action",
+    "prelude_for",
     "resolve_columns",
 ]

@@ -1,34 +1,26 @@
 """The Data Scientist's five actions as typed, validated objects with a JSON schema.
 
-What comes in is untrusted text that was already parsed into these types; `check` holds them against the columns and the
-current solution, `apply` turns one `PipelineSpec` into the next. Nothing here runs a model.
+What comes in is untrusted text that was already parsed into these types. What they are held against, and what they make
+of a solution, is in `applying.py`. Nothing here runs a model.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from marl_llm.kind import Kind
-from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
-from marl_llm.proposals.spec import (
-    MIN_COLUMNS,
-    EncodeMethod,
-    Extra,
-    ExtraOp,
-    ImputeStrategy,
-    PipelineSpec,
-    ScaleMethod,
-    ordered_params,
-    sorted_columns,
-)
+from marl_llm.proposals.estimators import ParamValue
+from marl_llm.proposals.features import ExtraOp
+from marl_llm.proposals.spec import EncodeMethod, ImputeStrategy, ScaleMethod
 
 MAX_OPS = 3
 """Most feature operations in one proposal: a step should stay one idea."""
+MAX_SNIPPET_CHARACTERS = 2000
+Query = Literal[
+    "distribution", "missing", "correlation", "information", "target", "outliers", "leakage",
+    "errors", "confusion", "segments", "importance", "calibration", "code",
+]  # fmt: skip
 
 
 class InvalidAction(ValueError):
@@ -54,14 +46,17 @@ class Scale(_Strict):
 
 
 class Encode(_Strict):
-    """Encode all categorical columns."""
+    """Encode all categorical columns; `target`: mean of the target, cross-fitted so that nothing leaks."""
 
     op: Literal["encode"] = "encode"
     method: EncodeMethod
 
 
 class AddFeatures(_Strict):
-    """Add features computed from numeric columns: `log` (signed logarithm) or `polynomial` (squares and products)."""
+    """Add features computed from columns: `log` (signed logarithm), `polynomial` (squares and products), `missing`
+    (indicators), `bin` (five quantile bins), `ratio` (first over second), `difference` (first minus second), `dates`
+    (year, month, day, weekday, ...), `tfidf` (words of a text), `group_mean` (of numbers within a category, first).
+    """
 
     op: ExtraOp
     columns: tuple[str, ...] = Field(min_length=1)
@@ -74,33 +69,82 @@ class Drop(_Strict):
     columns: tuple[str, ...] = Field(min_length=1)
 
 
-FeatureOp = Annotated[Impute | Scale | Encode | AddFeatures | Drop, Field(discriminator="op")]
+class Select(_Strict):
+    """Keep the k prepared columns with the strongest univariate relation to the target."""
+
+    op: Literal["select"] = "select"
+    k: int = Field(ge=1, le=10_000)
+
+
+class Pca(_Strict):
+    """Replace the prepared columns by principal components that keep a share of their variance."""
+
+    op: Literal["pca"] = "pca"
+    variance: float = Field(gt=0, lt=1)
+
+
+class KeepAll(_Strict):
+    """Undo `select` or `pca`."""
+
+    op: Literal["reduce"] = "reduce"
+    method: Literal["none"] = "none"
+
+
+FeatureOp = Annotated[
+    Impute | Scale | Encode | AddFeatures | Drop | Select | Pca | KeepAll, Field(discriminator="op")
+]  # fmt: skip
+
+
+class Between(_Strict):
+    """A region of one hyperparameter, both ends included; the environment searches inside it."""
+
+    low: float
+    high: float
 
 
 class Analyze(_Strict):
-    """Ask about the development data; costs tokens, no step."""
+    """Ask about the development data; costs tokens, no step. `code`: a pandas snippet, for query "code" only."""
 
     action: Literal["analyze"] = "analyze"
-    query: Literal["distribution", "target", "errors"]
+    query: Query
     columns: tuple[str, ...] = ()
+    code: str = Field(default="", max_length=MAX_SNIPPET_CHARACTERS)
     why: str = ""
 
 
 class ProposeModel(_Strict):
-    """Replace the estimator."""
+    """Replace the estimator; or combine earlier solutions: estimator "Voting" or "Stacking", `members` 0 for the
+    current solution, k for the solution of memory line k.
+    """
 
     action: Literal["propose_model"] = "propose_model"
     estimator: str
     params: dict[str, ParamValue] = Field(default_factory=dict)
+    members: tuple[int, ...] = Field(default=(), max_length=5)
     why: str = ""
 
 
 class Tune(_Strict):
-    """Set parameters of the current estimator."""
+    """Set parameters of the current estimator, or name regions in which the environment tries `budget` settings.
+
+    `calibration` (sigmoid, isotonic, None) and `threshold` (a scorer, None) may stand among the parameters of any
+    classifier.
+    """
 
     action: Literal["tune"] = "tune"
-    params: dict[str, ParamValue] = Field(min_length=1)
+    params: dict[str, ParamValue | Between] = Field(min_length=1)
+    budget: int | None = Field(default=None, ge=2, le=64)
     why: str = ""
+
+    @property
+    def regions(self) -> dict[str, Between]:
+        """The parameters that are to be searched."""
+        return {name: value for name, value in self.params.items() if isinstance(value, Between)}
+
+    @property
+    def exact(self) -> dict[str, ParamValue]:
+        """The parameters with a value."""
+        return {name: value for name, value in self.params.items() if not isinstance(value, Between)}
 
 
 class EngineerFeatures(_Strict):
@@ -126,132 +170,3 @@ ACTION: TypeAdapter[Any] = TypeAdapter(Action)
 def action_schema() -> dict[str, Any]:
     """JSON schema of the five actions, generated from the types."""
     return ACTION.json_schema()
-
-
-@dataclass(frozen=True)
-class Context:
-    """What an action is held against: kind of target, and each column's alias -> (own name, is it numeric)."""
-
-    kind: Kind
-    columns: Mapping[str, tuple[str, bool]]
-
-    def resolve(self, name: str) -> str:
-        """Alias of a column given by alias or by its own name; raises InvalidAction with the nearest name."""
-        if name in self.columns:
-            return name
-        by_name = {own: alias for alias, (own, _) in self.columns.items()}
-        if name in by_name:
-            return by_name[name]
-        near = difflib.get_close_matches(name, [*by_name, *self.columns], n=1)
-        raise InvalidAction(f"no column {name!r:.60}" + (f", did you mean {near[0]!r}?" if near else ""))
-
-    def numeric(self, alias: str) -> bool:
-        """True for a numeric column."""
-        return self.columns[alias][1]
-
-
-def resolve_columns(action: Any, context: Context) -> Any:
-    """The same action with every column as an alias, in alias order."""
-
-    def fix(columns: tuple[str, ...]) -> tuple[str, ...]:
-        return sorted_columns(context.resolve(c) for c in columns)
-
-    if isinstance(action, Analyze):
-        return action.model_copy(update={"columns": fix(action.columns)})
-    if isinstance(action, EngineerFeatures):
-        ops = tuple(
-            op.model_copy(update={"columns": fix(op.columns)}) if isinstance(op, AddFeatures | Drop) else op
-            for op in action.ops
-        )
-        return action.model_copy(update={"ops": ops})
-    return action
-
-
-def _check_params(estimator: str, params: Mapping[str, ParamValue]) -> None:
-    info = ESTIMATORS[estimator]
-    for name, value in params.items():
-        param = info.param(name)
-        if param is None:
-            known = ", ".join(p.name for p in info.params)
-            raise InvalidAction(f"{estimator} has no parameter {name!r:.40} here; it has {known}")
-        if problem := param.problem(value):
-            raise InvalidAction(problem)
-
-
-def _check_model(action: ProposeModel, context: Context) -> None:
-    names = [info.name for info in estimators_for(context.kind)]
-    if action.estimator not in names:
-        wrong = f"{action.estimator!r:.40} is no estimator for a {context.kind} target"
-        raise InvalidAction(f"{wrong}; there are {', '.join(names)}")
-    _check_params(action.estimator, action.params)
-
-
-def _check_op(op: Any, spec: PipelineSpec, context: Context) -> None:
-    if isinstance(op, Encode) and all(context.numeric(c) for c in context.columns if c not in spec.drop):
-        raise InvalidAction("there is no categorical column to encode")
-    if isinstance(op, Impute | Scale) and not any(context.numeric(c) for c in context.columns if c not in spec.drop):
-        raise InvalidAction(f"there is no numeric column to {op.op}")
-    if not isinstance(op, AddFeatures | Drop):
-        return
-    gone = [c for c in op.columns if c in spec.drop]
-    if gone:
-        raise InvalidAction(f"{', '.join(gone)} was dropped")
-    if isinstance(op, Drop):
-        if len(op.columns) + len(spec.drop) >= len(context.columns):
-            raise InvalidAction("no column would be left")
-        return
-    words = [c for c in op.columns if not context.numeric(c)]
-    if words:
-        raise InvalidAction(f"{', '.join(words)} is not numeric")
-    if len(op.columns) < MIN_COLUMNS[op.op]:
-        raise InvalidAction(f"{op.op} needs at least {MIN_COLUMNS[op.op]} columns")
-    if len(op.columns) > 8 and op.op == "polynomial":
-        raise InvalidAction("polynomial takes at most 8 columns")
-
-
-def _apply_op(op: Any, spec: PipelineSpec) -> PipelineSpec:
-    if isinstance(op, Impute):
-        return spec.model_copy(update={"impute": op.strategy})
-    if isinstance(op, Scale):
-        return spec.model_copy(update={"scale": op.method})
-    if isinstance(op, Encode):
-        return spec.model_copy(update={"encode": op.method})
-    if isinstance(op, Drop):
-        return spec.with_drop(op.columns)
-    extra = Extra(op=op.op, columns=sorted_columns(op.columns))
-    return spec if extra in spec.extra else spec.model_copy(update={"extra": (*spec.extra, extra)})
-
-
-def apply(action: Proposal, spec: PipelineSpec, context: Context) -> PipelineSpec:
-    """Turn one solution into the next.
-
-    Parameters
-    ----------
-    action : ProposeModel, Tune or EngineerFeatures
-        With columns already resolved to aliases.
-    spec : PipelineSpec
-        The current solution.
-    context : Context
-        Kind of target and columns.
-
-    Returns
-    -------
-    PipelineSpec
-        The solution asked for; equal to `spec` when nothing changes.
-
-    Raises
-    ------
-    InvalidAction
-        The action does not fit the data or the current solution.
-    """
-    if isinstance(action, ProposeModel):
-        _check_model(action, context)
-        params = ordered_params(action.estimator, action.params)
-        return spec.model_copy(update={"estimator": action.estimator, "params": params})
-    if isinstance(action, Tune):
-        _check_params(spec.estimator, action.params)
-        return spec.with_params(action.params)
-    for op in action.ops:
-        _check_op(op, spec, context)
-        spec = _apply_op(op, spec)
-    return spec

@@ -1,8 +1,10 @@
 """The canonical text of an action, spelled as it will stand in code, and its lenient parser.
 
-`propose_model est = Ridge(alpha=0.3)`, `tune alpha=0.3`, `engineer_features log ["x1"]; scale quantile`,
-`analyze target ["x2"]`, `finish`. The text is what the Engineer reads, what memory shows, and what the embedded model
-writes; larger models may answer with the JSON of `actions.py` instead. Both come out as the same typed action.
+`propose_model est = Ridge(alpha=0.3)`, `propose_model est = Voting(0, 2)`, `tune alpha=0.3`,
+`tune alpha=between(0.1, 10.0), budget=8`, `engineer_features log ["x1"]; scale quantile; select 10`,
+`analyze target ["x2"]`, `analyze code df["x2"].mean()`, `finish`. The text is what the Engineer reads, what memory
+shows, and what the embedded model writes; larger models may answer with the JSON of `actions.py` instead. Both come out
+as the same typed action.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,19 +21,25 @@ from marl_llm.proposals.actions import (
     ACTION,
     AddFeatures,
     Analyze,
+    Between,
     Drop,
     Encode,
     EngineerFeatures,
     Finish,
     Impute,
     InvalidAction,
+    KeepAll,
+    Pca,
     ProposeModel,
     Scale,
+    Select,
     Tune,
 )
-from marl_llm.proposals.codegen import call, column_list, literal
 from marl_llm.proposals.estimators import ESTIMATORS
-from marl_llm.proposals.spec import ordered_params
+from marl_llm.proposals.features import EXTRA_OPS
+from marl_llm.proposals.spec import ENSEMBLES, ordered_params
+from marl_llm.proposals.synonyms import method_word, operation_word
+from marl_llm.proposals.text import call, column_list, literal
 
 _VERBS = ("analyze", "propose_model", "tune", "engineer_features", "finish")
 _START = re.compile(rf"\b({'|'.join(_VERBS)})\b")
@@ -42,24 +51,37 @@ _TOKEN = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [;\#] """, re.V
 def _op_text(op: Any) -> str:
     if isinstance(op, Impute):
         return f"impute {op.strategy}"
-    if isinstance(op, Scale | Encode):
+    if isinstance(op, Scale | Encode | KeepAll):
         return f"{op.op} {op.method}"
+    if isinstance(op, Select | Pca):
+        return f"{op.op} {literal(op.k if isinstance(op, Select) else op.variance)}"
     return f"{op.op} {column_list(op.columns)}"
 
 
 def canonical(action: Any) -> str:
     """The one-line text of an action, without its rationale; `tune` keeps the order of its parameters."""
+    if isinstance(action, ProposeModel) and action.members:
+        return f"propose_model est = {action.estimator}({', '.join(map(str, action.members))})"
     if isinstance(action, ProposeModel):
         known = action.estimator in ESTIMATORS
         params = ordered_params(action.estimator, action.params) if known else tuple(action.params.items())
         return f"propose_model est = {call(action.estimator, params)}"
     if isinstance(action, Tune):
-        return "tune " + ", ".join(f"{name}={literal(value)}" for name, value in action.params.items())
+        budget = {} if action.budget is None else {"budget": action.budget}
+        return "tune " + ", ".join(f"{name}={_setting(value)}" for name, value in {**action.params, **budget}.items())
     if isinstance(action, EngineerFeatures):
         return "engineer_features " + "; ".join(_op_text(op) for op in action.ops)
+    if isinstance(action, Analyze) and action.query == "code":
+        return f"analyze code {' '.join(action.code.split())}".rstrip()
     if isinstance(action, Analyze):
         return f"analyze {action.query}" + (f" {column_list(action.columns)}" if action.columns else "")
     return "finish"
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, Between):
+        return f"between({literal(value.low)}, {literal(value.high)})"
+    return literal(value)
 
 
 def parse_action(text: str) -> Any:
@@ -100,8 +122,10 @@ def _parse_line(text: str) -> Any:
     if match is None:
         raise InvalidAction(f"no action found; start with one of {', '.join(_VERBS)}")
     line = text[match.end() :].split("\n", 1)[0]
-    body, why = _split_comment(line)
     verb = match.group(1)
+    if verb == "analyze" and (snippet := _SNIPPET.match(line)):
+        return _snippet(snippet[1].strip().strip("`").strip())
+    body, why = _split_comment(line)
     try:
         return _parse_body(verb, body.strip(" \t\r`*"), why)
     except ValidationError as error:
@@ -110,6 +134,18 @@ def _parse_line(text: str) -> Any:
         if isinstance(error, InvalidAction):
             raise
         raise InvalidAction(f"{verb}: cannot read {body.strip()!r:.80}") from None
+
+
+_SNIPPET = re.compile(r"\s*code\b(.*)")
+
+
+def _snippet(code: str) -> Analyze:
+    if not code:
+        raise InvalidAction("write a pandas expression after `analyze code`")
+    try:
+        return Analyze(query="code", code=code)
+    except ValidationError as error:
+        raise InvalidAction(f"analyze: {_explain(error)}") from None
 
 
 def _explain(error: ValidationError) -> str:
@@ -136,25 +172,43 @@ def _parse_body(verb: str, body: str, why: str) -> Any:
     if verb == "finish":
         return Finish(why=why)
     if verb == "propose_model":
-        name, params = _parse_call(re.sub(r"^est\s*=\s*", "", body))
-        return ProposeModel(estimator=name, params=params, why=why)
+        name, members, params = _parse_call(re.sub(r"^est\s*=\s*", "", body))
+        return ProposeModel(estimator=name, members=members, params=params, why=why)
     if verb == "tune":
         inner = re.sub(r"^est\s*=\s*", "", body)
-        params = _parse_call(inner)[1] if re.match(r"\w+\(", inner) else _parse_call(f"_({inner})")[1]
-        return Tune(params=params, why=why)
+        params = _parse_call(inner if _CALL.match(inner) else f"_({inner})")[2]
+        return Tune(budget=params.pop("budget", None), params=params, why=why)
     if verb == "analyze":
         query, columns = _parse_words(body)
         return Analyze(query=query, columns=columns, why=why)  # pyright: ignore[reportArgumentType]
     return EngineerFeatures(ops=tuple(map(_parse_op, _split_ops(body))), why=why)
 
 
-def _parse_call(text: str) -> tuple[str, dict[str, Any]]:
+_CALL = re.compile(r"\w+\(")
+
+
+def _parse_call(text: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
+    """Name, positional and keyword arguments of a call; positional ones only of an ensemble."""
     node = ast.parse(text.strip() if "(" in text else text.strip() + "()", mode="eval").body
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
+    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    if not named or (node.args and node.func.id not in ENSEMBLES):  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidAction(f"write an estimator with keyword parameters, not {text.strip()!r:.60}")
+    assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if any(k.arg is None for k in node.keywords):
         raise InvalidAction("parameters are written name=value")
-    return node.func.id, {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+    members = tuple(ast.literal_eval(a) for a in node.args)
+    return node.func.id, members, {str(k.arg): _parse_setting(k.value) for k in node.keywords}
+
+
+def _parse_setting(node: ast.expr) -> Any:
+    region = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "between"
+    if not region:
+        return ast.literal_eval(node)
+    assert isinstance(node, ast.Call)
+    if len(node.args) != 2 or node.keywords:
+        raise InvalidAction("a region is written between(low, high)")
+    low, high = (ast.literal_eval(a) for a in node.args)
+    return Between(low=low, high=high)
 
 
 def _parse_words(text: str) -> tuple[str, tuple[str, ...]]:
@@ -170,12 +224,23 @@ def _parse_words(text: str) -> tuple[str, tuple[str, ...]]:
 
 def _parse_op(text: str) -> Any:
     word, columns = _parse_words(text)
-    if word in ("impute", "scale", "encode"):
-        method = columns[0] if len(columns) == 1 else ""
-        maker = {"impute": lambda: Impute(strategy=method), "scale": lambda: Scale(method=method)}  # pyright: ignore
-        return maker.get(word, lambda: Encode(method=method))()  # pyright: ignore[reportArgumentType]
+    word = operation_word(word)
+    maker = _METHOD_OPS.get(word)
+    if maker is not None:
+        return maker(method_word(columns[0]) if len(columns) == 1 else "")
     if word == "drop":
         return Drop(columns=columns)
-    if word in ("log", "polynomial"):
+    if word in EXTRA_OPS:
         return AddFeatures(op=word, columns=columns)
-    raise InvalidAction(f"no operation {word!r:.40}; there are impute, scale, encode, log, polynomial, drop")
+    raise InvalidAction(f"no operation {word!r:.40}; there are {', '.join((*_METHOD_OPS, *EXTRA_OPS))}, drop")
+
+
+_METHOD_OPS: dict[str, Callable[[Any], Any]] = {
+    "impute": lambda word: Impute(strategy=word),
+    "scale": lambda word: Scale(method=word),
+    "encode": lambda word: Encode(method=word),
+    "select": lambda word: Select(k=word),
+    "pca": lambda word: Pca(variance=word),
+    "reduce": lambda word: KeepAll(method=word),
+}
+"""Operations on all columns: one word or number says how."""

@@ -1,68 +1,38 @@
-"""`generate_code`: the Python of a `PipelineSpec`, as the Engineer reads and writes it, and the prelude it stands on.
+"""`generate_code`: the Python of a `PipelineSpec`, as the Engineer reads and writes it.
 
-The generated block defines `build_pipeline()` and nothing else. `PRELUDE` gives the imports and the few names it
-uses, and is part of every delivered solution; scikit-learn clones transformers when it fits, so the shared constants
-are safe.
+The generated block defines `build_pipeline()` and nothing else; the names it uses are the prelude's.
 """
 
 from __future__ import annotations
 
-import json
+from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.features import Extra, ExtraOp, Reduction
+from marl_llm.proposals.spec import EncodeMethod, PipelineSpec, ScaleMethod
+from marl_llm.proposals.text import call, column_list, literal
 
-from marl_llm.proposals.estimators import ESTIMATORS, ParamValue
-from marl_llm.proposals.spec import PipelineSpec
-
-
-def _estimator_imports() -> str:
-    modules: dict[str, list[str]] = {}
-    for info in ESTIMATORS.values():
-        modules.setdefault(info.module, []).append(info.name)
-    return "\n".join(f"from sklearn.{module} import {', '.join(sorted(modules[module]))}" for module in sorted(modules))
-
-
-PRELUDE = f"""\
-import numpy as np
-import pandas as pd
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer, OneHotEncoder, OrdinalEncoder, PolynomialFeatures, QuantileTransformer, StandardScaler,
-)
-{_estimator_imports()}
-
-
-def signed_log(X):
-    return np.sign(X) * np.log1p(np.abs(X))
-
-
-NUM = make_column_selector(dtype_include="number")
-CAT = make_column_selector(dtype_exclude="number")
-ORDINAL = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-ONE_HOT = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-QUANTILE = QuantileTransformer(n_quantiles=50, output_distribution="normal")
-LOG = make_pipeline(SimpleImputer(), FunctionTransformer(signed_log), StandardScaler())
-POLY = make_pipeline(SimpleImputer(), PolynomialFeatures(degree=2, include_bias=False), StandardScaler())
-"""
-
-ENCODERS = {"ordinal": "ORDINAL", "one_hot": "ONE_HOT"}
-SCALERS = {"none": "", "standard": "StandardScaler()", "quantile": "QUANTILE"}
-EXTRAS = {"log": "LOG", "polynomial": "POLY"}
-
-
-def literal(value: ParamValue) -> str:
-    """A parameter value as it stands in code."""
-    return json.dumps(value) if isinstance(value, str) else repr(value)
-
-
-def call(estimator: str, params: tuple[tuple[str, ParamValue], ...]) -> str:
-    """The constructor call of an estimator, e.g. `SVC(C=0.3)`."""
-    return f"{estimator}({', '.join(f'{name}={literal(value)}' for name, value in params)})"
-
-
-def column_list(columns: tuple[str, ...]) -> str:
-    """A list of aliases as it stands in code."""
-    return json.dumps(list(columns))
+INNER_FOLDS = 3
+"""Folds inside calibration, threshold tuning and stacking."""
+ENCODERS: dict[EncodeMethod, str] = {"ordinal": "ORDINAL", "one_hot": "ONE_HOT", "target": "TARGET"}
+TARGET_OF_NUMBERS = "TARGET_NUM"
+SCALERS: dict[ScaleMethod, str] = {
+    "none": "",
+    "standard": "StandardScaler()",
+    "robust": "RobustScaler()",
+    "minmax": "MinMaxScaler()",
+    "power": "PowerTransformer()",
+    "quantile": "QUANTILE",
+}
+EXTRAS: dict[ExtraOp, str] = {
+    "log": "LOG",
+    "polynomial": "POLY",
+    "missing": "MISSING",
+    "bin": "BINS",
+    "ratio": "RATIO",
+    "difference": "DIFF",
+    "dates": "DATES",
+    "tfidf": "TFIDF",
+    "group_mean": "GROUP_MEAN",
+}
 
 
 def generate_code(spec: PipelineSpec) -> str:
@@ -70,20 +40,65 @@ def generate_code(spec: PipelineSpec) -> str:
 
     Two equal specs give the same text; `compile(spec)` and the executed text predict identically.
     """
+    lines = _ensemble_lines(spec) if spec.members else [*_solution_lines(spec), f"return {_pipeline(spec)}"]
+    return "\n".join(["def build_pipeline():", *(f"    {line}" for line in lines)])
+
+
+def _ensemble_lines(spec: PipelineSpec) -> list[str]:
+    lines: list[str] = []
+    for number, member in enumerate(spec.members, 1):
+        lines += [*_solution_lines(member), f"m{number} = {_pipeline(member)}"]
+    members = ", ".join(f'("m{i}", m{i})' for i in range(1, len(spec.members) + 1))
+    kind = "Classifier" if spec.classifier else "Regressor"
+    if spec.estimator == "Voting":
+        options = ', voting="soft"' if spec.classifier else ""
+    else:
+        final = "LogisticRegression()" if spec.classifier else "Ridge()"
+        options = f", final_estimator={final}, cv={INNER_FOLDS}"
+    return [*lines, f"return {spec.estimator}{kind}([{members}]{options})"]
+
+
+def _solution_lines(spec: PipelineSpec) -> list[str]:
     scaler = f", {SCALERS[spec.scale]}" if SCALERS[spec.scale] else ""
     lines = [
-        "def build_pipeline():",
-        f'    num = make_pipeline(SimpleImputer(strategy="{spec.impute}"){scaler})',
-        f'    cat = make_pipeline(SimpleImputer(strategy="most_frequent"), {ENCODERS[spec.encode]})',
-        "    prep = make_column_transformer(",
-        "        (num, NUM),",
-        "        (cat, CAT),",
-        *(f"        ({EXTRAS[extra.op]}, {column_list(extra.columns)})," for extra in spec.extra),
-        "    )",
+        f'num = make_pipeline(SimpleImputer(strategy="{spec.impute}"){scaler})',
+        f'cat = make_pipeline(SimpleImputer(strategy="most_frequent"), {_encoder(spec)})',
+        "prep = make_column_transformer(",
+        "    (num, NUM),",
+        "    (cat, CAT),",
+        *(f"    ({EXTRAS[extra.op]}, {_columns(extra)})," for extra in spec.extra),
+        ")",
     ]
     if spec.drop:
         columns = column_list(spec.drop)
-        lines.append(f'    drop = FunctionTransformer(pd.DataFrame.drop, kw_args={{"columns": {columns}}})')
-    lines.append(f"    est = {call(spec.estimator, spec.params)}")
-    lines.append(f"    return make_pipeline({'drop, ' if spec.drop else ''}prep, est)")
-    return "\n".join(lines)
+        lines.append(f'drop = FunctionTransformer(pd.DataFrame.drop, kw_args={{"columns": {columns}}})')
+    if spec.reduce is not None:
+        lines.append(f"red = {_reduction(spec.reduce, spec.classifier)}")
+    lines.append(f"est = {call(spec.estimator, (*spec.params, *ESTIMATORS[spec.estimator].fixed))}")
+    if spec.calibration is not None:
+        lines.append(f"est = CalibratedClassifierCV(est, method={literal(spec.calibration)}, cv={INNER_FOLDS})")
+    if spec.threshold is not None:
+        lines.append(f"est = TunedThresholdClassifierCV(est, scoring={literal(spec.threshold)}, cv={INNER_FOLDS})")
+    return lines
+
+
+def _pipeline(spec: PipelineSpec) -> str:
+    steps = ["drop"] * bool(spec.drop) + ["prep"] + ["red"] * (spec.reduce is not None) + ["est"]
+    return f"make_pipeline({', '.join(steps)})"
+
+
+def _encoder(spec: PipelineSpec) -> str:
+    if spec.encode == "target" and not spec.classifier:
+        return TARGET_OF_NUMBERS
+    return ENCODERS[spec.encode]
+
+
+def _columns(extra: Extra) -> str:
+    return literal(extra.columns[0]) if extra.op == "tfidf" else column_list(extra.columns)
+
+
+def _reduction(reduction: Reduction, classifier: bool) -> str:
+    if reduction.op == "pca":
+        return f"PCA(n_components={reduction.amount})"
+    test = "" if classifier else "f_regression, "
+    return f"SelectKBest({test}k={reduction.amount:g})"

@@ -2,7 +2,8 @@
 follow.
 
 A spec is frozen and canonical: columns in alias order, parameters in catalogue order, so that two equal solutions
-reached along different ways compare equal. It knows no data and no scikit-learn.
+reached along different ways compare equal. `normal` goes further and leaves out what changes nothing (defaults that
+were spelled out, the order of added features). It knows no data and no scikit-learn.
 """
 
 from __future__ import annotations
@@ -14,38 +15,18 @@ from pydantic import BaseModel, ConfigDict
 
 from marl_llm.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS, Param, ParamValue
+from marl_llm.proposals.features import Extra, Reduction, sorted_columns
 
 ImputeStrategy = Literal["mean", "median"]
-ScaleMethod = Literal["none", "standard", "quantile"]
-EncodeMethod = Literal["ordinal", "one_hot"]
-ExtraOp = Literal["log", "polynomial"]
-MIN_COLUMNS: dict[ExtraOp, int] = {"log": 1, "polynomial": 2}
-"""Fewest columns that an added feature needs."""
-
-
-def alias_order(alias: str) -> tuple[int, str]:
-    """Sort key that puts x2 before x10."""
-    digits = alias[1:]
-    return (int(digits) if digits.isdecimal() and len(digits) < 9 else 1 << 30, alias)
-
-
-def sorted_columns(columns: Iterable[str]) -> tuple[str, ...]:
-    """Distinct aliases in alias order."""
-    return tuple(sorted(set(columns), key=alias_order))
-
-
-class Extra(BaseModel):
-    """Features added beside the original columns: the logarithm, or products up to degree two, of some numeric
-    columns.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    op: ExtraOp
-    columns: tuple[str, ...]
+ScaleMethod = Literal["none", "standard", "robust", "minmax", "power", "quantile"]
+EncodeMethod = Literal["ordinal", "one_hot", "target"]
+Calibration = Literal["sigmoid", "isotonic"]
+ENSEMBLES = ("Voting", "Stacking")
+"""Names of ensembles of earlier solutions; their classes follow from the kind of target."""
 
 
 class PipelineSpec(BaseModel):
-    """A whole solution: preparation of the columns, then one estimator.
+    """A whole solution: preparation of the columns, then one estimator; or an ensemble of such solutions.
 
     Attributes
     ----------
@@ -55,10 +36,18 @@ class PipelineSpec(BaseModel):
         How numeric columns are filled and scaled, how categorical ones are encoded.
     extra : tuple of Extra
         Added features, in the order in which they were asked for.
+    reduce : Reduction or None
+        Selection of columns, or principal components, before the estimator.
     estimator : str
-        scikit-learn class name, from the catalogue.
+        Class name, from the catalogue; of an ensemble "Voting" or "Stacking".
     params : tuple of (name, value)
         Only the parameters that were set, in catalogue order.
+    calibration : str or None
+        Method by which probabilities are calibrated.
+    threshold : str or None
+        Scorer that the decision threshold is tuned for; binary targets only.
+    members : tuple of PipelineSpec
+        The solutions of an ensemble; empty otherwise. Of an ensemble all other fields keep their defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,8 +56,17 @@ class PipelineSpec(BaseModel):
     scale: ScaleMethod = "standard"
     encode: EncodeMethod = "ordinal"
     extra: tuple[Extra, ...] = ()
+    reduce: Reduction | None = None
     estimator: str
     params: tuple[tuple[str, ParamValue], ...] = ()
+    calibration: Calibration | None = None
+    threshold: str | None = None
+    members: tuple[PipelineSpec, ...] = ()
+
+    @property
+    def classifier(self) -> bool:
+        """True if it predicts classes."""
+        return self.members[0].classifier if self.members else ESTIMATORS[self.estimator].classifier
 
     def with_params(self, params: Mapping[str, ParamValue]) -> PipelineSpec:
         """The same solution with these parameters set besides the ones already set."""
@@ -77,18 +75,40 @@ class PipelineSpec(BaseModel):
     def with_drop(self, columns: Iterable[str]) -> PipelineSpec:
         """The same solution without some columns; added features lose them too."""
         dropped = sorted_columns((*self.drop, *columns))
-        kept = (e.model_copy(update={"columns": tuple(c for c in e.columns if c not in dropped)}) for e in self.extra)
-        extra = dict.fromkeys(e for e in kept if len(e.columns) >= MIN_COLUMNS[e.op])  # two may have become one
+        kept = (extra.without(dropped) for extra in self.extra)
+        extra = dict.fromkeys(e for e in kept if e is not None)  # two may have become one
         return self.model_copy(update={"drop": dropped, "extra": tuple(extra)})
+
+    def normal(self) -> PipelineSpec:
+        """The same solution without what changes nothing: parameters at their default, the order of added features
+        and of an ensemble's members.
+        """
+        if self.members:
+            members = sorted((m.normal() for m in self.members), key=lambda m: m.model_dump_json())
+            return self.model_copy(update={"members": tuple(members)})
+        params = tuple((name, value) for name, value in self.params if not _is_default(self.estimator, name, value))
+        extra = tuple(sorted(self.extra, key=lambda e: (e.op, e.columns)))
+        return self.model_copy(update={"params": params, "extra": extra})
 
     def components(self) -> dict[str, object]:
         """The solution as named parts, for comparing one solution with another clause by clause."""
+        if self.members:
+            members = frozenset(frozenset(m.components().items()) for m in self.members)
+            return {"estimator": self.estimator, "members": members}
         parts: dict[str, object] = {f: getattr(self, f) for f in ("impute", "scale", "encode", "estimator")}
         parts["drop"] = frozenset(self.drop)
         for extra in self.extra:
-            parts[f"{extra.op} {' '.join(extra.columns)}"] = True
+            parts[extra.component] = True
+        for name in ("reduce", "calibration", "threshold"):
+            if (value := getattr(self, name)) is not None:
+                parts[name] = value.component if isinstance(value, Reduction) else value
         parts.update({f"param {name}": value for name, value in self.params})
         return parts
+
+
+def _is_default(estimator: str, name: str, value: ParamValue) -> bool:
+    param = ESTIMATORS[estimator].param(name)
+    return param is not None and type(value) is type(param.default) and value == param.default
 
 
 def ordered_params(estimator: str, params: Mapping[str, ParamValue]) -> tuple[tuple[str, ParamValue], ...]:
@@ -96,10 +116,11 @@ def ordered_params(estimator: str, params: Mapping[str, ParamValue]) -> tuple[tu
     info = ESTIMATORS[estimator]
     known = [p.name for p in info.params]
     names = sorted(params, key=lambda n: (known.index(n) if n in known else len(known), n))
-    return tuple((name, _canonical_value(info.param(name), params[name])) for name in names)
+    return tuple((name, canonical_value(info.param(name), params[name])) for name in names)
 
 
-def _canonical_value(param: Param | None, value: ParamValue) -> ParamValue:
+def canonical_value(param: Param | None, value: ParamValue) -> ParamValue:
+    """A value as it is written: numbers of a continuous range as floats."""
     if param is None or param.low is None or param.integer or isinstance(value, bool | str) or value is None:
         return value
     return float(value) if abs(value) < 1e300 else value  # not yet checked; a longer integer does not fit a float

@@ -1,0 +1,232 @@
+"""From one solution to the next: an action, held against the data and the current solution, makes a new spec.
+
+Pure functions over typed values; what cannot be carried out raises `InvalidAction` with one short sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from marl_llm.kind import Kind
+from marl_llm.proposals.actions import (
+    AddFeatures,
+    Between,
+    Drop,
+    Encode,
+    Impute,
+    InvalidAction,
+    KeepAll,
+    Pca,
+    Proposal,
+    ProposeModel,
+    Scale,
+    Select,
+    Tune,
+)
+from marl_llm.proposals.context import Context
+from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
+from marl_llm.proposals.features import TAKES, ColumnKind, Extra, Reduction, ordered_columns
+from marl_llm.proposals.spec import ENSEMBLES, Calibration, PipelineSpec, ordered_params
+
+THRESHOLDS = ("balanced_accuracy", "accuracy", "f1", "f1_macro", "jaccard", "matthews_corrcoef")
+"""Scorers that a decision threshold can be tuned for (recall or precision alone would be driven to an extreme)."""
+CALIBRATIONS: tuple[str, ...] = get_args(Calibration)
+SPECIAL = ("calibration", "threshold")
+"""What `tune` may set beside the estimator's own parameters."""
+MOST_MEMBERS = 5
+_POSITIVE = {"GammaRegressor": 1e-300, "PoissonRegressor": 0.0}
+"""Regressors with a least value of the target."""
+
+
+def apply(
+    action: Proposal, spec: PipelineSpec, context: Context, solutions: Mapping[int, PipelineSpec] | None = None
+) -> PipelineSpec:
+    """Turn one solution into the next.
+
+    Parameters
+    ----------
+    action : ProposeModel, Tune or EngineerFeatures
+        With columns already resolved to aliases; a `tune` without regions (they are searched before).
+    spec : PipelineSpec
+        The current solution.
+    context : Context
+        Kind of target and columns.
+    solutions : mapping of memory line to PipelineSpec, optional
+        Earlier solutions that an ensemble may be made of.
+
+    Returns
+    -------
+    PipelineSpec
+        The solution asked for; equal to `spec` when nothing changes.
+
+    Raises
+    ------
+    InvalidAction
+        The action does not fit the data or the current solution.
+    """
+    if isinstance(action, ProposeModel):
+        return _propose(action, spec, context, {0: spec, **(solutions or {})})
+    if spec.members:
+        raise InvalidAction("an ensemble cannot be changed: propose another model")
+    if isinstance(action, Tune):
+        return _tune(action, spec, context)
+    for op in action.ops:
+        _check_op(op, spec, context)
+        spec = _apply_op(op, spec)
+    return spec
+
+
+def check_region(action: Tune, spec: PipelineSpec, context: Context) -> None:
+    """Hold the regions of a `tune` against the current estimator; raises InvalidAction."""
+    if spec.members:
+        raise InvalidAction("an ensemble has nothing to tune: propose another model")
+    info = ESTIMATORS[spec.estimator]
+    for name, region in action.regions.items():
+        param = info.param(name)
+        if param is not None and (param.low is None or param.high is None):
+            raise InvalidAction(f"{name} takes one of {', '.join(map(str, param.grid))}, not a region")
+        for end in (region.low, region.high):
+            whole = param is not None and param.integer and float(end).is_integer()
+            _check_params(spec.estimator, {name: int(end) if whole else end})
+        if not region.low < region.high:
+            raise InvalidAction(f"the region of {name} is empty: write between(low, high)")
+    _tune(Tune(params=dict(action.exact)), spec, context) if action.exact else None
+
+
+def _propose(
+    action: ProposeModel, spec: PipelineSpec, context: Context, solutions: Mapping[int, PipelineSpec]
+) -> PipelineSpec:
+    if action.estimator in ENSEMBLES:
+        return _combine(action, solutions)
+    if action.members:
+        raise InvalidAction(f"only {' and '.join(ENSEMBLES)} take earlier solutions")
+    _check_model(action, context)
+    params = ordered_params(action.estimator, action.params)
+    start = spec.members[0] if spec.members else spec
+    return start.model_copy(update={"estimator": action.estimator, "params": params})
+
+
+def _combine(action: ProposeModel, solutions: Mapping[int, PipelineSpec]) -> PipelineSpec:
+    if action.params:
+        raise InvalidAction(f"{action.estimator} takes memory lines, e.g. {action.estimator}(0, 2), no parameters")
+    unknown = [k for k in action.members if k not in solutions]
+    if unknown:
+        there = ", ".join(map(str, sorted(solutions)))
+        raise InvalidAction(f"memory line {unknown[0]} holds no solution that ran; there are {there} (0: current)")
+    members = tuple(dict.fromkeys(solutions[k] for k in action.members))
+    if any(m.members for m in members):
+        raise InvalidAction("an ensemble cannot be part of another one")
+    if not 2 <= len(set(map(_identity, members))) <= MOST_MEMBERS:
+        raise InvalidAction(f"an ensemble takes 2 to {MOST_MEMBERS} different solutions")
+    return PipelineSpec(estimator=action.estimator, members=members)
+
+
+def _identity(spec: PipelineSpec) -> str:
+    return spec.normal().model_dump_json()
+
+
+def _check_model(action: ProposeModel, context: Context) -> None:
+    infos = {info.name: info for info in estimators_for(context.kind)}
+    info = infos.get(action.estimator)
+    if info is None:
+        known = ESTIMATORS.get(action.estimator)
+        if known is not None and not known.available:
+            raise InvalidAction(f"{action.estimator} is not installed here")
+        wrong = f"{action.estimator!r:.40} is no estimator for a {context.kind} target"
+        raise InvalidAction(f"{wrong}; there are {', '.join(n for n, i in infos.items() if i.core)} and others")
+    if info.max_rows is not None and context.rows > info.max_rows:
+        raise InvalidAction(f"{action.estimator} is too slow for {context.rows} rows (at most {info.max_rows})")
+    least = _POSITIVE.get(action.estimator)
+    if least is not None and context.lowest_target is not None and context.lowest_target < least:
+        raise InvalidAction(f"{action.estimator} needs a {'positive' if least else 'non-negative'} target")
+    _check_params(action.estimator, action.params)
+
+
+def _check_params(estimator: str, params: Mapping[str, ParamValue]) -> None:
+    info = ESTIMATORS[estimator]
+    for name, value in params.items():
+        param = info.param(name)
+        if param is None:
+            known = ", ".join(p.name for p in info.params)
+            raise InvalidAction(f"{estimator} has no parameter {name!r:.40} here; it has {known}")
+        if problem := param.problem(value):
+            raise InvalidAction(problem)
+
+
+def _tune(action: Tune, spec: PipelineSpec, context: Context) -> PipelineSpec:
+    if any(isinstance(value, Between) for value in action.params.values()):
+        raise InvalidAction("a region must be searched before it is a solution")
+    own = {name: value for name, value in action.exact.items() if name not in SPECIAL}
+    _check_params(spec.estimator, own)
+    changes: dict[str, Any] = {name: value for name, value in action.exact.items() if name in SPECIAL}
+    if changes and not context.kind.is_classification:
+        raise InvalidAction(f"{' and '.join(changes)} is for classes, the target is a number")
+    _check_choice("calibration", changes, CALIBRATIONS)
+    _check_choice("threshold", changes, THRESHOLDS)
+    if changes.get("threshold") is not None and context.kind is not Kind.binary:
+        raise InvalidAction("a threshold is for two classes")
+    return spec.with_params(own).model_copy(update=changes)
+
+
+def _check_choice(name: str, changes: Mapping[str, Any], values: tuple[str, ...]) -> None:
+    if name in changes and changes[name] not in (*values, None):
+        raise InvalidAction(f"{name} takes one of {', '.join(values)}, None")
+
+
+def _check_op(op: Any, spec: PipelineSpec, context: Context) -> None:
+    left = [c for c in context.columns if c not in spec.drop]
+    if isinstance(op, Encode) and not any(context.columns[c].kind == "categorical" for c in left):
+        raise InvalidAction("there is no categorical column to encode")
+    if isinstance(op, Impute | Scale) and not any(context.numeric(c) for c in left):
+        raise InvalidAction(f"there is no numeric column to {op.op}")
+    if isinstance(op, KeepAll) and spec.reduce is None:
+        raise InvalidAction("nothing is reduced")
+    if not isinstance(op, AddFeatures | Drop):
+        return
+    gone = [c for c in op.columns if c in spec.drop]
+    if gone:
+        raise InvalidAction(f"{', '.join(gone)} was dropped")
+    if isinstance(op, AddFeatures):
+        _check_added(op, context)
+    elif not any(context.columns[c].kind != "text" for c in left if c not in op.columns):
+        raise InvalidAction("no column would be left")
+
+
+def _check_added(op: AddFeatures, context: Context) -> None:
+    takes, kinds = TAKES[op.op], [context.columns[c].kind for c in op.columns]
+    for at, (column, kind) in enumerate(zip(op.columns, kinds, strict=True)):
+        allowed = takes.first if at == 0 else takes.kinds
+        if kind not in allowed:
+            raise InvalidAction(f"{column} is not {_kind_words(allowed)}")
+    if len(op.columns) < takes.least:
+        raise InvalidAction(f"{op.op} needs at least {takes.least} columns")
+    if len(op.columns) > takes.most:
+        raise InvalidAction(f"{op.op} takes at most {takes.most} column{'s' if takes.most > 1 else ''}")
+    if len(set(op.columns)) < len(op.columns):
+        raise InvalidAction(f"{op.op} names a column twice")
+
+
+def _kind_words(kinds: tuple[ColumnKind, ...]) -> str:
+    """Kinds of columns for people; a date is a number wherever numbers are taken."""
+    named = {"date": "a date"}
+    return " or ".join(named.get(k, k) for k in kinds if k != "date" or "numeric" not in kinds)
+
+
+def _apply_op(op: Any, spec: PipelineSpec) -> PipelineSpec:
+    if isinstance(op, Impute):
+        return spec.model_copy(update={"impute": op.strategy})
+    if isinstance(op, Scale):
+        return spec.model_copy(update={"scale": op.method})
+    if isinstance(op, Encode):
+        return spec.model_copy(update={"encode": op.method})
+    if isinstance(op, Drop):
+        return spec.with_drop(op.columns)
+    if isinstance(op, Select):
+        return spec.model_copy(update={"reduce": Reduction(op="select", amount=op.k)})
+    if isinstance(op, Pca):
+        return spec.model_copy(update={"reduce": Reduction(op="pca", amount=op.variance)})
+    if isinstance(op, KeepAll):
+        return spec.model_copy(update={"reduce": None})
+    extra = Extra(op=op.op, columns=ordered_columns(op.op, op.columns))
+    return spec if extra in spec.extra else spec.model_copy(update={"extra": (*spec.extra, extra)})

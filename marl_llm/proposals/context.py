@@ -1,0 +1,83 @@
+"""What an action is held against: the kind of target and the columns, by alias or by their own names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marl_llm.kind import Kind
+from marl_llm.proposals.actions import AddFeatures, Analyze, Drop, EngineerFeatures, InvalidAction, ProposeModel
+from marl_llm.proposals.features import NUMBERS, ColumnKind, ordered_columns, sorted_columns
+from marl_llm.proposals.spec import PipelineSpec
+from marl_llm.proposals.synonyms import estimator_name
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """A column's own name, its kind, and whether it has missing values."""
+
+    name: str
+    kind: ColumnKind
+    gaps: bool
+
+
+@dataclass(frozen=True)
+class Context:
+    """Kind of target, columns by alias, number of development rows, and range of a numeric target's values."""
+
+    kind: Kind
+    columns: Mapping[str, ColumnFacts]
+    rows: int
+    lowest_target: float | None = None
+
+    def resolve(self, name: str) -> str:
+        """Alias of a column given by alias or by its own name; raises InvalidAction with the nearest name."""
+        if name in self.columns:
+            return name
+        by_name = {column.name: alias for alias, column in self.columns.items()}
+        if name in by_name:
+            return by_name[name]
+        near = difflib.get_close_matches(name, [*by_name, *self.columns], n=1)
+        raise InvalidAction(f"no column {name!r:.60}" + (f", did you mean {near[0]!r}?" if near else ""))
+
+    def numeric(self, alias: str) -> bool:
+        """True for a column that is a number to every transformer (dates are)."""
+        return self.columns[alias].kind in NUMBERS
+
+
+def resolve_columns(action: Any, context: Context) -> Any:
+    """The same action with every column as an alias, in alias order where the order means nothing, and the estimator
+    under the catalogue's name.
+    """
+
+    def fix(op: Any) -> Any:
+        if not isinstance(op, AddFeatures | Drop):
+            return op
+        aliases = [context.resolve(c) for c in op.columns]
+        ordered = sorted_columns(aliases) if isinstance(op, Drop) else ordered_columns(op.op, aliases)
+        return op.model_copy(update={"columns": ordered})
+
+    if isinstance(action, ProposeModel):
+        return action.model_copy(update={"estimator": estimator_name(action.estimator, context.kind)})
+    if isinstance(action, Analyze):
+        return action.model_copy(update={"columns": sorted_columns(context.resolve(c) for c in action.columns)})
+    if isinstance(action, EngineerFeatures):
+        return action.model_copy(update={"ops": tuple(fix(op) for op in action.ops)})
+    return action
+
+
+def effective(spec: PipelineSpec, context: Context) -> PipelineSpec:
+    """The solution in normal form, without what changes nothing on these data: how numbers are filled where none is
+    missing, how categories are encoded where there are none. Two solutions with equal results here are one.
+    """
+    if spec.members:
+        return spec.model_copy(update={"members": tuple(effective(m, context) for m in spec.members)}).normal()
+    left = [column for alias, column in context.columns.items() if alias not in spec.drop]
+    changes: dict[str, Any] = {}
+    if not any(column.kind in NUMBERS and column.gaps for column in left):
+        changes["impute"] = "mean"
+    if not any(column.kind == "categorical" for column in left):
+        changes["encode"] = "ordinal"
+    return spec.model_copy(update=changes).normal()

@@ -1,0 +1,242 @@
+"""From code back to a solution: the components of the pipeline that `build_pipeline` returns, and the spec where the
+code is one of ours.
+
+`read_spec(generate_code(spec)) == spec`. Parts that the typed space does not know come out as components of their own
+("other ..."), so that a comparison counts them as changes nobody asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marl_llm.proposals.codegen import ENCODERS, EXTRAS, INNER_FOLDS, TARGET_OF_NUMBERS
+from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.features import EXTRA_OPS, Extra, Reduction, ordered_columns, sorted_columns
+from marl_llm.proposals.spec import PipelineSpec, canonical_value, ordered_params
+from marl_llm.proposals.symbols import Call, Name, Unreadable, constant, read_returned
+
+_SCALERS = {
+    "StandardScaler": "standard", "RobustScaler": "robust", "MinMaxScaler": "minmax", "PowerTransformer": "power",
+}  # fmt: skip
+_MEMBERS = {"VotingClassifier": "Voting", "VotingRegressor": "Voting"} | {
+    "StackingClassifier": "Stacking", "StackingRegressor": "Stacking"
+}  # fmt: skip
+
+_WRAPPERS = (
+    ("TunedThresholdClassifierCV", "threshold", "scoring", "balanced_accuracy"),
+    ("CalibratedClassifierCV", "calibration", "method", "sigmoid"),
+)
+"""Class, component, option that names the method, its default; the outer one first."""
+
+
+def read_components(code: str) -> dict[str, object]:
+    """Components of the solution, keyed as `PipelineSpec.components` does.
+
+    Raises
+    ------
+    Unreadable
+        The code has another shape than a preparation followed by one estimator, or an ensemble of such.
+    """
+    return _components(read_returned(code))
+
+
+def read_spec(code: str) -> PipelineSpec:
+    """The spec of a code that the typed space can express.
+
+    Raises
+    ------
+    Unreadable
+        It is no straight-line code, or does something that no proposal can ask for.
+    """
+    return _spec(read_components(code))
+
+
+def _components(returned: Any) -> dict[str, object]:
+    if isinstance(returned, Call) and returned.name in _MEMBERS:
+        return _ensemble(returned)
+    steps = _steps(returned)
+    parts: dict[str, object] = {"drop": frozenset()}
+    if steps and isinstance(steps[0], Call) and steps[0].name == "FunctionTransformer":
+        parts["drop"] = _dropped(steps.pop(0))
+    if not 2 <= len(steps) <= 3:
+        raise Unreadable("the pipeline is not preparation and estimator")
+    estimator = _estimator(steps[-1])
+    info = ESTIMATORS.get(str(estimator["estimator"]))
+    classifier = info is None or info.classifier
+    if len(steps) == 3:
+        parts["reduce"] = _reduction(steps[1], classifier)
+    return {**parts, **_preparation(steps[0], classifier), **estimator}
+
+
+def _steps(value: Any) -> list[Any]:
+    """Steps of a pipeline, made by either constructor."""
+    if isinstance(value, Call) and value.name == "make_pipeline" and not value.kwargs:
+        return list(value.args)
+    if isinstance(value, Call) and value.name == "Pipeline" and set(value.options) == {"steps"}:
+        return [_named(step, 2)[1] for step in _sequence(value.options["steps"])]
+    raise Unreadable("a pipeline was expected")
+
+
+def _sequence(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, tuple):
+        raise Unreadable("a list was expected")
+    return value
+
+
+def _named(step: Any, length: int) -> tuple[Any, ...]:
+    if not isinstance(step, tuple) or len(step) != length or not isinstance(step[0], str):
+        raise Unreadable("a named step was expected")
+    return step
+
+
+def _ensemble(call: Call) -> dict[str, object]:
+    name, options = _MEMBERS[call.name], dict(call.options)
+    members = [_named(m, 2)[1] for m in _sequence(options.pop("estimators", None))]
+    found = frozenset(frozenset(_components(m).items()) for m in members)
+    usual: dict[str, Any] = {}
+    if name == "Stacking":
+        final = "LogisticRegression" if call.name.endswith("Classifier") else "Ridge"
+        usual = {"cv": INNER_FOLDS, "final_estimator": Call(final, (), ())}
+    elif call.name == "VotingClassifier":
+        usual = {"voting": "soft"}
+    parts: dict[str, object] = {"estimator": name, "members": found}
+    if options != usual:
+        parts["other options"] = str(sorted(options.items(), key=str))
+    if len(members) != len(found):
+        parts["other members"] = len(members)
+    return parts
+
+
+def _dropped(call: Call) -> frozenset[str]:
+    options = dict(call.options)
+    match options.pop("kw_args", None):
+        case (("columns", tuple(columns)),) if options == {"func": Name("pd.DataFrame.drop")}:
+            return frozenset(map(str, columns))
+    raise Unreadable("the first step is not the usual drop")
+
+
+def _reduction(step: Any, classifier: bool) -> object:
+    if isinstance(step, Call) and step.name == "PCA" and set(step.options) == {"n_components"}:
+        return f"pca {step.options['n_components']}"
+    if isinstance(step, Call) and step.name == "SelectKBest":
+        options = {"k": 10, **step.options}
+        if options == {"k": options["k"]} | ({} if classifier else {"score_func": Name("f_regression")}):
+            return f"select {options['k']}"
+    return f"other {step}"
+
+
+def _preparation(value: Any, classifier: bool) -> dict[str, object]:
+    parts: dict[str, object] = {}
+    for transformer, columns in _entries(value):
+        found = _entry(transformer, columns, classifier)
+        if set(found) & set(parts):
+            raise Unreadable("columns are prepared twice")
+        parts.update(found)
+    if not {"impute", "encode"} <= set(parts):
+        raise Unreadable("NUM or CAT is not prepared")
+    return parts
+
+
+def _entries(value: Any) -> list[tuple[Any, ...]]:
+    """(transformer, columns) pairs of a column transformer, made by either constructor."""
+    if isinstance(value, Call) and value.name == "make_column_transformer" and not value.kwargs:
+        entries = list(value.args)
+        if all(isinstance(e, tuple) and len(e) == 2 for e in entries):
+            return entries
+    if isinstance(value, Call) and value.name == "ColumnTransformer" and set(value.options) == {"transformers"}:
+        return [_named(e, 3)[1:] for e in _sequence(value.options["transformers"])]
+    raise Unreadable("a column transformer was expected")
+
+
+def _entry(transformer: Any, columns: Any, classifier: bool) -> dict[str, object]:
+    if columns == constant("NUM"):
+        return _numeric(_steps(transformer))
+    if columns == constant("CAT"):
+        return _categorical(_steps(transformer), classifier)
+    for op, name in EXTRAS.items():
+        if transformer == constant(name):
+            listed = (columns,) if op == "tfidf" and isinstance(columns, str) else _sequence(columns)
+            return {Extra(op=op, columns=ordered_columns(op, map(str, listed))).component: True}
+    return {f"other feature {transformer} of {columns}": True}
+
+
+def _imputer(step: Any) -> object:
+    if isinstance(step, Call) and step.name == "SimpleImputer" and set(step.options) <= {"strategy"}:
+        return step.options.get("strategy", "mean")
+    return f"other {step}"
+
+
+def _numeric(steps: list[Any]) -> dict[str, object]:
+    if not steps or len(steps) > 2:
+        raise Unreadable("the numeric preparation has other steps")
+    return {"impute": _imputer(steps[0]), "scale": _scaler(steps[1]) if len(steps) == 2 else "none"}
+
+
+def _scaler(step: Any) -> str:
+    if step == constant("QUANTILE"):
+        return "quantile"
+    if isinstance(step, Call) and step.name in _SCALERS and not step.kwargs:
+        return _SCALERS[step.name]
+    return f"other {step}"
+
+
+def _categorical(steps: list[Any], classifier: bool) -> dict[str, object]:
+    if len(steps) != 2:
+        raise Unreadable("the categorical preparation has other steps")
+    parts: dict[str, object] = {"encode": f"other {steps[1]}"}
+    names = ENCODERS if classifier else {**ENCODERS, "target": TARGET_OF_NUMBERS}
+    for method, name in names.items():
+        if steps[1] == constant(name):
+            parts["encode"] = method
+    if (filled := _imputer(steps[0])) != "most_frequent":
+        parts["other imputation of categories"] = str(filled)
+    return parts
+
+
+def _estimator(step: Any) -> dict[str, object]:
+    parts: dict[str, object] = {}
+    for wrapper, component, option, default in _WRAPPERS:
+        if isinstance(step, Call) and step.name == wrapper:
+            options = dict(step.options)
+            step = options.pop("estimator", None)
+            parts[component] = options.pop(option, default)
+            if options != {"cv": INNER_FOLDS}:
+                parts[f"other {component}"] = str(sorted(options.items(), key=str))
+    if not isinstance(step, Call) or step.args:
+        raise Unreadable("the estimator is no call with keyword parameters")
+    parts["estimator"] = step.name
+    info = ESTIMATORS.get(step.name)
+    fixed = dict(info.fixed) if info else {}
+    for name, value in step.kwargs:
+        if name in fixed and fixed[name] == value:
+            continue
+        plain = value is None or isinstance(value, str | int | float)
+        parts[f"param {name}"] = canonical_value(info.param(name) if info else None, value) if plain else str(value)
+    return parts
+
+
+def _spec(parts: Mapping[str, object]) -> PipelineSpec:
+    if any(name.startswith("other") or str(value).startswith("other") for name, value in parts.items()):
+        raise Unreadable("the code does what no proposal can ask for")
+    members = parts.get("members")
+    if isinstance(members, frozenset):
+        specs = (_spec(dict(member)) for member in members)
+        ordered = sorted(specs, key=lambda spec: spec.model_dump_json())
+        return PipelineSpec(estimator=str(parts["estimator"]), members=tuple(ordered))
+    if parts["estimator"] not in ESTIMATORS:
+        raise Unreadable(f"{parts['estimator']} is no estimator of the catalogue")
+    fields: dict[str, Any] = {f: parts[f] for f in ("impute", "scale", "encode", "estimator")}
+    fields |= {f: parts[f] for f in ("calibration", "threshold") if f in parts}
+    fields["drop"] = sorted_columns(map(str, parts["drop"]))  # pyright: ignore[reportArgumentType]
+    fields["extra"] = tuple(_extra(name) for name in parts if name.split(" ")[0] in EXTRA_OPS)
+    if match := re.fullmatch(r"(select|pca) ([\d.]+)", str(parts.get("reduce", ""))):
+        fields["reduce"] = Reduction(op=match[1], amount=float(match[2]))  # pyright: ignore[reportArgumentType]
+    params = {name.removeprefix("param "): value for name, value in parts.items() if name.startswith("param ")}
+    return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))  # pyright: ignore[reportArgumentType]
+
+
+def _extra(component: str) -> Extra:
+    op, *columns = component.split(" ")
+    return Extra(op=op, columns=tuple(columns))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,249 @@
+"""Reading code without running it: straight-line Python as a tree of symbolic constructor calls.
+
+In: the text of a `build_pipeline`. Out: the value it returns, made of constants, tuples, `Name`s and `Call`s. Only
+assignments to names, imports of the prelude's own names, and calls of its constructors are known. Whatever else stands
+there (a branch, a loop, a class, a call of an assigned name) makes the code unreadable, which costs compliance, never
+trust.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marl_llm.proposals.prelude import CONSTANTS, prelude_for
+
+
+class Unreadable(ValueError):
+    """The code is no straight-line `build_pipeline`."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A symbolic constructor call: keyword arguments sorted by name, those at their default left out."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments by name."""
+        return dict(self.kwargs)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name of the prelude that is no constant, e.g. `pd.DataFrame.drop` or `f_regression`."""
+
+    text: str
+
+
+_ARITHMETIC = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Pow: math.pow,
+}  # fmt: skip
+_PLAIN = int | float
+
+
+@functools.cache
+def _constructors(code_names: frozenset[str]) -> Mapping[str, Any]:
+    """The prelude's own names: what the code may call. The prelude is trusted text, so it may be executed."""
+    names: dict[str, Any] = {}
+    exec(compile(prelude_for(" ".join(sorted(code_names))), "<prelude>", "exec", dont_inherit=True), names)
+    return {name: value for name, value in names.items() if isinstance(value, type) or inspect.isfunction(value)}
+
+
+@functools.cache
+def _constants() -> Mapping[str, Any]:
+    """Symbolic values of NUM, LOG, ...: so that a name and what it stands for, written out, read the same."""
+    reader = _Reader(_constructors(frozenset()), {})
+    for statement in ast.parse(CONSTANTS).body:
+        reader.run(statement)
+    return dict(reader.names)
+
+
+def read_returned(code: str) -> Any:
+    """The symbolic value that `build_pipeline` returns.
+
+    Raises
+    ------
+    Unreadable
+        The code is anything else than one function of straight-line statements.
+    """
+    try:
+        module = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Unreadable("the code does not parse") from error
+    words = frozenset(node.id for node in ast.walk(module) if isinstance(node, ast.Name))
+    reader = _Reader(_constructors(words), dict(_constants()))
+    try:
+        return _run(module, reader)
+    except RecursionError as error:
+        raise Unreadable("the code is nested too deeply") from error
+
+
+def constant(name: str) -> Any:
+    """What a constant of the prelude stands for."""
+    return _constants()[name]
+
+
+def _run(module: ast.Module, reader: _Reader) -> Any:
+    *before, function = module.body or [ast.Pass()]
+    for statement in before:
+        if not isinstance(statement, ast.Import | ast.ImportFrom) and not _is_text(statement):
+            raise Unreadable("there is more than build_pipeline")
+        reader.run(statement)
+    if not isinstance(function, ast.FunctionDef) or function.name != "build_pipeline":
+        raise Unreadable("the code does not end with build_pipeline")
+    if ast.unparse(function.args) or function.decorator_list:
+        raise Unreadable("build_pipeline takes no arguments")
+    if function.returns is not None and not isinstance(function.returns, ast.Name):
+        raise Unreadable("an annotation that is no name")
+    for statement in function.body:
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            return reader.value(statement.value)
+        reader.run(statement)
+    raise Unreadable("nothing is returned")
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """A docstring."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+@dataclass
+class _Reader:
+    """Names assigned so far, and the evaluation of expressions under them."""
+
+    constructors: Mapping[str, Any]
+    names: dict[str, Any]
+
+    def run(self, statement: ast.stmt) -> None:
+        """One statement that is no return."""
+        if _is_text(statement) or isinstance(statement, ast.Pass):
+            return
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            self._import(statement)
+            return
+        target: ast.expr | None = None
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.annotation, ast.Name):
+            target = statement.target
+        value = getattr(statement, "value", None)
+        if not isinstance(target, ast.Name) or value is None:
+            raise Unreadable("only assignments to names")
+        if target.id in self.constructors or target.id in ("pd", "np"):
+            raise Unreadable(f"{target.id} is given another meaning")
+        self.names[target.id] = self.value(value)
+
+    def _import(self, statement: ast.Import | ast.ImportFrom) -> None:
+        """Only what the prelude holds already, under its own name."""
+        for alias in statement.names:
+            if isinstance(statement, ast.Import):
+                known = (alias.name, alias.asname) in (("numpy", "np"), ("pandas", "pd"))
+            else:
+                found = self.constructors.get(alias.name)
+                module = str(getattr(found, "__module__", ""))
+                known = found is not None and alias.asname in (None, alias.name) and statement.level == 0
+                known = known and module.split(".")[0] == (statement.module or "").split(".")[0]
+            if not known:
+                raise Unreadable(f"an import of {alias.name}")
+
+    def value(self, node: ast.expr) -> Any:
+        """The symbolic value of an expression."""
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Name):
+            return self.names.get(node.id, Name(node.id))
+        if isinstance(node, ast.Attribute):
+            return self._attribute(node)
+        if isinstance(node, ast.List | ast.Tuple):
+            return self._items(node.elts)
+        if isinstance(node, ast.Dict) and all(isinstance(k, ast.Constant) for k in node.keys):
+            keys = [k.value for k in node.keys if isinstance(k, ast.Constant)]
+            return tuple(zip(keys, (self.value(v) for v in node.values), strict=True))
+        if isinstance(node, ast.UnaryOp | ast.BinOp):
+            return self._arithmetic(node)
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        raise Unreadable(f"cannot read {ast.unparse(node)[:60]}")
+
+    def _items(self, nodes: list[ast.expr]) -> tuple[Any, ...]:
+        items: list[Any] = []
+        for node in nodes:
+            if isinstance(node, ast.Starred):
+                unpacked = self.value(node.value)
+                if not isinstance(unpacked, tuple):
+                    raise Unreadable("unpacking of something else than a list")
+                items += unpacked
+            else:
+                items.append(self.value(node))
+        return tuple(items)
+
+    def _arithmetic(self, node: ast.UnaryOp | ast.BinOp) -> Any:
+        if isinstance(node, ast.UnaryOp):
+            number = self.value(node.operand)
+            if isinstance(node.op, ast.USub) and isinstance(number, _PLAIN):
+                return -number
+            raise Unreadable("an operator")
+        left: Any = self.value(node.left)
+        right: Any = self.value(node.right)
+        if isinstance(node.op, ast.Add) and isinstance(left, tuple) and isinstance(right, tuple):
+            return left + right
+        numbers = isinstance(left, _PLAIN) and isinstance(right, _PLAIN)
+        if not numbers or type(node.op) not in _ARITHMETIC:
+            raise Unreadable("an operator")
+        try:
+            return _ARITHMETIC[type(node.op)](left, right)
+        except ArithmeticError as error:
+            raise Unreadable("arithmetic that fails") from error
+
+    def _attribute(self, node: ast.Attribute) -> Name:
+        text = ast.unparse(node)
+        if not all(part.isidentifier() for part in text.split(".")) or text.split(".")[0] in self.names:
+            raise Unreadable(f"cannot read {text[:60]}")
+        return Name(text)
+
+    def _call(self, node: ast.Call) -> Call:
+        name = ast.unparse(node.func)
+        if name in self.names:
+            raise Unreadable(f"{name} was assigned and then called")
+        if name not in self.constructors:
+            raise Unreadable(f"a call of {name[:60]}")
+        if any(k.arg is None for k in node.keywords):
+            raise Unreadable("unpacked keyword arguments")
+        args, kwargs = self._items(node.args), {str(k.arg): self.value(k.value) for k in node.keywords}
+        return _normal(name, self.constructors[name], args, kwargs)
+
+
+def _normal(name: str, constructor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """The call with arguments at their default left out, and positional arguments of classes under their names."""
+    if not isinstance(constructor, type):
+        return Call(name, args, tuple(sorted(kwargs.items(), key=lambda item: item[0])))
+    parameters = inspect.signature(constructor).parameters
+    names = [p.name for p in parameters.values() if p.kind is not p.VAR_KEYWORD]
+    if len(args) > len(names) or set(names[: len(args)]) & set(kwargs):
+        raise Unreadable(f"{name} with too many arguments")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    kept = {
+        key: value for key, value in given.items() if key not in parameters or not _is(value, parameters[key].default)
+    }
+    return Call(name, (), tuple(sorted(kept.items(), key=lambda item: item[0])))
+
+
+def _is(value: Any, default: Any) -> bool:
+    if isinstance(value, Name):
+        return value.text == getattr(default, "__name__", None)
+    return type(value) is type(default) and value == default
