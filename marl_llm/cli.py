@@ -12,9 +12,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marl_llm.errors import UserError
+
+if TYPE_CHECKING:
+    from marl_llm.tasks import TaskFile
 
 DEFAULT_RECIPE = Path("recipes/tiny/cpu.yaml")
 INTERRUPTED = 130
@@ -79,12 +82,31 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _solve(args: argparse.Namespace) -> int:
-    from marl_llm.solve import solve_csv
+def _entry(args: argparse.Namespace) -> TaskFile:
+    """The task that the data options describe: a CSV, or a task file, whose keys the options override."""
+    from dataclasses import replace
 
-    report = solve_csv(
-        args.csv, target=args.target, features=args.features, metrics=dict(args.metric) or None, team=args.team,
-        steps=args.steps, seed=args.seed, out=args.out, server=args.server,
+    from marl_llm.tasks import TaskFile, load_suite
+
+    given = {name: getattr(args, name) for name in _ENTRY_OPTIONS if getattr(args, name) is not None}
+    if args.metric:
+        given["metrics"] = dict(args.metric)
+    if args.csv.suffix.lower() not in (".yaml", ".yml"):
+        if args.target is None:
+            raise UserError(f"{args.csv} needs --target: name the column to predict.")
+        return TaskFile(csv=args.csv, **given)
+    entries = load_suite(args.csv)
+    if len(entries) != 1:
+        raise UserError(f"{args.csv} holds {len(entries)} tasks: give a task file with one.")
+    return replace(entries[0], **given)
+
+
+def _solve(args: argparse.Namespace) -> int:
+    from marl_llm.solve import read_memory, solve_task
+
+    report = solve_task(
+        _entry(args), team=args.team, steps=args.steps, out=args.out, server=args.server,
+        memory=read_memory(args.memory) if args.memory else None,
         on_line=(lambda line: None) if args.json else say,
     )  # fmt: skip
     if args.json:
@@ -92,13 +114,24 @@ def _solve(args: argparse.Namespace) -> int:
     return 0
 
 
+def _inspect(args: argparse.Namespace) -> int:
+    from marl_llm.run import write_text
+    from marl_llm.tasks.detected import detected, task_file
+
+    entry = _entry(args)
+    task = entry.load()
+    for line in (*detected(task), *(f"warning: {warning}" for warning in task.warnings)):
+        say(line)
+    if args.out:
+        write_text(args.out, task_file(task, os.path.relpath(entry.csv, args.out.parent)))
+        say(f"{args.out}: change what was detected there, then marl-llm solve {args.out} --out ...")
+    return 0
+
+
 def _score(args: argparse.Namespace) -> int:
     from marl_llm.solve import score_file
 
-    result = score_file(
-        args.code, args.csv, target=args.target, features=args.features, metrics=dict(args.metric) or None,
-        seed=args.seed, level=args.sandbox,
-    )  # fmt: skip
+    result = score_file(args.code, _entry(args), level=args.sandbox)
     if args.json:
         say_json(result)
     else:
@@ -160,14 +193,22 @@ def _bench(args: argparse.Namespace) -> int:
 Command = Callable[[argparse.Namespace], int]
 
 
+_ENTRY_OPTIONS = ("target", "kind", "positive", "features", "ignore", "group", "time", "seed")
+
+
 def _data_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("csv", type=Path, help="your CSV; delimiter, decimal comma and encoding are detected")
-    parser.add_argument("--target", required=True, help="column to predict")
+    parser.add_argument("csv", type=Path, help="your CSV, whose format is detected; or a task file (see inspect)")
+    parser.add_argument("--target", help="column to predict")
+    parser.add_argument("--kind", help="binary, multiclass or regression (default: detected)")
+    parser.add_argument("--positive", help="class that counts as positive")
     parser.add_argument("--features", type=_names, help="columns to use, separated by commas (default: all that fit)")
+    parser.add_argument("--ignore", type=_names, help="columns not to use, separated by commas")
+    parser.add_argument("--group", help="column whose values stay together in one part")
+    parser.add_argument("--time", help="column to split by: the latest rows are held out")
     parser.add_argument(
         "--metric", type=_metric, action="append", default=[], help="NAME or NAME=WEIGHT of scikit-learn; repeatable"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the split and everything random")
+    parser.add_argument("--seed", type=int, help="of the split and everything random (default: 0)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -207,8 +248,13 @@ def _add_using(commands: Any) -> None:
     solve.add_argument("--team", default="tiny", help="scripted, tiny (the embedded model), or a run directory")
     solve.add_argument("--steps", type=int, default=6, help="most proposals")
     solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
+    solve.add_argument("--memory", type=Path, help="directory of an earlier solve: what it tried is not tried again")
     _server_option(solve)
     solve.set_defaults(command=_solve)
+    inspect = commands.add_parser("inspect", help="what is detected in a CSV, and a task file to change it")
+    _data_options(inspect)
+    inspect.add_argument("--out", type=Path, help="write a task file (.yaml) with all that was detected")
+    inspect.set_defaults(command=_inspect)
     score = commands.add_parser("score", help="evaluate one file that defines build_pipeline()")
     score.add_argument("code", type=Path, help="Python file that defines build_pipeline()")
     _data_options(score)
@@ -253,6 +299,7 @@ _RESUMES = "what was finished is kept, the same command goes on from there."
 _KEPT: dict[Command, str] = {
     _solve: "the best model so far and its history are kept in --out; the same command starts over.",
     _score: "nothing was written.",
+    _inspect: "nothing was written.",
     _doctor: "nothing was written.",
     _bench: "nothing was written.",
 }

@@ -11,7 +11,8 @@ from marl_llm.evaluation import evaluate_suite, report_text
 from marl_llm.iterate import iterate, render_curve
 from marl_llm.open_run import open_run
 from marl_llm.rollout.progress import minutes
-from marl_llm.solve import solve_csv
+from marl_llm.solve import solve_task
+from marl_llm.tasks import TaskFile
 
 logger = logging.getLogger(__name__)
 
@@ -53,4 +54,4 @@ REPEATS = 2
 
 
 def _solve(team: str, out: Path, url: str, say: Callable[[str], None]) -> None:
-    solve_csv(SHOWN[0], target=SHOWN[1], team=team, steps=6, out=out, server=url, on_line=say)
+    solve_task(TaskFile(SHOWN[0], SHOWN[1]), team=team, steps=6, out=out, server=url, on_line=say)

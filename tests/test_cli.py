@@ -122,6 +122,6 @@ def test_an_interrupted_solve_does_not_promise_to_resume(capsys, tmp_path, monke
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("marl_llm.solve.solve_csv", interrupted)
+    monkeypatch.setattr("marl_llm.solve.solve_task", interrupted)
     code, _, err = run(capsys, *solve(BUNDLED / "wine.csv", "cultivar", tmp_path / "out"))
     assert code == 130 and "starts over" in err

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.kind import Kind
-from marl_llm.proposals import Context
-from marl_llm.tasks import Task
+from marl_llm.proposals import ColumnFacts, Context
+from marl_llm.proposals.features import NUMBERS, ColumnKind
+from marl_llm.tasks import Column, Task
 
 
 @dataclass(frozen=True)
@@ -24,26 +25,36 @@ class ColumnCard:
 
     alias: str
     name: str
-    numeric: bool
+    kind: ColumnKind
     missing: float
     skew: float
     levels: int
     association: float
 
+    @property
+    def numeric(self) -> bool:
+        """True for a column that is a number to every transformer (dates are)."""
+        return self.kind in NUMBERS
+
 
 @dataclass(frozen=True)
 class TaskCard:
-    """One task: number of development rows, class shares (empty for regression), metric names and the columns."""
+    """One task: number of development rows, class shares (empty for regression), metric names, the columns, what the
+    screening warns of, and the least value of a numeric target.
+    """
 
     kind: Kind
     rows: int
     class_shares: tuple[float, ...]
     metrics: tuple[str, ...]
     columns: tuple[ColumnCard, ...]
+    warnings: tuple[str, ...] = ()
+    lowest_target: float | None = None
 
     def context(self) -> Context:
         """What proposals are checked against."""
-        return Context(self.kind, {c.alias: (c.name, c.numeric) for c in self.columns})
+        facts = {c.alias: ColumnFacts(c.name, c.kind, c.missing > 0) for c in self.columns}
+        return Context(self.kind, facts, self.rows, self.lowest_target)
 
 
 def _correlation_ratio(groups: np.ndarray, values: np.ndarray) -> float:
@@ -86,16 +97,18 @@ def _cramers_v(table: np.ndarray) -> float:
     return float(np.sqrt(min(1.0, chi2 / (n * smaller))))
 
 
-def _column_card(alias: str, name: str, numeric: bool, column: pd.Series, y: np.ndarray, kind: Kind) -> ColumnCard:
-    skew = column.skew() if numeric else 0.0
+def _column_card(column: Column, values: pd.Series, y: np.ndarray, kind: Kind) -> ColumnCard:
+    numeric = column.kind in NUMBERS
+    skew = values.skew() if numeric else 0.0
+    measured = values.str.len() if column.kind == "text" else values  # of a text only its length says something here
     return ColumnCard(
-        alias=alias,
-        name=name,
-        numeric=numeric,
-        missing=float(column.isna().mean()),
+        alias=column.alias,
+        name=column.name,
+        kind=column.kind,
+        missing=float(values.isna().mean()),
         skew=float(skew) if np.isfinite(skew) else 0.0,  # pyright: ignore[reportArgumentType, reportCallIssue]
-        levels=0 if numeric else int(column.nunique()),
-        association=_association(column, numeric, y, kind),
+        levels=0 if numeric else int(values.nunique()),
+        association=_association(measured, column.kind != "categorical", y, kind),
     )
 
 
@@ -107,7 +120,8 @@ def describe_task(task: Task) -> TaskCard:
         counts = np.bincount(part.y.astype(int), minlength=len(task.classes))
         shares = tuple(float(c) / len(part.y) for c in counts)
     columns = tuple(
-        _column_card(c.alias, c.name, c.kind == "numeric", column, part.y, task.kind)
-        for c, (_, column) in zip(task.columns, part.X.items(), strict=True)
+        _column_card(column, values, part.y, task.kind)
+        for column, (_, values) in zip(task.columns, part.X.items(), strict=True)
     )
-    return TaskCard(task.kind, len(part.y), shares, tuple(task.metrics), columns)
+    lowest = None if task.kind.is_classification else float(part.y.min())
+    return TaskCard(task.kind, len(part.y), shares, tuple(task.metrics), columns, task.warnings, lowest)

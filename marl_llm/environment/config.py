@@ -20,3 +20,13 @@ class EnvironmentConfig(BaseModel):
     resamples: int = Field(default=500, ge=100, description="bootstrap resamples of the hold-out rows")
     analyses: int = Field(default=1, ge=0, description="most analyses in one turn of the Data Scientist")
     repairs: int = Field(default=1, ge=0, description="most repairs in one turn of the Engineer")
+    early_stop: bool = Field(
+        default=False, description="leave out the remaining folds of a candidate that cannot be a significant gain"
+    )
+    early_stop_error: float = Field(
+        default=0.02, ge=0, lt=0.5, description="most probability that this loses a significant gain; 0: none"
+    )
+    cache: str | None = Field(
+        default=None, description="file of the evaluation cache, shared by all processes; null: in memory"
+    )
+    cache_mib: int = Field(default=256, ge=1, description="largest size of the evaluation cache, MiB")

@@ -2,96 +2,36 @@
 outside.
 
 One evaluation cross-validates on the development part (feedback) and fits on the whole of it to predict the hold-out
-(what rewards rest on). Equal code is run once: the cache key is the code's syntax tree, so layout and comments do not
-matter.
+(what rewards rest on). What a candidate predicted on a fold is kept in the evaluation cache, keyed by the code's syntax
+tree, so layout and comments do not matter; scores are computed anew. An evaluation against the current model may end
+before all folds are done; asked for without it, the rest is run.
 """
 
 from __future__ import annotations
 
-import ast
 import threading
-from concurrent.futures import Future
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from marl_llm.metrics import Reference, Scores, score_predictions
+from marl_llm.environment.cache import PASSING, EvaluationCache
+from marl_llm.environment.compliance import same_predictions
+from marl_llm.environment.config import EnvironmentConfig
+from marl_llm.environment.elsewhere import unexpected_folds
+from marl_llm.environment.evaluated import Evaluated
+from marl_llm.environment.fold_runner import Candidate, FoldRunner, KeyedFold
+from marl_llm.environment.gain_test import GainTest, Truth
+from marl_llm.environment.keys import code_key, same_code
+from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
 from marl_llm.predictions import Predictions
-from marl_llm.proposals import PRELUDE
 from marl_llm.sandbox import Evaluation, Fold, Sandbox, Stage, Status
 from marl_llm.tasks import Task
 
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A candidate's result on one task.
-
-    Attributes
-    ----------
-    status, stage : Status, Stage
-        How the run ended and the highest rung it reached.
-    error : str
-        One short line, "" if it ran.
-    cv, holdout : Scores or None
-        Scores of the pooled out-of-fold predictions, and on the hold-out.
-    out_of_fold, holdout_predictions : Predictions or None
-        The raw predictions behind them; out-of-fold rows are ordered as `Evaluator.out_of_fold_labels`.
-    description : dict or None
-        What the sandboxed process said of the estimator; unverified.
-    seconds : float
-        Wall time of the run.
-    isolation : str
-        Level of the sandbox.
-    """
-
-    status: Status
-    stage: Stage
-    error: str = ""
-    cv: Scores | None = None
-    holdout: Scores | None = None
-    out_of_fold: Predictions | None = None
-    holdout_predictions: Predictions | None = None
-    description: dict[str, object] | None = None
-    seconds: float = 0.0
-    isolation: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """True if the candidate fitted and predicted on every fold."""
-        return self.status is Status.ok
-
-
-def code_key(code: str) -> str | None:
-    """The code's syntax tree as text, None where it does not parse."""
-    try:
-        return ast.dump(ast.parse(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def same_code(a: str, b: str) -> bool:
-    """True if two codes differ at most in layout and comments."""
-    return code_key(a) is not None and code_key(a) == code_key(b)
-
-
-def _syntax_error(code: str) -> str:
-    try:
-        compile(code, "<candidate>", "exec")
-    except SyntaxError as error:
-        return f"SyntaxError: {error.msg} (line {error.lineno})"
-    except (ValueError, RecursionError, MemoryError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "SyntaxError: unreadable code"
-
-
-def _pool(parts: list[Predictions]) -> Predictions:
-    labels = np.concatenate([p.labels for p in parts])
-    probabilities = [p.proba for p in parts if p.proba is not None]
-    return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)
-
-
-_PASSING = (Status.timeout, Status.died)
-"""Ends that a loaded machine can cause: not kept, so that the same code gets another chance."""
+__all__ = ["Evaluated", "Evaluator", "code_key", "same_code"]
 
 
 class Evaluator:
@@ -103,31 +43,54 @@ class Evaluator:
         Development and hold-out parts are used; the test part only by `test_scores`.
     sandbox : Sandbox
         Where candidates run.
-    cv_folds : int
-        Folds of the cross-validation on the development part, at least 2.
+    config : EnvironmentConfig, optional
+        Folds, test of gains, early stopping, evaluation cache.
     seed : int
-        Seeds the folds, and numpy inside the sandbox.
-    prelude : str
+        Seeds the folds, the test's resamples, and numpy inside the sandbox.
+    prelude : str, optional
         Trusted text that is run before the candidate; "" where it brings its own imports, as a person's file does.
+        Default: `prelude_for(code)`.
+
+    Attributes
+    ----------
+    out_of_fold_labels, out_of_fold_rows : ndarray, shape (n,)
+        Targets, and positions in the development part, of the pooled out-of-fold rows.
+    fold_bounds : list of (int, int)
+        Where each fold of the cross-validation begins and ends among them.
+    runs, hits : int
+        Evaluations that had to fit something, and those that were answered without.
+
+    Raises
+    ------
+    UserError
+        The file named as the evaluation cache is something else.
     """
 
     def __init__(
-        self, task: Task, sandbox: Sandbox, *, cv_folds: int = 3, seed: int = 0, prelude: str = PRELUDE
+        self,
+        task: Task,
+        sandbox: Sandbox,
+        config: EnvironmentConfig | None = None,
+        *,
+        seed: int = 0,
+        prelude: str | None = None,
     ) -> None:
-        self.task, self._sandbox, self._seed, self._prelude = task, sandbox, seed, prelude
+        self.task, self._seed = task, seed
+        self._config = config = config or EnvironmentConfig()
         self._classes = len(task.classes) if task.kind.is_classification else None
-        self._reference = Reference.from_labels(task.development.y, task.kind, self._classes)
-        part = task.development
-        splits = task.cv_folds(cv_folds, seed)
-        self._folds = [
-            Fold.prepare(part.X.iloc[a], part.y[a], part.X.iloc[b], n_classes=self._classes, seed=seed + i)
-            for i, (a, b) in enumerate(splits)
-        ]
-        self._folds.append(Fold.prepare(part.X, part.y, task.holdout.X, n_classes=self._classes, seed=seed + cv_folds))
-        self.out_of_fold_labels: np.ndarray = np.concatenate([part.y[b] for _, b in splits])
+        self._reference = Reference.from_labels(task.development.y, task.kind, self._classes, task.classes)
+        part, splits = task.development, task.cv_folds(config.cv_folds, seed)
+        self._folds = [self._fold(i, part.X.iloc[a], part.y[a], part.X.iloc[b]) for i, (a, b) in enumerate(splits)]
+        self._folds.append(self._fold(config.cv_folds, part.X, part.y, task.holdout.X))
+        self.out_of_fold_rows: np.ndarray = np.concatenate([b for _, b in splits])
+        self.out_of_fold_labels: np.ndarray = part.y[self.out_of_fold_rows]
         edges = np.cumsum([0, *(len(b) for _, b in splits)]).tolist()
         self.fold_bounds: list[tuple[int, int]] = list(zip(edges[:-1], edges[1:], strict=True))
-        self._cache: dict[str, Future[Evaluated]] = {}
+        self._gain_test = GainTest(_truth(task, self._reference, splits), config, seed)
+        self._cache = EvaluationCache(Path(config.cache) if config.cache else None, config.cache_mib)
+        self._runner = FoldRunner(sandbox, self._cache, prelude, seed)
+        self._done: weakref.WeakValueDictionary[str, Evaluated] = weakref.WeakValueDictionary()
+        self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self.runs = 0
         self.hits = 0
@@ -137,83 +100,171 @@ class Evaluator:
         """The trivial predictor that unbounded losses are measured against."""
         return self._reference
 
-    def evaluate(self, code: str) -> Evaluated:
-        """Run a candidate, or return what the same code gave before. Blocks; call it from a worker thread."""
-        key = code_key(code)
-        if key is None:
+    @property
+    def fits(self) -> int:
+        """Folds fitted so far."""
+        return self._runner.fits
+
+    def evaluate(self, code: str, against: Evaluated | None = None) -> Evaluated:
+        """Run a candidate, or return what the same code gave before. Blocks; call it from a worker thread.
+
+        Parameters
+        ----------
+        code : str
+            Untrusted.
+        against : Evaluated, optional
+            The current model. Where early stopping is on, folds are left out once it is decided that the candidate is
+            no significant gain over it; without it all folds are run.
+        """
+        tree = code_key(code)
+        if tree is None:
             return Evaluated(Status.error, Stage.none, _syntax_error(code))
-        with self._lock:
-            future = self._cache.get(key)
-            mine = future is None
-            if future is None:
-                future = self._cache[key] = Future()
-                self.runs += 1
-            else:
-                self.hits += 1
-        if mine:
-            try:
-                result = self._run(code)
-                if result.status in _PASSING:
-                    with self._lock:
-                        del self._cache[key]
-                future.set_result(result)
-            except BaseException as error:
-                with self._lock:
-                    del self._cache[key]
-                future.set_exception(error)
-                raise
-        return future.result()
+        with self._turn(tree):
+            known = self._done.get(tree)
+            result, fitted = (known, False) if known else self._run(Candidate(code, tree), against)
+            with self._lock:
+                self.runs += fitted
+                self.hits += not fitted
+                if result.stopped_after is None and result.status not in PASSING:
+                    self._done[tree] = result
+        return result
 
-    def _run(self, code: str) -> Evaluated:
-        result = self._sandbox.evaluate(code, self._folds, prelude=self._prelude, seed=self._seed)
-        return self._scored(result) if result.status is Status.ok else self._failed(result)
-
-    def _failed(self, result: Evaluation) -> Evaluated:
-        return Evaluated(
-            result.status, result.stage, result.error, description=result.description, seconds=result.seconds,
-            isolation=result.isolation,
-        )  # fmt: skip
-
-    def _scored(self, result: Evaluation) -> Evaluated:
-        out_of_fold = _pool(list(result.predictions[:-1]))
-        holdout = result.predictions[-1]
-        return Evaluated(
-            status=result.status,
-            stage=result.stage,
-            cv=self.scores(self.out_of_fold_labels, out_of_fold),
-            holdout=self.scores(self.task.holdout.y, holdout),
-            out_of_fold=out_of_fold,
-            holdout_predictions=holdout,
-            description=result.description,
-            seconds=result.seconds,
-            isolation=result.isolation,
-        )
+    def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
+        """Paired test of `after` against `before`; None unless both ran."""
+        return self._gain_test.compare(before, after)
 
     def scores(self, y: np.ndarray, predictions: Predictions) -> Scores:
         """Score predictions with the task's metrics."""
         return score_predictions(self.task.metrics, y, predictions, self._reference)
 
-    def fold_score(self, result: Evaluated, start: int, stop: int) -> float:
-        """Score of the out-of-fold rows `start` to `stop` (one fold), in the order of `out_of_fold_labels`."""
-        assert result.out_of_fold is not None
-        labels, proba = result.out_of_fold.labels, result.out_of_fold.proba
-        part = Predictions(labels[start:stop], None if proba is None else proba[start:stop])
-        return self.scores(self.out_of_fold_labels[start:stop], part).score
+    def cross_validate(self, code: str) -> Scores | None:
+        """Scores of the pooled out-of-fold predictions alone, for a search that must not look at the hold-out; None if
+        the code fails. Blocks.
+        """
+        tree = code_key(code)
+        if tree is None:
+            return None
+        done: list[Predictions] = []
+        with self._turn(tree):
+            for i, fold in enumerate(self._folds[:-1]):
+                run, _ = self._runner.run(
+                    Candidate(code, tree), fold, describe=i == self._gain_test.order[0], probe=False
+                )
+                if run.status is not Status.ok:
+                    return None
+                done.append(run.predictions[0])
+        pooled = _pool(done)
+        return None if pooled is None else self.scores(self.out_of_fold_labels, pooled)
+
+    def agree_elsewhere(self, code: str, other: str) -> bool:
+        """True if two codes fit and predict the same on rows that neither can expect: `elsewhere.py`. Blocks."""
+        candidates = [Candidate(c, tree) for c in (code, other) if (tree := code_key(c)) is not None]
+        agreed = False
+        for fold in unexpected_folds(self.task, self._classes, self._seed):
+            with fold:
+                keyed = KeyedFold(fold)
+                runs = [self._runner.run(c, keyed, describe=False, probe=False)[0] for c in candidates]
+            ran = {run.status is Status.ok for run in runs}
+            if ran == {True, False} or len(runs) < 2:
+                return False
+            if ran == {True}:
+                if not same_predictions(runs[0].predictions[0], runs[1].predictions[0]):
+                    return False
+                agreed = True
+        return agreed
 
     def test_scores(self, code: str) -> Scores | None:
         """Fit on development and hold-out rows, score on the test part: for reports, once, at the end. None if
         it fails.
         """
-        import pandas as pd
-
-        task = self.task
+        tree, task = code_key(code), self.task
+        if tree is None:
+            return None
         X = pd.concat([task.development.X, task.holdout.X], ignore_index=True)
         y = np.concatenate([task.development.y, task.holdout.y])
         with Fold.prepare(X, y, task.test.X, n_classes=self._classes, seed=self._seed) as fold:
-            result = self._sandbox.evaluate(code, [fold], prelude=self._prelude, seed=self._seed)
-        return self.scores(task.test.y, result.predictions[0]) if result.status is Status.ok else None
+            done, _ = self._runner.run(Candidate(code, tree), KeyedFold(fold), describe=False, probe=True)
+        return self.scores(task.test.y, done.predictions[0]) if done.status is Status.ok else None
 
     def close(self) -> None:
-        """Release the folds' memory."""
-        for fold in self._folds:
-            fold.close()
+        """Release the folds' memory and the cache."""
+        for one in self._folds:
+            one.fold.close()
+        self._cache.close()
+
+    def _fold(self, number: int, X_train: pd.DataFrame, y_train: np.ndarray, X_valid: pd.DataFrame) -> KeyedFold:
+        fold = Fold.prepare(X_train, y_train, X_valid, n_classes=self._classes, seed=self._seed + number)
+        return KeyedFold(fold)
+
+    @contextmanager
+    def _turn(self, tree: str) -> Iterator[None]:
+        """One thread at a time for equal code, so that it is run once."""
+        with self._lock:
+            turn = self._turns.setdefault(tree, threading.Lock())
+        with turn:
+            yield
+
+    def _run(self, candidate: Candidate, against: Evaluated | None) -> tuple[Evaluated, bool]:
+        """The result, and whether anything had to be fitted."""
+        last, fitted = len(self._folds) - 1, False
+        runs: list[Evaluation] = []
+        done: dict[int, Predictions] = {}
+        for fold in self._gain_test.order:
+            if against is not None and self._config.early_stop and self._gain_test.hopeless(against, done):
+                break
+            run, fresh = self._runner.run(candidate, self._folds[fold], describe=not runs, probe=fold == last)
+            runs.append(run)
+            fitted |= fresh
+            if run.status is not Status.ok:
+                return _failed(runs), fitted
+            done[fold] = run.predictions[0]
+        return self._scored(runs, done), fitted
+
+    def _scored(self, runs: Sequence[Evaluation], done: Mapping[int, Predictions]) -> Evaluated:
+        last = len(self._folds) - 1
+        out_of_fold = _pool([done[fold] for fold in range(last) if fold in done])
+        holdout = done.get(last)
+        return Evaluated(
+            status=Status.ok,
+            stage=runs[-1].stage,
+            cv=None if out_of_fold is None else self.scores(self.out_of_fold_labels[: len(out_of_fold)], out_of_fold),
+            holdout=None if holdout is None else self.scores(self.task.holdout.y, holdout),
+            out_of_fold=out_of_fold,
+            holdout_predictions=holdout,
+            description=runs[0].description,
+            seconds=sum(run.seconds for run in runs),
+            isolation=runs[0].isolation,
+            stopped_after=len(done) if len(done) <= last else None,
+        )
+
+
+def _truth(task: Task, reference: Reference, splits: Sequence[tuple[np.ndarray, np.ndarray]]) -> Truth:
+    labels = *(task.development.y[valid] for _, valid in splits), task.holdout.y
+    train, valid = (sum(map(len, parts)) // len(splits) for parts in zip(*splits, strict=True))
+    return Truth(task.metrics, reference, labels, (train, valid))
+
+
+def _pool(parts: Sequence[Predictions]) -> Predictions | None:
+    if not parts:
+        return None
+    labels = np.concatenate([p.labels for p in parts])
+    probabilities = [p.proba for p in parts if p.proba is not None]
+    return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)
+
+
+def _failed(runs: Sequence[Evaluation]) -> Evaluated:
+    last = runs[-1]
+    return Evaluated(
+        last.status, last.stage, last.error, description=runs[0].description,
+        seconds=sum(run.seconds for run in runs), isolation=last.isolation,
+    )  # fmt: skip
+
+
+def _syntax_error(code: str) -> str:
+    try:
+        compile(code, "<candidate>", "exec")
+    except SyntaxError as error:
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "SyntaxError: unreadable code"

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import TypeAdapter, ValidationError
+
 from marl_llm.proposals import PipelineSpec
 
 TokenCounter = Callable[[str], int]
@@ -74,15 +76,25 @@ class Memory:
         """A new memory with one more entry."""
         return Memory((*self.entries, entry))
 
-    def tried(self, spec: PipelineSpec) -> bool:
-        """True if this very solution was already asked for and answered (built as asked, or refused as redundant)."""
-        answered = (Verdict.accepted, Verdict.no_gain, Verdict.redundant)
-        return any(e.spec == spec and e.verdict in answered for e in self.entries)
+    def tried(self, spec: PipelineSpec, form: Callable[[PipelineSpec], PipelineSpec] = PipelineSpec.normal) -> bool:
+        """True if this very solution was already asked for and answered (built as asked, or refused as redundant).
 
-    def render(self, budget: int, count: TokenCounter = rough_tokens) -> str:
+        Solutions are compared under `form`, by default in normal form: a default spelled out, or another order of added
+        features, is no other solution.
+        """
+        wanted = form(spec)
+        return any(e.spec is not None and e.verdict in _ANSWERED and form(e.spec) == wanted for e in self.entries)
+
+    def solutions(self) -> dict[int, PipelineSpec]:
+        """Solutions that ran, by the number of their line (from 1): what an ensemble may be made of."""
+        ran = (i for i, e in enumerate(self.entries) if e.verdict in _MEASURED and e.gain is not None)
+        return {i + 1: spec for i in ran if (spec := self.entries[i].spec) is not None}
+
+    def render(self, budget: int, count: TokenCounter = rough_tokens, *, numbered: bool = False) -> str:
         """The memory as text under a token budget.
 
         What was kept comes first in line for the budget, then the latest entries; the text keeps the order of events.
+        A line that does not fit whole is left out, never cut.
 
         Parameters
         ----------
@@ -90,11 +102,38 @@ class Memory:
             Most tokens of the result, as `count` counts them.
         count : callable
             Text to number of tokens.
+        numbered : bool
+            Begin each line with its number, by which an ensemble names a solution.
         """
-        ranked = sorted(range(len(self.entries)), key=lambda i: (self.entries[i].verdict is not Verdict.accepted, -i))
+        lines = [f"{i} {e.line()}" if numbered else e.line() for i, e in enumerate(self.entries, 1)]
+        ranked = sorted(range(len(lines)), key=lambda i: (self.entries[i].verdict is not Verdict.accepted, -i))
         chosen: list[int] = []
         for i in ranked:
             trial = sorted([*chosen, i])
-            if count("\n".join(self.entries[j].line() for j in trial)) <= budget:
+            if count("\n".join(lines[j] for j in trial)) <= budget:
                 chosen = trial
-        return "\n".join(self.entries[i].line() for i in chosen)
+        return "\n".join(lines[i] for i in chosen)
+
+    def to_json(self) -> str:
+        """The memory as one JSON text; `from_json` reads it back, equal."""
+        return _ENTRIES.dump_json(self.entries, indent=1).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Memory:
+        """The memory that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            The text is no such memory; one line that says where.
+        """
+        try:
+            return cls(_ENTRIES.validate_json(text))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the text"
+            raise ValueError(f"not a memory: {where}: {first['msg']}") from None
+
+
+_ANSWERED = (Verdict.accepted, Verdict.no_gain, Verdict.redundant)
+_ENTRIES = TypeAdapter(tuple[MemoryEntry, ...])

@@ -8,7 +8,7 @@ from typing import Any
 from marl_llm.environment.evaluator import Evaluated
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.metrics import Comparison
-from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals import PipelineSpec, Tune
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Suggestion:
     action : object or None
         The typed action, None if the reply was unreadable or not feasible.
     spec : PipelineSpec or None
-        The solution asked for; None for `finish` and for invalid actions.
+        The solution asked for; None for `finish`, for invalid actions, and for a region that is still to be searched.
     problem : str
         Why the action is invalid, "" if it is valid.
     redundant : bool
@@ -51,6 +51,11 @@ class Suggestion:
     def valid(self) -> bool:
         """True if the action can be carried out."""
         return not self.problem
+
+    @property
+    def to_search(self) -> bool:
+        """True for a `tune` whose regions the environment has still to search: `TeamEnv.resolve`."""
+        return self.valid and isinstance(self.action, Tune) and bool(self.action.regions)
 
     @property
     def to_implement(self) -> bool:

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from marl_llm.environment.analysis import answer
+from marl_llm.environment.analysis import DEFAULT_BUDGET, answer
+from marl_llm.environment.analysis.current import current_view
 from marl_llm.environment.card import TaskCard, describe_task
-from marl_llm.environment.compliance import clause_compliance, same_behaviour
+from marl_llm.environment.compliance import Case, compliance
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.evaluator import Evaluated, Evaluator, same_code
-from marl_llm.environment.memory import Memory, Verdict
+from marl_llm.environment.memory import Memory, TokenCounter, Verdict, rough_tokens
+from marl_llm.environment.search import search_region
 from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance
 from marl_llm.errors import RunFailed
-from marl_llm.metrics import Comparison, Scores, corrected_resampled_t, paired_bootstrap
+from marl_llm.metrics import Comparison, Scores
 from marl_llm.proposals import (
     Analyze,
     Finish,
     InvalidAction,
     PipelineSpec,
+    Proposal,
+    Tune,
     apply,
     baseline,
     canonical,
+    check_region,
+    effective,
     generate_code,
     parse_action,
     resolve_columns,
@@ -55,17 +59,21 @@ class TeamEnv:
         self.task, self.config, self.seed = task, config or EnvironmentConfig(), seed
         self.card: TaskCard = describe_task(task)
         self._context = self.card.context()
-        self.evaluator = Evaluator(task, sandbox, cv_folds=self.config.cv_folds, seed=seed)
+        self._sandbox = sandbox
+        self.evaluator = Evaluator(task, sandbox, self.config, seed=seed)
 
-    def reset(self) -> State:
-        """The first state: the baseline, evaluated. Raises RunFailed if the data defeat even the baseline."""
+    def reset(self, memory: Memory | None = None) -> State:
+        """The first state: the baseline, evaluated; `memory` of an earlier episode on the same data is carried on.
+
+        Raises RunFailed if the data defeat even the baseline.
+        """
         spec = baseline(self.task.kind)
         code = generate_code(spec)
         result = self.evaluator.evaluate(code)
         if not result.ok:
             why = result.error or result.status
             raise RunFailed(f"{self.task.name}: the baseline does not run on this data: {why}")
-        return State(spec, code, result, Memory())
+        return State(spec, code, result, memory or Memory())
 
     def read(self, state: State, reply: str) -> Suggestion:
         """Parse and check a Data Scientist's reply against the data and the current solution."""
@@ -77,42 +85,53 @@ class TeamEnv:
         if isinstance(action, Analyze | Finish):
             return Suggestion(text, action)
         try:
-            spec = apply(action, state.spec, self._context)
+            return self._asked(state, action, text)
         except InvalidAction as error:
             return Suggestion(" ".join(text.split())[:120], problem=str(error))
-        return Suggestion(text, action, spec, redundant=spec == state.spec or state.memory.tried(spec))
 
-    def analyze(self, state: State, query: Analyze) -> str:
-        """Answer a typed query from development rows and the current model's out-of-fold predictions."""
-        return answer(query, self.task, state.evaluated.out_of_fold, self.evaluator.out_of_fold_labels)
+    def _asked(self, state: State, action: Proposal, text: str) -> Suggestion:
+        if isinstance(action, Tune) and action.regions:
+            check_region(action, state.spec, self._context)
+            return Suggestion(text, action)
+        spec = apply(action, state.spec, self._context, state.memory.solutions())
+        return Suggestion(text, action, spec, redundant=self._answered(state, spec))
 
-    def run(self, code: str) -> Evaluated:
-        """Run an Engineer's code. Blocks."""
-        return self.evaluator.evaluate(code)
+    def _answered(self, state: State, spec: PipelineSpec) -> bool:
+        """True if nothing would change, or memory already answers it."""
+        same = self._effective(spec) == self._effective(state.spec)
+        return same or state.memory.tried(spec, self._effective)
 
-    def reference(self, spec: PipelineSpec) -> Evaluated:
-        """Run the reference implementation of a solution, through the same sandbox. Blocks."""
-        return self.evaluator.evaluate(generate_code(spec))
+    def _effective(self, spec: PipelineSpec) -> PipelineSpec:
+        return effective(spec, self._context)
+
+    def resolve(self, state: State, suggestion: Suggestion) -> Suggestion:
+        """A `tune` with regions as one with the values that a search on the development part found; anything else as it
+        is. Blocks while candidates run.
+        """
+        if not suggestion.to_search:
+            return suggestion
+        found = search_region(suggestion.action, state.spec, self.evaluator.cross_validate, self.seed)
+        return self._asked(state, found, canonical(found))
+
+    def analyze(
+        self, state: State, query: Analyze, budget: int = DEFAULT_BUDGET, count: TokenCounter = rough_tokens
+    ) -> str:
+        """Answer a query from development rows and the current model, in at most `budget` tokens. May block: a snippet
+        and permutation importance run in the sandbox.
+        """
+        return answer(query, current_view(self.evaluator, self._sandbox, state, self.seed, budget, count))
+
+    def run(self, code: str, against: Evaluated | None = None) -> Evaluated:
+        """Run an Engineer's code; `against` the current model folds may be left out (early stopping). Blocks."""
+        return self.evaluator.evaluate(code, against)
+
+    def reference(self, spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
+        """Run the reference implementation of a solution, through the same sandbox, as `run` does. Blocks."""
+        return self.evaluator.evaluate(generate_code(spec), against)
 
     def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
         """Paired test of `after` against `before`; None unless both ran."""
-        if before.holdout_predictions is None or after.holdout_predictions is None:
-            return None
-        config, task = self.config, self.task
-        if config.significance == "corrected_resampled_t":
-            return self._compare_folds(before, after)
-        return paired_bootstrap(
-            task.metrics, task.holdout.y, before.holdout_predictions, after.holdout_predictions,
-            self.evaluator.reference, level=config.level, n_resamples=config.resamples, seed=self.seed,
-        )  # fmt: skip
-
-    def _compare_folds(self, before: Evaluated, after: Evaluated) -> Comparison:
-        n, k = len(self.task.development.y), self.config.cv_folds
-        differences = [
-            self.evaluator.fold_score(after, a, b) - self.evaluator.fold_score(before, a, b)
-            for a, b in self.evaluator.fold_bounds
-        ]
-        return corrected_resampled_t(np.array(differences), n - n // k, n // k, level=self.config.level)
+        return self.evaluator.compare(before, after)
 
     def judge(self, state: State, suggestion: Suggestion, implementation: Implementation | None = None) -> StepOutcome:
         """What one suggestion, and one implementation of it, came to. Blocks while the reference runs."""
@@ -122,7 +141,7 @@ class TeamEnv:
             return StepOutcome(suggestion, None, None, Verdict.finished)
         if not suggestion.to_implement or suggestion.spec is None:
             return StepOutcome(suggestion, None, None, Verdict.redundant)
-        reference = self.reference(suggestion.spec)
+        reference = self.reference(suggestion.spec, state.evaluated)
         outcome = StepOutcome(
             suggestion, implementation, reference, Verdict.failed,
             reference_comparison=self.compare(state.evaluated, reference),
@@ -138,16 +157,20 @@ class TeamEnv:
     def _judge_result(self, state: State, outcome: StepOutcome, implementation: Implementation) -> StepOutcome:
         result, reference, spec = implementation.evaluated, outcome.reference, outcome.suggestion.spec
         assert reference is not None and spec is not None
-        if same_behaviour(result, reference):
-            compliance = 1.0
-        else:
-            compliance = clause_compliance(implementation.code, result.description, state.spec, spec)
         comparison = self.compare(state.evaluated, result)
-        if compliance < 1:
+        if comparison is not None and comparison.significant:
+            reference = self.reference(spec)  # with all its folds: it may become the current model
+        share = compliance(
+            Case(
+                implementation.code, result, reference, state.evaluated, state.spec, spec,
+                lambda: self.evaluator.agree_elsewhere(implementation.code, generate_code(spec)),
+            )
+        )  # fmt: skip
+        if share < 1:
             verdict = Verdict.not_as_asked
         else:
             verdict = Verdict.accepted if comparison is not None and comparison.significant else Verdict.no_gain
-        return replace(outcome, verdict=verdict, compliance=compliance, comparison=comparison)
+        return replace(outcome, verdict=verdict, compliance=share, comparison=comparison, reference=reference)
 
     def advance(self, state: State, outcome: StepOutcome) -> State:
         """The next state of the episode."""

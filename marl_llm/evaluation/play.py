@@ -146,7 +146,8 @@ def _play(comparison: Comparison, arm: Arm, plans: list[PlannedEpisode], directo
     recipe, what = opened.recipe, f"evaluate {arm.name}"
     # Iteration 0 for every arm and version: the same folds and seeds, so that differences are paired. The test part is
     # read by `Bench`, which also keeps raw metrics and compares row by row.
-    chosen = settings(recipe, 0, rollout=plain(recipe), seed=comparison.seed)
+    whole = recipe.environment.model_copy(update={"early_stop": False})
+    chosen = settings(recipe, 0, rollout=plain(recipe), environment=whole, seed=comparison.seed)
     if arm.roles is not None:
         play(opened, arm.roles, directory, plans, chosen, what)
         return

@@ -18,7 +18,7 @@ from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.trials import Trial
 from marl_llm.metrics import Comparison, Reference, Scores, paired_bootstrap, score_predictions
 from marl_llm.predictions import Predictions
-from marl_llm.proposals import PRELUDE, apply, baseline, generate_code, parse_action, resolve_columns
+from marl_llm.proposals import apply, baseline, generate_code, parse_action, prelude_for, resolve_columns
 from marl_llm.roles import ML_ENGINEER
 from marl_llm.sandbox import Fold, Sandbox, Status
 from marl_llm.tasks import Task
@@ -53,7 +53,7 @@ class Bench:
     def fixed(self, arm: str, trial: Trial, task: Task, code: str) -> Result:
         """Result of an arm without a team; a solution that does not run leaves its error."""
         start = generate_code(baseline(task.kind))
-        evaluator = Evaluator(task, self._sandbox, cv_folds=self._config.cv_folds, seed=trial.seed(self._seed))
+        evaluator = Evaluator(task, self._sandbox, self._config, seed=trial.seed(self._seed))
         try:
             before, after = evaluator.evaluate(start), evaluator.evaluate(code)
         finally:
@@ -90,7 +90,7 @@ class Bench:
         y = np.concatenate([task.development.y, task.holdout.y])
         classes = len(task.classes) if task.kind.is_classification else None
         with Fold.prepare(X, y, task.test.X, n_classes=classes, seed=seed) as fold:
-            done = self._sandbox.evaluate(code, [fold], prelude=PRELUDE, seed=seed)
+            done = self._sandbox.evaluate(code, [fold], prelude=prelude_for(code), seed=seed)
         if done.status is not Status.ok:
             return TestRun(None, done.error or str(done.status))
         return TestRun(done.predictions[0])
@@ -136,7 +136,7 @@ def final_code(task: Task, rows: pd.DataFrame, accepted: int) -> str:
 
 
 def _reference(task: Task) -> Reference:
-    return Reference.from_labels(task.development.y, task.kind, len(task.classes) or None)
+    return Reference.from_labels(task.development.y, task.kind, classes=task.classes)
 
 
 def _reason(evaluated: Evaluated) -> str:

@@ -1,4 +1,4 @@
-"""Metrics of class counts (accuracy, precision, recall, F1, Jaccard, Matthews) under row weights.
+"""Metrics of class counts (accuracy, precision, recall, F1, Jaccard, Matthews, likelihood ratios) under row weights.
 
 In: `Rows` and weights (B, n), reduced by three matrix products to `Counts`. Out: one value per line of weights, with
 scikit-learn's conventions for empty classes. The positive class of binary metrics is class index 1.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_llm.metrics.rows import Rows, ratio
+
+_LIMIT = 1e12  # a likelihood ratio is cut here: beyond, its denominator is zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,11 @@ def _jaccard(counts: Counts) -> np.ndarray:
 
 
 PerClass = Callable[[Counts], np.ndarray]
+
+
+def of_class(name: str, counts: Counts, index: int) -> np.ndarray:
+    """`f1`, `precision`, `recall` or `jaccard` of one class against the rest, shape (B,)."""
+    return PER_CLASS[name](counts)[:, index]
 
 
 def _positive(per_class: PerClass) -> PerClass:
@@ -92,12 +99,36 @@ def _matthews(counts: Counts) -> np.ndarray:
     return ratio(covariance, np.sqrt(spread_true * spread_predicted))
 
 
-_PER_CLASS: dict[str, PerClass] = {"f1": _f1, "precision": _precision, "recall": _recall, "jaccard": _jaccard}
+def _positive_likelihood_ratio(counts: Counts) -> np.ndarray:
+    """True positive rate over false positive rate."""
+    false_alarms = counts.true[:, 0] - counts.hit[:, 0]
+    return _odds(counts.hit[:, 1] * counts.true[:, 0], false_alarms * counts.true[:, 1])
+
+
+def _negative_likelihood_ratio(counts: Counts) -> np.ndarray:
+    """False negative rate over true negative rate, as a loss."""
+    misses = counts.true[:, 1] - counts.hit[:, 1]
+    return -_odds(misses * counts.true[:, 0], counts.hit[:, 0] * counts.true[:, 1])
+
+
+def _odds(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """A likelihood ratio: 1 for 0 / 0, and its limit for x / 0, where scikit-learn's scorers put 1 as well.
+
+    With scikit-learn's placeholder a perfect classifier (no false alarm) would rank with one that knows nothing.
+    """
+    ratios = ratio(numerator, denominator)
+    ratios = np.where((denominator <= 0) & (numerator > 0), _LIMIT, np.minimum(ratios, _LIMIT))
+    return np.where((denominator <= 0) & (numerator <= 0), 1.0, ratios)
+
+
+PER_CLASS: dict[str, PerClass] = {"f1": _f1, "precision": _precision, "recall": _recall, "jaccard": _jaccard}
 _AVERAGES: dict[str, Callable[[PerClass], PerClass]] = {"macro": _macro, "micro": _micro, "weighted": _weighted}
 COUNTED: dict[str, PerClass] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "matthews_corrcoef": _matthews,
-    **{name: _positive(metric) for name, metric in _PER_CLASS.items()},
-    **{f"{name}_{how}": average(metric) for name, metric in _PER_CLASS.items() for how, average in _AVERAGES.items()},
+    "positive_likelihood_ratio": _positive_likelihood_ratio,
+    "neg_negative_likelihood_ratio": _negative_likelihood_ratio,
+    **{name: _positive(metric) for name, metric in PER_CLASS.items()},
+    **{f"{name}_{how}": average(metric) for name, metric in PER_CLASS.items() for how, average in _AVERAGES.items()},
 }

@@ -1,20 +1,25 @@
 """Which metrics exist and which kind of target each one fits.
 
-Names and weights flow in, checked ones out. Names are those of scikit-learn's scorers; nothing is computed here.
+Names and weights flow in, checked ones out. Names are those of scikit-learn's scorers, or one of six of them for a
+single class: `recall[setosa]`, that class against the rest. Nothing is computed here.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from marl_llm.errors import UserError
 from marl_llm.kind import Kind
 
 _AVERAGES = ("macro", "micro", "weighted")
 _COUNT_BASED = ("f1", "precision", "recall", "jaccard")
-_BINARY_ONLY = (*_COUNT_BASED, "roc_auc")
+_BINARY_ONLY = (*_COUNT_BASED, "roc_auc", "positive_likelihood_ratio", "neg_negative_likelihood_ratio")
+_MULTICLASS_ONLY = ("top_k_accuracy",)  # k = 2: with two classes it is always 1
 _CLASSIFICATION = (
     "accuracy",
     "balanced_accuracy",
@@ -27,20 +32,36 @@ _CLASSIFICATION = (
     "matthews_corrcoef",
     "neg_log_loss",
     "neg_brier_score",
+    "d2_log_loss_score",
+    "d2_brier_score",
 )
 _REGRESSION = (
     "r2",
     "explained_variance",
+    "d2_absolute_error_score",
     "neg_root_mean_squared_error",
     "neg_mean_squared_error",
     "neg_mean_absolute_error",
     "neg_median_absolute_error",
     "neg_mean_absolute_percentage_error",
+    "neg_max_error",
+    "neg_mean_squared_log_error",
+    "neg_root_mean_squared_log_error",
+    "neg_mean_poisson_deviance",
+    "neg_mean_gamma_deviance",
 )
 _NAMES: dict[Kind, tuple[str, ...]] = {
     Kind.binary: (*_CLASSIFICATION, *_BINARY_ONLY),
-    Kind.multiclass: _CLASSIFICATION,
+    Kind.multiclass: (*_CLASSIFICATION, *_MULTICLASS_ONLY),
     Kind.regression: _REGRESSION,
+}
+_OF_ONE_CLASS = (*_COUNT_BASED, "roc_auc", "average_precision")
+_ONE_CLASS = re.compile(r"(?P<base>[^\[]+)\[(?P<name>.*)\]", re.DOTALL)
+_DOMAINS: dict[str, tuple[float, bool]] = {  # smallest target, and whether it is itself allowed
+    "neg_mean_squared_log_error": (-1.0, False),
+    "neg_root_mean_squared_log_error": (-1.0, False),
+    "neg_mean_poisson_deviance": (0.0, True),
+    "neg_mean_gamma_deviance": (0.0, False),
 }
 _EVERYDAY_NAMES = {
     "auc": "roc_auc",
@@ -55,6 +76,8 @@ _EVERYDAY_NAMES = {
     "mse": "neg_mean_squared_error",
     "mae": "neg_mean_absolute_error",
     "mape": "neg_mean_absolute_percentage_error",
+    "msle": "neg_mean_squared_log_error",
+    "rmsle": "neg_root_mean_squared_log_error",
 }
 
 
@@ -70,18 +93,30 @@ def default_metrics(kind: Kind) -> dict[str, float]:
     return {"r2": 1.0, "neg_root_mean_squared_error": 1.0}
 
 
+def split_class(name: str) -> tuple[str, str | None]:
+    """`recall[setosa]` is ("recall", "setosa"); any other name is (name, None)."""
+    found = _ONE_CLASS.fullmatch(name)
+    return (found["base"], found["name"]) if found else (name, None)
+
+
 def check_metrics(
-    metrics: Mapping[str, float], kind: Kind, class_names: Sequence[str] | None = None
+    metrics: Mapping[str, float],
+    kind: Kind,
+    class_names: Sequence[str] | None = None,
+    y: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Validate metric names and weights against the kind of target.
 
     Parameters
     ----------
     metrics : mapping of scorer name to weight
-        Weights are positive; only their ratios matter.
+        Weights are positive; only their ratios matter. `recall[setosa]` is the recall of one class; so are `f1[...]`,
+        `precision[...]`, `jaccard[...]`, `roc_auc[...]` and `average_precision[...]`.
     kind : Kind
     class_names : sequence of str, optional
-        Only used to make the error message concrete.
+        In the order of their index; needed for metrics of one class.
+    y : ndarray, shape (n,), optional
+        All known targets of a regression task. Where given, metrics that are undefined for some of them are refused.
 
     Returns
     -------
@@ -90,14 +125,20 @@ def check_metrics(
     Raises
     ------
     UserError
-        For an empty mapping, an unknown name (the nearest one is suggested), a metric that does not fit the kind of
-        target, or a weight that is not a positive number.
+        For an empty mapping, an unknown name (the nearest one is suggested), an unknown class, a metric that does not
+        fit the kind of target or its values, or a weight that is not a positive number.
     """
     if not metrics:
         raise UserError(f"No metric is given: name at least one of {', '.join(metrics_for(kind))}.")
     for name, weight in metrics.items():
-        _check_name(name, kind, class_names)
+        base, of_class = split_class(str(name))
+        if of_class is None:
+            _check_name(name, kind, class_names)
+        else:
+            _check_one_class(base, of_class, kind, class_names)
         _check_weight(name, weight)
+        if y is not None and name in _DOMAINS:
+            _check_domain(name, y)
     return {name: float(weight) for name, weight in metrics.items()}
 
 
@@ -106,20 +147,49 @@ def _check_name(name: str, kind: Kind, class_names: Sequence[str] | None) -> Non
         return
     if any(name in names for names in _NAMES.values()):
         target = f"{kind} target" + (f" with {len(class_names)} classes" if class_names else "")
-        raise UserError(f"Metric '{name}' does not fit a {target}: choose from {', '.join(metrics_for(kind))}.")
-    nearest = _nearest(name, kind)
-    advice = f"did you mean '{nearest}'?" if nearest else f"choose from {', '.join(metrics_for(kind))}."
+        raise UserError(f"Metric '{name}' does not fit a {target}: choose from {_choices(kind)}.")
+    nearest = _nearest(name, _NAMES[kind])
+    advice = f"did you mean '{nearest}'?" if nearest else f"choose from {_choices(kind)}."
     raise UserError(f"Unknown metric '{name}': {advice}")
 
 
-def _nearest(name: str, kind: Kind) -> str | None:
+def _check_one_class(base: str, of_class: str, kind: Kind, class_names: Sequence[str] | None) -> None:
+    name = f"{base}[{of_class}]"
+    if not kind.is_classification:
+        raise UserError(f"Metric '{name}' does not fit a {kind} target: choose from {_choices(kind)}.")
+    if base not in _OF_ONE_CLASS:
+        nearest = _nearest(base, _OF_ONE_CLASS)
+        advice = f"did you mean '{nearest}[{of_class}]'?" if nearest else f"choose from {', '.join(_OF_ONE_CLASS)}."
+        raise UserError(f"Unknown metric of one class '{name}': {advice}")
+    if of_class not in (class_names or ()):
+        known = ", ".join(f"'{c}'" for c in class_names or ()) or "unknown here"
+        raise UserError(f"Metric '{name}' names no class of the target: its classes are {known}.")
+
+
+def _choices(kind: Kind) -> str:
+    text = ", ".join(metrics_for(kind))
+    return text + "; or of one class, as recall[NAME]" if kind.is_classification else text
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
     plain = str(name).lower().replace("-", "_").replace(" ", "_")
     everyday = _EVERYDAY_NAMES.get(plain.replace("_score", ""))
-    if everyday in _NAMES[kind]:
+    if everyday in names:
         return everyday
-    if f"neg_{plain}" in _NAMES[kind]:
+    if f"neg_{plain}" in names:
         return f"neg_{plain}"
-    return next(iter(difflib.get_close_matches(plain, metrics_for(kind), n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(plain, sorted(names), n=1, cutoff=0.5)), None)
+
+
+def _check_domain(name: str, y: np.ndarray) -> None:
+    bound, included = _DOMAINS[name]
+    smallest = float(np.min(y))
+    if smallest < bound or (smallest == bound and not included):
+        needed = f"{'at least' if included else 'above'} {bound:g}"
+        raise UserError(
+            f"Metric '{name}' needs targets {needed}, but the smallest is {smallest:g}: choose another metric, "
+            "e.g. neg_mean_absolute_error."
+        )
 
 
 def _check_weight(name: str, weight: float) -> None:

@@ -37,15 +37,25 @@ def _average_precision(positive_N: np.ndarray, score_N: np.ndarray, weights_BN: 
     return ratio((positives * precision).sum(axis=1), positives.sum(axis=1))
 
 
+def class_roc_auc(rows: Rows, weights_BN: np.ndarray, index: int) -> np.ndarray:
+    """Area of one class against the rest."""
+    return _area_under_roc(rows.y == index, rows.proba[:, index], weights_BN)
+
+
+def class_average_precision(rows: Rows, weights_BN: np.ndarray, index: int) -> np.ndarray:
+    """Average precision of one class against the rest."""
+    return _average_precision(rows.y == index, rows.proba[:, index], weights_BN)
+
+
 def binary_roc_auc(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
     """Area of class 1 of a binary target."""
-    return _area_under_roc(rows.y == 1, rows.proba[:, 1], weights_BN)
+    return class_roc_auc(rows, weights_BN, 1)
 
 
 def mean_average_precision(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
     """Class 1 of a binary target; mean over the classes that occur otherwise."""
     classes = range(rows.proba.shape[1]) if rows.proba.shape[1] > 2 else [1]
-    values = [_average_precision(rows.y == c, rows.proba[:, c], weights_BN) for c in classes]
+    values = [class_average_precision(rows, weights_BN, c) for c in classes]
     present = [weights_BN @ (rows.y == c) > 0 for c in classes]
     return ratio(np.sum(values, axis=0), np.sum(present, axis=0).astype(float))
 
@@ -81,3 +91,6 @@ def one_versus_one(rows: Rows, weights_BN: np.ndarray, by_prevalence: bool) -> n
 def _pool(areas_KB: np.ndarray, sizes_KB: np.ndarray, by_prevalence: bool) -> np.ndarray:
     share = sizes_KB if by_prevalence else (sizes_KB > 0).astype(float)
     return np.where(share.sum(axis=0) > 0, ratio((areas_KB * share).sum(axis=0), share.sum(axis=0)), 0.5)
+
+
+PER_CLASS = {"roc_auc": class_roc_auc, "average_precision": class_average_precision}

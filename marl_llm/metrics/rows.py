@@ -1,4 +1,4 @@
-"""What every metric is computed from: true targets beside predictions, and two rules of arithmetic. No metric here."""
+"""What every metric is computed from: true targets beside predictions, and some rules of arithmetic. No metric here."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def row_mean(values_N: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
     """Mean of a value per row under each line of weights, shape (B,)."""
     return weights_BN @ values_N / weights_BN.sum(axis=1)
+
+
+def share_explained(unexplained: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """1 - unexplained / total; where nothing varies, 1 for no error and 0 for any (as scikit-learn's r2)."""
+    return np.where(total > 0, 1 - ratio(unexplained, total), (unexplained <= 0).astype(float))

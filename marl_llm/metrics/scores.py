@@ -1,13 +1,17 @@
 """Skills and the score: labels and predictions in, comparable numbers out.
 
-A skill is higher-is-better with 1 for perfect. Bounded metrics are their own skill; a loss is measured against the
-trivial predictor learned on the development labels: `1 - loss / trivial loss`. No skill is below -1. The score is the
-weighted mean of the skills. Significance is not judged here.
+A skill is higher-is-better with 1 for perfect, and grows with its metric. Metrics with 1 for perfect (F1, ROC AUC, r2,
+D2 ...) are their own skill, so a trivial predictor has the skill of its accuracy, not 0. A loss is measured against the
+trivial predictor learned on the development labels: `1 - loss / trivial loss`; the trivial predictor says the class
+shares (log-loss, Brier score), the mean (squared and largest errors, Poisson and gamma deviance), the median (absolute
+errors) or the mean of log(1 + y) (logarithmic errors). Likelihood ratios, unbounded, become `(LR+ - 1) / (LR+ + 1)`
+and `(1 - LR-) / (1 + LR-)`: 0 for a ratio of 1, which tells nothing. No skill is below -1. The score is the weighted
+mean of the skills. Significance is not judged here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +23,23 @@ from marl_llm.predictions import Predictions
 
 _FLOOR = -1.0
 _AGAINST_PRIORS = frozenset({"neg_log_loss", "neg_brier_score"})
-_AGAINST_MEAN = frozenset({"neg_root_mean_squared_error", "neg_mean_squared_error"})
+_AGAINST_MEAN = frozenset(
+    {
+        "neg_root_mean_squared_error",
+        "neg_mean_squared_error",
+        "neg_max_error",
+        "neg_mean_poisson_deviance",
+        "neg_mean_gamma_deviance",
+    }
+)
 _AGAINST_MEDIAN = frozenset(
     {"neg_mean_absolute_error", "neg_median_absolute_error", "neg_mean_absolute_percentage_error"}
 )
+_AGAINST_LOG_MEAN = frozenset({"neg_mean_squared_log_error", "neg_root_mean_squared_log_error"})
+_OF_RATIO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "positive_likelihood_ratio": lambda raw: (raw - 1) / (raw + 1),
+    "neg_negative_likelihood_ratio": lambda raw: (1 + raw) / (1 - raw),
+}
 
 
 @dataclass(frozen=True)
@@ -35,19 +52,29 @@ class Reference:
         Share of each class, length K; empty for regression.
     mean, median : float
         Of the target, in its own unit; nan for classification.
+    log_mean : float
+        The value whose log(1 + value) is the mean of the target's, in its own unit; nan where a target is -1 or less.
+    classes : tuple of str
+        Names of the classes in the order of their index, length K; () where no metric names a class.
     """
 
     priors: tuple[float, ...]
     mean: float
     median: float
+    log_mean: float = float("nan")
+    classes: tuple[str, ...] = ()
 
     @classmethod
-    def from_labels(cls, y: np.ndarray, kind: Kind, n_classes: int | None = None) -> Reference:
+    def from_labels(
+        cls, y: np.ndarray, kind: Kind, n_classes: int | None = None, classes: Sequence[str] = ()
+    ) -> Reference:
         """Learn it from development labels `y`, shape (n,): int64 class indices, or float64 values."""
         if not kind.is_classification:
-            return cls((), float(np.mean(y)), float(np.median(y)))
-        counts = np.bincount(np.asarray(y, dtype=np.int64), minlength=n_classes or 0)
-        return cls(tuple((counts / counts.sum()).tolist()), float("nan"), float("nan"))
+            log_mean = float(np.expm1(np.mean(np.log1p(y)))) if np.min(y) > -1 else float("nan")
+            return cls((), float(np.mean(y)), float(np.median(y)), log_mean)
+        counts = np.bincount(np.asarray(y, dtype=np.int64), minlength=n_classes or len(classes))
+        nan = float("nan")
+        return cls(tuple((counts / counts.sum()).tolist()), nan, nan, nan, tuple(classes))
 
     @property
     def n_classes(self) -> int:
@@ -72,8 +99,8 @@ def score_predictions(
     Parameters
     ----------
     metrics : mapping of scorer name to weight
-        As checked by `check_metrics`. The positive class of `f1`, `precision`, `recall`, `jaccard`, `roc_auc` and
-        binary `average_precision` is class index 1.
+        As checked by `check_metrics`. The positive class of `f1`, `precision`, `recall`, `jaccard`, `roc_auc`, of the
+        likelihood ratios and of binary `average_precision` is class index 1.
     y_true : ndarray, shape (n,)
         int64 class index in 0..K-1, or float64 value.
     predictions : Predictions
@@ -103,9 +130,9 @@ def resampled_skills(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Raw metrics and skills under each line of row weights (B, n); values of shape (B,)."""
     rows = _rows(y_true, predictions, reference.n_classes)
-    raw = raw_values(metrics, rows, weights_BN)
+    raw = raw_values(metrics, rows, weights_BN, reference.classes)
     trivial = _trivial_losses(metrics, rows.y, reference, weights_BN)
-    return raw, {name: _skill(values, trivial.get(name)) for name, values in raw.items()}
+    return raw, {name: _skill(name, values, trivial.get(name)) for name, values in raw.items()}
 
 
 def weighted_mean(metrics: Mapping[str, float], skills: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -131,14 +158,21 @@ def _trivial_losses(
 ) -> dict[str, np.ndarray]:
     """Raw value of each unbounded loss for the trivial predictor on the same weighted rows."""
     values: dict[str, np.ndarray] = {}
-    for names, constant in ((_AGAINST_MEAN, reference.mean), (_AGAINST_MEDIAN, reference.median)):
+    constants = (
+        (_AGAINST_MEAN, reference.mean),
+        (_AGAINST_MEDIAN, reference.median),
+        (_AGAINST_LOG_MEAN, reference.log_mean),
+    )
+    for names, constant in constants:
         rows = Rows(y, np.full(len(y), constant), np.empty((len(y), 0)))
         values |= raw_values([name for name in metrics if name in names], rows, weights_BN)
     proba = np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes))
     return values | raw_values([name for name in metrics if name in _AGAINST_PRIORS], Rows(y, y, proba), weights_BN)
 
 
-def _skill(raw: np.ndarray, trivial: np.ndarray | None) -> np.ndarray:
+def _skill(name: str, raw: np.ndarray, trivial: np.ndarray | None) -> np.ndarray:
+    if name in _OF_RATIO:
+        return _OF_RATIO[name](raw)
     if trivial is None:
         return np.maximum(raw, _FLOOR)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -16,6 +16,7 @@ from marl_llm.metrics.scores import Reference, resampled_skills, score_predictio
 from marl_llm.predictions import Predictions
 
 _CELLS = 4_000_000  # weights held at once, 32 MB
+_CELLS_IN_CACHE = 100_000  # draws counted at once: within a core's cache it takes half the time
 _TIE = 1e-12  # gains closer to zero than this are rounding
 
 
@@ -97,11 +98,14 @@ def paired_bootstrap(
 
 
 def corrected_resampled_t(differences: np.ndarray, n_train: int, n_test: int, *, level: float = 0.05) -> Comparison:
-    """Corrected resampled t-test on per-fold differences.
+    """Corrected resampled t-test on per-fold differences, of one k-fold validation or of repeated ones.
 
     Training sets of folds overlap, so the plain t-test is far too confident; the variance is multiplied by `1/k +
     n_test/n_train` instead of `1/k` (Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning
-    52).
+    52). Repeating the validation adds differences but no rows: the degrees of freedom stay those of one round,
+    `(n_train + n_test) / n_test - 1`. With the textbook's k - 1, repeats of few folds find far more gains between
+    equally good models than the level allows. After one round the test is conservative where the models' fits vary
+    little: it assumes that a fold's score depends on its training set more than it then does.
 
     Parameters
     ----------
@@ -126,8 +130,9 @@ def corrected_resampled_t(differences: np.ndarray, n_train: int, n_test: int, *,
     spread = float(np.sqrt((1 / k + n_test / n_train) * np.var(differences, ddof=1)))
     if spread <= _TIE:
         return _verdict(gain, 0.0 if gain > _TIE else 1.0, gain, gain, level)
-    half_width = float(stdtrit(k - 1, 0.975)) * spread
-    return _verdict(gain, float(stdtr(k - 1, -gain / spread)), gain - half_width, gain + half_width, level)
+    freedom = max(1, min(k, round(1 + n_train / n_test)) - 1)
+    half_width = float(stdtrit(freedom, 0.975)) * spread
+    return _verdict(gain, float(stdtr(freedom, -gain / spread)), gain - half_width, gain + half_width, level)
 
 
 def _verdict(gain: float, p_value: float, low: float, high: float, level: float) -> Comparison:
@@ -139,6 +144,11 @@ def _resamples(n: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(seed)
     block = max(1, min(n_resamples, _CELLS // n))
     for start in range(0, n_resamples, block):
-        lines = min(block, n_resamples - start)
-        drawn = rng.integers(0, n, size=(lines, n)) + np.arange(lines)[:, None] * n
-        yield np.bincount(drawn.ravel(), minlength=lines * n).reshape(lines, n).astype(np.float64)
+        weights_BN = np.empty((min(block, n_resamples - start), n))
+        step = max(1, _CELLS_IN_CACHE // n)
+        for first in range(0, len(weights_BN), step):
+            part = weights_BN[first : first + step]
+            drawn = rng.integers(0, n, size=part.shape)
+            drawn += np.arange(len(part))[:, None] * n
+            part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+        yield weights_BN

@@ -55,6 +55,10 @@ TAKES: dict[ExtraOp, Takes] = {
 }
 
 
+COLUMNWISE: tuple[ExtraOp, ...] = ("log", "missing", "bin", "dates")
+"""Features that each column gives by itself: of two columns at once or one after the other is the same."""
+
+
 def alias_order(alias: str) -> tuple[int, str]:
     """Sort key that puts x2 before x10."""
     digits = alias[1:]

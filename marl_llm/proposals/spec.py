@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from marl_llm.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS, Param, ParamValue
-from marl_llm.proposals.features import Extra, Reduction, sorted_columns
+from marl_llm.proposals.features import COLUMNWISE, Extra, Reduction, sorted_columns
 
 ImputeStrategy = Literal["mean", "median"]
 ScaleMethod = Literal["none", "standard", "robust", "minmax", "power", "quantile"]
@@ -104,6 +104,40 @@ class PipelineSpec(BaseModel):
                 parts[name] = value.component if isinstance(value, Reduction) else value
         parts.update({f"param {name}": value for name, value in self.params})
         return parts
+
+
+def normal_components(parts: Mapping[str, object]) -> dict[str, object]:
+    """Named parts without parameters at their default, and with features of single columns one by one, for comparing
+    solutions however they were spelled.
+    """
+    if isinstance(members := parts.get("members"), frozenset):
+        return {**parts, "members": frozenset(frozenset(normal_components(dict(m)).items()) for m in members)}
+    estimator, parts = str(parts.get("estimator")), _one_by_one(parts)
+    if estimator not in ESTIMATORS:
+        return parts
+    fixed = dict(ESTIMATORS[estimator].fixed)
+
+    def counts(name: str, value: object) -> bool:
+        plain = name.removeprefix("param ")
+        if plain == name or not isinstance(value, str | int | float | None):
+            return True
+        return not _is_default(estimator, plain, value) and fixed.get(plain, _NOTHING) != value
+
+    return {name: value for name, value in parts.items() if counts(name, value)}
+
+
+def _one_by_one(parts: Mapping[str, object]) -> dict[str, object]:
+    split: dict[str, object] = {}
+    for name, value in parts.items():
+        op, *columns = name.split(" ")
+        if op in COLUMNWISE and value is True:
+            split.update({f"{op} {column}": True for column in columns})
+        else:
+            split[name] = value
+    return split
+
+
+_NOTHING = object()
 
 
 def _is_default(estimator: str, name: str, value: ParamValue) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from marl_llm.agents.prompts import Message, Situation
-from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer
+from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, Space
 from marl_llm.proposals import PipelineSpec, canonical
 from marl_llm.roles import DATA_SCIENTIST
 from marl_llm.serving import ChatClient, Completion
@@ -73,11 +73,12 @@ class ModelPolicy:
 class ScriptedPolicy:
     """The scripted agent of either role; the Engineer is wrong in a share `error_rate` of its answers.
 
-    With `may_finish` False the Data Scientist uses up all steps.
+    With `may_finish` False the Data Scientist uses up all steps; `space` is what it draws from.
     """
 
-    def __init__(self, error_rate: float = 0.0, *, may_finish: bool = True) -> None:
+    def __init__(self, error_rate: float = 0.0, *, may_finish: bool = True, space: Space = "core") -> None:
         self._error_rate, self._may_finish = error_rate, may_finish
+        self._space: Space = space
 
     @property
     def info(self) -> PolicyInfo:
@@ -88,8 +89,10 @@ class ScriptedPolicy:
         """Answer from the situation; no tokens are sampled."""
         now = ask.situation
         if ask.role == DATA_SCIENTIST:
-            agent = ScriptedDataScientist(ask.seed, self._may_finish)
-            return _text(canonical(agent.act(now.card, now.spec, may_analyze=ask.may_analyze)))
+            agent = ScriptedDataScientist(ask.seed, self._may_finish, self._space)
+            solutions = now.memory.solutions()
+            action = agent.act(now.card, now.spec, may_analyze=ask.may_analyze, solutions=solutions)
+            return _text(canonical(action))
         assert ask.wanted is not None
         return _text(ScriptedEngineer(ask.seed, self._error_rate).answer(now.card, now.code, ask.wanted))
 

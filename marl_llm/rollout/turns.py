@@ -19,6 +19,7 @@ from marl_llm.agents.prompts import (
     answer_message,
     data_scientist_prompt,
     engineer_prompt,
+    proposal_text,
     repair_message,
 )
 from marl_llm.agents.reply import UnreadableReply, read_code
@@ -104,7 +105,7 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
         calls.append(CallRecord(messages, completion, ask.seed))
         suggestion = env.read(state, completion.text)
         if not isinstance(suggestion.action, Analyze):
-            return Turn(calls, suggestion)
+            return Turn(calls, await context.blocking(env.resolve, state, suggestion))
         told = await context.blocking(env.analyze, state, suggestion.action)
         messages = [*messages, _assistant(completion.text), _user(answer_message(told))]
     return Turn(calls, Suggestion(suggestion.text, problem="too many analyses in one turn"))
@@ -113,7 +114,8 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
 async def engineer_turn(context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int) -> Turn:
     """Play one turn of the Engineer for `suggestion` at `state`; `seed` is the turn's own."""
     env, now = context.env, context.situation(state)
-    messages: list[Message] = [_user(engineer_prompt(now, suggestion.text, context.prompts, context.count))]
+    asked = proposal_text(suggestion.text, suggestion.spec, state.spec)
+    messages: list[Message] = [_user(engineer_prompt(now, asked, context.prompts, context.count))]
     calls: list[CallRecord] = []
     implementation = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
     for call in range(env.config.repairs + 1):

@@ -21,6 +21,8 @@ MISSING = (
 )
 CODE_ROOT = "/sandbox"
 _NULL = "/dev/null"
+STATM_FOLDER, _STATM = "/proc/self", "statm"
+"""There is no /proc inside, but CatBoost does not train without the size of its process: a constant stands there."""
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")
 _LINKED_LIBRARIES = ("/lib", "/lib64")  # links into /usr on most systems
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
@@ -62,6 +64,7 @@ def command(
     arguments += _rights(executable)
     for name, value in environment.items():
         arguments += ["--setenv", name, value]
+    binds[str(code / _STATM)] = f"{STATM_FOLDER}/{_STATM}"
     for folder in _parents([*binds.values(), _NULL]):  # bubblewrap itself would make them private to root
         arguments += ["--perms", "0755", "--dir", folder]
     for source, target in binds.items():

@@ -1,4 +1,4 @@
-"""The trusted end of one fold: sends job and rows to one child, reads frames under a deadline, validates everything.
+"""The trusted end of one job: sends it and its rows to one child, reads frames under a deadline, validates everything.
 
 The child is hostile from the moment it has read its job. Hence: one kind of frame is expected at a time, each with an
 upper bound on its length; descriptors that it sends are dropped by plain `recv`; every wait ends at the deadline.
@@ -10,6 +10,8 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,7 @@ from marl_llm.sandbox.encode import Block
 from marl_llm.sandbox.fold import Fold
 from marl_llm.sandbox.inside import frames
 from marl_llm.sandbox.results import MAX_ERROR_CHARACTERS, Stage, Status, one_line
+from marl_llm.sandbox.snippets import SnippetJob, readable
 
 _MAX_PARAMETERS = 400
 _FAILURE_KINDS = {"memory": Status.memory, "bad_predictions": Status.bad_predictions}
@@ -77,7 +80,7 @@ class Conversation:
         Vanished
             When the child is gone.
         """
-        try:
+        with _ends():
             self._send(frames.JOB, job.header(fold), fold.train)
             self._expect(frames.PARSED, 0, Stage.parsed)
             described = self._expect(frames.BUILT, frames.TEXT_BYTES, Stage.built)
@@ -87,10 +90,12 @@ class Conversation:
             if job.probe:
                 self._compare(predictions, fold)
             return predictions
-        except TimeoutError:
-            raise Failed(Status.timeout, "the time limit was reached") from None
-        except (ConnectionError, EOFError):
-            raise Vanished from None
+
+    def ask(self, job: SnippetJob, rows: Block) -> str:
+        """Have the child run a snippet; returns its text. Raises as `run` does."""
+        with _ends():
+            self._send(frames.JOB, job.header(rows), rows)
+            return readable(self._expect(frames.TEXT, job.most_bytes, self.stage), job.characters)
 
     def _compare(self, predictions: Predictions, fold: Fold) -> None:
         again = self._predict(fold.probe, fold.n_classes)
@@ -144,6 +149,17 @@ class Conversation:
         if left <= 0:
             raise TimeoutError
         return left
+
+
+@contextmanager
+def _ends() -> Iterator[None]:
+    """What the socket raises, as the reason why a conversation ends."""
+    try:
+        yield
+    except TimeoutError:
+        raise Failed(Status.timeout, "the time limit was reached") from None
+    except (ConnectionError, EOFError):
+        raise Vanished from None
 
 
 def _reported_failure(payload: bytes) -> Failed:

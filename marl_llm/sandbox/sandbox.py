@@ -1,8 +1,9 @@
-"""A pool of slots that evaluates untrusted pipeline code on prepared folds and hands out raw predictions.
+"""A pool of slots that evaluates untrusted pipeline code on prepared folds and hands out raw predictions, and runs
+pandas snippets on labelled rows and hands out text.
 
-In: a candidate's text and `Fold`s. Out: an `Evaluation`. Labels of validation rows are never given to it, and it
-computes no metric. Evaluations may come from several threads; each takes one slot, and its folds run one after another
-in fresh children.
+In: a candidate's text and `Fold`s, or a snippet and rows. Out: an `Evaluation`, or a `SnippetResult`. Labels of
+validation rows are never given to it, and it computes no metric. Calls may come from several threads; each takes one
+slot, and its folds run one after another in fresh children.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+import numpy as np
+import pandas as pd
 
 from marl_llm.predictions import Predictions
 from marl_llm.sandbox.conversation import Job
@@ -23,8 +27,11 @@ from marl_llm.sandbox.fold import Fold
 from marl_llm.sandbox.results import Evaluation, Level, Limits, Probe, SandboxUnavailable, Stage, Status
 from marl_llm.sandbox.selftest import check_slot
 from marl_llm.sandbox.slot import FoldResult, Slot, SlotLost
+from marl_llm.sandbox.snippets import MAX_CHARACTERS, SnippetJob, SnippetResult, shuffled
 
-_ATTEMPTS = 2  # an evaluation whose slot dies is repeated once
+_ATTEMPTS = 2  # what runs in a slot that dies is repeated once
+_LOST = "the sandbox slot died twice"
+_Result = TypeVar("_Result")
 _DEFAULT_LIMITS = Limits()
 _verified: set[Level] = set()  # levels whose self-test passed in this process
 
@@ -76,6 +83,11 @@ class Sandbox:
         """The isolation level in force."""
         return self._level.value
 
+    @property
+    def limits(self) -> Limits:
+        """Of one fold, unless an evaluation brings its own."""
+        return self._limits
+
     def evaluate(
         self,
         code: str,
@@ -85,6 +97,7 @@ class Sandbox:
         seed: int = 0,
         limits: Limits | None = None,
         probe: str = Probe.last,
+        describe: bool = True,
     ) -> Evaluation:
         """Run a candidate on folds, stopping at the first one that fails. Thread-safe; waits for a free slot.
 
@@ -102,6 +115,8 @@ class Sandbox:
             For one fold.
         probe : str
             Which folds check that predictions do not depend on order, batch or call count: a `Probe`.
+        describe : bool
+            Ask the child of the first fold for the estimator's description (tens of milliseconds).
 
         Raises
         ------
@@ -113,21 +128,50 @@ class Sandbox:
         if not folds:
             raise ValueError("an evaluation needs at least one fold")
         probed = [_probed(Probe(probe), i, len(folds)) for i in range(len(folds))]
-        jobs = [Job(code, prelude, seed, describe=i == 0, probe=again) for i, again in enumerate(probed)]
-        index = self._free.get()
-        try:
-            for _ in range(_ATTEMPTS):
-                slot = self._living(index)
-                try:
-                    return self._run(slot, jobs, folds, limits or self._limits)
-                except SlotLost:
-                    slot.close()
-                except BaseException:  # an interrupt in the middle: the slot may still hold a child
-                    slot.close()
-                    raise
-            return _lost(self._level)
-        finally:
-            self._free.put(index)
+        jobs = [Job(code, prelude, seed, describe=describe and i == 0, probe=again) for i, again in enumerate(probed)]
+        evaluation = self._in_a_slot(lambda slot: self._run(slot, jobs, folds, limits or self._limits))
+        return evaluation or Evaluation(Status.died, Stage.none, (), _LOST, None, 0.0, 0.0, self._level.value)
+
+    def analyze(
+        self,
+        code: str,
+        frame: pd.DataFrame,
+        labels: np.ndarray,
+        *,
+        seed: int = 0,
+        limits: Limits | None = None,
+        characters: int = MAX_CHARACTERS,
+    ) -> SnippetResult:
+        """Run a pandas snippet on labelled rows, in a fresh child. Thread-safe; waits for a free slot.
+
+        The snippet has `df` (the rows in a secret order, without their index; labels as column `target`), `pd` and
+        `np`. Its answer is what it prints and the value of its last expression.
+
+        Parameters
+        ----------
+        code : str
+            Untrusted.
+        frame : DataFrame, shape (n, d)
+            float64 columns and dtype object columns of str with nan for missing.
+        labels : ndarray, shape (n,)
+            Class names (str), or numbers.
+        seed : int
+            Of numpy and random in the child, and part of the key of the secret row order.
+        limits : Limits, optional
+            Default: those of a fold.
+        characters : int
+            Most characters of the answer.
+
+        Raises
+        ------
+        SandboxUnavailable
+            When the sandbox is closed or a dead slot cannot be replaced.
+        ValueError
+            When rows or columns are not as above.
+        """
+        job, rows = SnippetJob(code, seed, characters), shuffled(frame, labels, seed)
+        result = self._in_a_slot(lambda slot: slot.run_snippet(job, rows, limits or self._limits))
+        return result or SnippetResult(Status.died, "", _LOST, 0.0)
 
     def close(self) -> None:
         """End every process. Evaluations that are running end as well."""
@@ -138,6 +182,23 @@ class Sandbox:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _in_a_slot(self, work: Callable[[Slot], _Result]) -> _Result | None:
+        """Do something in a free slot; None when the slot, and the one that replaced it, died."""
+        index = self._free.get()
+        try:
+            for _ in range(_ATTEMPTS):
+                slot = self._living(index)
+                try:
+                    return work(slot)
+                except SlotLost:
+                    slot.close()
+                except BaseException:  # an interrupt in the middle: the slot may still hold a child
+                    slot.close()
+                    raise
+            return None
+        finally:
+            self._free.put(index)
 
     def _start(self, count: int) -> None:
         started = [self._spawn(index) for index in range(count)]
@@ -208,10 +269,6 @@ def _parse_level(level: str, allow_untrusted: bool) -> Level:
 
 def _probed(probe: Probe, index: int, count: int) -> bool:
     return probe is Probe.every or (probe is Probe.last and index == count - 1)
-
-
-def _lost(level: Level) -> Evaluation:
-    return Evaluation(Status.died, Stage.none, (), "the sandbox slot died twice", None, 0.0, 0.0, level.value)
 
 
 def _shut_down(owner: int, slots: dict[int, Slot], spawner: ThreadPoolExecutor) -> None:

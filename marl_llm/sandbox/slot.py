@@ -1,6 +1,6 @@
-"""One zygote process and the conversation with its children: a place where one fold at a time is evaluated.
+"""One zygote process and the conversation with its children: a place where one fold or one snippet at a time is run.
 
-A slot holds no data between folds. When anything about it is in doubt (a protocol error of the zygote, an interrupt in
+A slot holds no data in between. When anything about it is in doubt (a protocol error of the zygote, an interrupt in
 the middle) it is closed, and the pool starts another one.
 """
 
@@ -15,20 +15,24 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from marl_llm.predictions import Predictions
 from marl_llm.sandbox import launch
 from marl_llm.sandbox.conversation import Conversation, Failed, Job, Vanished
+from marl_llm.sandbox.encode import Block
 from marl_llm.sandbox.fold import Fold
 from marl_llm.sandbox.inside import control
 from marl_llm.sandbox.results import Level, Limits, SandboxUnavailable, Stage, Status
+from marl_llm.sandbox.snippets import SnippetJob, SnippetResult
 
 _START_S = 120.0  # imports on a slow, busy machine
 _ANSWER_S = 30.0
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
+_Answer = TypeVar("_Answer")
 
 
 class SlotLost(Exception):
@@ -108,22 +112,19 @@ class Slot:
         SlotLost
             When the zygote failed, not the candidate.
         """
-        deadline = time.monotonic() + limits.wall_s
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with mine:
-            child = self._fork(theirs, limits)
-            conversation = Conversation(mine, deadline)
-            try:
-                outcome = _attempt(conversation, job, fold)
-            finally:
-                _kill(child)
-        ended = self._ended()
-        cpu = ended.user_s + ended.system_s
-        if isinstance(outcome, Vanished):
-            outcome = _post_mortem(ended.wait_status, cpu, limits)
+        outcome, said, cpu = self._converse(lambda conversation: conversation.run(job, fold), limits)
         if isinstance(outcome, Failed):
-            return FoldResult(outcome.status, conversation.stage, None, outcome.error, conversation.description, cpu)
-        return FoldResult(Status.ok, conversation.stage, outcome, "", conversation.description, cpu)
+            return FoldResult(outcome.status, said.stage, None, outcome.error, said.description, cpu)
+        return FoldResult(Status.ok, said.stage, outcome, "", said.description, cpu)
+
+    def run_snippet(self, job: SnippetJob, rows: Block, limits: Limits) -> SnippetResult:
+        """Run one snippet in a fresh child. Raises as `run_fold` does."""
+        start = time.perf_counter()
+        outcome, _, _ = self._converse(lambda conversation: conversation.ask(job, rows), limits)
+        seconds = time.perf_counter() - start
+        if isinstance(outcome, Failed):
+            return SnippetResult(outcome.status, "", outcome.error, seconds)
+        return SnippetResult(Status.ok, outcome, "", seconds)
 
     def close(self) -> None:
         """Kill the zygote and with it every process of the slot. Safe to call twice, and from another thread."""
@@ -137,6 +138,25 @@ class Slot:
             with contextlib.suppress(OSError):
                 self._host.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
             self._host.close()
+
+    def _converse(
+        self, exchange: Callable[[Conversation], _Answer], limits: Limits
+    ) -> tuple[_Answer | Failed, Conversation, float]:
+        """Fork a child, talk to it, kill it; returns the answer or why there is none, and CPU seconds."""
+        deadline = time.monotonic() + limits.wall_s
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with mine:
+            child = self._fork(theirs, limits)
+            conversation = Conversation(mine, deadline)
+            try:
+                outcome = _attempt(conversation, exchange)
+            finally:
+                _kill(child)
+        ended = self._ended()
+        cpu = ended.user_s + ended.system_s
+        if isinstance(outcome, Vanished):
+            outcome = _post_mortem(ended.wait_status, cpu, limits)
+        return outcome, conversation, cpu
 
     def _fork(self, private: socket.socket, limits: Limits) -> int:
         """Ask for a child that owns `private`; returns its pidfd."""
@@ -181,9 +201,9 @@ class Slot:
         return launch.explain(self._level, words[-1] if words else f"no answer in {_START_S:.0f} s")
 
 
-def _attempt(conversation: Conversation, job: Job, fold: Fold) -> Predictions | Failed | Vanished:
+def _attempt(conversation: Conversation, exchange: Callable[[Conversation], _Answer]) -> _Answer | Failed | Vanished:
     try:
-        return conversation.run(job, fold)
+        return exchange(conversation)
     except (Failed, Vanished) as failure:
         return failure
 

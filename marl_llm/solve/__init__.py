@@ -1,7 +1,8 @@
-"""A person's own CSV: improve a model on it (`solve_csv`), or evaluate one file of theirs likewise (`score_file`)."""
+"""A person's own CSV: improve a model on it (`solve_task`), or evaluate one file of theirs likewise (`score_file`)."""
 
+from marl_llm.solve.directory import read_memory
 from marl_llm.solve.report import SolveReport
 from marl_llm.solve.score import score_file
-from marl_llm.solve.solve import solve_csv
+from marl_llm.solve.solve import solve_task
 
-__all__ = ["SolveReport", "score_file", "solve_csv"]
+__all__ = ["SolveReport", "read_memory", "score_file", "solve_task"]

@@ -3,6 +3,7 @@
 solution.py     runs by itself
 model.joblib    the fitted pipeline with its columns and classes
 history.jsonl   a line a step, as they happened
+memory.json     what was suggested and what became of it: `--memory` of a later run
 report.json     the whole outcome; while `solve` works, only which CSV it is for
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from marl_llm.environment import Memory
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.run import write_json, write_text
 from marl_llm.solve.report import SolveReport
@@ -45,6 +47,11 @@ class SolveDirectory:
     def history(self) -> Path:
         """A JSON line a step."""
         return self.root / "history.jsonl"
+
+    @property
+    def memory(self) -> Path:
+        """Suggestions and what became of them."""
+        return self.root / "memory.json"
 
     @property
     def report(self) -> Path:
@@ -79,6 +86,10 @@ class SolveDirectory:
         """Begin an empty history."""
         write_text(self.history, "")
 
+    def write_memory(self, memory: Memory) -> None:
+        """Write the memory whole."""
+        write_text(self.memory, memory.to_json())
+
     def append(self, line: dict[str, Any]) -> None:
         """Add one step to the history, at once. Raises RunFailed if the disk refuses it."""
         try:
@@ -101,6 +112,23 @@ class SolveDirectory:
     def write_report(self, report: SolveReport) -> None:
         """Write the outcome."""
         write_json(self.report, report.to_dict())
+
+
+def read_memory(path: Path) -> Memory:
+    """The memory of an earlier run: its directory, or its memory.json.
+
+    Raises
+    ------
+    UserError
+        There is none, or the file holds something else.
+    """
+    file = path / "memory.json" if path.is_dir() else path
+    try:
+        return Memory.from_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}): name the directory of an earlier solve.") from None
+    except ValueError as error:
+        raise UserError(f"{file} is no memory of an earlier solve ({error}): name its directory.") from None
 
 
 def _full(path: Path, error: OSError) -> RunFailed:

@@ -47,6 +47,7 @@ class Journal:
         self.accepted += record.outcome.accepted
         now = time.monotonic()
         self._directory.append(self._line(record, now - self._since))
+        self._directory.write_memory(record.after.memory)
         self._since, self._tokens = now, self.meter.snapshot()
         self.on_line(step_line(record))
 

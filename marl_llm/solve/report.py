@@ -32,6 +32,8 @@ class SolveReport:
         The delivered `build_pipeline()`, and the same in typed form.
     notes : list of str
         What the loader detected and left out.
+    warnings : list of str
+        What the screening of the data warns of.
     isolation : str
         Level of the sandbox that ran every candidate.
     tokens : dict of role to {"prompt", "completion"}
@@ -58,6 +60,7 @@ class SolveReport:
     code: str
     spec: dict[str, Any]
     notes: list[str]
+    warnings: list[str]
     isolation: str
     tokens: dict[str, dict[str, int]]
     seconds: float

@@ -15,17 +15,13 @@ from marl_llm.environment import Evaluated, Evaluator
 from marl_llm.errors import UserError
 from marl_llm.sandbox import Sandbox
 from marl_llm.solve.report import scores_dict
-from marl_llm.tasks import Part, Task
+from marl_llm.tasks import Part, Task, TaskFile
 
 
 def score_file(
     code_path: Path,
-    csv: Path,
+    entry: TaskFile,
     *,
-    target: str,
-    features: list[str] | None = None,
-    metrics: dict[str, float] | None = None,
-    seed: int = 0,
     level: str = "bubblewrap",
 ) -> dict[str, Any]:
     """Evaluate one file.
@@ -34,8 +30,8 @@ def score_file(
     ----------
     code_path : Path
         Untrusted Python text, UTF-8.
-    csv, target, features, metrics, seed
-        See `Task.from_csv`.
+    entry : TaskFile
+        CSV, target and how they are read.
     level : str
         Isolation: "bubblewrap" or "landlock".
 
@@ -51,8 +47,8 @@ def score_file(
         A file is missing or unreadable, the columns or metrics do not fit, or the sandbox is not available.
     """
     code = _read_code(code_path)
-    task = with_own_names(Task.from_csv(csv, target=target, features=features, metrics=metrics, seed=seed))
-    with Sandbox(level=level) as sandbox, closing(Evaluator(task, sandbox, seed=seed, prelude="")) as evaluator:
+    task = with_own_names(entry.load())
+    with Sandbox(level=level) as sandbox, closing(Evaluator(task, sandbox, seed=entry.seed, prelude="")) as evaluator:
         return _result(evaluator.evaluate(code), code, sandbox.level)
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 from pprint import pformat
+from types import ModuleType
 
 from marl_llm.metrics import Scores
-from marl_llm.proposals import PRELUDE, PipelineSpec, generate_code
+from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
 from marl_llm.solve import standalone
 from marl_llm.solve.whole import Reading, WholeTable
-from marl_llm.tasks import Task
-from marl_llm.tasks.columns import MISSING
+from marl_llm.tasks import Task, cells, dates
+from marl_llm.tasks.columns import MISSING_WORDS
 
 MARK = "# ---- solution.py goes on from here ----\n"
 _IMPORTS = """\
-import io
 import random
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +45,19 @@ def solution_text(
     seed : int
         numpy and random are seeded with it before `build_pipeline()`, as in the sandbox.
     """
-    body = Path(standalone.__file__).read_text(encoding="utf-8").split(MARK)[1]
+    body = "\n\n\n".join(_below_mark(module) for module in (cells, dates, standalone))
+    code = generate_code(spec)
     return "\n\n".join(
         (
-            _header(task, table, scores) + _IMPORTS + PRELUDE.rstrip("\n"),
-            _constants(task, table, seed) + "\n\n\n" + generate_code(spec),
-            "\n" + body.strip("\n") + "\n",
+            _header(task, table, scores) + _IMPORTS + prelude_for(code).rstrip("\n"),
+            _constants(task, table, seed) + "\n\n\n" + code,
+            "\n" + body + "\n",
         )
     )
+
+
+def _below_mark(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text(encoding="utf-8").split(MARK)[1].strip("\n")
 
 
 def _header(task: Task, table: WholeTable, scores: dict[str, Scores | None]) -> str:
@@ -93,8 +101,8 @@ def _constants(task: Task, table: WholeTable, seed: int) -> str:
         "ENCODING": dialect.encoding,
         "DELIMITER": dialect.delimiter,
         "DECIMAL": dialect.decimal,
-        "MISSING": sorted(MISSING),
-        "TARGET": target.name,
+        "MISSING_WORDS": sorted(MISSING_WORDS | set(dialect.missing)),
+        "TARGET_NAME": target.name,
         "TARGET_TYPE": target.kind,
         "TARGET_MARK": target.mark,
         "CLASSES": task.classes,
@@ -102,7 +110,14 @@ def _constants(task: Task, table: WholeTable, seed: int) -> str:
     }
     lines = [f"{name} = {pformat(value, width=110, compact=True)}" for name, value in values.items()]
     columns = [f"    {alias!r}: {_entry(reading)}," for alias, reading in table.readings.items()]
-    return "\n".join([*lines, "COLUMNS = {  # alias: name in the CSV, what it holds, its decimal mark", *columns, "}"])
+    return "\n".join(
+        [
+            *lines,
+            "COLUMNS = {  # alias: name in the CSV, what it holds, its decimal mark or the order of its dates",
+            *columns,
+            "}",
+        ]
+    )
 
 
 def _entry(reading: Reading) -> str:

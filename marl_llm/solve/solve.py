@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from marl_llm.base_model import local_model
-from marl_llm.environment import State, TeamEnv
+from marl_llm.environment import Memory, State, TeamEnv
 from marl_llm.environment.memory import rough_tokens
 from marl_llm.errors import UserError
 from marl_llm.metrics import Scores
@@ -42,43 +42,41 @@ from marl_llm.solve.solution import solution_text
 from marl_llm.solve.table import delivered_lines
 from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, open_team
 from marl_llm.solve.whole import WholeTable, whole_table
-from marl_llm.tasks import Task
+from marl_llm.tasks import Task, TaskFile
 
 MAX_SEED = 2**31 - 1
 
 
-def solve_csv(
-    csv: Path,
+def solve_task(
+    entry: TaskFile,
     *,
-    target: str,
-    features: list[str] | None = None,
-    metrics: dict[str, float] | None = None,
     team: str = "tiny",
     steps: int = 6,
-    seed: int = 0,
     out: Path,
     recipe: Recipe | None = None,
     server: str | None = None,
+    memory: Memory | None = None,
     on_line: Callable[[str], None] = lambda line: None,
 ) -> SolveReport:
-    """Improve a model on a CSV.
+    """Improve a model on the task of a task file.
 
     Parameters
     ----------
-    csv, target, features, metrics
-        See `Task.from_csv`.
+    entry : TaskFile
+        CSV, target and how they are read. Its seed is that of the split, the folds, the team and the delivered model; 0
+        to 2**31 - 1.
     team : str
         "scripted", "tiny" (the embedded model, untrained), or a run directory (its latest adapters).
     steps : int
         Most proposals, at least 1. A served team may deliver earlier; the scripted one uses them all.
-    seed : int
-        Of the split, the folds, the team and the delivered model; 0 to 2**31 - 1.
     out : Path
         Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose files are replaced.
     recipe : Recipe, optional
         Instead of the run's own, or of the defaults.
     server : str, optional
         URL of a running vLLM server to use instead of starting one.
+    memory : Memory, optional
+        Of an earlier solve of the same data: what it holds is not tried again.
     on_line : callable
         Told each line of the table as it happens.
 
@@ -90,19 +88,19 @@ def solve_csv(
         After what was found so far was delivered.
     """
     began = time.monotonic()
-    _check_numbers(steps, seed)
+    _check_numbers(steps, entry.seed)
     choice = _linear(choose_team(team, recipe), steps)
-    task = Task.from_csv(csv, target=target, features=features, metrics=metrics, seed=seed)
-    directory, sha256 = SolveDirectory(out), file_sha256(csv)
-    directory.claim(csv, sha256)
-    for note in task.notes:
-        on_line(f"note: {note}")
+    task = entry.load()
+    directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
+    directory.claim(entry.csv, sha256)
+    for line in (*(f"note: {note}" for note in task.notes), *(f"warning: {warning}" for warning in task.warnings)):
+        on_line(line)
     with (
         _model_server(choice, out, server) as model_server,
         open_sandbox(choice.recipe) as sandbox,
-        closing(TeamEnv(task, sandbox, choice.recipe.environment, seed)) as env,
+        closing(TeamEnv(task, sandbox, choice.recipe.environment, entry.seed)) as env,
     ):
-        journal = Journal(directory, TokenMeter(), on_line, env.reset())
+        journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
         delivery = _Delivery(env, choice, directory, journal, sha256, began)
         return _improve(env, choice, model_server, journal, delivery)
 
@@ -142,7 +140,7 @@ def _linear(choice: TeamChoice, steps: int) -> TeamChoice:
     """The team with a recipe for one line of steps: groups of one, one sandbox slot."""
     recipe = choice.recipe
     changes = {
-        "environment": recipe.environment.model_copy(update={"steps": steps}),
+        "environment": recipe.environment.model_copy(update={"steps": steps, "early_stop": False}),
         "rollout": recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1}),
         "sandbox": recipe.sandbox.model_copy(update={"slots": 1}),
     }
@@ -218,6 +216,7 @@ class _Delivery:
             code=best.code,
             spec=best.spec.model_dump(mode="json"),
             notes=list(task.notes),
+            warnings=list(task.warnings),
             isolation=best.evaluated.isolation,
             tokens=journal.meter.snapshot(),
             seconds=round(time.monotonic() - self.began, 3),

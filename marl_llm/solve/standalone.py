@@ -1,13 +1,13 @@
 """The part of a delivered `solution.py` that is the same for every CSV: reading, fitting, predicting, the command line.
 
-`solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()` and then the text of this module
-below the mark, so what stands there uses scikit-learn, pandas and numpy only. The constants above the mark are an
-example that keeps this file whole for checkers; `marl_llm.solve.solution` writes the real ones.
+`solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()`, and then the text below the mark
+of `marl_llm.tasks.cells`, of `marl_llm.tasks.dates` and of this module, so what stands there uses scikit-learn, pandas
+and numpy only. The constants above the mark are an example that keeps this file whole for checkers;
+`marl_llm.solve.solution` writes the real ones.
 """
 
 from __future__ import annotations
 
-import io
 import random
 import sys
 import unicodedata
@@ -20,12 +20,14 @@ import pandas as pd
 
 from marl_llm.kind import Kind
 from marl_llm.proposals import baseline, compile
-from marl_llm.tasks.columns import MISSING
+from marl_llm.tasks.cells import numbers_of
+from marl_llm.tasks.columns import MISSING_WORDS
+from marl_llm.tasks.dates import dates_of, days_since_1970
 
 ENCODING, DELIMITER, DECIMAL = "latin-1", ";", ","
-TARGET, TARGET_TYPE, TARGET_MARK = "y", "text", "."
+TARGET_NAME, TARGET_TYPE, TARGET_MARK = "y", "text", "."
 CLASSES: tuple[str, ...] = ("no", "yes")
-COLUMNS = {"x0": ("age", "number", ","), "x1": ("city", "text", ".")}
+COLUMNS = {"x0": ("age", "number", ","), "x1": ("city", "text", "")}
 SEED = 0
 
 
@@ -37,14 +39,15 @@ def build_pipeline() -> Any:
 # ---- solution.py goes on from here ----
 
 
-GROUPED = r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?"
-
-
 def read(path: str) -> pd.DataFrame:
     """Read a CSV as text: stripped cells under the columns' own names."""
-    text = io.StringIO(_decode(Path(path).read_bytes()), newline="")
     options = {"sep": DELIMITER, "header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
-    table = pd.read_csv(text, **options).apply(lambda column: column.str.strip())
+    with Path(path).open(encoding=_encoding(path), newline="") as file:
+        start = file.readline(20)
+        file.seek(0)
+        if start.strip().strip('"').lower().startswith("sep="):
+            file.readline()
+        table = pd.read_csv(file, **options).apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
     if len(table) < 2:
         raise ValueError(f"{path} has no rows of data")
@@ -64,8 +67,8 @@ def predict(model: Any, frame: pd.DataFrame) -> pd.DataFrame:
     """Predict the target of each row, and for classes the probability of each of them."""
     X = features(frame)
     if not CLASSES:
-        return pd.DataFrame({TARGET: model.predict(X)})
-    result = {TARGET: [CLASSES[int(index)] for index in model.predict(X)]}
+        return pd.DataFrame({TARGET_NAME: model.predict(X)})
+    result = {TARGET_NAME: [CLASSES[int(index)] for index in model.predict(X)]}
     for index, share in zip(model.classes_, model.predict_proba(X).T, strict=True):
         result[f"probability {CLASSES[int(index)]}"] = share
     return pd.DataFrame(result)
@@ -83,15 +86,15 @@ def features(frame: pd.DataFrame) -> pd.DataFrame:
 def _target(frame: pd.DataFrame) -> pd.Series:
     """Class index or value of each row, nan where there is none."""
     frame = frame.set_axis(_unique_names(frame.columns), axis=1).reset_index(drop=True)
-    if TARGET not in frame.columns:
-        raise ValueError(f"the column to learn is missing: {TARGET} (found: {', '.join(frame.columns[:20])})")
-    values = _typed(pd.Series(frame[TARGET]), TARGET_TYPE, TARGET_MARK)
+    if TARGET_NAME not in frame.columns:
+        raise ValueError(f"the column to learn is missing: {TARGET_NAME} (found: {', '.join(frame.columns[:20])})")
+    values = _typed(pd.Series(frame[TARGET_NAME]), TARGET_TYPE, TARGET_MARK)
     if not CLASSES:
         return values
     names = values.map(_class_name, na_action="ignore")
     unknown = sorted(set(names.dropna()) - set(CLASSES))
     if unknown:
-        raise ValueError(f"unknown classes in {TARGET}: {', '.join(unknown[:5])} (known: {', '.join(CLASSES)})")
+        raise ValueError(f"unknown classes in {TARGET_NAME}: {', '.join(unknown[:5])} (known: {', '.join(CLASSES)})")
     return names.map({name: float(index) for index, name in enumerate(CLASSES)}).astype(float)
 
 
@@ -100,38 +103,42 @@ def _class_name(value: object) -> str:
 
 
 def _typed(column: pd.Series, kind: str, mark: str) -> pd.Series:
-    if kind == "number":
-        return read_numbers(column, mark)
+    if kind in ("number", "date"):
+        return _numbers(column, kind, mark)
     text = _text(column)
     return text.where(text.isna(), text.map(str.capitalize, na_action="ignore")) if kind == "boolean" else text
 
 
+def _numbers(column: pd.Series, kind: str, mark: str) -> pd.Series:
+    """float64, nan where it is missing or no number, or for dates no date; dates are days since 1970-01-01."""
+    if kind == "date" and pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return days_since_1970(column)
+    if kind == "number" and pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+        values[~np.isfinite(values) | np.isin(values, numbers_of(sorted(MISSING_WORDS), "."))] = np.nan
+        return pd.Series(values, index=column.index)
+    codes, distinct = pd.factorize(_text(column).to_numpy(dtype=object))
+    cells = distinct.tolist()
+    values = dates_of(cells, mark) if kind == "date" else numbers_of(cells, mark)
+    return pd.Series(np.append(values, np.nan)[codes], index=column.index)
+
+
 def _text(column: pd.Series) -> pd.Series:
-    """Stripped text, nan where it is missing."""
-    text = column.astype(str).str.strip().astype(object)
-    text[column.isna() | text.isin(MISSING)] = np.nan
-    return text
+    """Stripped text, nan where it is missing; whole numbers without the point."""
+    cells = [str(int(x)) if isinstance(x, float) and x.is_integer() else str(x).strip() for x in column.astype(object)]
+    text = pd.Series(cells, index=column.index, dtype=object)
+    return text.where(column.notna() & ~text.isin(list(MISSING_WORDS)), np.nan)
 
 
-def read_numbers(column: pd.Series, mark: str) -> pd.Series:
-    """float64, nan where it is missing or no number; the mark that is not the decimal one may group thousands."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return pd.Series(column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
-    text = _text(column)
-    if text.isna().all():
-        return text.astype(np.float64)
-    if mark == ",":
-        text = text.str.translate(str.maketrans(".,", ",."))
-    grouped = text.str.fullmatch(GROUPED).eq(True)
-    values = pd.Series(pd.to_numeric(text.where(~grouped, text.str.replace(",", "")), errors="coerce"))
-    return values.astype(np.float64).replace([np.inf, -np.inf], np.nan)
-
-
-def _decode(data: bytes) -> str:
+def _encoding(path: str) -> str:
+    """UTF-8 where the file is in it, else the encoding of the file that this was made for."""
     for encoding in ("utf-8-sig", ENCODING):
         try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
+            with Path(path).open(encoding=encoding, newline="") as file:
+                while file.read(1_000_000):
+                    pass
+            return encoding
+        except UnicodeError:
             continue
     raise ValueError(f"the file is neither UTF-8 nor {ENCODING} text")
 

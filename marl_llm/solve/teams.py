@@ -82,7 +82,7 @@ def _with_found_model(recipe: Recipe) -> Recipe:
 async def open_team(choice: TeamChoice, server: ModelServer | None) -> AsyncIterator[Team]:
     """The pair, ready to play; its client is closed with the block."""
     if server is None:
-        policy = ScriptedPolicy(may_finish=False)
+        policy = ScriptedPolicy(may_finish=False, space="full")
         yield Team(policy, policy)
         return
     async with ChatClient(server) as client:

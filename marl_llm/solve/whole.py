@@ -12,22 +12,37 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.errors import RunFailed
-from marl_llm.solve import standalone
 from marl_llm.tasks import Task
-from marl_llm.tasks.columns import typed_column
+from marl_llm.tasks.columns import TypedColumn
+from marl_llm.tasks.dialect import Overrides
 from marl_llm.tasks.reading import read_csv
+from marl_llm.tasks.selection import Reader
 from marl_llm.tasks.target import read_target
-
-BOOLEANS = {"True", "False"}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How one column of the CSV is read again: "number", "boolean" or "text", and its decimal mark."""
+    """How one column of the CSV is read again.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        "number", "date", "boolean" or "text".
+    mark : str
+        The decimal mark of numbers, "day first" or "month first" of dates; "" for the others.
+    """
 
     name: str
     kind: str
     mark: str
+
+    @classmethod
+    def of(cls, name: str, column: TypedColumn) -> Reading:
+        """Of a typed column: fixed, so that few rows are read like many."""
+        if column.kind in ("numeric", "date"):
+            return cls(name, "date" if column.kind == "date" else "number", column.how)
+        return cls(name, column.how or "text", "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,24 +74,32 @@ def whole_table(task: Task) -> WholeTable:
         The file is gone, or its rows changed in the meantime (RunFailed).
     """
     assert task.source is not None and task.dialect is not None
-    frame, decimal = read_csv(task.source).frame, task.dialect.decimal
-    answers, _ = typed_column(pd.Series(frame[task.target]), decimal)
-    has_target = answers.notna()
-    y = read_target(answers.dropna(), task.target, task.kind).y
+    dialect = task.dialect
+    frame = read_csv(
+        task.source, Overrides(dialect.encoding, dialect.delimiter, dialect.decimal, dialect.missing)
+    ).frame
+    reader = Reader(dialect.decimal, dialect.missing, {found.name: found.override for found in task.detections})
+    answers = reader.read(frame.loc[:, task.target], task.target)
+    has_target = answers.values.notna()
     rows = frame.loc[has_target].reset_index(drop=True)
-    raw = {column.alias: pd.Series(rows[column.name]) for column in task.columns}
-    typed = {alias: typed_column(column, decimal)[0] for alias, column in raw.items()}
-    if len(y) != sum(map(len, (task.development, task.holdout, task.test))):
+    y = read_target(answers.values.loc[has_target], task.target, task.kind, _positive(task)).y
+    if _usable(task, rows, reader) != sum(map(len, (task.development, task.holdout, task.test))):
         raise RunFailed(f"{task.source} has changed while its model was improved: run the command again.")
-    readings = {alias: _reading(raw[alias], typed[alias], decimal) for alias in raw}
-    return WholeTable(pd.DataFrame(typed), y, readings, _reading(pd.Series(frame[task.target]), answers, decimal))
+    typed = {column.alias: reader.read(rows.loc[:, column.name], column.name) for column in task.columns}
+    return WholeTable(
+        pd.DataFrame({alias: column.values for alias, column in typed.items()}),
+        y,
+        {column.alias: Reading.of(column.name, typed[column.alias]) for column in task.columns},
+        Reading.of(task.target, answers),
+    )
 
 
-def _reading(raw: pd.Series, typed: pd.Series, decimal: str) -> Reading:
-    """How to read a column again: under the decimal mark that reads most of it, so that few rows are read like many."""
-    name = str(raw.name)
-    if typed.dtype == object:
-        kind = "boolean" if set(typed.dropna()) <= BOOLEANS else "text"
-        return Reading(name, kind, decimal)
-    marks = (decimal, "," if decimal == "." else ".")
-    return Reading(name, "number", max(marks, key=lambda mark: standalone.read_numbers(raw, mark).notna().sum()))
+def _usable(task: Task, rows: pd.DataFrame, reader: Reader) -> int:
+    """How many rows the task has: after a split by time, those that have a time."""
+    if task.split != "time" or task.split_column is None:
+        return len(rows)
+    return int(reader.read(rows.loc[:, task.split_column], task.split_column).values.notna().sum())
+
+
+def _positive(task: Task) -> str | None:
+    return task.classes[1] if len(task.classes) == 2 else None

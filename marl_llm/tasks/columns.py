@@ -1,139 +1,206 @@
-"""What text means: numbers, categories, missing values; and which columns can be features.
+"""What the text of a column means: numbers, categories, dates, free text, missing values.
 
-In: a frame of any dtypes (strings from a CSV, or a person's own DataFrame). Out: a frame whose columns are float64
-(NaN missing) or object columns of str (np.nan missing), and the columns that can't be features with the reason.
-Targets are read in `target.py`.
+In: a column of any dtype (strings from a CSV, or of a person's own DataFrame), and the kind the user named, if any.
+Out: a `TypedColumn`: float64 (NaN missing; dates are days since 1970-01-01) or object of str (np.nan missing), with its
+kind, how it was read, and a note. Strings are shared by equal cells. Whether a column is worth having is decided in
+`usefulness.py`; targets are read in `target.py`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-MISSING = frozenset({"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "<NA>", "NaT", "?"})
-_MISSING_NUMBERS = frozenset({"-", "--", ".", "none", "None", "NONE", "na", "n.a.", "missing", "unknown"})
-_PLAIN = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
-_GROUPED = r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?"
+from marl_llm.errors import UserError
+from marl_llm.tasks.cells import NUMBER, numbers_of
+from marl_llm.tasks.date_order import DAY_FIRST, MONTH_FIRST, NO_DATES, read_dates
+from marl_llm.tasks.dates import dates_of, days_since_1970
+from marl_llm.tasks.text_columns import Cells, is_free_text
+
+ColumnKind = Literal["numeric", "categorical", "date", "text"]
+Override = Literal["numeric", "categorical", "date", "day-first date", "month-first date", "text"]
+
+MISSING_WORDS = frozenset({"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "<NA>", "NaT", "?"})
+NO_NUMBERS = frozenset(
+    {"-", "--", ".", "none", "None", "NONE", "na", "n.a.", "missing", "unknown"}
+    | {sign + word for sign in ("", "+", "-") for word in ("inf", "Inf", "INF", "infinity", "Infinity", "∞")}
+)
 _JUNK_SHARE, _JUNK_VALUES = 0.05, 3  # a column with this little text among its numbers is a column of numbers
-_MAX_CATEGORIES = 50
-_ID_WORDS = frozenset({"id", "ids", "uid", "uuid", "guid", "codigo", "código", "cod"})
-_COUNTER_WORDS = frozenset({"index", "idx", "row", "rowid", "key", "no", "nr", "number", "column"})
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
+_SAMPLE = 1_000
+_BOOLEANS = frozenset({"true", "TRUE", "True", "false", "FALSE", "False"})
+_KINDS: dict[str | None, ColumnKind] = {"day-first date": "date", "month-first date": "date"}
 
 
-def typed_column(values: pd.Series, decimal: str = ".") -> tuple[pd.Series, str | None]:
-    """Read one column: float64 where it holds numbers, else object of str; with a note if some text had to be given up.
+@dataclass(frozen=True, eq=False)
+class TypedColumn:
+    """One column, read.
+
+    Attributes
+    ----------
+    values : Series
+        float64 or object of str; the index of what was read.
+    kind : ColumnKind
+    how : str
+        How to read it again: the decimal mark of numbers, "day first" or "month first" of dates, "boolean" of the
+        categories True and False; else "".
+    note : str or None
+        What had to be given up or decided.
+    example : str
+        The first value as it was written; "" in an empty column.
+    """
+
+    values: pd.Series
+    kind: ColumnKind
+    how: str = ""
+    note: str | None = None
+    example: str = ""
+
+
+def read_column(
+    values: pd.Series, decimal: str = ".", kind: str | None = None, missing: Iterable[str] = ()
+) -> TypedColumn:
+    """Read one column.
 
     Booleans become the categories "True" and "False". Infinite numbers are missing.
+
+    Parameters
+    ----------
+    values : Series of any dtype
+    decimal : "." or ","
+        Tried first, with the other mark as thousands separator; then the other one, and what reads more values wins.
+    kind : Override, optional
+        Default: detected. Values that do not fit a kind that is named are missing, with a note.
+    missing : words that mean missing, besides `MISSING_WORDS`
+
+    Raises
+    ------
+    UserError
+        If no value fits the kind that is named.
     """
-    if pd.api.types.is_bool_dtype(values.dtype):
-        return _as_text(values), None
-    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
-        numbers = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-        return _finite(pd.Series(numbers, index=values.index, name=values.name)), None
-    text = _as_text(values)
-    return _numbers_or_text(text, decimal)
+    words = MISSING_WORDS | frozenset(missing)
+    wanted = _KINDS.get(kind, kind)
+    typed = _of_dtype(values, decimal, words)
+    if typed is None or wanted not in (None, typed.kind):
+        typed = _of_cells(Cells.of(values, words), decimal, kind)
+    return replace(typed, values=typed.values.set_axis(values.index).rename(values.name))
 
 
-def parse_numbers(text: pd.Series, decimal: str = ".") -> pd.Series:
-    """float64 of an object column of str; NaN where it is missing or not a number.
-
-    The given decimal mark is tried first (with the other mark as thousands separator), then the other one, and what
-    reads more values wins.
-    """
-    codes, distinct = pd.factorize(text.to_numpy(dtype=object))  # -1 where missing
-    cells = pd.Series(distinct, dtype=object)
-    numbers = _parse_with(cells, decimal)
-    if numbers.isna().any():
-        other = _parse_with(cells, "," if decimal == "." else ".")
-        numbers = max(numbers, other, key=lambda reading: reading.notna().sum())
-    return pd.Series(np.append(numbers.to_numpy(), np.nan)[codes], index=text.index, name=text.name)
-
-
-def unfit_as_feature(name: str, column: pd.Series) -> str | None:
-    """Why a typed column can't be a useful feature by default, or None: ids and nearly unique text."""
-    present = column.dropna()
-    distinct = present.nunique()
-    if column.dtype == object:
-        if distinct == len(present) and distinct > 2:
-            return (
-                "every value is different, like dates"
-                if _looks_like_dates(present)
-                else "every value is different, like an id"
-            )
-        if distinct > _MAX_CATEGORIES and distinct > 0.5 * len(present):
-            what = "dates" if _looks_like_dates(present) else "text"
-            return f"{what} with {distinct} different values in {len(present)} rows"
+def _of_dtype(values: pd.Series, decimal: str, words: frozenset[str]) -> TypedColumn | None:
+    """A column whose dtype says what it holds; None for text and booleans."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_string(dtype.pyarrow_dtype):
         return None
-    if distinct == len(column) and bool((present % 1 == 0).all()):
-        words = _words(name)
-        if words & _ID_WORDS:
-            return "whole numbers, all different, named like an id"
-        if words & _COUNTER_WORDS and (column.is_monotonic_increasing or column.is_monotonic_decreasing):
-            return "whole numbers that only rise or fall, named like a counter"
+    example = next((str(value) for value in values.head(_SAMPLE).dropna().head(1)), "")
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return TypedColumn(days_since_1970(values), "date", DAY_FIRST, None, example)
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return TypedColumn(values / pd.Timedelta(days=1), "numeric", decimal, "durations in days", example)
+    if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype):
+        if pd.api.types.is_complex_dtype(dtype):
+            return None
+        numbers = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+        numbers[~np.isfinite(numbers) | np.isin(numbers, numbers_of(sorted(words), "."))] = np.nan
+        return TypedColumn(pd.Series(numbers, index=values.index), "numeric", decimal, None, example)
     return None
 
 
-def empty_or_constant(column: pd.Series) -> str | None:
-    """Why a typed column carries nothing at all, or None."""
-    distinct = column.nunique()
-    if distinct == 0:
-        return "it is empty"
-    if distinct == 1 and column.notna().all():
-        return "it is constant"
-    return None
+def _of_cells(cells: Cells, decimal: str, kind: str | None) -> TypedColumn:
+    if kind is None:
+        return _numbers(cells, decimal, False) or _dates(cells, decimal, None) or _words(cells, None)
+    typed: TypedColumn | None
+    if kind == "numeric":
+        typed = _numbers(cells, decimal, True)
+    elif kind in ("categorical", "text"):
+        typed = _words(cells, kind)
+    else:
+        typed = _dates(cells, decimal, kind)
+    if typed is None:
+        what = {"numeric": "a number"}.get(kind, "a date")
+        raise UserError(f"No value is {what} (the first is '{cells.example}'): choose another kind.")
+    return typed
 
 
-def _as_text(values: pd.Series) -> pd.Series:
-    """Object column of stripped str, np.nan for missing."""
-    text = values.astype(str).str.strip().astype(object)
-    text[values.isna() | text.isin(MISSING)] = np.nan
-    if set(text.dropna().unique()) <= {"true", "TRUE", "false", "FALSE"}:
-        text = text.where(text.isna(), text.str.capitalize())
-    return text.astype(object)
+def _numbers(cells: Cells, decimal: str, forced: bool) -> TypedColumn | None:
+    """The column as numbers, or None if it holds too much else."""
+    plain = cells.as_plain_numbers(decimal)
+    if plain is not None:
+        return TypedColumn(pd.Series(plain), "numeric", decimal, None, cells.example)
+    distinct, counts = cells.distinct, cells.counts
+    marks = (decimal, "," if decimal == "." else ".")
+    if not forced and _too_few(distinct, [numbers_of(distinct[:_SAMPLE], mark) for mark in marks]):
+        return None
+    numbers, mark = numbers_of(distinct, decimal), decimal
+    if np.isnan(numbers).any():
+        other = numbers_of(distinct, marks[1])
+        if np.isfinite(other).sum() > np.isfinite(numbers).sum():
+            numbers, mark = other, marks[1]
+    unread = np.flatnonzero(np.isnan(numbers))
+    if not np.isfinite(numbers).any() or not (forced or _is_junk(distinct, counts, unread)):
+        return None
+    notes = [_affix_note(distinct, mark), _junk_note([distinct[i] for i in unread], "numbers")]
+    note = "; ".join(note for note in notes if note) or None
+    return TypedColumn(cells.spread(numbers), "numeric", mark, note, cells.example)
 
 
-def _numbers_or_text(text: pd.Series, decimal: str) -> tuple[pd.Series, str | None]:
-    present = text.dropna()
-    if present.empty:
-        return pd.Series(np.nan, index=text.index, name=text.name, dtype=np.float64), None
-    numbers = parse_numbers(text, decimal)
-    unread = text.loc[text.notna() & numbers.isna()]
-    if unread.isin(_MISSING_NUMBERS).all() and len(unread) < len(present):
-        return _finite(numbers), None
-    if len(unread) <= _JUNK_SHARE * len(present) and unread.nunique() <= _JUNK_VALUES:
-        return _finite(numbers), f"{_listed(unread.unique().tolist())} among its numbers read as missing"
-    return text, None
+def _dates(cells: Cells, decimal: str, kind: str | None) -> TypedColumn | None:
+    """The column as days since 1970-01-01, or None if it holds too much else."""
+    distinct, counts = cells.distinct, cells.counts
+    if kind is None and _too_few(distinct, [dates_of(distinct[:_SAMPLE], order) for order in (DAY_FIRST, MONTH_FIRST)]):
+        return None
+    if kind in ("day-first date", "month-first date"):
+        order, note = (DAY_FIRST if kind == "day-first date" else MONTH_FIRST), None
+        days = dates_of(distinct, order)
+    else:
+        days, order, note = read_dates(distinct, decimal)
+    unread = np.flatnonzero(np.isnan(days))
+    if np.isnan(days).all() or not (kind or _is_junk(distinct, counts, unread)):
+        return None
+    notes = [note, _junk_note([distinct[i] for i in unread], "dates")]
+    return TypedColumn(
+        cells.spread(days), "date", order, "; ".join(note for note in notes if note) or None, cells.example
+    )
 
 
-def _parse_with(text: pd.Series, decimal: str) -> pd.Series:
-    """Numbers under one decimal mark; the other mark may group thousands."""
-    if decimal == ",":
-        text = text.str.translate(str.maketrans(".,", ",."))
-    numbers = pd.Series(pd.to_numeric(text, errors="coerce"), dtype=np.float64)
-    unread = text.loc[numbers.isna()]
-    grouped = unread.loc[unread.str.fullmatch(_GROUPED).eq(True)]
-    numbers.loc[grouped.index] = grouped.str.replace(",", "").astype(np.float64)
-    return numbers
+def _words(cells: Cells, kind: str | None) -> TypedColumn:
+    """The column as text: categories, or free text where the kind says so or the cells look like it."""
+    distinct = cells.distinct
+    if not distinct and kind is None:
+        return TypedColumn(pd.Series(np.full(cells.rows, np.nan)), "numeric")
+    boolean = bool(distinct) and set(distinct[: len(_BOOLEANS) + 1]) <= _BOOLEANS
+    if boolean:
+        distinct = [word.capitalize() for word in distinct]
+    free = kind == "text" or (kind is None and is_free_text(distinct, len(cells)))
+    values = cells.spread(np.array(distinct, dtype=object))
+    return TypedColumn(values, "text" if free else "categorical", "boolean" if boolean else "", None, cells.example)
 
 
-def _finite(numbers: pd.Series) -> pd.Series:
-    return numbers.where(np.isfinite(numbers), np.nan)
+def _too_few(distinct: Sequence[str], readings: Sequence[np.ndarray]) -> bool:
+    """Whether so many of the first different values are unread that no share of the rest could make up for it."""
+    allowed = _JUNK_VALUES + len(NO_NUMBERS | NO_DATES)
+    return bool(len(distinct)) and min(int(np.isnan(reading).sum()) for reading in readings) > allowed
 
 
-def _words(name: str) -> set[str]:
-    """Lower-case words of a name: `customerID` and `customer_id` hold "id"; pandas names a row index `Unnamed: 0`."""
-    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
-    words = set(re.split(r"[\W_\d]+", spaced.lower()))
-    return words | {"index"} if "unnamed" in words else words
+def _is_junk(distinct: Sequence[str], counts: np.ndarray, unread: np.ndarray) -> bool:
+    """Whether what could not be read is so little, or so usual a word, that it counts as missing."""
+    odd = [i for i in unread if distinct[i] not in NO_NUMBERS and distinct[i] not in NO_DATES]
+    return not odd or (len(odd) <= _JUNK_VALUES and counts[odd].sum() <= _JUNK_SHARE * counts.sum())
 
 
-def _looks_like_dates(present: pd.Series) -> bool:
-    return all(_DATE.match(value) for value in present.head(20))
+def _junk_note(unread: Sequence[str], what: str) -> str | None:
+    odd = [cell for cell in unread if cell not in NO_NUMBERS and cell not in NO_DATES]
+    if not odd:
+        return None
+    rest = f" and {len(odd) - _JUNK_VALUES} more" if len(odd) > _JUNK_VALUES else ""
+    return f"{', '.join(repr(cell) for cell in odd[:_JUNK_VALUES])}{rest} among its {what} read as missing"
 
 
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
+def _affix_note(distinct: Sequence[str], mark: str) -> str | None:
+    found = (NUMBER[mark].fullmatch(cell) for cell in distinct)
+    signs = dict.fromkeys(match["before"] or match["after"] for match in found if match)
+    listed = ", ".join(f"'{sign}'" for sign in signs if sign)
+    return f"{listed} beside its numbers left out" if listed else None

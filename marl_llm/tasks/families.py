@@ -53,7 +53,7 @@ def contest(task: Task, n_estimators: int = 50) -> Contest:
 
     Ensembles have `n_estimators` trees; everything else is scikit-learn's default.
     """
-    reference = Reference.from_labels(task.development.y, task.kind, len(task.classes))
+    reference = Reference.from_labels(task.development.y, task.kind, classes=task.classes)
     scores = {
         family: score_predictions(task.metrics, task.holdout.y, _predict(family, task, n_estimators), reference).score
         for family in FAMILIES[task.kind.is_classification]

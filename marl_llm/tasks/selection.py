@@ -1,21 +1,87 @@
-"""Which columns a task uses: names as people type them, the target, the features worth having.
+"""Which columns a task uses: names as people type them, the target, the features worth having, kinds people named.
 
-In: a frame with unique column names and what the user asked for. Out: typed columns, with notes on what was left out
-and why. Cells are read by `columns.py`.
+In: a frame with unique column names and what the user asked for. Out: typed columns, what was detected in each, and
+notes on what was left out and why. Cells are read by `columns.py`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 import pandas as pd
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.columns import empty_or_constant, typed_column, unfit_as_feature
+from marl_llm.tasks.columns import Override, TypedColumn, read_column
 from marl_llm.tasks.reading import clean_name
+from marl_llm.tasks.usefulness import empty_or_constant, unfit_as_feature
 
+IGNORE = "ignore"
+KINDS: tuple[str, ...] = (*get_args(Override), IGNORE)
 _LISTED = 12
+_EXAMPLE = 24
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in one column of the CSV.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        "numeric", "categorical", "date" or "text".
+    how : str
+        How it is read again: see `TypedColumn`.
+    missing : float
+        Share of the rows.
+    example : str
+        The first value as it stands in the file, shortened.
+    remark : str
+        What was decided; "" if nothing.
+    kept : bool
+        False for a column that was left out of the features.
+    """
+
+    name: str
+    kind: str
+    how: str
+    missing: float
+    example: str
+    remark: str = ""
+    kept: bool = True
+
+    @property
+    def override(self) -> str:
+        """The kind that, named by people, reads the column as it was read."""
+        return f"{self.how.replace(' ', '-')} {self.kind}" if self.kind == "date" else self.kind
+
+    @classmethod
+    def of(cls, name: str, column: TypedColumn, reason: str | None = None) -> Detection:
+        """Of a typed column; with the reason if it was left out."""
+        example = column.example if len(column.example) <= _EXAMPLE else f"{column.example[:_EXAMPLE]}..."
+        remark = f"left out: {reason}" if reason else column.note or ""
+        missing = float(column.values.isna().mean())
+        return cls(name, column.kind, column.how, missing, example, remark, reason is None)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How cells become values: the file's decimal mark, further words that mean missing, kinds that people named."""
+
+    decimal: str = "."
+    missing: Sequence[str] = ()
+    kinds: Mapping[str, str] | None = None
+
+    def read(self, column: pd.Series, name: str, kind: str | None = None) -> TypedColumn:
+        """Type one column; the error of a kind that does not fit names the column."""
+        kind = (self.kinds or {}).get(name, kind)
+        try:
+            return read_column(column, self.decimal, kind, self.missing)
+        except UserError as error:
+            raise UserError(f"Column '{name}' can't be {kind}: {error}") from None
 
 
 def known_column(name: str, names: Sequence[str], role: str) -> str:
@@ -33,6 +99,25 @@ def known_column(name: str, names: Sequence[str], role: str) -> str:
     nearest = difflib.get_close_matches(wanted.lower(), list(by_lower_case), n=1, cutoff=0.5)
     advice = f"did you mean '{by_lower_case[nearest[0]]}'?" if nearest else f"the columns are {_some(names)}."
     raise UserError(f"The {role} '{name}' is not a column: {advice}")
+
+
+def known_kinds(kinds: Mapping[str, str] | None, target: str, names: Sequence[str]) -> dict[str, str]:
+    """The kinds that people named, under the columns' names as they stand in the frame.
+
+    Raises
+    ------
+    UserError
+        For an unknown column or kind, or a kind that a target can't have.
+    """
+    known: dict[str, str] = {}
+    for name, kind in (kinds or {}).items():
+        column = known_column(name, names, "column")
+        if kind not in KINDS:
+            raise UserError(f"Column '{column}' can't be '{kind}': choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+        if column == target and kind in ("text", IGNORE):
+            raise UserError(f"The target '{column}' can't be '{kind}': choose numeric, categorical or date.")
+        known[column] = kind
+    return known
 
 
 def chosen_features(features: Sequence[str] | None, ignore: Iterable[str], target: str, names: list[str]) -> list[str]:
@@ -53,41 +138,54 @@ def chosen_features(features: Sequence[str] | None, ignore: Iterable[str], targe
     return chosen
 
 
-def target_column(frame: pd.DataFrame, target: str, decimal: str) -> tuple[pd.Series, pd.Series, list[str]]:
-    """The typed target of the rows that have one, the mask of those rows, and notes."""
-    column, note = typed_column(frame.loc[:, target], decimal)
-    has_target = column.notna()
-    notes = [f"target '{target}': {note}"] if note else []
-    if missing := int((~has_target).sum()):
+def read_target_column(column: pd.Series, target: str, reader: Reader) -> TypedColumn:
+    """The typed target, missing where it is; free text is categories here."""
+    typed = reader.read(column, target)
+    return reader.read(column, target, "categorical") if typed.kind == "text" else typed
+
+
+def target_notes(column: TypedColumn, target: str) -> list[str]:
+    """What to say about a typed target."""
+    notes = [f"target '{target}': {column.note}"] if column.note else []
+    if column.kind == "date":
+        notes.append(f"target '{target}' holds dates: predicted are days since 1970-01-01")
+    if missing := int(column.values.isna().sum()):
         notes.append(f"{missing} rows without a value of the target '{target}' left out")
-    return column.loc[has_target], has_target, notes
+    return notes
 
 
-def typed_features(frame: pd.DataFrame, decimal: str, explicit: bool) -> tuple[pd.DataFrame, list[str]]:
-    """Typed feature columns with index 0..n-1, and notes.
+def typed_features(
+    columns: Iterable[tuple[str, pd.Series]], reader: Reader, explicit: bool
+) -> tuple[dict[str, TypedColumn], list[Detection]]:
+    """Typed feature columns by name, and what was detected in each column.
 
-    Columns that carry nothing are left out; ids and nearly unique text too, unless the user named the features
-    (`explicit`).
+    Columns that carry nothing are left out; ids and nearly unique codes too, unless the user named the features
+    (`explicit`) or the column's kind.
 
     Raises
     ------
     UserError
-        If nothing is left.
+        If nothing is left, or a kind does not fit.
     """
-    kept: dict[str, pd.Series] = {}
-    notes: list[str] = []
-    for name in frame.columns:
-        column, note = typed_column(frame.loc[:, name].reset_index(drop=True), decimal)
-        reason = empty_or_constant(column) or (None if explicit else unfit_as_feature(name, column))
-        if reason:
-            notes.append(f"column '{name}' left out: {reason}")
-            continue
-        if note:
-            notes.append(f"column '{name}': {note}")
-        kept[name] = column
+    kept: dict[str, TypedColumn] = {}
+    detections: list[Detection] = []
+    for name, values in columns:
+        column = reader.read(values.reset_index(drop=True), name)
+        named = explicit or name in (reader.kinds or {})
+        reason = empty_or_constant(column.values) or (None if named else unfit_as_feature(name, column))
+        detections.append(Detection.of(name, column, reason))
+        if not reason:
+            kept[name] = column
     if not kept:
-        raise UserError(f"No usable feature is left ({'; '.join(notes)}): name the features to use.")
-    return pd.DataFrame(kept), notes
+        raise UserError(
+            f"No usable feature is left ({'; '.join(feature_notes(detections))}): name the features to use."
+        )
+    return kept, detections
+
+
+def feature_notes(detections: Iterable[Detection]) -> list[str]:
+    """One sentence for each column of which there is something to say."""
+    return [f"column '{found.name}'{': ' if found.kept else ' '}{found.remark}" for found in detections if found.remark]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,15 +1,19 @@
 """Task files and suites: YAML beside the CSVs it names.
 
-A *task file* is one mapping `{csv, target, kind, metrics: {scorer name: weight}, ignore: [columns]}`; a *suite* is a
-directory with a `suite.yaml`, a list of such mappings, or without one but with a task file per CSV. In: a path. Out:
-`TaskFile` objects; nothing of a CSV is read until `load()`. Keys are strict.
+A *task file* is one mapping: `csv` and `target`, and as far as wanted `kind`, `positive` (a class), `metrics` ({scorer
+name: weight}), `features`, `ignore` (lists of columns), `group` or `time` (a column), `encoding`, `delimiter`,
+`decimal`, `missing` (a list of words), `columns` ({name: kind}), `seed`. A *suite* is a directory with a `suite.yaml`,
+a list of such mappings, or without one but with a task file per CSV. In: a path. Out: `TaskFile` objects; nothing of a
+CSV is read until `load()`. Keys are strict.
 """
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,23 +21,27 @@ from marl_llm.errors import UserError
 from marl_llm.tasks.task import Task
 
 SUITE_FILE = "suite.yaml"
-_KEYS = ("csv", "target", "kind", "metrics", "ignore")
 _REQUIRED = ("csv", "target")
 
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One entry of a suite.
+    """One entry of a suite; its fields are the keys, and but for `csv` and `columns` the parameters of `Task.from_csv`.
 
     Attributes
     ----------
     csv : Path
         Resolved against the directory of the YAML file.
-    target : str
-    kind : str or None
+    target, kind, positive, group, time, encoding, delimiter, decimal : str
+        None where detected, or not wanted.
     metrics : dict of scorer name to weight, or None for the defaults
+    features : tuple of str, or None for all that are worth having
     ignore : tuple of str
         Columns that are no features.
+    missing : tuple of str
+        Words that mean missing, besides the usual ones.
+    columns : dict of column name to kind
+        Override what is detected; see `kinds` of `Task.from_csv`.
     seed : int
         Of the split.
     """
@@ -41,8 +49,17 @@ class TaskFile:
     csv: Path
     target: str
     kind: str | None = None
+    positive: str | None = None
     metrics: dict[str, float] | None = field(default=None, hash=False)
+    features: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    missing: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict, hash=False)
     seed: int = 0
 
     @property
@@ -53,18 +70,37 @@ class TaskFile:
     def load(self) -> Task:
         """Read the CSV; errors as of `Task.from_csv`."""
         return Task.from_csv(
-            self.csv, target=self.target, kind=self.kind, metrics=self.metrics, ignore=self.ignore, seed=self.seed
+            self.csv,
+            target=self.target,
+            kind=self.kind,
+            positive=self.positive,
+            metrics=self.metrics,
+            features=self.features,
+            ignore=self.ignore,
+            group=self.group,
+            time=self.time,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            decimal=self.decimal,
+            missing=self.missing,
+            kinds=self.columns,
+            seed=self.seed,
         )
+
+
+_KEYS = tuple(key.name for key in fields(TaskFile))
 
 
 def load_suite(directory: Path | str, seed: int = 0) -> list[TaskFile]:
     """Read the suite of a directory (its `suite.yaml`, or else every `*.yaml` task file in it), or one YAML file.
 
+    `seed` is added to the seeds of the task files, which are 0 where they name none.
+
     Raises
     ------
     UserError
-        If there is no such directory or no task in it, the YAML is broken, a key is unknown or missing, or a CSV does
-        not exist.
+        If there is no such directory or no task in it, the YAML is broken, a key is unknown or missing, a value is of
+        another form than its key needs, or a CSV does not exist.
     """
     directory = Path(directory)
     if not directory.exists():
@@ -96,17 +132,11 @@ def _task_file(entry: object, path: Path, position: int, seed: int) -> TaskFile:
     if not isinstance(entry, dict):
         raise UserError(f"{where} is not a mapping: write {{{', '.join(_KEYS)}}}.")
     _check_keys(entry, where)
-    csv = path.parent / str(entry["csv"])
+    values = {key: _PARSERS.get(key, _text)(value, key, where) for key, value in entry.items() if value is not None}
+    csv = path.parent / values["csv"]
     if not csv.is_file():
         raise UserError(f"{where}: there is no file {csv}.")
-    return TaskFile(
-        csv=csv,
-        target=str(entry["target"]),
-        kind=entry.get("kind"),
-        metrics=_metrics(entry, where),
-        ignore=_ignore(entry, where),
-        seed=seed,
-    )
+    return TaskFile(**(values | {"csv": csv, "seed": values.get("seed", 0) + seed}))
 
 
 def _check_keys(entry: dict, where: str) -> None:
@@ -116,19 +146,46 @@ def _check_keys(entry: dict, where: str) -> None:
             advice = f"did you mean '{nearest[0]}'?" if nearest else f"the keys are {', '.join(_KEYS)}."
             raise UserError(f"{where}: unknown key '{key}': {advice}")
     for key in _REQUIRED:
-        if key not in entry:
+        if entry.get(key) is None:
             raise UserError(f"{where}: the key '{key}' is missing.")
 
 
-def _metrics(entry: dict, where: str) -> dict[str, float] | None:
-    metrics = entry.get("metrics")
-    if metrics is not None and not isinstance(metrics, dict):
-        raise UserError(f"{where}: 'metrics' must be a mapping of scorer name to weight.")
-    return metrics
+def _text(value: object, key: str, where: str) -> str:
+    """Text as it was meant: YAML takes `yes`, `no` and `null` for other things, and then what was written is lost."""
+    if value is None or isinstance(value, (bool, list, dict)):
+        raise UserError(f"{where}: '{key}' holds {value!r} where text is needed: write it in quotes, as in \"yes\".")
+    return str(value)
 
 
-def _ignore(entry: dict, where: str) -> tuple[str, ...]:
-    ignore = entry.get("ignore") or []
-    if not isinstance(ignore, list):
-        raise UserError(f"{where}: 'ignore' must be a list of column names.")
-    return tuple(str(name) for name in ignore)
+def _names(value: object, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise UserError(f"{where}: '{key}' must be a list of {'words' if key == 'missing' else 'column names'}.")
+    return tuple(_text(name, key, where) for name in value)
+
+
+def _kinds(value: object, key: str, where: str) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: '{key}' must be a mapping of column name to kind.")
+    return {_text(name, key, where): _text(kind, key, where) for name, kind in value.items()}
+
+
+def _metrics(value: object, key: str, where: str) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: '{key}' must be a mapping of scorer name to weight.")
+    return value
+
+
+def _seed(value: object, key: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UserError(f"{where}: '{key}' must be a whole number from 0.")
+    return value
+
+
+_PARSERS: dict[str, Callable[[object, str, str], Any]] = {
+    "metrics": _metrics,
+    "features": _names,
+    "ignore": _names,
+    "missing": _names,
+    "columns": _kinds,
+    "seed": _seed,
+}

@@ -30,7 +30,8 @@ class Target:
         int64 class index or float64 value.
     kind : Kind
     classes : tuple of str
-        Names of the classes in the order of their index: numbers by value, text by code point; () for regression.
+        Names of the classes in the order of their index: numbers by value, text by code point (a positive class
+        that was named comes last); () for regression.
     """
 
     y: np.ndarray
@@ -38,16 +39,18 @@ class Target:
     classes: tuple[str, ...]
 
 
-def read_target(column: pd.Series, name: str, kind: Kind | str | None = None) -> Target:
+def read_target(column: pd.Series, name: str, kind: Kind | str | None = None, positive: str | None = None) -> Target:
     """Turn a typed column without missing values into a target.
 
     Without `kind`: text and booleans are classes; numbers are classes if they are whole with at most 10 distinct
-    values, or have two distinct values; other numbers are a regression target.
+    values, or have two distinct values; other numbers are a regression target. `positive` names the class of a binary
+    target that gets index 1.
 
     Raises
     ------
     UserError
-        Unknown or unfitting kind, fewer than two classes, a class with too few rows to be split, too few rows.
+        Unknown or unfitting kind or positive class, fewer than two classes, a class with too few rows to be split, too
+        few rows.
     """
     if len(column) < MIN_ROWS:
         raise UserError(f"Only {len(column)} rows have a value of the target '{name}': at least {MIN_ROWS} are needed.")
@@ -59,8 +62,11 @@ def read_target(column: pd.Series, name: str, kind: Kind | str | None = None) ->
         )
     regression = asked is Kind.regression if asked else not _is_class_like(column)
     if regression:
+        if positive is not None:
+            raise UserError(f"The target '{name}' is a number, so it has no positive class: leave 'positive' out.")
         return _regression(column, name)
-    return _classification(column, name, asked)
+    target = _classification(column, name, asked)
+    return target if positive is None else _with_positive(target, name, positive)
 
 
 def _parse_kind(kind: Kind | str | None) -> Kind | None:
@@ -103,6 +109,20 @@ def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
     codes = column.map({value: code for code, value in enumerate(values)}).to_numpy(dtype=np.int64)
     _check_class_sizes(np.bincount(codes), values, name)
     return Target(codes, found, tuple(_class_name(value) for value in values))
+
+
+def _with_positive(target: Target, name: str, positive: str) -> Target:
+    """The same binary target with the named class at index 1."""
+    if target.kind is not Kind.binary:
+        raise UserError(f"The target '{name}' has {len(target.classes)} classes, so none is positive: leave it out.")
+    if positive not in target.classes:
+        raise UserError(
+            f"The target '{name}' has no class '{positive}': the positive class is '{target.classes[0]}' or "
+            f"'{target.classes[1]}'."
+        )
+    if positive == target.classes[1]:
+        return target
+    return Target(1 - target.y, target.kind, target.classes[::-1])
 
 
 def _fitting(found: Kind, column: pd.Series) -> str:

@@ -10,20 +10,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
 
-from marl_llm.errors import UserError
 from marl_llm.kind import Kind
 from marl_llm.metrics import check_metrics, default_metrics
-from marl_llm.tasks import splitting
-from marl_llm.tasks.reading import Dialect, read_csv, unique_names
-from marl_llm.tasks.selection import chosen_features, known_column, target_column, typed_features
+from marl_llm.tasks import division
+from marl_llm.tasks.columns import ColumnKind, TypedColumn
+from marl_llm.tasks.copies import copies_notes, find_copies
+from marl_llm.tasks.dialect import Dialect, Overrides
+from marl_llm.tasks.division import Parts, SplitKind
+from marl_llm.tasks.reading import read_csv, unique_names
+from marl_llm.tasks.screening import Table, Trap, sampled, screen
+from marl_llm.tasks.selection import (
+    IGNORE,
+    Detection,
+    Reader,
+    chosen_features,
+    feature_notes,
+    known_column,
+    known_kinds,
+    read_target_column,
+    target_notes,
+    typed_features,
+)
 from marl_llm.tasks.target import Target, read_target
 
 DEFAULT_FRACTIONS = (0.5, 0.25, 0.25)
@@ -41,6 +55,11 @@ class _Request:
     seed: int
     fractions: Sequence[float]
     name: str
+    positive: str | None
+    missing: Sequence[str]
+    kinds: Mapping[str, str] | None
+    group: str | None
+    time: str | None
 
 
 @dataclass(frozen=True)
@@ -54,11 +73,11 @@ class _Origin:
 
 @dataclass(frozen=True)
 class Column:
-    """A feature: its alias in frames and prompts, its name in the CSV, and whether it holds numbers or categories."""
+    """A feature: its alias in frames and prompts (`x3`; `t3` if it holds free text), its name in the CSV, its kind."""
 
     alias: str
     name: str
-    kind: Literal["numeric", "categorical"]
+    kind: ColumnKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +87,8 @@ class Part:
     Attributes
     ----------
     X : DataFrame, shape (n, columns)
-        Named by alias; float64 (NaN missing) or object of str (np.nan missing). Index 0..n-1.
+        Named by alias; float64 (NaN missing; dates are days since 1970-01-01) or object of str (np.nan missing). Index
+        0..n-1.
     y : ndarray, shape (n,)
         int64 class index or float64 value.
     """
@@ -107,6 +127,16 @@ class Task:
         Content hash of data, split and metrics, 16 hexadecimal digits; independent of name and path.
     dialect : Dialect or None
         How the CSV is written; None for a task made from a frame.
+    detections : tuple of Detection
+        What was found in the target and in every column that was considered.
+    traps : tuple of Trap
+        What the screening found; `warnings` are their sentences.
+    split : {"random", "group", "time"}
+        How rows were divided. At random, rows with identical features stay together.
+    blocks : ndarray, shape (development rows,), or None
+        What `cv_folds` keeps together (int64), or in order (float64 times); None if each row stands alone.
+    split_column : str or None
+        Name of the group or time column; None for a random split.
     """
 
     name: str
@@ -123,6 +153,12 @@ class Task:
     notes: tuple[str, ...]
     key: str
     dialect: Dialect | None = None
+    warnings: tuple[str, ...] = ()
+    detections: tuple[Detection, ...] = ()
+    traps: tuple[Trap, ...] = ()
+    split: SplitKind = "random"
+    blocks: np.ndarray | None = None
+    split_column: str | None = None
 
     @classmethod
     def from_csv(
@@ -137,10 +173,19 @@ class Task:
         seed: int = 0,
         fractions: Sequence[float] = DEFAULT_FRACTIONS,
         name: str | None = None,
+        positive: str | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        decimal: str | None = None,
+        missing: Sequence[str] = (),
+        kinds: Mapping[str, str] | None = None,
+        group: str | None = None,
+        time: str | None = None,
     ) -> Task:
         """Make a task of a CSV file.
 
-        Encoding, delimiter, decimal mark, missing values and the kind of each column are detected.
+        Encoding, delimiter, decimal mark, missing values and the kind of each column are detected;
+        `marl_llm.tasks.detected` shows them.
 
         Parameters
         ----------
@@ -161,15 +206,35 @@ class Task:
             Development, hold-out, test.
         name : str, optional
             Default: the file's name without its ending.
+        positive : str, optional
+            The class of a binary target that gets index 1. Default: the later one by name or value.
+        encoding, delimiter, decimal : str, optional
+            Override the detection.
+        missing : sequence of str
+            Words that mean missing, besides the usual ones.
+        kinds : mapping of column name to kind, optional
+            "numeric", "categorical", "date", "day-first date", "month-first date", "text" or "ignore": overrides the
+            detection. Values that do not fit are missing.
+        group : str, optional
+            Column whose equal values stay in one part and one fold; a row without a value is a group of its own. It is
+            no feature.
+        time : str, optional
+            Column of dates or numbers: development has the earliest rows, test the latest, and folds are validated on
+            later rows than they are fitted on. It is no feature unless `features` names it. Rows without a value are
+            left out.
 
         Raises
         ------
         UserError
             For a file that can't be read as a table, an unknown column (the nearest name is suggested), a target that
-            can't be learned, or unfitting metrics.
+            can't be learned, an override that does not fit, unfitting metrics, or too few groups or times.
         """
-        table = read_csv(path)
-        request = _Request(target, features, metrics, kind, ignore, seed, fractions, name or Path(path).stem)
+        says = Overrides(encoding, delimiter, decimal, missing)
+        table = read_csv(path, says)
+        name = name or Path(path).stem
+        request = _Request(
+            target, features, metrics, kind, ignore, seed, fractions, name, positive, says.missing, kinds, group, time
+        )
         return _build(table.frame, request, _Origin(str(path), table.notes, table.dialect))
 
     @classmethod
@@ -185,32 +250,78 @@ class Task:
         seed: int = 0,
         fractions: Sequence[float] = DEFAULT_FRACTIONS,
         name: str | None = None,
+        positive: str | None = None,
+        missing: Sequence[str] = (),
+        kinds: Mapping[str, str] | None = None,
+        group: str | None = None,
+        time: str | None = None,
     ) -> Task:
         """Make a task of a DataFrame of any dtypes; see `from_csv` for the parameters and errors."""
         names, notes = unique_names(frame.columns)
-        request = _Request(target, features, metrics, kind, ignore, seed, fractions, name or "frame")
+        words = Overrides(missing=missing).missing
+        request = _Request(
+            target,
+            features,
+            metrics,
+            kind,
+            ignore,
+            seed,
+            fractions,
+            name or "frame",
+            positive,
+            words,
+            kinds,
+            group,
+            time,
+        )
         return _build(frame.set_axis(names, axis=1).reset_index(drop=True), request, _Origin(None, tuple(notes), None))
 
     def cv_folds(self, k: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-        """k stratified folds of the development rows: (train positions, validation positions), int64, sorted."""
-        return splitting.cv_folds(splitting.strata(self.development.y, self.kind.is_classification), k, seed)
+        """k folds of the development rows: (train positions, validation positions), int64, sorted.
+
+        Stratified; blocks of rows stay together. After a time split each fold is validated on later rows than it is
+        fitted on, and the earliest rows are never validated.
+
+        Raises
+        ------
+        UserError
+            If k is below 2, or there are fewer blocks.
+        """
+        y = self.development.y
+        blocks = np.arange(len(y)) if self.blocks is None else self.blocks
+        return division.cv_folds(self.split, y, self.kind.is_classification, blocks, k, seed)
 
 
 def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     names = list(frame.columns)
     decimal = origin.dialect.decimal if origin.dialect else "."
     target = known_column(request.target, names, "target")
-    chosen = chosen_features(request.features, request.ignore, target, names)
-    labels, has_target, target_notes = target_column(frame, target, decimal)
-    answer = read_target(labels, target, request.kind)
+    kinds = known_kinds(request.kinds, target, names)
+    reader = Reader(decimal, request.missing, kinds)
+    ignored = [*request.ignore, *(name for name, kind in kinds.items() if kind == IGNORE)]
+    divided_by = division.read_division(frame, request.group, request.time, request.features, target, reader)
+    chosen = chosen_features(request.features, [*ignored, *divided_by.no_features], target, names)
+    answers = read_target_column(frame.loc[:, target], target, reader)
+    usable = answers.values.notna().to_numpy() & divided_by.usable(len(frame))
+    answer = read_target(answers.values.loc[usable], target, request.kind, request.positive)
     metrics = default_metrics(answer.kind) if request.metrics is None else request.metrics
-    weights = check_metrics(metrics, answer.kind, answer.classes or None)
-    explicit = request.features is not None
-    X, feature_notes = typed_features(frame.loc[has_target, chosen], decimal, explicit=explicit)
-    columns = _columns(X)
-    X = X.set_axis([column.alias for column in columns], axis=1)
-    rows = _split(answer, request)
-    development, holdout, test = (Part(X.iloc[part].reset_index(drop=True), answer.y[part]) for part in rows)
+    weights = check_metrics(metrics, answer.kind, answer.classes or None, answer.y)
+    raw = ((name, frame.loc[:, name].loc[usable]) for name in chosen)
+    typed, detections = typed_features(raw, reader, explicit=request.features is not None)
+    columns = _columns(typed)
+    X = pd.DataFrame({column.alias: typed[column.name].values for column in columns})
+    row_hashes = np.asarray(hash_pandas_object(X, index=False))  # pyright: ignore[reportCallIssue]
+    copies = find_copies(X, row_hashes)
+    repeats = copies_notes(copies) if divided_by.kind == "random" else []
+    parts = division.divide(divided_by.at(usable), answer, target, copies, request.fractions, request.seed)
+    development, holdout, test = (Part(X.iloc[part].reset_index(drop=True), answer.y[part]) for part in parts.rows)
+    named = X.set_axis([column.name for column in columns], axis=1)
+    left_out = _left_out(frame, np.flatnonzero(usable)[sampled(parts.rows[0])], detections, reader)
+    dates = tuple(column.name for column in columns if column.kind == "date")
+    missing = int(answers.values.isna().sum())
+    traps = screen(
+        Table(named, left_out, dates, answer.y, answer.classes, target, parts.rows, copies, missing, divided_by.kind)
+    )
     return Task(
         name=request.name,
         kind=answer.kind,
@@ -223,38 +334,42 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
         test=test,
         seed=request.seed,
         source=origin.source,
-        notes=(*origin.notes, *target_notes, *feature_notes),
-        key=_content_key(X, answer, rows, [columns, target, weights]),
+        notes=(*origin.notes, *divided_by.notes, *target_notes(answers, target), *feature_notes(detections), *repeats),
+        key=_content_key(row_hashes, answer, parts, [columns, target, weights, divided_by.kind]),
         dialect=origin.dialect,
+        detections=(Detection.of(target, answers), *detections),
+        warnings=tuple(trap.message for trap in traps),
+        traps=traps,
+        split=divided_by.kind,
+        split_column=divided_by.column or None,
+        blocks=parts.blocks,
     )
 
 
-def _columns(X: pd.DataFrame) -> tuple[Column, ...]:
+def _columns(typed: Mapping[str, TypedColumn]) -> tuple[Column, ...]:
     return tuple(
-        Column(f"x{i}", str(name), "numeric" if dtype == np.float64 else "categorical")
-        for i, (name, dtype) in enumerate(X.dtypes.items())
+        Column(f"{'t' if column.kind == 'text' else 'x'}{i}", name, column.kind)
+        for i, (name, column) in enumerate(typed.items())
     )
 
 
-def _split(answer: Target, request: _Request) -> list[np.ndarray]:
-    """Row positions of development, hold-out and test."""
-    if len(request.fractions) != 3:
-        raise UserError(
-            f"{len(request.fractions)} fractions are given: three are needed, for development, hold-out and test."
-        )
-    stratum = splitting.strata(answer.y, answer.kind.is_classification)
-    return splitting.split_rows(stratum, request.fractions, request.seed)
+def _left_out(frame: pd.DataFrame, rows: np.ndarray, detections: Sequence[Detection], reader: Reader) -> pd.DataFrame:
+    """Typed columns that are no features, at the given positions of the frame."""
+    reader = replace(reader, kinds={})
+    names = [found.name for found in detections if not found.kept]
+    columns = {name: frame.loc[:, name].iloc[rows].reset_index(drop=True) for name in names}
+    return pd.DataFrame({name: reader.read(columns[name], name).values for name in names}, index=range(len(rows)))
 
 
 def _fields(column: Column) -> list[str]:
     return [column.alias, column.name, column.kind]
 
 
-def _content_key(X: pd.DataFrame, answer: Target, rows: list[np.ndarray], described: list[object]) -> str:
+def _content_key(row_hashes: np.ndarray, answer: Target, parts: Parts, described: list[object]) -> str:
     digest = hashlib.sha256(json.dumps([described, answer.kind, answer.classes], default=_fields).encode())
-    row_hashes = hash_pandas_object(X, index=False)  # pyright: ignore[reportCallIssue]
-    digest.update(np.asarray(row_hashes).tobytes())
+    digest.update(row_hashes.tobytes())
     digest.update(answer.y.tobytes())
-    for part in rows:
+    for part in parts.rows:
         digest.update(part.astype(np.int64).tobytes() + b"|")
+    digest.update(parts.blocks.tobytes())
     return digest.hexdigest()[:16]

@@ -22,7 +22,7 @@ from marl_llm.agents.prompts import (
     repair_message,
 )
 from marl_llm.agents.scripted import NO_CHANGE, corrupt, random_action
-from marl_llm.environment.analysis import answer
+from marl_llm.environment.analysis import AnalysisView, answer
 from marl_llm.environment.card import TaskCard, describe_task
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.proposals import Analyze, InvalidAction, PipelineSpec, apply, baseline, canonical, generate_code
@@ -124,7 +124,7 @@ def data_scientist_example(rng: random.Random, world: World, answers: int = 1) -
     if rng.random() < 0.06:
         query = random_action(rng, world.card, now.spec, ("analyze",))
         assert isinstance(query, Analyze)
-        told = _fake_errors(rng, world.card) if query.query == "errors" else answer(query, world.task, None, None)
+        told = _fake_errors(rng, world.card) if query.query == "errors" else answer(query, AnalysisView(world.task))
         messages += [_assistant(canonical(query)), _user(answer_message(told))]
         kinds: tuple[str, ...] = (*CHANGES, "finish")
     else:

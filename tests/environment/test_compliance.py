@@ -3,11 +3,20 @@ from __future__ import annotations
 import pytest
 
 from marl_llm.environment import TeamEnv
-from marl_llm.environment.compliance import CLAUSES_AT_MOST, clause_compliance, same_predictions
-from marl_llm.environment.reading import Unreadable, read_components
+from marl_llm.environment.compliance import (
+    CLAUSES_AT_MOST,
+    clause_compliance,
+    own_code_branches,
+    same_behaviour,
+    same_predictions,
+)
+from marl_llm.environment.elsewhere import unexpected_folds
 from marl_llm.kind import Kind
 from marl_llm.predictions import Predictions
 from marl_llm.proposals import apply, baseline, generate_code, parse_action, resolve_columns
+from marl_llm.proposals.reading import read_components
+from marl_llm.proposals.spec import normal_components
+from marl_llm.proposals.symbols import Unreadable
 from tests.fixtures import context
 
 OLD = baseline(Kind.binary)
@@ -20,6 +29,7 @@ def after(text: str):
 
 
 RIGHT = generate_code(after(PROPOSAL))
+FOUND = normal_components(read_components(RIGHT))
 RESPELLED = """
 def build_pipeline():
     model = GaussianNB(var_smoothing=1e-1)
@@ -74,7 +84,7 @@ def test_code_that_does_something_else_complies_in_part_or_not_at_all(env, code,
 
 def test_clauses_alone_never_prove_full_compliance():
     described = {"params": {"gaussiannb": "GaussianNB(var_smoothing=0.1)", "gaussiannb__var_smoothing": "0.1"}}
-    assert clause_compliance(RIGHT, described, OLD, after(PROPOSAL)) == CLAUSES_AT_MOST
+    assert clause_compliance(FOUND, described, OLD, after(PROPOSAL)) == CLAUSES_AT_MOST
 
 
 @pytest.mark.parametrize(
@@ -88,12 +98,12 @@ def test_clauses_alone_never_prove_full_compliance():
     ],
 )
 def test_a_clause_needs_two_witnesses(described):
-    assert clause_compliance(RIGHT, described, OLD, after(PROPOSAL)) == 0
+    assert clause_compliance(FOUND, described, OLD, after(PROPOSAL)) == 0
 
 
 def test_one_witness_for_the_estimator_and_two_for_its_value_keep_half():
     described = {"params": {"gaussiannb": "GaussianNB(var_smoothing=0.5)", "gaussiannb__var_smoothing": "0.5"}}
-    assert clause_compliance(RIGHT, described, OLD, after(PROPOSAL)) == 0.5
+    assert clause_compliance(FOUND, described, OLD, after(PROPOSAL)) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -149,3 +159,48 @@ def test_predictions_agree_up_to_rounding_whatever_the_unit_of_the_target():
     for unit in (1e-9, 1.0, 1e9):
         assert same_predictions(Predictions(unit * values), Predictions(unit * values * (1 + 1e-9)))
         assert not same_predictions(Predictions(unit * values), Predictions(unit * (values + 0.01)))
+
+
+UNNEEDED = RIGHT.replace("var_smoothing=0.1)", "var_smoothing=0.1)\n    est = make_pipeline(est)")
+LAMBDA = RIGHT.replace("prep, est)", "prep, FunctionTransformer(lambda X: X if len(X) < 10**5 else 0 * X), est)")
+OWN_STEP = RIGHT.replace("prep, est)", "prep, FunctionTransformer(lambda X: X * 1.0), est)")
+
+
+@pytest.mark.parametrize("code", [UNNEEDED, OWN_STEP], ids=["nested pipeline", "own step that does nothing"])
+def test_unreadable_code_complies_if_it_also_behaves_on_rows_it_cannot_expect(env, code):
+    assert compliance(env, code) == 1
+
+
+def test_code_of_its_own_that_branches_is_not_believed_whatever_it_predicts_here(env):
+    assert own_code_branches(LAMBDA) and not own_code_branches(OWN_STEP)
+    assert compliance(env, LAMBDA) == 0
+
+
+def test_code_that_knows_the_sizes_it_is_scored_on_is_found_out(env):
+    sizes = {240, 120, 30}  # development, folds and hold-out, the consistency probe
+    shift = f"dict.fromkeys({sizes}, 0).get(len(X), 1) * len(X) / 50"
+    known = RIGHT.replace("prep, est)", f"prep, FunctionTransformer(lambda X: X + {shift}), est)")
+    assert same_behaviour(env.run(known), env.run(RIGHT)) and not own_code_branches(known)
+    assert compliance(env, known) == 0
+
+
+def test_unexpected_rows_are_the_same_each_time_and_none_of_the_usual_sizes(env):
+    first, again = (unexpected_folds(env.task, 2, 0) for _ in range(2))
+    assert [f.train.content for f in first] == [f.train.content for f in again]
+    assert not {240, 120} & {block.layout.rows for f in first for block in (f.train, f.valid)}
+
+
+def test_a_value_that_changes_no_prediction_here_is_still_the_wrong_value(env):
+    wanted = generate_code(after("propose_model est = RandomForestClassifier(n_estimators=20, max_depth=60)"))
+    deeper = wanted.replace("max_depth=60", "max_depth=90")
+    assert same_behaviour(env.run(wanted), env.run(deeper))
+    proposal = "propose_model est = RandomForestClassifier(n_estimators=20, max_depth=60)"
+    assert compliance(env, deeper, proposal) < 1
+    assert compliance(env, wanted.replace("max_depth=60", "n_jobs=1, max_depth=60"), proposal) == 1
+
+
+def test_doing_nothing_is_not_what_was_asked_even_if_what_was_asked_changes_nothing(env):
+    proposal = "tune max_iter=5000"
+    assert same_behaviour(env.run(generate_code(OLD)), env.run(generate_code(after(proposal))))
+    assert compliance(env, generate_code(OLD), proposal) < 1
+    assert compliance(env, generate_code(after(proposal)), proposal) == 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marl_llm.environment import Evaluator
+from marl_llm.environment import EnvironmentConfig, Evaluator
 from marl_llm.kind import Kind
 from marl_llm.proposals import baseline, generate_code
 from marl_llm.sandbox import Fold, Sandbox, Stage
@@ -14,7 +14,7 @@ CODE = generate_code(baseline(Kind.binary))
 
 @pytest.fixture
 def evaluator(sandbox: Sandbox):
-    made = Evaluator(small_task(Kind.binary), sandbox, cv_folds=2)
+    made = Evaluator(small_task(Kind.binary), sandbox, EnvironmentConfig(cv_folds=2))
     yield made
     made.close()
 
@@ -49,7 +49,7 @@ def test_neither_holdout_nor_test_labels_are_given_to_the_sandbox(sandbox, monke
         return prepare(cls, X_train, y_train, X_valid, **options)
 
     monkeypatch.setattr(Fold, "prepare", classmethod(spy))
-    evaluator = Evaluator(task, sandbox, cv_folds=2)
+    evaluator = Evaluator(task, sandbox, EnvironmentConfig(cv_folds=2))
     evaluator.evaluate(generate_code(baseline(Kind.regression)))
     hidden = set(task.holdout.y) | set(task.test.y)
     assert len(given) == 3
@@ -84,7 +84,7 @@ def test_predictions_come_back_in_the_order_of_the_rows(evaluator):
 
 def test_fold_bounds_follow_the_folds_even_where_they_differ_in_size(sandbox):
     task = small_task(Kind.regression)
-    evaluator = Evaluator(task, sandbox, cv_folds=7)
+    evaluator = Evaluator(task, sandbox, EnvironmentConfig(cv_folds=7))
     assert len(task.development) % 7
     sizes = [len(valid) for _, valid in task.cv_folds(7, 0)]
     assert [b - a for a, b in evaluator.fold_bounds] == sizes

@@ -153,21 +153,22 @@ def test_answers_are_short_and_the_same_every_time(env, regression_env, query):
 def test_answers_come_from_development_rows_only(env):
     from dataclasses import replace
 
-    from marl_llm.environment.analysis import answer
+    from marl_llm.environment.analysis import AnalysisView, answer
 
     state, task = env.reset(), small_task(Kind.binary)
-    blind = replace(task, holdout=None, test=None)
+    view = AnalysisView(
+        replace(task, holdout=None, test=None), state.evaluated.out_of_fold, env.evaluator.out_of_fold_rows
+    )
     for query in ("distribution", "target", "errors"):
         action = env.read(state, f'analyze {query} ["x0", "x3"]').action
-        told = answer(action, blind, state.evaluated.out_of_fold, env.evaluator.out_of_fold_labels)
-        assert told == env.analyze(state, action)
+        assert answer(action, view) == env.analyze(state, action)
 
 
 @pytest.mark.parametrize(
     "values", [[np.nan] * 60, [1.0] * 60, [1.0, np.nan] * 30, [0.0] * 58 + [5.0, 6.0], [None] * 60]
 )
 def test_a_column_without_variety_in_the_development_rows_has_an_answer_too(values):
-    from marl_llm.environment.analysis import answer
+    from marl_llm.environment.analysis import AnalysisView, answer
     from marl_llm.proposals import Analyze
     from marl_llm.tasks.task import Part
 
@@ -176,7 +177,7 @@ def test_a_column_without_variety_in_the_development_rows_has_an_answer_too(valu
     )
     task = type("Stub", (), {"development": part, "kind": Kind.binary, "columns": ()})()
     for query in ("distribution", "target"):
-        told = answer(Analyze(query=query, columns=("x0",)), task, None, None)
+        told = answer(Analyze(query=query, columns=("x0",)), AnalysisView(task))
         assert told.startswith("x0 ") and len(told) > 3
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from sklearn.metrics import get_scorer_names
 
 from marl_llm.errors import UserError
 from marl_llm.kind import Kind
 from marl_llm.metrics import check_metrics, default_metrics, metrics_for
+from marl_llm.metrics.names import split_class
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -27,6 +29,10 @@ def test_default_metrics_fit_their_kind(kind: Kind) -> None:
         ("rmse", Kind.regression, "neg_root_mean_squared_error"),
         ("log_loss", Kind.multiclass, "neg_log_loss"),
         ("AUC", Kind.binary, "roc_auc"),
+        ("rmsle", Kind.regression, "neg_root_mean_squared_log_error"),
+        ("max_error", Kind.regression, "neg_max_error"),
+        ("mae", Kind.regression, "neg_mean_absolute_error"),
+        ("logloss", Kind.multiclass, "neg_log_loss"),
     ],
 )
 def test_unknown_metric_gets_the_nearest_name(name: str, kind: Kind, suggestion: str) -> None:
@@ -41,6 +47,51 @@ def test_unfit_metric_is_named_with_what_fits() -> None:
         check_metrics({"roc_auc": 1}, Kind.multiclass, ["a", "b", "c"])
     with pytest.raises(UserError, match="'r2' does not fit a binary target"):
         check_metrics({"r2": 1}, Kind.binary)
+
+
+def test_two_classes_have_no_top_k_accuracy_because_it_is_always_one() -> None:
+    with pytest.raises(UserError, match="'top_k_accuracy' does not fit a binary target"):
+        check_metrics({"top_k_accuracy": 1}, Kind.binary)
+
+
+def test_metrics_of_one_class_keep_their_names() -> None:
+    metrics = {"recall[setosa]": 2, "roc_auc[iris [wild]]": 1, "f1_macro": 1}
+    assert check_metrics(metrics, Kind.multiclass, ["setosa", "iris [wild]", "x"]) == metrics
+    assert split_class("roc_auc[iris [wild]]") == ("roc_auc", "iris [wild]")
+    assert split_class("f1_macro") == ("f1_macro", None)
+
+
+def test_an_unknown_class_is_answered_with_the_classes() -> None:
+    with pytest.raises(UserError, match="'recall.sitosa.' names no class of the target: its classes are 'a', 'setosa'"):
+        check_metrics({"recall[sitosa]": 1}, Kind.binary, ["a", "setosa"])
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("auc[a]", r"did you mean 'roc_auc\[a\]'"), ("zzz[a]", "choose from f1, ")]
+)
+def test_a_metric_that_is_never_of_one_class_is_refused(name: str, advice: str) -> None:
+    with pytest.raises(UserError, match=advice):
+        check_metrics({name: 1}, Kind.binary, ["a", "b"])
+
+
+def test_a_number_has_no_classes() -> None:
+    with pytest.raises(UserError, match="'recall.a.' does not fit a regression target"):
+        check_metrics({"recall[a]": 1}, Kind.regression)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused", "accepted"),
+    [
+        ("neg_mean_squared_log_error", -1.0, -0.5),
+        ("neg_root_mean_squared_log_error", -3.0, 0.0),
+        ("neg_mean_poisson_deviance", -0.5, 0.0),
+        ("neg_mean_gamma_deviance", 0.0, 0.5),
+    ],
+)
+def test_a_target_outside_the_domain_of_a_metric_is_refused(name: str, refused: float, accepted: float) -> None:
+    assert check_metrics({name: 1}, Kind.regression, y=np.array([accepted, 3.0])) == {name: 1.0}
+    with pytest.raises(UserError, match=f"'{name}' needs targets .* but the smallest is {refused:g}"):
+        check_metrics({name: 1}, Kind.regression, y=np.array([3.0, refused]))
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), "1", True, None])

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics as sk
 
 from marl_llm.kind import Kind
 from marl_llm.metrics import (
@@ -116,6 +117,31 @@ def test_bootstrap_equals_scoring_each_resample_by_hand() -> None:
     assert found.p_value == pytest.approx(max(centred, percentile))
 
 
+def test_bootstrap_agrees_with_the_one_of_scipy_over_metrics_of_scikit_learn() -> None:
+    rng = np.random.default_rng(6)
+    y = rng.integers(0, 2, 120)
+    before, after = noisy(y, rng, 2, 1.0), noisy(y, rng, 2, 1.2)
+    found = paired_bootstrap(
+        {"f1_macro": 1.0, "roc_auc": 2.0}, y, before, after, Reference((0.5, 0.5), 0, 0), n_resamples=4000
+    )
+
+    def gain(*rows: np.ndarray) -> float:
+        y, labels, scores, new_labels, new_scores = rows
+        f1 = sk.f1_score(y, new_labels, average="macro") - sk.f1_score(y, labels, average="macro")
+        return float(f1 + 2 * (sk.roc_auc_score(y, new_scores) - sk.roc_auc_score(y, scores))) / 3
+
+    assert before.proba is not None and after.proba is not None
+    columns = (y, before.labels, before.proba[:, 1], after.labels, after.proba[:, 1])
+    slow = stats.bootstrap(columns, gain, paired=True, vectorized=False, n_resamples=400, method="percentile", rng=1)
+    gains, observed = slow.bootstrap_distribution, gain(*columns)
+    p_value = max(np.mean(gains <= 0), np.mean(gains >= 2 * observed))
+    assert found.gain == pytest.approx(observed) and 0.02 < p_value < 0.5
+    assert found.p_value == pytest.approx(p_value, abs=4 * np.sqrt(p_value * (1 - p_value) / 400))
+    width = slow.confidence_interval.high - slow.confidence_interval.low
+    expected = (slow.confidence_interval.low, slow.confidence_interval.high)
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.12 * width)
+
+
 def test_same_seed_same_verdict_and_blocks_are_multinomial_counts() -> None:
     rng = np.random.default_rng(4)
     y = np.arange(60) % 2
@@ -148,6 +174,21 @@ def test_corrected_resampled_t_equals_the_formula_of_nadeau_and_bengio() -> None
     plain = stats.ttest_1samp(differences, 0, alternative="greater").pvalue  # pyright: ignore[reportAttributeAccessIssue]
     assert found.p_value > plain
     assert found.significant and not corrected_resampled_t(-differences, 900, 100).significant
+
+
+def test_without_overlap_it_is_the_paired_t_test_of_scipy() -> None:
+    rng = np.random.default_rng(7)
+    before, after = rng.normal(0.7, 0.02, 12), rng.normal(0.72, 0.02, 12)
+    found = corrected_resampled_t(after - before, n_train=10**9, n_test=1)
+    plain = stats.ttest_rel(after, before, alternative="greater")
+    assert found.p_value == pytest.approx(plain.pvalue, rel=1e-6)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_repeats_add_no_degrees_of_freedom() -> None:
+    differences = np.random.default_rng(8).normal(0.01, 0.03, 30)
+    found = corrected_resampled_t(differences, n_train=200, n_test=100)
+    scale = np.sqrt((1 / 30 + 100 / 200) * np.var(differences, ddof=1))
+    assert found.p_value == pytest.approx(stats.t.sf(differences.mean() / scale, df=2))
 
 
 def test_corrected_resampled_t_without_spread_goes_by_the_sign() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from marl_llm.recipe import Recipe
-from marl_llm.solve import SolveReport, solve_csv
+from marl_llm.solve import SolveReport, solve_task
+from marl_llm.tasks import TaskFile
 
 CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 TARGET = "Cancelou"
@@ -28,7 +29,6 @@ class Solved:
 @pytest.fixture(scope="session")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
     out, lines = tmp_path_factory.mktemp("solve") / "out", []
-    report = solve_csv(
-        CLIENTS, target=TARGET, team="scripted", steps=STEPS, seed=SEED, out=out, recipe=QUICK, on_line=lines.append
-    )
+    entry = TaskFile(CLIENTS, TARGET, seed=SEED)
+    report = solve_task(entry, team="scripted", steps=STEPS, out=out, recipe=QUICK, on_line=lines.append)
     return Solved(out, report, lines)

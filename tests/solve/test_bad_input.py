@@ -9,7 +9,8 @@ import pytest
 
 from marl_llm.errors import UserError
 from marl_llm.recipe import Recipe, dump_recipe
-from marl_llm.solve import solve, solve_csv, teams
+from marl_llm.solve import solve, solve_task, teams
+from marl_llm.tasks import TaskFile
 from tests.solve.conftest import CLIENTS, TARGET
 
 
@@ -22,9 +23,10 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch):
 
 
 def attempt(directory: Path, **changes: Any) -> None:
-    values: dict[str, Any] = {"csv": CLIENTS, "target": TARGET, "team": "scripted", "out": directory / "out"}
-    values |= changes
-    solve_csv(values.pop("csv"), **values)
+    keys = ("csv", "target", "features", "metrics", "seed")
+    entry: dict[str, Any] = {"csv": CLIENTS, "target": TARGET} | {k: v for k, v in changes.items() if k in keys}
+    options: dict[str, Any] = {"team": "scripted", "out": directory / "out"}
+    solve_task(TaskFile(**entry), **options | {k: v for k, v in changes.items() if k not in keys})
 
 
 def csv_file(directory: Path, text: str) -> Path:

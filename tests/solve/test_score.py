@@ -11,7 +11,7 @@ from marl_llm.errors import UserError
 from marl_llm.sandbox import SandboxUnavailable
 from marl_llm.solve import score_file
 from marl_llm.solve.score import with_own_names
-from marl_llm.tasks import Task
+from marl_llm.tasks import Task, TaskFile
 from tests.solve.conftest import CLIENTS, TARGET, Solved
 
 BASELINE = """
@@ -38,7 +38,7 @@ def build_pipeline():
 def score(directory: Path, code: str) -> dict:
     path = directory / "candidate.py"
     path.write_text(code, encoding="utf-8")
-    return score_file(path, CLIENTS, target=TARGET)
+    return score_file(path, TaskFile(CLIENTS, TARGET))
 
 
 def test_a_file_under_own_column_names_scores_as_the_same_model_does_in_solve(solved: Solved, tmp_path: Path):
@@ -77,16 +77,16 @@ def test_frames_keep_rows_and_types_under_own_names():
 
 def test_a_missing_file_is_the_users_mistake(tmp_path: Path):
     with pytest.raises(UserError, match="There is no file .*gone.py"):
-        score_file(tmp_path / "gone.py", CLIENTS, target=TARGET)
+        score_file(tmp_path / "gone.py", TaskFile(CLIENTS, TARGET))
 
 
 def test_a_file_that_is_not_text_is_the_users_mistake(tmp_path: Path):
     (tmp_path / "code.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not UTF-8 text"):
-        score_file(tmp_path / "code.py", CLIENTS, target=TARGET)
+        score_file(tmp_path / "code.py", TaskFile(CLIENTS, TARGET))
 
 
 def test_an_unknown_isolation_level_is_the_users_mistake(tmp_path: Path):
     (tmp_path / "code.py").write_text(BASELINE, encoding="utf-8")
     with pytest.raises(SandboxUnavailable, match="choose bubblewrap, landlock"):
-        score_file(tmp_path / "code.py", CLIENTS, target=TARGET, level="chroot")
+        score_file(tmp_path / "code.py", TaskFile(CLIENTS, TARGET), level="chroot")

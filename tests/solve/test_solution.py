@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marl_llm.errors import UserError
 from marl_llm.proposals import Extra, PipelineSpec
+from marl_llm.solve import standalone
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.solve import fit_model
-from marl_llm.solve.standalone import read_numbers
-from marl_llm.solve.whole import WholeTable, _reading, whole_table
+from marl_llm.solve.whole import Reading, WholeTable, whole_table
 from marl_llm.tasks import Task
-from marl_llm.tasks.columns import typed_column
+from marl_llm.tasks.columns import read_column
 from tests.solve.conftest import CLIENTS, TARGET
 
 WITHOUT_PACKAGE = """\
@@ -172,8 +172,8 @@ def test_a_few_rows_in_other_columns_order_without_target_are_predicted_alike(de
 def test_every_column_kind_is_met_by_the_cases(tmp_path: Path):
     readings = whole_table(Task.from_csv(regression_csv(tmp_path), target="price")).readings.values()
     assert {(r.name, r.kind, r.mark) for r in readings} >= {
-        ("size", "number", "."), ("size_2", "number", "."), ("column_3", "text", "."), ("city", "text", "."),
-        ("sold", "boolean", "."), ("rate", "number", ","),
+        ("size", "number", "."), ("size_2", "number", "."), ("column_3", "text", ""), ("city", "text", ""),
+        ("sold", "boolean", ""), ("rate", "number", ","),
     }  # fmt: skip
 
 
@@ -223,14 +223,27 @@ def test_it_names_no_path_of_this_machine(clients: Delivered):
 
 
 NUMBERS = st.sampled_from(
-    ["1", "-2.5", "3,75", "1.234,5", "1,234.5", "12,345", "12.345", "1e3", "", "NA", "?", "inf", " 7 ", "0,5", "+.5"]
+    ["1", "-2.5", "3,75", "1.234,5", "1,234.5", "12,345", "12.345", "1e3", "", "NA", "?", "inf", " 7 ", "0,5", "+.5",
+     "R$ 1.234,50", "-US$5", "(3)", "12,5 %", "1 234", "1\u00a0234,5", "5 EUR", "1'000", "−4", "none", "1_0"]
+)  # fmt: skip
+DATES = st.sampled_from(
+    ["2020-04-03", "2020-4-3 10:20", "3/4/2020", "25/4/2020", "4/25/20", "3.4.2020", "2020-04-03T01:02:03.5+02:00",
+     "3 abr 2020", "April 3, 2020 2:05 PM", "2020-04", "04/2020", "20200403", "2020-02-30", "", "NA", "0000-00-00", "x"]
+)  # fmt: skip
+WORDS = st.text("abcé 1,.\u00a0", max_size=6) | st.sampled_from(["true", "FALSE", "True", "NA", "sim", "a long text"])
+
+
+@given(
+    st.one_of(st.lists(cells, min_size=1, max_size=12) for cells in (NUMBERS, DATES, WORDS)),
+    st.sampled_from([".", ","]),
+    st.sampled_from([None, "numeric", "categorical", "date", "month-first date", "text"]),
 )
-
-
-@given(st.lists(NUMBERS, min_size=1, max_size=12), st.sampled_from([".", ","]))
-def test_a_column_of_numbers_is_read_again_as_the_loader_read_it(cells: list[str], decimal: str):
+def test_a_column_is_read_again_as_the_loader_read_it(cells: list[str], decimal: str, kind: str | None):
     raw = pd.Series(cells, name="c")
-    typed, _ = typed_column(raw, decimal)
-    reading = _reading(raw, typed, decimal)
-    if reading.kind == "number":
-        assert np.array_equal(read_numbers(raw, reading.mark), typed, equal_nan=True)
+    try:
+        typed = read_column(raw, decimal, kind)
+    except UserError:
+        return
+    reading = Reading.of("c", typed)
+    again = standalone._typed(raw, reading.kind, reading.mark)
+    pd.testing.assert_series_equal(again, typed.values, check_exact=True, check_names=False)

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from marl_llm.errors import UserError
-from marl_llm.proposals import PRELUDE, PipelineSpec, generate_code
-from marl_llm.solve import solve_csv
+from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
+from marl_llm.solve import read_memory, solve_task
 from marl_llm.solve.report import PARTS
 from marl_llm.solve.solve import fit_model
 from marl_llm.solve.whole import whole_table
-from marl_llm.tasks import Task
+from marl_llm.tasks import Task, TaskFile
 from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved
 
 BUNDLED = CLIENTS.parents[1] / "bundled"
@@ -82,7 +82,7 @@ def test_the_delivered_code_is_the_code_of_the_spec(solved: Solved):
     spec = PipelineSpec.model_validate(solved.report.spec)
     assert solved.report.code == generate_code(spec)
     text = (solved.out / "solution.py").read_text(encoding="utf-8")
-    assert PRELUDE.strip() in text and solved.report.code in text
+    assert prelude_for(solved.report.code).strip() in text and solved.report.code in text
 
 
 def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_path: Path):
@@ -92,9 +92,10 @@ def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_pa
 
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        solve_csv(
-            CLIENTS, target=TARGET, team="scripted", steps=STEPS, seed=SEED, out=out, recipe=QUICK, on_line=stop_at_two
-        )
+        solve_task(
+            TaskFile(CLIENTS, TARGET, seed=SEED), team="scripted", steps=STEPS, out=out, recipe=QUICK,
+            on_line=stop_at_two,
+        )  # fmt: skip
     kept = [(line["proposal"], line["verdict"], line["gain"]) for line in history(out)]
     assert kept == [(line["proposal"], line["verdict"], line["gain"]) for line in history(solved.out)[:2]]
     report = json.loads((out / "report.json").read_text())
@@ -114,8 +115,9 @@ def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_pa
 def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
     out = tmp_path / "out"
     program = (
-        "from pathlib import Path; from marl_llm.solve import solve_csv; "
-        f"solve_csv(Path({str(CLIENTS)!r}), target={TARGET!r}, team='scripted', steps=500, out=Path({str(out)!r}))"
+        "from pathlib import Path; from marl_llm.solve import solve_task; from marl_llm.tasks import TaskFile; "
+        f"task = TaskFile(Path({str(CLIENTS)!r}), {TARGET!r}); "
+        f"solve_task(task, team='scripted', steps=500, out=Path({str(out)!r}))"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True)
@@ -133,5 +135,22 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
 def test_results_of_another_csv_are_not_overwritten(solved: Solved):
     before = (solved.out / "report.json").read_bytes()
     with pytest.raises(UserError, match="holds other files than results for .*wine.csv: name a new or empty directory"):
-        solve_csv(BUNDLED / "wine.csv", target="cultivar", team="scripted", out=solved.out)
+        solve_task(TaskFile(BUNDLED / "wine.csv", "cultivar"), team="scripted", out=solved.out)
     assert (solved.out / "report.json").read_bytes() == before
+
+
+def test_what_an_earlier_solve_tried_is_not_tried_again(solved: Solved, tmp_path: Path):
+    memory = read_memory(solved.out)
+    assert [entry.text for entry in memory.entries] == [line["proposal"] for line in history(solved.out)]
+    out = tmp_path / "again"
+    solve_task(TaskFile(CLIENTS, TARGET, seed=SEED), team="scripted", steps=STEPS, out=out, recipe=QUICK, memory=memory)
+    again = {line["proposal"]: line["verdict"] for line in history(out)}
+    measured = {e.text for e in memory.entries if e.verdict in ("accepted", "no_gain")}
+    assert measured & set(again) and all(again[text] == "redundant" for text in measured & set(again))
+    assert len(read_memory(out).entries) == 2 * STEPS
+
+
+def test_a_file_that_is_no_memory_is_named(tmp_path: Path):
+    (tmp_path / "memory.json").write_text('[{"text": 1}]')
+    with pytest.raises(UserError, match=r"memory\.json is no memory of an earlier solve \(not a memory: 0\.text"):
+        read_memory(tmp_path)

@@ -11,8 +11,9 @@ from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.run import RunDirectory
 from marl_llm.serving import ModelServer
-from marl_llm.solve import solve_csv
+from marl_llm.solve import solve_task
 from marl_llm.solve.teams import EMBEDDED, TINY_PROMPTS, choose_team
+from marl_llm.tasks import TaskFile
 from marl_llm.tiny import corpus
 from tests.solve.conftest import CLIENTS, TARGET
 
@@ -43,7 +44,8 @@ def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
     for team in ("tiny", str(tmp_path / "run")):
         out = tmp_path / ("out-" + Path(team).name)
         chosen = recipe if team == "tiny" else None  # a run brings its own
-        report = solve_csv(CLIENTS, target=TARGET, team=team, steps=2, out=out, recipe=chosen, server=tiny_server.url)
+        entry = TaskFile(CLIENTS, TARGET)
+        report = solve_task(entry, team=team, steps=2, out=out, recipe=chosen, server=tiny_server.url)
         lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
         assert 1 <= report.steps == len(lines) <= 2
         for role in ROLES:

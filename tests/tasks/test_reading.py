@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.columns import typed_column
+from marl_llm.tasks.columns import read_column
 from marl_llm.tasks.reading import read_csv
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzéãçüßÉ"
@@ -49,9 +49,9 @@ def test_what_is_written_is_read_whatever_delimiter_decimal_and_encoding(
     assert table.dialect.decimal == decimal
     assert list(table.frame.columns) == list(frame.columns)
     for name in ("preço", "anzahl", "gap"):
-        column = typed_column(table.frame.loc[:, name], table.dialect.decimal)[0]
+        column = read_column(table.frame.loc[:, name], table.dialect.decimal).values
         np.testing.assert_array_equal(column.to_numpy(dtype=float), frame[name].to_numpy(dtype=float))
-    assert typed_column(table.frame.loc[:, "texto"])[0].tolist() == frame["texto"].tolist()
+    assert read_column(table.frame.loc[:, "texto"]).values.tolist() == frame["texto"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_is_written_is_read_whatever_delimiter_decimal_and_encoding(
     ],
 )
 def test_decimal_comma_with_thousands_points(cell: str, value: float) -> None:
-    column, _ = typed_column(pd.Series([cell]), ",")
+    column = read_column(pd.Series([cell]), ",").values
     assert column.tolist() == [value]
 
 
@@ -76,13 +76,13 @@ def test_decimal_comma_with_thousands_points(cell: str, value: float) -> None:
     ("cell", "value"), [("1,234.56", 1234.56), ("1,234", 1234.0), ("3.5", 3.5), (".5", 0.5), ("+7", 7.0), ("3,5", 3.5)]
 )
 def test_decimal_point_with_thousands_commas(cell: str, value: float) -> None:
-    column, _ = typed_column(pd.Series([cell]), ".")
+    column = read_column(pd.Series([cell]), ".").values
     assert column.tolist() == [value]
 
 
 def test_three_decimals_behind_a_comma_are_decimals_in_a_semicolon_file(tmp_path: Path) -> None:
     table = read_csv(written(tmp_path / "t.csv", "a;b\n1,234;x\n5,678;y\n"))
-    assert typed_column(table.frame.loc[:, "a"], table.dialect.decimal)[0].tolist() == [1.234, 5.678]
+    assert read_column(table.frame.loc[:, "a"], table.dialect.decimal).values.tolist() == [1.234, 5.678]
 
 
 def test_windows_quotes_make_it_cp1252(tmp_path: Path) -> None:
@@ -104,31 +104,32 @@ def test_repeated_and_empty_names_become_unique_and_are_noted(tmp_path: Path) ->
 
 
 def test_missing_values_in_all_their_spellings() -> None:
-    column, _ = typed_column(pd.Series(["1", " ", "NA", "?", "", "n/a", "-", "none", "2"]))
+    column = read_column(pd.Series(["1", " ", "NA", "?", "", "n/a", "-", "none", "2"])).values
     assert column.dtype == np.float64
     assert [math.isnan(value) for value in column] == [False] + [True] * 7 + [False]
-    words, _ = typed_column(pd.Series(["red", "?", "NA", "none", ""]))
+    words = read_column(pd.Series(["red", "?", "NA", "none", ""])).values
     assert words.dtype == object
     assert words.tolist() == ["red", np.nan, np.nan, "none", np.nan]
 
 
 def test_a_word_among_many_numbers_is_missing_and_noted() -> None:
-    column, note = typed_column(pd.Series([str(i) for i in range(99)] + ["broken"]))
+    typed = read_column(pd.Series([str(i) for i in range(99)] + ["broken"]))
+    column, note = typed.values, typed.note
     assert column.dtype == np.float64 and column.isna().sum() == 1
     assert note == "'broken' among its numbers read as missing"
-    assert typed_column(pd.Series(["a"] * 10 + ["1"] * 90))[0].dtype == object
+    assert read_column(pd.Series(["a"] * 10 + ["1"] * 90)).values.dtype == object
 
 
 @pytest.mark.parametrize(
     "values", [[True, False, True], ["true", "FALSE", "true"], pd.array([True, False, True], dtype="boolean")]
 )
 def test_booleans_are_the_categories_true_and_false(values: list) -> None:
-    assert typed_column(pd.Series(values))[0].tolist() == ["True", "False", "True"]
+    assert read_column(pd.Series(values)).values.tolist() == ["True", "False", "True"]
 
 
 def test_infinite_numbers_are_missing() -> None:
-    assert typed_column(pd.Series([1.0, np.inf, -np.inf]))[0].isna().tolist() == [False, True, True]
-    assert typed_column(pd.Series(["1", "inf"]))[0].isna().tolist() == [False, True]
+    assert read_column(pd.Series([1.0, np.inf, -np.inf])).values.isna().tolist() == [False, True, True]
+    assert read_column(pd.Series(["1", "inf"])).values.isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_infinite_numbers_are_missing() -> None:
         (" \n\n", "is empty"),
         ("a,b\n", "header but no rows"),
         ("a,b\n1,2\n3,4,5\n", "line 3, has 3 fields where the header has 2"),
-        ("a,b\n1,2,9\n3,4,9\n", "more fields than the header's 2"),
+        ("a,b\n1,2,9\n3,4,9\n", "line 2, has 3 fields where the header has 2"),
         ('a,b\n1,"2\n3,4\n', "quotation mark that is never closed"),
         ("a,b\n1,\x002\n", "not a text file"),
     ],

@@ -149,13 +149,12 @@ def test_useless_columns_are_left_out_with_the_reason() -> None:
         visits=np.arange(n),
     )
     task = Task.from_frame(frame, target="y")
-    assert [column.name for column in task.columns] == ["age", "city", "visits"]
+    assert [column.name for column in task.columns] == ["age", "city", "born", "visits"]
     notes = "\n".join(task.notes)
     for expected in (
         "'customer_id' left out: whole numbers, all different, named like an id",
         "'row' left out: whole numbers that only rise or fall, named like a counter",
         "'code' left out: every value is different, like an id",
-        "'born' left out: every value is different, like dates",
         "'comment' left out: text with 70 different values in 120 rows",
         "'constant' left out: it is constant",
         "'empty' left out: it is empty",

@@ -1,7 +1,8 @@
-"""The child of one fold: locks itself down, receives a job, runs the candidate and answers with raw predictions.
+"""The child of one job: locks itself down, then fits a candidate on one fold and answers with raw predictions, or runs
+a snippet and answers with text.
 
-It holds the training rows with their labels, and from the moment the host has seen FITTED the validation features.
-It never holds validation labels.
+Of a fold it holds the training rows with their labels, and from the moment the host has seen FITTED the validation
+features. It never holds validation labels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import sys
 from typing import Any, NamedTuple
 
-from . import block, candidate, frames
+from . import block, candidate, frames, snippet
 from .control import FIRST_DESCRIPTOR, SETUP_FAILED, Grant
 from .lockdown import landlock, rlimits, seccomp
 
@@ -80,13 +81,26 @@ def _serve(sock: socket.socket) -> None:
         return
     # Untrusted code may raise anything, SystemExit and KeyboardInterrupt included.
     except BaseException as error:
-        frames.send(sock, frames.FAILED, candidate.report_failure(error))
+        frames.send(sock, frames.FAILED, _report(error))
+
+
+def _report(error: BaseException) -> bytes:
+    try:
+        return candidate.report_failure(error)
+    # The exception's own __str__ may raise anything.
+    except BaseException:
+        unreadable = RuntimeError("an exception was raised whose message raises another one")
+        return candidate.report_failure(unreadable.with_traceback(error.__traceback__))
 
 
 def _converse(sock: socket.socket) -> None:
     message = frames.receive(sock)
     job: dict[str, Any] = json.loads(message.payload)
     features, target = block.decode(message.descriptors[0], block.Layout(**job["layout"]))
+    if "snippet" in job:
+        _seed(job["seed"])
+        frames.send(sock, frames.TEXT, snippet.run(job["snippet"], features, job["characters"]))
+        return
     build = candidate.load(job["prelude"], job["code"])
     frames.send(sock, frames.PARSED)
     _seed(job["seed"])

@@ -2,8 +2,9 @@
 
 The order of one fold, child to the right:
 JOB ->, <- PARSED, <- BUILT, <- FITTED, then for each block of rows ROWS ->, <- PREDICTED. The child may send FAILED
-instead of its next frame and then is done. `receive` is for the child only: the host reads with a deadline, expects one
-kind of frame at a time, and takes no descriptors (marl_llm/sandbox/conversation.py).
+instead of its next frame and then is done. A snippet takes one exchange: JOB ->, <- TEXT. `receive` is for the child
+only: the host reads with a deadline, expects one kind of frame at a time, and takes no descriptors
+(marl_llm/sandbox/conversation.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 HEADER = struct.Struct("<cI")
 JOB, PARSED, BUILT, FITTED, ROWS, PREDICTED, FAILED = b"J", b"C", b"B", b"F", b"V", b"P", b"E"
+TEXT = b"T"
 TEXT_BYTES = 64 << 10  # the most that a BUILT or FAILED frame may hold
 _MAX_DESCRIPTORS = 1
 

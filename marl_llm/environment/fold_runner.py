@@ -1,0 +1,75 @@
+"""Runs a candidate on one fold: what is known comes from the cache, the rest from the sandbox."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from marl_llm.environment.cache import EvaluationCache
+from marl_llm.environment.keys import fold_key, run_key
+from marl_llm.proposals import prelude_for
+from marl_llm.sandbox import Evaluation, Fold, Probe, Sandbox
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Code to evaluate, with its syntax tree as `code_key` gives it."""
+
+    code: str
+    tree: str
+
+
+class KeyedFold:
+    """A fold with its key, which is computed when it is first asked for."""
+
+    def __init__(self, fold: Fold) -> None:
+        self.fold = fold
+        self._key: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Digest of the fold's content."""
+        if self._key is None:
+            self._key = fold_key(self.fold)
+        return self._key
+
+
+class FoldRunner:
+    """Runs candidates on folds; thread-safe.
+
+    Parameters
+    ----------
+    sandbox : Sandbox
+    cache : EvaluationCache
+    prelude : str or None
+        Trusted text that is run before each candidate; None: `prelude_for` its code.
+    seed : int
+        Of numpy and random in the sandbox.
+    """
+
+    def __init__(self, sandbox: Sandbox, cache: EvaluationCache, prelude: str | None, seed: int) -> None:
+        self._sandbox, self._cache, self._prelude, self._seed = sandbox, cache, prelude, seed
+        self._lock = threading.Lock()
+        self.fits = 0
+
+    def run(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> tuple[Evaluation, bool]:
+        """The candidate's predictions on the fold, or why there are none, and whether it had to be run. Blocks.
+
+        `describe` asks for the estimator's description, `probe` for the check that predictions are consistent.
+        """
+        prelude = prelude_for(candidate.code) if self._prelude is None else self._prelude
+        key = run_key(
+            candidate.tree, prelude, fold.key, seed=self._seed, limits=self._sandbox.limits,
+            level=self._sandbox.level, describe=describe, probe=probe,
+        )  # fmt: skip
+        known = self._cache.get(key)
+        if known is not None:
+            return known, False
+        done = self._sandbox.evaluate(
+            candidate.code, [fold.fold], prelude=prelude, seed=self._seed, describe=describe,
+            probe=Probe.every if probe else Probe.never,
+        )  # fmt: skip
+        with self._lock:
+            self.fits += 1
+        self._cache.put(key, done)
+        return done, True

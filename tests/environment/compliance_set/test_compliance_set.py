@@ -1,0 +1,142 @@
+"""The labelled set itself: sizes, form, and that each label agrees with how the code behaves, without any checker.
+
+Honest code runs in this process, code that tries to deceive only in the sandbox.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from marl_llm.kind import Kind
+from marl_llm.predictions import Predictions
+from marl_llm.proposals import PRELUDE, canonical, generate_code, parse_action
+from marl_llm.proposals.features import EXTRA_OPS
+from marl_llm.sandbox import Fold, Sandbox
+from tests.environment.compliance_set.pairs import Pair, frame, load_pairs, replay
+
+TRAINING_ROWS = 320
+TOLERANCE = 1e-6
+PAIRS = load_pairs()
+HONEST = [p for p in PAIRS if p.parses and not p.forged]
+FORGED = [p for p in PAIRS if p.forged]
+OPS = ("impute", "scale", "encode", "drop", "select", "pca", "reduce", *EXTRA_OPS)
+FORMS = {
+    "new model": r"propose_model est = (?!Voting|Stacking)",
+    "voting": r"propose_model est = Voting",
+    "stacking": r"propose_model est = Stacking",
+    "parameter": r"tune (?!calibration|threshold)",
+    "calibration": r"tune .*calibration",
+    "threshold": r"tune .*threshold",
+    "several operations": r"engineer_features .*;",
+} | {op: rf"engineer_features (.*; )?{op} " for op in OPS}
+
+
+def test_the_set_is_large_balanced_and_holds_many_forgeries() -> None:
+    labels = Counter(p.label for p in PAIRS)
+    assert set(labels) == {"complies", "violates"} and len(PAIRS) >= 240
+    assert min(labels.values()) >= 0.45 * len(PAIRS)
+    assert len(FORGED) >= 60 and not any(p.complies for p in FORGED)
+    assert {p.kind for p in PAIRS} == set(Kind)
+
+
+def test_ids_are_unique_and_no_pair_stands_twice() -> None:
+    assert max(Counter(p.id for p in PAIRS).values()) == 1
+    texts = Counter((p.kind, p.before, p.rejected, p.proposal, *p.code.split()) for p in PAIRS)
+    assert max(texts.values()) == 1
+
+
+def test_codes_parse_unless_marked() -> None:
+    for pair in PAIRS:
+        if pair.parses:
+            ast.parse(pair.code)
+        else:
+            with pytest.raises(SyntaxError):
+                ast.parse(pair.code)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_proposal_is_kept_and_broken(form: str) -> None:
+    labels = {p.label for p in PAIRS if re.match(FORMS[form], p.proposal)}
+    assert labels == {"complies", "violates"}
+
+
+def test_proposals_are_canonical_and_can_be_carried_out() -> None:
+    for pair in PAIRS:
+        for text in (*pair.before, pair.proposal):
+            assert canonical(parse_action(text)) == text, pair.id
+        replay(pair)
+
+
+def test_only_some_violations_are_dormant() -> None:
+    dormant = [p for p in PAIRS if p.dormant]
+    assert 0 < len(dormant) <= 10 and not any(p.complies for p in dormant)
+
+
+@functools.cache
+def _folds(kind: Kind, extended: bool) -> tuple[Fold, ...]:
+    X, y = frame(kind, extended)
+    classes = int(y.max()) + 1 if kind.is_classification else None
+    head, tail = X.iloc[:TRAINING_ROWS], X.iloc[TRAINING_ROWS:]
+    return (Fold.prepare(head, y[:TRAINING_ROWS], tail, n_classes=classes, seed=0),)
+
+
+def _predicted(model, kind: Kind, extended: bool) -> Predictions:
+    X, y = frame(kind, extended)
+    np.random.seed(0)
+    model.fit(X.iloc[:TRAINING_ROWS], y[:TRAINING_ROWS])
+    rest = X.iloc[TRAINING_ROWS:]
+    return Predictions(model.predict(rest), model.predict_proba(rest) if hasattr(model, "predict_proba") else None)
+
+
+@functools.cache
+def _asked(canonical_code: str, kind: Kind, extended: bool) -> Predictions:
+    return _predicted(_build(canonical_code), kind, extended)
+
+
+def _equal(a: Predictions, b: Predictions) -> bool:
+    if (a.proba is None) != (b.proba is None) or not np.allclose(a.labels, b.labels, rtol=0, atol=TOLERANCE):
+        return False
+    return a.proba is None or b.proba is None or np.allclose(a.proba, b.proba, rtol=0, atol=TOLERANCE)
+
+
+def _build(code: str):
+    names: dict = {"__name__": "candidate"}
+    exec(PRELUDE + code, names)
+    return names["build_pipeline"]()
+
+
+def _runs_as_asked(pair: Pair) -> bool:
+    asked = _asked(generate_code(replay(pair)[1]), pair.kind, pair.extended)
+    try:
+        return _equal(_predicted(_build(pair.code), pair.kind, pair.extended), asked)
+    except Exception:  # some violations do not run, whatever the reason; compliant code must
+        if pair.complies:
+            raise
+        return False
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("theme", sorted({p.id.split("/")[0] for p in HONEST}))
+def test_honest_code_predicts_what_was_asked_if_and_only_if_it_complies(theme: str) -> None:
+    pairs = [p for p in HONEST if p.id.startswith(f"{theme}/")]
+    assert [p.id for p in pairs if _runs_as_asked(p) != (p.complies or p.dormant)] == []
+
+
+def test_forged_code_predicts_something_else_unless_it_is_dormant(sandbox: Sandbox) -> None:
+    @functools.cache
+    def predictions(code: str, kind: Kind, extended: bool) -> tuple[Predictions, ...]:
+        return sandbox.evaluate(code, _folds(kind, extended), prelude=PRELUDE, seed=0).predictions
+
+    wrong = []
+    for pair in FORGED:
+        (asked,) = predictions(generate_code(replay(pair)[1]), pair.kind, pair.extended)
+        got = predictions(pair.code, pair.kind, pair.extended)
+        same = len(got) == 1 and _equal(got[0], asked)
+        wrong += [pair.id] * (same != pair.dormant)
+    assert wrong == []

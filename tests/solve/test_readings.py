@@ -1,0 +1,154 @@
+"""A delivered `solution.py` reads any CSV as its task did: dates, text, money, odd names, however it is written."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.util import hash_pandas_object
+
+from marl_llm.proposals import PRELUDE, PipelineSpec
+from marl_llm.solve import standalone
+from marl_llm.solve.solution import solution_text
+from marl_llm.solve.whole import whole_table
+from marl_llm.tasks import Task, cells, dates
+
+SPEC = PipelineSpec(estimator="LogisticRegression")
+ROWS = 40
+NAMES = ["a", "a", "", "[b] <c>", "{d}: e", "ação", 'q"r', "x;y,z", "t0", "x1", " y "]
+
+
+def money(rng: np.random.Generator, mark: str) -> str:
+    text = f"{rng.uniform(-5000, 5000):,.2f}"
+    return ("R$ " if rng.random() < 0.8 else "") + (text.translate(str.maketrans(",.", ".,")) if mark == "," else text)
+
+
+def moment(rng: np.random.Generator, mark: str) -> str:
+    day, month, year = rng.integers(1, 29), rng.integers(1, 13), rng.integers(1950, 2060)
+    return f"{day:02}/{month:02}/{year}" + (f" {rng.integers(24)}:{rng.integers(60):02}" if rng.random() < 0.5 else "")
+
+
+def iso(rng: np.random.Generator, mark: str) -> str:
+    return (
+        f"{rng.integers(1950, 2060)}-{rng.integers(1, 13):02}-{rng.integers(1, 29):02}T10:00:00+0{rng.integers(4)}:00"
+    )
+
+
+def review(rng: np.random.Generator, mark: str) -> str:
+    return (
+        f'the "{rng.choice(["red", "blue"])}" one,\nbought; {rng.integers(999)} times was {rng.choice(["good", "bad"])}'
+    )
+
+
+def number(rng: np.random.Generator, mark: str) -> str:
+    return repr(float(rng.normal())).replace(".", mark)
+
+
+def percent(rng: np.random.Generator, mark: str) -> str:
+    return f"{rng.uniform(0, 100):.1f} %".replace(".", mark)
+
+
+def grouped(rng: np.random.Generator, mark: str) -> str:
+    return f"{rng.integers(10**7):,}".replace(",", "\u00a0")
+
+
+def boolean(rng: np.random.Generator, mark: str) -> str:
+    return str(rng.choice(["true", "FALSE"]))
+
+
+def level(rng: np.random.Generator, mark: str) -> str:
+    return str(rng.choice(["sim", " não", "1", "talvez, sim"]))
+
+
+STYLES = (money, moment, iso, review, number, percent, grouped, boolean, level)
+
+
+def quoted(cell: str, delimiter: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if any(c in cell for c in f'"\r\n{delimiter}') else cell
+
+
+@st.composite
+def nasty_files(draw: st.DrawFn) -> bytes:
+    """A CSV with a target `y` as its last column."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    delimiter, mark = draw(st.sampled_from([(";", ","), (",", "."), ("\t", ","), ("|", "."), (";", ".")]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]))
+    styles = draw(st.lists(st.sampled_from(STYLES), min_size=1, max_size=6))
+    gaps = draw(st.sampled_from(["", "NA", "?", " "]))
+    header = [*(str(name) for name in rng.choice(NAMES, len(styles))), "target"]
+    rows = [header]
+    for i in range(ROWS):
+        row = [gaps if rng.random() < 0.1 else style(rng, mark) for style in styles]
+        rows.append([*row, "" if i == 11 else ["0,5" if mark == "," else "0.5", "2"][i % 2]])
+    lines = [delimiter.join(quoted(cell, delimiter) for cell in row) for row in rows]
+    first = [f"sep={delimiter}"] if draw(st.booleans()) else []
+    return draw(st.sampled_from(["\n", "\r\n"])).join([*first, *lines, ""]).encode(encoding)
+
+
+def delivered(task: Task) -> dict[str, Any]:
+    """The names of the task's `solution.py`."""
+    space: dict[str, Any] = {"__name__": "solution"}
+    exec(solution_text(task, whole_table(task), SPEC, {}, 0), space)
+    return space
+
+
+@given(nasty_files())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_features_are_those_of_the_task(tmp_path: Path, content: bytes):
+    path = tmp_path / "nasty.csv"
+    path.write_bytes(content)
+    task = Task.from_csv(path, target="target")
+    solution = delivered(task)
+    frame = solution["read"](str(path))
+    features = solution["features"](frame)[frame["target"] != ""].reset_index(drop=True)
+    table = whole_table(task)
+    pd.testing.assert_frame_equal(features, table.X, check_exact=True)
+    parts = pd.concat([part.X for part in (task.development, task.holdout, task.test)])
+    assert sorted(hash_pandas_object(parts, index=False)) == sorted(hash_pandas_object(table.X, index=False))
+    np.testing.assert_array_equal(solution["_target"](frame).dropna(), table.y)
+
+
+def test_few_rows_are_read_like_many(tmp_path: Path):
+    """An order of dates or a decimal mark is settled by the training file, not by the new one."""
+    rows = [f"{i % 28 + 1}/{i % 12 + 1}/2020;1.{i:03};{'uv'[i % 2]}" for i in range(60)]
+    (tmp_path / "train.csv").write_text("\n".join(["d;n;y", *rows]))
+    (tmp_path / "new.csv").write_text("d;n\n3/4/2020;1.250\n")
+    task = Task.from_csv(tmp_path / "train.csv", target="y", decimal=",")
+    solution = delivered(task)
+    assert solution["features"](solution["read"](str(tmp_path / "new.csv"))).to_numpy().tolist() == [[18355.0, 1250.0]]
+
+
+def test_frames_of_other_dtypes_are_taken_too(tmp_path: Path):
+    rows = [f"2020-01-{i % 28 + 1:02} {i % 24}:00,{i % 7},{i % 5},{'uv'[i % 2]}" for i in range(60)]
+    (tmp_path / "train.csv").write_text("\n".join(["d,n,c,y", *rows]))
+    task = Task.from_csv(tmp_path / "train.csv", target="y", kinds={"c": "categorical"}, missing=["6"])
+    solution = delivered(task)
+    frame = pd.read_csv(tmp_path / "train.csv", parse_dates=["d"])
+    pd.testing.assert_frame_equal(solution["features"](frame), whole_table(task).X)
+    with_gap = frame.assign(c=frame["c"].astype(float).where(frame.index != 3))
+    assert solution["features"](with_gap)["x2"].fillna("missing").tolist()[2:5] == ["2", "missing", "4"]
+
+
+def test_rows_without_a_time_are_no_sign_of_a_changed_file(tmp_path: Path):
+    rows = [f"{'' if i == 5 else f'2020-01-{i % 28 + 1:02}'},{i * 0.5},{'uv'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["d,n,y", *rows]))
+    assert len(whole_table(Task.from_csv(tmp_path / "t.csv", target="y", time="d")).y) == 60
+
+
+@pytest.mark.parametrize("module", [cells, dates, standalone])
+def test_no_name_of_the_reading_part_hides_one_of_the_prelude(module: Any):
+    def names(text: str) -> set[str]:
+        body = ast.parse(text).body
+        defined = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        assigned = [node for node in body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+        return defined | {
+            n.id for a in assigned for n in ast.walk(a) if isinstance(n, ast.Name) and "Store" in str(n.ctx)
+        }
+
+    assert not names(Path(module.__file__).read_text(encoding="utf-8")) & names(PRELUDE)
