@@ -124,4 +124,4 @@ def describe_task(task: Task) -> TaskCard:
         for column, (_, values) in zip(task.columns, part.X.items(), strict=True)
     )
     lowest = None if task.kind.is_classification else float(part.y.min())
-    return TaskCard(task.kind, len(part.y), shares, tuple(task.metrics), columns, task.warnings, lowest)
+    return TaskCard(task.kind, len(part.y), shares, tuple(task.metrics), columns, task.warnings_for_agents, lowest)

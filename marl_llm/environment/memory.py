@@ -85,6 +85,11 @@ class Memory:
         wanted = form(spec)
         return any(e.spec is not None and e.verdict in _ANSWERED and form(e.spec) == wanted for e in self.entries)
 
+    def holds(self, spec: PipelineSpec, form: Callable[[PipelineSpec], PipelineSpec] = PipelineSpec.normal) -> bool:
+        """True if this very solution was already asked for, whatever became of it."""
+        wanted = form(spec)
+        return any(e.spec is not None and form(e.spec) == wanted for e in self.entries)
+
     def solutions(self) -> dict[int, PipelineSpec]:
         """Solutions that ran, by the number of their line (from 1): what an ensemble may be made of."""
         ran = (i for i, e in enumerate(self.entries) if e.verdict in _MEASURED and e.gain is not None)

@@ -39,6 +39,8 @@ class Suggestion:
         Why the action is invalid, "" if it is valid.
     redundant : bool
         Nothing would change, or memory already answers it.
+    repeated : bool
+        Memory holds the same solution, answered or not: it was asked for before and may not have been built.
     """
 
     text: str
@@ -46,6 +48,7 @@ class Suggestion:
     spec: PipelineSpec | None = None
     problem: str = ""
     redundant: bool = False
+    repeated: bool = False
 
     @property
     def valid(self) -> bool:

@@ -94,7 +94,8 @@ class TeamEnv:
             check_region(action, state.spec, self._context)
             return Suggestion(text, action)
         spec = apply(action, state.spec, self._context, state.memory.solutions())
-        return Suggestion(text, action, spec, redundant=self._answered(state, spec))
+        repeated = state.memory.holds(spec, self._effective)
+        return Suggestion(text, action, spec, redundant=self._answered(state, spec), repeated=repeated)
 
     def _answered(self, state: State, spec: PipelineSpec) -> bool:
         """True if nothing would change, or memory already answers it."""

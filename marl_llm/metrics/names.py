@@ -95,7 +95,7 @@ def default_metrics(kind: Kind) -> dict[str, float]:
 
 def split_class(name: str) -> tuple[str, str | None]:
     """`recall[setosa]` is ("recall", "setosa"); any other name is (name, None)."""
-    found = _ONE_CLASS.fullmatch(name)
+    found = _ONE_CLASS.fullmatch(name) if name.endswith("]") else None
     return (found["base"], found["name"]) if found else (name, None)
 
 

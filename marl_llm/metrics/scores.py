@@ -164,10 +164,15 @@ def _trivial_losses(
         (_AGAINST_LOG_MEAN, reference.log_mean),
     )
     for names, constant in constants:
-        rows = Rows(y, np.full(len(y), constant), np.empty((len(y), 0)))
-        values |= raw_values([name for name in metrics if name in names], rows, weights_BN)
-    proba = np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes))
-    return values | raw_values([name for name in metrics if name in _AGAINST_PRIORS], Rows(y, y, proba), weights_BN)
+        chosen = [name for name in metrics if name in names]
+        if chosen:
+            rows = Rows(y, np.full(len(y), constant), np.empty((len(y), 0)))
+            values |= raw_values(chosen, rows, weights_BN)
+    chosen = [name for name in metrics if name in _AGAINST_PRIORS]
+    if chosen:
+        proba = np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes))
+        values |= raw_values(chosen, Rows(y, y, proba), weights_BN)
+    return values
 
 
 def _skill(name: str, raw: np.ndarray, trivial: np.ndarray | None) -> np.ndarray:

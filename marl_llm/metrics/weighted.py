@@ -37,12 +37,11 @@ def raw_values(
     -------
     dict of metric name to float64 array, shape (B,)
     """
-    names = list(names)
-    needs_counts = any(split_class(name)[0] in counted.COUNTED for name in names)
+    parts = {name: split_class(name) for name in names}
+    needs_counts = any(base in counted.COUNTED for base, _ in parts.values())
     counts = counted.count_classes(rows, weights_BN) if needs_counts else None
     values: dict[str, np.ndarray] = {}
-    for name in names:
-        base, of_class = split_class(name)
+    for name, (base, of_class) in parts.items():
         if of_class is not None:
             values[name] = _of_class(base, classes.index(of_class), rows, weights_BN, counts)
         elif counts is not None and name in counted.COUNTED:

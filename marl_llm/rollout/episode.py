@@ -12,18 +12,16 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from marl_llm.environment import State, StepOutcome, Suggestion, Verdict
+from marl_llm.environment import Memory, State, StepOutcome, Suggestion, Verdict
 from marl_llm.proposals import Finish
-from marl_llm.rewards import RewardComponents, RewardConfig, data_scientist_reward, engineer_reward
+from marl_llm.rewards import RewardConfig
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.policies import Policy
+from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
 from marl_llm.rollout.rows import EpisodeKey, TurnPlace, state_hash, turn_rows
 from marl_llm.rollout.turns import Turn, TurnContext, data_scientist_turn, derive_seed, engineer_turn
-from marl_llm.sandbox import Stage
 from marl_llm.trajectories import Row
-
-RUNGS = {Stage.none: 0, Stage.parsed: 1, Stage.built: 2, Stage.fitted: 3, Stage.predicted: 4}
 
 
 @dataclass(frozen=True)
@@ -102,10 +100,10 @@ class EpisodePlayer:
         self._rows: list[Row] = []
         self._turns = 0
 
-    async def play(self) -> EpisodeResult:
-        """Play until the team finishes or the steps are used up."""
+    async def play(self, memory: Memory | None = None) -> EpisodeResult:
+        """Play until the team finishes or the steps are used up; `memory` of an earlier episode is carried on."""
         env = self._context.env
-        first = state = await self._context.blocking(env.reset)
+        first = state = await self._context.blocking(env.reset, memory)
         steps: list[StepRecord] = []
         while not state.finished:
             branches = await self._branches(state)
@@ -152,7 +150,7 @@ class EpisodePlayer:
         self._turns += 1
         self._rows += turn_rows(
             self._key, place, self._team.data_scientist.info, branch.turn, state, _without_code(branch.outcomes[0]),
-            self._data_scientist_components(branch), self._rewards,
+            data_scientist_components(self._rewards, branch.outcomes), self._rewards,
         )  # fmt: skip
         for e, (turn, outcome) in enumerate(zip(branch.engineer_turns, branch.outcomes, strict=False)):
             where = state_hash(*state_text, branch.suggestion.text)
@@ -160,32 +158,8 @@ class EpisodePlayer:
             self._turns += 1
             self._rows += turn_rows(
                 self._key, place, self._team.ml_engineer.info, turn, state, outcome,
-                self._engineer_components(outcome), self._rewards,
+                engineer_components(self._rewards, outcome), self._rewards,
             )  # fmt: skip
-
-    def _data_scientist_components(self, branch: Branch) -> RewardComponents:
-        outcomes, suggestion = branch.outcomes, branch.suggestion
-        done = [o for o in outcomes if o.compliance == 1]
-        return data_scientist_reward(
-            self._rewards,
-            proposed=not isinstance(suggestion.action, Finish),
-            valid=suggestion.valid,
-            redundant=suggestion.valid and suggestion.spec is not None and suggestion.redundant,
-            implemented=bool(done),
-            step_gain=sum(o.step_gain for o in done) / len(done) if done else None,
-            reference_gain=outcomes[0].reference_gain,
-        )
-
-    def _engineer_components(self, outcome: StepOutcome) -> RewardComponents:
-        assert outcome.implementation is not None
-        result = outcome.implementation.evaluated
-        return engineer_reward(
-            self._rewards,
-            rungs=RUNGS[result.stage],
-            ran=result.ok or outcome.compliance == 1,  # not the Engineer's fault where the reference fails as well
-            compliance=outcome.compliance or 0.0,
-            step_gain=outcome.step_gain,
-        )
 
     def _choose(self, state: State, branches: list[Branch]) -> StepOutcome:
         """The outcome the episode goes on from."""

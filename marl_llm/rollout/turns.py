@@ -138,7 +138,7 @@ async def _run_reply(context: TurnContext, state: State, reply: str) -> Implemen
         code = read_code(reply, state.code)
     except UnreadableReply as error:
         return Implementation("", Evaluated(Status.error, Stage.none, str(error)))
-    return Implementation(code, await context.blocking(context.env.run, code))
+    return Implementation(code, await context.blocking(context.env.run, code, state.evaluated))
 
 
 def _user(text: str) -> Message:

@@ -157,7 +157,8 @@ async def _play(env: TeamEnv, choice: TeamChoice, server: ModelServer | None, jo
     try:
         async with open_team(choice, server) as team:
             watched, rollout, rewards = journal.meter.watch(team), recipe.rollout, recipe.rewards
-            await EpisodePlayer(context, watched, rollout, rewards, key, env.seed, journal.step).play()
+            player = EpisodePlayer(context, watched, rollout, rewards, key, env.seed, journal.step)
+            await player.play(journal.first.memory)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -132,7 +132,8 @@ def _text(column: pd.Series) -> pd.Series:
 
 def _encoding(path: str) -> str:
     """UTF-8 where the file is in it, else the encoding of the file that this was made for."""
-    for encoding in ("utf-8-sig", ENCODING):
+    wide = ENCODING.startswith(("utf-16", "utf-32"))  # plain letters in them are valid UTF-8 too
+    for encoding in (ENCODING, "utf-8-sig") if wide else ("utf-8-sig", ENCODING):
         try:
             with Path(path).open(encoding=encoding, newline="") as file:
                 while file.read(1_000_000):

@@ -25,7 +25,7 @@ from marl_llm.tasks.copies import copies_notes, find_copies
 from marl_llm.tasks.dialect import Dialect, Overrides
 from marl_llm.tasks.division import Parts, SplitKind
 from marl_llm.tasks.reading import read_csv, unique_names
-from marl_llm.tasks.screening import Table, Trap, sampled, screen
+from marl_llm.tasks.screening import OF_ALL_TARGETS, Table, Trap, sampled, screen
 from marl_llm.tasks.selection import (
     IGNORE,
     Detection,
@@ -130,7 +130,7 @@ class Task:
     detections : tuple of Detection
         What was found in the target and in every column that was considered.
     traps : tuple of Trap
-        What the screening found; `warnings` are their sentences.
+        What the screening found.
     split : {"random", "group", "time"}
         How rows were divided. At random, rows with identical features stay together.
     blocks : ndarray, shape (development rows,), or None
@@ -153,12 +153,21 @@ class Task:
     notes: tuple[str, ...]
     key: str
     dialect: Dialect | None = None
-    warnings: tuple[str, ...] = ()
     detections: tuple[Detection, ...] = ()
     traps: tuple[Trap, ...] = ()
     split: SplitKind = "random"
     blocks: np.ndarray | None = None
     split_column: str | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentences of the traps, for the user."""
+        return tuple(trap.message for trap in self.traps)
+
+    @property
+    def warnings_for_agents(self) -> tuple[str, ...]:
+        """The sentences that say nothing of the targets of hold-out and test rows."""
+        return tuple(trap.message for trap in self.traps if trap.kind not in OF_ALL_TARGETS)
 
     @classmethod
     def from_csv(
@@ -338,7 +347,6 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
         key=_content_key(row_hashes, answer, parts, [columns, target, weights, divided_by.kind]),
         dialect=origin.dialect,
         detections=(Detection.of(target, answers), *detections),
-        warnings=tuple(trap.message for trap in traps),
         traps=traps,
         split=divided_by.kind,
         split_column=divided_by.column or None,

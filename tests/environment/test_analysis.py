@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import mutual_info_score
 
 from marl_llm.kind import Kind
+from marl_llm.tasks.screening import Trap, TrapKind
 from tests.environment.analysed import ask, made_task, one_hot, plain_task, viewed
 
 UNCHANGED = [
@@ -143,7 +144,11 @@ def test_leakage_names_columns_that_give_the_target_away_ids_copies_and_warnings
     noise, words = RNG.normal(size=200), np.array(["b", "a"], dtype=object)[y]
     names = np.array([f"name {i}" for i in range(200)], dtype=object)
     columns = {"x0": code, "x1": noise, "x2": words, "x3": names}
-    task = replace(made_task(columns, y), warnings=("column x7\n was removed",))
+    traps = (
+        Trap(TrapKind.target_copy, (), "column x7\n was removed"),
+        Trap(TrapKind.absent_class, (), "class 3 is not in the hold-out"),
+    )
+    task = replace(made_task(columns, y), traps=traps)
     assert ask("leakage", viewed(task, budget=200)).split("; ") == [
         "column x7 was removed",
         "x0 alone gives the target, skill 0.98",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import get_scorer_names
 
 from marl_llm.errors import UserError
 from marl_llm.kind import Kind
-from marl_llm.metrics import check_metrics, default_metrics, metrics_for
+from marl_llm.metrics import Reference, check_metrics, default_metrics, metrics_for, score_predictions
 from marl_llm.metrics.names import split_class
+from marl_llm.predictions import Predictions
+from marl_llm.tasks import Task
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -103,3 +106,16 @@ def test_weight_must_be_a_positive_number(weight: object) -> None:
 def test_no_metric_at_all_is_refused() -> None:
     with pytest.raises(UserError, match="No metric is given"):
         check_metrics({}, Kind.binary)
+
+
+def test_a_task_refuses_a_metric_that_its_targets_or_classes_do_not_fit() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "y": rng.normal(size=60), "kind": np.repeat(["a", "b"], 30)})
+    with pytest.raises(UserError, match="'neg_mean_gamma_deviance' needs targets above 0"):
+        Task.from_frame(frame, target="y", metrics={"neg_mean_gamma_deviance": 1})
+    with pytest.raises(UserError, match="'recall.c.' names no class of the target: its classes are 'a', 'b'"):
+        Task.from_frame(frame, target="kind", metrics={"recall[c]": 1})
+    task = Task.from_frame(frame, target="kind", metrics={"recall[a]": 1})
+    reference = Reference.from_labels(task.development.y, task.kind, classes=task.classes)
+    always_a = Predictions(np.zeros(len(task.holdout.y), dtype=np.int64))
+    assert score_predictions(task.metrics, task.holdout.y, always_a, reference).raw == {"recall[a]": 1.0}

@@ -78,16 +78,17 @@ def test_weighted_metrics_equal_scikit_learn_with_sample_weight(kind: Kind) -> N
 @pytest.mark.parametrize("kind", _KINDS)
 def test_whole_weights_are_repeated_rows_for_every_metric(kind: Kind) -> None:
     y, predictions = given(kind, 5, 90)
-    rows, counts = rows_of(y, predictions), np.random.default_rng(1).integers(0, 3, 90)
-    drawn = np.repeat(np.arange(90), counts)
-    repeated = Rows(rows.y[drawn], rows.labels[drawn], rows.proba[drawn])
+    rows, counts_BN = rows_of(y, predictions), np.random.default_rng(1).poisson(0.7, (8, 90))
     classes, names = ("a", "b", "c"), list(metrics_for(kind))
     if kind.is_classification:
         names += ["recall[b]", "precision[a]", "f1[b]", "jaccard[a]", "roc_auc[b]", "average_precision[a]"]
-    weighted = raw_values(names, rows, counts[None].astype(float), classes)
-    one_by_one = raw_values(names, repeated, np.ones((1, len(drawn))), classes)
-    for name in names:
-        assert weighted[name] == pytest.approx(one_by_one[name], rel=1e-10, abs=1e-12), name
+    weighted = raw_values(names, rows, counts_BN.astype(float), classes)
+    for line, counts in enumerate(counts_BN):
+        drawn = np.repeat(np.arange(90), counts)
+        repeated = Rows(rows.y[drawn], rows.labels[drawn], rows.proba[drawn])
+        one_by_one = raw_values(names, repeated, np.ones((1, len(drawn))), classes)
+        for name in names:
+            assert weighted[name][line] == pytest.approx(one_by_one[name][0], rel=1e-10, abs=1e-12), name
 
 
 @pytest.mark.parametrize("kind", [Kind.binary, Kind.multiclass])

@@ -135,6 +135,14 @@ def test_frames_of_other_dtypes_are_taken_too(tmp_path: Path):
     assert solution["features"](with_gap)["x2"].fillna("missing").tolist()[2:5] == ["2", "missing", "4"]
 
 
+def test_a_named_encoding_is_that_of_the_solution(tmp_path: Path):
+    rows = [f"{i % 7};{'uv'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_bytes("\n".join(["n;y", *rows]).encode("utf-16-le"))
+    task = Task.from_csv(tmp_path / "t.csv", target="y", encoding="utf-16-le", delimiter=";")
+    solution = delivered(task)
+    pd.testing.assert_frame_equal(solution["features"](solution["read"](str(tmp_path / "t.csv"))), whole_table(task).X)
+
+
 def test_rows_without_a_time_are_no_sign_of_a_changed_file(tmp_path: Path):
     rows = [f"{'' if i == 5 else f'2020-01-{i % 28 + 1:02}'},{i * 0.5},{'uv'[i % 2]}" for i in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["d,n,y", *rows]))

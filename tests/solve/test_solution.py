@@ -24,6 +24,7 @@ from marl_llm.solve.whole import Reading, WholeTable, whole_table
 from marl_llm.tasks import Task
 from marl_llm.tasks.columns import read_column
 from tests.solve.conftest import CLIENTS, TARGET
+from tests.tasks.test_kinds import nasty_csv
 
 WITHOUT_PACKAGE = """\
 import runpy, sys
@@ -127,6 +128,13 @@ def deliver(directory: Path, source: Path, target: str, spec: PipelineSpec) -> D
     return Delivered(source, script, task, table, fit_model(spec, table, SEED))
 
 
+NASTY = PipelineSpec(
+    estimator="ExtraTreesClassifier", params=(("n_estimators", 20),),
+    extra=(
+        Extra(op="tfidf", columns=("t2",)), Extra(op="dates", columns=("x1",)), Extra(op="missing", columns=("x5",)),
+    ),
+)  # fmt: skip
+
 CASES = {
     "semicolons, decimal comma, latin-1": (lambda directory: CLIENTS, TARGET, FOREST),
     "regression, odd columns": (regression_csv, "price", FOREST_REGRESSOR),
@@ -167,6 +175,14 @@ def test_a_few_rows_in_other_columns_order_without_target_are_predicted_alike(de
     answers = delivered.read_predictions(tmp_path / "out.csv")
     positions = [11, 3, 30] if delivered.task.target != "price" else [10, 3, 29]  # row 7 has no target
     pd.testing.assert_frame_equal(answers, delivered.expected().iloc[positions].reset_index(drop=True))
+
+
+def test_dates_text_money_and_odd_names_are_learned_from_and_predicted_alike(tmp_path: Path):
+    source = nasty_csv(tmp_path, no_date="")
+    delivered = deliver(tmp_path, source, "y", NASTY)
+    done = delivered.run(source, source, tmp_path / "out.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    pd.testing.assert_frame_equal(delivered.read_predictions(tmp_path / "out.csv"), delivered.expected())
 
 
 def test_every_column_kind_is_met_by_the_cases(tmp_path: Path):

@@ -20,13 +20,13 @@ HEADER = "código;[a] <b>: {c};when;opinião;bom;;preço;preço;vazio;y"
 N = 90
 
 
-def nasty_csv(directory: Path) -> Path:
+def nasty_csv(directory: Path, no_date: str = "sem data") -> Path:
     """Latin-1, semicolons, decimal commas, currency, ambiguous dates, reviews, booleans, odd and repeated names."""
     rng = np.random.default_rng(3)
     lines = ["sep=;", HEADER]
     for i in range(N):
         price = f"R$ {rng.uniform(1000, 9000):,.2f}".translate(str.maketrans(",.", ".,")) if i % 9 else "?"
-        when = f"{rng.integers(1, 13):02}/{rng.integers(1, 13):02}/{rng.integers(2015, 2024)}" if i % 7 else "sem data"
+        when = f"{rng.integers(1, 13):02}/{rng.integers(1, 13):02}/{rng.integers(2015, 2024)}" if i % 7 else no_date
         review = f'"a entrega {rng.choice(["rápida", "lenta", "normal"])};\nproduto {rng.integers(99)} muito bom"'
         answer, bom = "sim" if rng.random() < 0.5 else "não", rng.choice(["true", "FALSE"])
         lines.append(

@@ -27,7 +27,7 @@ def leakage(view: AnalysisView, columns: Sequence[str]) -> Answer:
     cross-validation; skill is 1 - errors / errors of the trivial model.
     """
     chosen = features(view.task, columns)
-    hints = [" ".join(warning.split()) for warning in view.task.warnings]
+    hints = [" ".join(warning.split()) for warning in view.task.warnings_for_agents]
     rows = view.sample(_ROWS)
     for feature in chosen:
         skill = skill_alone(feature.at(rows), view.y[rows], view.task.kind, view.seed)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from marl_llm.tasks.screening.screen import Table, sampled, screen
-from marl_llm.tasks.screening.trap import Trap, TrapKind
+from marl_llm.tasks.screening.trap import OF_ALL_TARGETS, Trap, TrapKind
 
-__all__ = ["Table", "Trap", "TrapKind", "sampled", "screen"]
+__all__ = ["OF_ALL_TARGETS", "Table", "Trap", "TrapKind", "sampled", "screen"]

@@ -30,6 +30,10 @@ class TrapKind(StrEnum):
     missing_target = "missing_target"
 
 
+OF_ALL_TARGETS = frozenset({TrapKind.duplicate_rows, TrapKind.small_class, TrapKind.absent_class})
+"""Findings that count targets of hold-out and test rows as well: for the user, not for the agents."""
+
+
 @dataclass(frozen=True)
 class Trap:
     """One finding.

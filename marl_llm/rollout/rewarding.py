@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from marl_llm.environment import StepOutcome
 from marl_llm.proposals import Finish
 from marl_llm.rewards import RewardComponents, RewardConfig, data_scientist_reward, engineer_reward
-from marl_llm.rollout.episode import RUNGS
+from marl_llm.sandbox import Stage
+
+RUNGS = {Stage.none: 0, Stage.parsed: 1, Stage.built: 2, Stage.fitted: 3, Stage.predicted: 4}
 
 
 def data_scientist_components(config: RewardConfig, outcomes: Sequence[StepOutcome]) -> RewardComponents:
     """The Data Scientist's for one suggestion; `outcomes` holds one entry an implementation, or one if there is none.
 
-    Under `credit: step` it earns the mean gain of the implementations that did what it asked.
+    Under `credit: step` it earns the mean gain of the implementations that did what it asked; under `credit: reference`
+    that of the reference, the first time that the solution is asked for.
     """
     suggestion = outcomes[0].suggestion
     done = [outcome for outcome in outcomes if outcome.compliance == 1]
@@ -26,7 +29,7 @@ def data_scientist_components(config: RewardConfig, outcomes: Sequence[StepOutco
         redundant=suggestion.valid and suggestion.spec is not None and suggestion.redundant,
         implemented=bool(done),
         step_gain=sum(outcome.step_gain for outcome in done) / len(done) if done else None,
-        reference_gain=outcomes[0].reference_gain,
+        reference_gain=None if suggestion.repeated else outcomes[0].reference_gain,
     )
 
 
