@@ -104,6 +104,8 @@ def _entry(args: argparse.Namespace) -> TaskFile:
 def _solve(args: argparse.Namespace) -> int:
     from marl_llm.solve import read_memory, solve_task
 
+    if args.csv.is_dir():
+        return _solve_suite(args)
     report = solve_task(
         _entry(args), team=args.team, steps=args.steps, out=args.out, server=args.server,
         memory=read_memory(args.memory) if args.memory else None,
@@ -112,6 +114,21 @@ def _solve(args: argparse.Namespace) -> int:
     if args.json:
         say_json(report.to_dict())
     return 0
+
+
+def _solve_suite(args: argparse.Namespace) -> int:
+    from marl_llm.solve import solve_task
+    from marl_llm.solve.suite import solve_suite
+    from marl_llm.tasks import load_suite
+
+    def solve(entry: TaskFile, out: Path) -> Any:
+        return solve_task(entry, team=args.team, steps=args.steps, out=out, server=args.server)
+
+    entries = load_suite(args.csv, args.seed or 0)
+    rows = solve_suite(entries, args.out, solve, (lambda line: None) if args.json else say)
+    if args.json:
+        say_json({row.name: row.report.to_dict() if row.report else {"problem": row.problem} for row in rows})
+    return 0 if all(row.report for row in rows) else 1
 
 
 def _inspect(args: argparse.Namespace) -> int:
@@ -197,7 +214,11 @@ _ENTRY_OPTIONS = ("target", "kind", "positive", "features", "ignore", "group", "
 
 
 def _data_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("csv", type=Path, help="your CSV, whose format is detected; or a task file (see inspect)")
+    parser.add_argument(
+        "csv",
+        type=Path,
+        help="your CSV, whose format is detected; a task file (see inspect); to solve also a directory of them",
+    )
     parser.add_argument("--target", help="column to predict")
     parser.add_argument("--kind", help="binary, multiclass or regression (default: detected)")
     parser.add_argument("--positive", help="class that counts as positive")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import TimeSeriesSplit
 
 from marl_llm.errors import UserError
 
@@ -144,6 +143,8 @@ def time_folds(stratum: np.ndarray, times: np.ndarray, k: int) -> Folds:
     UserError
         If k is below 2 or there are too few different times.
     """
+    from sklearn.model_selection import TimeSeriesSplit  # a second, so not at import
+
     n = len(times)
     order, starts = _time_blocks(times)
     _check_folds(k, len(starts) - 1, "steps in time in the development rows")

@@ -165,3 +165,5 @@ def test_line_endings_and_blank_lines_do_not_matter(tmp_path: Path, text: str) -
 def test_blanks_before_a_quoted_field_do_not_end_the_quotation(tmp_path: Path) -> None:
     table = read_csv(written(tmp_path / "t.csv", 'a, b, c\n1, "x, y", 2\n3, "z", 4\n'))
     assert table.frame.to_dict("list") == {"a": ["1", "3"], "b": ["x, y", "z"], "c": ["2", "4"]}
+    table = read_csv(written(tmp_path / "t.csv", 'a, b\n1, "x"\n3, "z"\n'))
+    assert table.frame.to_dict("list") == {"a": ["1", "3"], "b": ["x", "z"]}

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 CERTAIN = 0.99  # share of the trivial predictor's errors that are avoided
 EXACT = 0.9999  # share of the variance that is explained
 MIN_ERRORS = 10  # the trivial predictor's; with fewer there is too little to be known
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Mean ranks; pandas' own, because scipy.stats takes a second to import."""
+    return pd.Series(values).rank().to_numpy()
 
 
 def as_number(column: pd.Series) -> np.ndarray:
@@ -58,7 +62,7 @@ def tells_class(x: np.ndarray, y: np.ndarray) -> float:
 
 def tells_number(x: np.ndarray, y: np.ndarray) -> float:
     """Variance of the target's ranks explained: by interpolation between the other half's rows, or by order alone."""
-    x, ranks = _filled(x), rankdata(y)
+    x, ranks = _filled(x), _ranks(y)
     predicted = np.empty_like(ranks)
     for learned in halves(len(y)):
         values, codes, counts = np.unique(x[learned], return_inverse=True, return_counts=True)
@@ -69,7 +73,7 @@ def tells_number(x: np.ndarray, y: np.ndarray) -> float:
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's, 0 for a constant."""
-    a, b = rankdata(x), rankdata(y)
+    a, b = _ranks(x), _ranks(y)
     return 0.0 if np.ptp(a) == 0 or np.ptp(b) == 0 else float(np.corrcoef(a, b)[0, 1])
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LinearRegression
 
 from marl_llm.tasks.screening.knowing import CERTAIN, EXACT, errors_avoided, halves, variance_explained
 from marl_llm.tasks.screening.single import SENTENCES
@@ -158,6 +157,13 @@ def _numbers(X: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=X.index)
 
 
+def _linear_fit(X: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Predictions at other rows of a linear regression on X, y."""
+    from sklearn.linear_model import LinearRegression  # a second, so not at import
+
+    return LinearRegression().fit(X, y).predict(at)
+
+
 def _terms(numbers: pd.DataFrame, y: np.ndarray) -> list[str]:
     """The fewest columns whose linear combination is `y`, at most ten; [] if there is none.
 
@@ -176,7 +182,7 @@ def _terms(numbers: pd.DataFrame, y: np.ndarray) -> list[str]:
         strength[chosen] = -1
         chosen.append(int(np.argmax(strength)))
         X = scaled[:, chosen]
-        rest = y - LinearRegression().fit(X, y).predict(X)
+        rest = y - _linear_fit(X, y, X)
         names = [str(name) for name in numbers.columns[sorted(chosen)]]
         if _is_exact(numbers[names].to_numpy(), y):
             return _without_idle(numbers, names, y)
@@ -199,7 +205,7 @@ def _is_exact(X: np.ndarray, y: np.ndarray) -> bool:
     learned, asked = halves(len(y))
     if len(y) < 30 or learned.sum() < 3 * X.shape[1]:
         return False
-    predicted = LinearRegression().fit(X[learned], y[learned]).predict(X[asked])
+    predicted = _linear_fit(X[learned], y[learned], X[asked])
     deviation = np.abs(y[asked] - np.median(y[asked]))
     typical = np.median(deviation) or deviation.mean()  # robust: one gross value makes any R2
     close = np.median(np.abs(y[asked] - predicted)) <= np.sqrt(1 - EXACT) * typical
