@@ -71,7 +71,8 @@ def _iterate(args: argparse.Namespace) -> int:
 
 
 def _metric(text: str) -> tuple[str, float]:
-    name, _, weight = text.partition("=")
+    at = text.find("=", text.rfind("]") + 1)  # a class in brackets may hold the sign itself
+    name, weight = (text[:at], text[at + 1 :]) if at >= 0 else (text, "")
     try:
         return name, float(weight or 1)
     except ValueError:

@@ -19,6 +19,7 @@ class EnvironmentConfig(BaseModel):
     level: float = Field(default=0.05, gt=0, lt=1, description="significance level of a gain, one-sided")
     resamples: int = Field(default=500, ge=100, description="bootstrap resamples of the hold-out rows")
     analyses: int = Field(default=1, ge=0, description="most analyses in one turn of the Data Scientist")
+    analysis_tokens: int = Field(default=160, ge=16, description="most tokens of an answer to an analysis")
     repairs: int = Field(default=1, ge=0, description="most repairs in one turn of the Engineer")
     early_stop: bool = Field(
         default=False, description="leave out the remaining folds of a candidate that cannot be a significant gain"

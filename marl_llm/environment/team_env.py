@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from marl_llm.environment.analysis import DEFAULT_BUDGET, answer
+from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
 from marl_llm.environment.card import TaskCard, describe_task
 from marl_llm.environment.compliance import Case, compliance
@@ -114,12 +114,11 @@ class TeamEnv:
         found = search_region(suggestion.action, state.spec, self.evaluator.cross_validate, self.seed)
         return self._asked(state, found, canonical(found))
 
-    def analyze(
-        self, state: State, query: Analyze, budget: int = DEFAULT_BUDGET, count: TokenCounter = rough_tokens
-    ) -> str:
-        """Answer a query from development rows and the current model, in at most `budget` tokens. May block: a snippet
-        and permutation importance run in the sandbox.
+    def analyze(self, state: State, query: Analyze, count: TokenCounter = rough_tokens) -> str:
+        """Answer a query from development rows and the current model, in at most `analysis_tokens` tokens. May block: a
+        snippet and permutation importance run in the sandbox.
         """
+        budget = self.config.analysis_tokens
         return answer(query, current_view(self.evaluator, self._sandbox, state, self.seed, budget, count))
 
     def run(self, code: str, against: Evaluated | None = None) -> Evaluated:

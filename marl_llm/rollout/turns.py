@@ -106,7 +106,7 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
         suggestion = env.read(state, completion.text)
         if not isinstance(suggestion.action, Analyze):
             return Turn(calls, await context.blocking(env.resolve, state, suggestion))
-        told = await context.blocking(env.analyze, state, suggestion.action)
+        told = await context.blocking(env.analyze, state, suggestion.action, context.count)
         messages = [*messages, _assistant(completion.text), _user(answer_message(told))]
     return Turn(calls, Suggestion(suggestion.text, problem="too many analyses in one turn"))
 

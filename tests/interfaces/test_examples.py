@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,17 @@ def test_the_rllib_example_samples_both_agents():
     scientist, engineer = output("rllib_loop").splitlines()
     assert scientist.startswith("data_scientist 3 calls, return +0.")
     assert engineer.startswith("ml_engineer    2 calls, return +0.")
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["PettingZoo", "RLlib"])
+def test_the_code_of_the_readme_plays_an_episode(number):
+    if number and importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed (extra ray)")
+    text = (PROJECT / "marl_llm" / "interfaces" / "README.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True,
+        text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert ("ml_engineer" in done.stdout) if number == 0 else done.stdout.count("data_scientist") >= 1

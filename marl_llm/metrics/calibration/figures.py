@@ -13,9 +13,9 @@ _COLOURS = {"paired bootstrap": "tab:blue", "corrected resampled t": "tab:orange
 def table(rates: Sequence[Rate]) -> str:
     """One line per test, setting and true gain; one column per number of rows; rates in percent with intervals."""
     cells = {(r.test, r.gain, r.setting, r.n): r for r in rates}
-    lines = [f"{'test':<22} {'setting':<38} {'true gain':>9}" + "".join(f"{f'n = {n:,}':>18}" for n in ROWS)]
+    lines = [f"{'test':<22} {'setting':<38} {'true gain':>9}" + "".join(f"{f'n = {n:,}':>21}" for n in ROWS)]
     for test, gain, setting in dict.fromkeys(key[:3] for key in cells):
-        row = "".join(f"{_percent(cells.get((test, gain, setting, n))):>18}" for n in ROWS)
+        row = "".join(f"{_percent(cells.get((test, gain, setting, n))):>21}" for n in ROWS)
         lines.append(f"{test:<22} {setting:<38} {gain:>9.2f}{row}")
     return "\n".join(lines)
 
@@ -57,7 +57,8 @@ def draw(rates: Sequence[Rate], path: Path) -> None:
             if found:
                 axis.plot(*zip(*found, strict=True), "-o", ms=3, color=_COLOURS[test], alpha=0.6)
         axis.set(title=f"true gain {gain}: share found", xscale="log", ylim=(0, 1.02), xlabel="rows")
-        axis.set_xticks(ROWS, [str(n) for n in ROWS])
+        axis.set_xticks(ROWS, [f"{n:,}" for n in ROWS])
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
     figure.legend([Line2D([], [], color=c) for c in _COLOURS.values()], list(_COLOURS), loc="outside lower right")
     figure.savefig(path, dpi=90)
