@@ -125,3 +125,42 @@ def test_an_interrupted_solve_does_not_promise_to_resume(capsys, tmp_path, monke
     monkeypatch.setattr("marl_llm.solve.solve_task", interrupted)
     code, _, err = run(capsys, *solve(BUNDLED / "wine.csv", "cultivar", tmp_path / "out"))
     assert code == 130 and "starts over" in err
+
+
+def test_inspect_shows_what_is_detected_and_its_task_file_solves(capsys, tmp_path):
+    table = tmp_path / "data.csv"
+    table.write_bytes(Path("data/examples/clientes.csv").read_bytes())
+    task = tmp_path / "task.yaml"
+    code, out, _ = run(capsys, "inspect", str(table), "--target", "Cancelou", "--out", str(task))
+    assert code == 0 and "latin-1, semicolon separated, decimal comma" in out and "Satisfação" in out
+    found = json.loads(run(capsys, "solve", str(task), "--team", "scripted", "--steps", "1",
+                           "--out", str(tmp_path / "out"), "--json")[1])  # fmt: skip
+    assert found["target"] == "Cancelou" and found["steps"] == 1 and found["status"] == "done"
+
+
+def test_a_directory_of_tasks_is_solved_whole_and_a_broken_one_does_not_stop_the_others(capsys, tmp_path):
+    rows = "\n".join(f"{i % 7},{i % 2}" for i in range(80))
+    (tmp_path / "good.csv").write_text("a,y\n" + rows)
+    (tmp_path / "bad.csv").write_text("a,y\n1,2\n")
+    (tmp_path / "suite.yaml").write_text("- {csv: bad.csv, target: y}\n- {csv: good.csv, target: y}\n")
+    out = tmp_path / "out"
+    code, shown, _ = run(capsys, "solve", str(tmp_path), "--team", "scripted", "--steps", "1", "--out", str(out))
+    assert code == 1 and "bad " in shown and "failed: Only 1 rows" in shown
+    assert (out / "good" / "solution.py").is_file() and "in 1 of 2 tasks" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--group", "a", "--time", "a"), "group"),
+        (("--positive", "9"), "positive"),
+        (("--kind", "ranking"), "Unknown kind"),
+        (("--time", "b"), "not a column"),
+        (("--metric", "recall[7]"), "7"),
+    ],
+)
+def test_options_that_do_not_fit_the_data_are_one_sentence_and_exit_code_2(capsys, tmp_path, options, says):
+    path = tmp_path / "data.csv"
+    path.write_text("a,y\n" + "\n".join(f"{i % 7},{i % 2}" for i in range(80)))
+    code, _, err = run(capsys, "inspect", str(path), "--target", "y", *options)
+    assert code == 2 and says in err and len(err.strip().splitlines()) == 1

@@ -1,7 +1,7 @@
 """The bubblewrap command line: which namespaces, which files, which rights a slot gets.
 
 Inside there is a read-only root with the interpreter, its packages, the system's shared libraries, /dev/null and the
-files of `inside/`; no /proc, no network, no writable path, and no data set that packages bring along.
+files of `inside/`; no /proc but two constants, no network, no writable path, and no data set that packages bring along.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -21,8 +22,12 @@ MISSING = (
 )
 CODE_ROOT = "/sandbox"
 _NULL = "/dev/null"
-STATM_FOLDER, _STATM = "/proc/self", "statm"
-"""There is no /proc inside, but CatBoost does not train without the size of its process: a constant stands there."""
+OWN_PROCESS = "/proc/self"
+"""There is no /proc inside, but before CatBoost draws its first random number it reads the size of its process, which
+fails without `statm`, and the name of its program: without `exe` it waits for itself for ever. What stands there is a
+constant file and a link to the interpreter, whose name is `sys.executable` anyway.
+"""
+_STATM, _EXE = "statm", "exe"
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")
 _LINKED_LIBRARIES = ("/lib", "/lib64")  # links into /usr on most systems
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
@@ -64,7 +69,7 @@ def command(
     arguments += _rights(executable)
     for name, value in environment.items():
         arguments += ["--setenv", name, value]
-    binds[str(code / _STATM)] = f"{STATM_FOLDER}/{_STATM}"
+    binds[str(code / _STATM)] = f"{OWN_PROCESS}/{_STATM}"
     for folder in _parents([*binds.values(), _NULL]):  # bubblewrap itself would make them private to root
         arguments += ["--perms", "0755", "--dir", folder]
     for source, target in binds.items():
@@ -92,8 +97,9 @@ def _binds(visible: Iterable[str], code: Path) -> dict[str, str]:
 
 
 def _links() -> list[str]:
-    links = [path for path in map(Path, _LINKED_LIBRARIES) if path.is_symlink()]
-    return [argument for path in links for argument in ("--symlink", str(path.readlink()), str(path))]
+    links = {str(path): str(path.readlink()) for path in map(Path, _LINKED_LIBRARIES) if path.is_symlink()}
+    links[f"{OWN_PROCESS}/{_EXE}"] = os.path.realpath(sys.executable)
+    return [argument for path, target in links.items() for argument in ("--symlink", target, path)]
 
 
 def _parents(paths: Iterable[str]) -> list[str]:

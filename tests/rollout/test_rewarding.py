@@ -1,0 +1,50 @@
+"""What a judged step pays both agents."""
+
+from __future__ import annotations
+
+from marl_llm.environment import Evaluated, Implementation, TeamEnv
+from marl_llm.proposals import generate_code
+from marl_llm.rewards import RewardConfig
+from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
+from marl_llm.sandbox import Stage, Status
+
+FOREST = "propose_model est = RandomForestClassifier(n_estimators=50)"
+NOTHING = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
+
+
+def test_a_suggestion_that_the_engineer_fails_to_build_is_credited_once(env: TeamEnv):
+    config, state = RewardConfig(credit="reference"), env.reset()
+    first = env.judge(state, env.read(state, FOREST), NOTHING)
+    assert data_scientist_components(config, [first]).metric_delta > 0
+    after = env.advance(state, first)
+    again = env.judge(after, env.read(after, FOREST), NOTHING)
+    assert again.suggestion.repeated and not again.suggestion.redundant  # it may still be built
+    assert data_scientist_components(config, [again]).total == 0
+    other = env.judge(after, env.read(after, FOREST.replace("50", "60")), NOTHING)
+    assert data_scientist_components(config, [other]).metric_delta > 0
+
+
+def test_a_repeated_suggestion_that_is_built_at_last_pays_the_engineer(env: TeamEnv):
+    state = env.reset()
+    after = env.advance(state, env.judge(state, env.read(state, FOREST), NOTHING))
+    suggestion = env.read(after, FOREST)
+    assert suggestion.spec is not None
+    code = generate_code(suggestion.spec)
+    outcome = env.judge(after, suggestion, Implementation(code, env.run(code, after.evaluated)))
+    assert outcome.accepted and engineer_components(RewardConfig(), outcome).metric_delta > 0
+
+
+def test_rewards_under_early_stopping_are_those_without_it(env: TeamEnv):
+    eager = TeamEnv(env.task, env._sandbox, env.config.model_copy(update={"early_stop": True}))
+    for reply in (FOREST, "tune C=0.01", "propose_model est = GaussianNB()"):
+        totals = []
+        for one in (env, eager):
+            state = one.reset()
+            suggestion = one.read(state, reply)
+            assert suggestion.spec is not None
+            code = generate_code(suggestion.spec)
+            outcome = one.judge(state, suggestion, Implementation(code, one.run(code, state.evaluated)))
+            totals.append((outcome.verdict, data_scientist_components(RewardConfig(), [outcome]).total,
+                           engineer_components(RewardConfig(), outcome).total))  # fmt: skip
+        assert totals[0] == totals[1]
+    eager.close()
