@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marl_llm.environment.cache.keys import same_code
 from marl_llm.environment.evaluated import Evaluated
-from marl_llm.environment.keys import same_code
 from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.proposals.estimators import ESTIMATORS

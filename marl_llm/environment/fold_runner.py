@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from marl_llm.environment.cache import EvaluationCache
-from marl_llm.environment.keys import fold_key, run_key
+from marl_llm.environment.cache.keys import fold_key, run_key
 from marl_llm.proposals import prelude_for
 from marl_llm.sandbox import Evaluation, Fold, Probe, Sandbox
 

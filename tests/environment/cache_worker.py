@@ -12,7 +12,7 @@ import resource
 import sys
 from pathlib import Path
 
-from marl_llm.environment.blob_store import BlobStore
+from marl_llm.environment.cache.blob_store import BlobStore
 
 
 def content(key: str, size: int = 3000) -> bytes:

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from marl_llm.environment import EnvironmentConfig, Evaluator, blob_store, keys
 from marl_llm.environment.bench import benchmark
-from marl_llm.environment.blob_store import BlobStore
 from marl_llm.environment.cache import PASSING, EvaluationCache
-from marl_llm.environment.keys import fold_key, run_key
-from marl_llm.environment.records import Unreadable, dump, load
+from marl_llm.environment.cache.blob_store import BlobStore
+from marl_llm.environment.cache.keys import fold_key, run_key
+from marl_llm.environment.cache.records import Unreadable, dump, load
 from marl_llm.errors import UserError
 from marl_llm.kind import Kind
 from marl_llm.predictions import Predictions

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from marl_llm.environment.blob_store import BlobStore
-from marl_llm.environment.records import Unreadable, dump, load
+from marl_llm.environment.cache.blob_store import BlobStore
+from marl_llm.environment.cache.records import Unreadable, dump, load
 from marl_llm.sandbox import Evaluation, Status
 
 logger = logging.getLogger(__name__)
