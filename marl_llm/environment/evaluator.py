@@ -25,7 +25,7 @@ from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.elsewhere import unexpected_folds
 from marl_llm.environment.evaluated import Evaluated
 from marl_llm.environment.fold_runner import Candidate, FoldRunner, KeyedFold
-from marl_llm.environment.gain_test import GainTest, Truth
+from marl_llm.environment.gain import GainTest, Truth
 from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
 from marl_llm.predictions import Predictions
 from marl_llm.sandbox import Evaluation, Fold, Sandbox, Stage, Status

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_llm.environment import EnvironmentConfig, Evaluator, blob_store, keys
+from marl_llm.environment import EnvironmentConfig, Evaluator
 from marl_llm.environment.bench import benchmark
-from marl_llm.environment.cache import PASSING, EvaluationCache
+from marl_llm.environment.cache import PASSING, EvaluationCache, blob_store, keys
 from marl_llm.environment.cache.blob_store import BlobStore
 from marl_llm.environment.cache.keys import fold_key, run_key
 from marl_llm.environment.cache.records import Unreadable, dump, load
