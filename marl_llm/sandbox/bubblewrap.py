@@ -1,7 +1,8 @@
 """The bubblewrap command line: which namespaces, which files, which rights a slot gets.
 
 Inside there is a read-only root with the interpreter, its packages, the system's shared libraries, /dev/null and the
-files of `inside/`; no /proc but two constants, no network, no writable path, and no data set that packages bring along.
+files of `inside/`; no /proc and /sys but two constants, no network, no writable path, no data set that packages
+bring along.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -22,12 +22,11 @@ MISSING = (
 )
 CODE_ROOT = "/sandbox"
 _NULL = "/dev/null"
-OWN_PROCESS = "/proc/self"
-"""There is no /proc inside, but before CatBoost draws its first random number it reads the size of its process, which
-fails without `statm`, and the name of its program: without `exe` it waits for itself for ever. What stands there is a
-constant file and a link to the interpreter, whose name is `sys.executable` anyway.
+CONSTANTS = {"statm": "/proc/self", "online": "/sys/devices/system/cpu"}
+"""Files of `inside/` and the folders where they stand, the same on every machine, so that they tell nothing. CatBoost
+does not train without the size of its process. And it starts a thread for each CPU, whatever its thread count, which
+waits for ever where one cannot start (over `Limits.threads`; without /proc/self/exe): inside there is one CPU.
 """
-_STATM, _EXE = "statm", "exe"
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")
 _LINKED_LIBRARIES = ("/lib", "/lib64")  # links into /usr on most systems
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
@@ -69,7 +68,7 @@ def command(
     arguments += _rights(executable)
     for name, value in environment.items():
         arguments += ["--setenv", name, value]
-    binds[str(code / _STATM)] = f"{OWN_PROCESS}/{_STATM}"
+    binds |= {str(code / name): f"{folder}/{name}" for name, folder in CONSTANTS.items()}
     for folder in _parents([*binds.values(), _NULL]):  # bubblewrap itself would make them private to root
         arguments += ["--perms", "0755", "--dir", folder]
     for source, target in binds.items():
@@ -97,9 +96,8 @@ def _binds(visible: Iterable[str], code: Path) -> dict[str, str]:
 
 
 def _links() -> list[str]:
-    links = {str(path): str(path.readlink()) for path in map(Path, _LINKED_LIBRARIES) if path.is_symlink()}
-    links[f"{OWN_PROCESS}/{_EXE}"] = os.path.realpath(sys.executable)
-    return [argument for path, target in links.items() for argument in ("--symlink", target, path)]
+    links = [path for path in map(Path, _LINKED_LIBRARIES) if path.is_symlink()]
+    return [argument for path in links for argument in ("--symlink", str(path.readlink()), str(path))]
 
 
 def _parents(paths: Iterable[str]) -> list[str]:

@@ -41,7 +41,7 @@ def command(level: Level, control: int, slot: int) -> tuple[list[str], dict[str,
     hidden = _data_sets()
     configuration = Configuration(
         locked=level is not Level.none,
-        read=[*_SYSTEM, *_prefixes(), *[bubblewrap.OWN_PROCESS] * inside],
+        read=[*_SYSTEM, *_prefixes(), *(bubblewrap.CONSTANTS.values() if inside else ())],
         hidden=[] if inside else hidden,
         uid=_uid(slot) if os.geteuid() == 0 and level is not Level.none else None,
     )

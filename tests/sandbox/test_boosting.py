@@ -59,20 +59,25 @@ def test_boosting_that_fails_inside_says_why(sandbox: Sandbox, mixed: tuple[pd.D
     assert "CatBoostError" in evaluation.error
 
 
-def test_the_own_process_is_two_constants(sandbox: Sandbox, mixed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_proc_and_sys_hold_constants_that_cannot_be_written(
+    sandbox: Sandbox, mixed: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
     train, valid = mixed
     fold = Fold.prepare(train, target("CatBoostClassifier", train), valid, n_classes=2, seed=0)
     looks = """
 class Base(Base):
     def fit(self, X, y):
-        assert os.path.samefile("/proc/self/exe", sys.executable)
-        assert os.open("/proc/self/statm", os.O_RDONLY) > 0
-        for path in ("/proc/self/statm", "/proc/self/exe", "/proc/self/new"):
-            try:
-                os.open(path, os.O_WRONLY | os.O_CREAT)
-            except OSError:
-                continue
-            raise AssertionError(path)
-        raise LookupError(sorted(os.listdir("/proc/self")))
+        assert os.cpu_count() == 1
+        found = []
+        for folder, name in (("/proc/self", "statm"), ("/sys/devices/system/cpu", "online")):
+            found += os.listdir(folder)
+            os.close(os.open(f"{folder}/{name}", os.O_RDONLY))
+            for path in (f"{folder}/{name}", f"{folder}/new"):
+                try:
+                    os.open(path, os.O_WRONLY | os.O_CREAT)
+                except OSError:
+                    continue
+                raise AssertionError(path)
+        raise LookupError(found)
 """
-    assert "['exe', 'statm']" in failing_with(sandbox, ESTIMATOR + looks, fold).error
+    assert "['statm', 'online']" in failing_with(sandbox, ESTIMATOR + looks, fold).error
