@@ -118,7 +118,7 @@ def data_scientist_prompt(situation: Situation, config: PromptConfig, count: Tok
     lines += _solution_lines(spec)
     memory = situation.memory.render(config.memory_tokens, count, numbered=config.instructions)
     if memory:
-        lines.append(f"memory:\n{memory}")
+        lines.append(f"memory:\n{harmless(memory)}")
     metrics = " ".join(f"{name} {_number(value)}" for name, value in situation.raw.items())
     lines.append(f"score {situation.score:.2f} {metrics} left {situation.steps_left}")
     return "\n".join(lines)
@@ -133,7 +133,7 @@ def engineer_prompt(
         lines.append(ENGINEER_RULES)
     memory = situation.memory.render(config.engineer_memory_tokens, count) if config.engineer_memory_tokens else ""
     if memory:
-        lines.append(f"memory:\n{memory}")
+        lines.append(f"memory:\n{harmless(memory)}")
     lines.append(numbered(situation.code))
     lines.append(f"proposal: {proposal}")
     return "\n".join(lines)

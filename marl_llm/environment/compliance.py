@@ -95,7 +95,9 @@ def _typed_differences(found: Mapping[str, object], wanted: Mapping[str, object]
     return any(typed(name) and not (untyped and name not in found) for name in differing)
 
 
-_BRANCHES = (ast.If, ast.IfExp, ast.While, ast.Try, ast.Match, ast.BoolOp)
+_BRANCHES = (
+    ast.If, ast.IfExp, ast.While, ast.For, ast.Try, ast.Match, ast.BoolOp, ast.Compare, ast.Assert, ast.comprehension,
+)  # fmt: skip
 
 
 def own_code_branches(code: str) -> bool:
@@ -108,7 +110,23 @@ def own_code_branches(code: str) -> bool:
         return True
     own = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
     inside = (n for n in ast.walk(module) if isinstance(n, own) and getattr(n, "name", "") != "build_pipeline")
-    return any(isinstance(node, _BRANCHES) for one in inside for node in ast.walk(one))
+    return any(_decides(node) for one in inside for node in ast.walk(one))
+
+
+def _decides(node: ast.AST) -> bool:
+    if isinstance(node, ast.Subscript):
+        return any(isinstance(part, ast.Name | ast.Call | ast.Attribute) for part in ast.walk(node.slice))
+    return isinstance(node, _BRANCHES)
+
+
+def says_the_same(code: str, wanted: PipelineSpec) -> bool:
+    """True if the code, only read, is what was asked for: where the reference fails there is nothing to compare."""
+    if same_code(code, generate_code(wanted)):
+        return True
+    try:
+        return normal_components(read_components(code)) == normal_components(wanted.components())
+    except Unreadable:
+        return False
 
 
 def same_predictions(a: Predictions, b: Predictions) -> bool:

@@ -20,6 +20,7 @@ class EnvironmentConfig(BaseModel):
     resamples: int = Field(default=500, ge=100, description="bootstrap resamples of the hold-out rows")
     analyses: int = Field(default=1, ge=0, description="most analyses in one turn of the Data Scientist")
     analysis_tokens: int = Field(default=160, ge=16, description="most tokens of an answer to an analysis")
+    search_settings: int = Field(default=16, ge=2, le=64, description="most settings tried in one search of a region")
     repairs: int = Field(default=1, ge=0, description="most repairs in one turn of the Engineer")
     early_stop: bool = Field(
         default=False, description="leave out the remaining folds of a candidate that cannot be a significant gain"

@@ -60,7 +60,7 @@ class MemoryEntry:
         """The entry as the agents read it."""
         mark = {Verdict.accepted: "kept", Verdict.no_gain: "no"}.get(self.verdict, self.verdict.replace("_", " "))
         gain = f" {self.gain:+.2f}" if self.gain is not None and self.verdict in _MEASURED else ""
-        return f"{mark}{gain} {self.text}"
+        return " ".join(f"{mark}{gain} {self.text}".splitlines())
 
 
 _MEASURED = (Verdict.accepted, Verdict.no_gain)
@@ -84,11 +84,6 @@ class Memory:
         """
         wanted = form(spec)
         return any(e.spec is not None and e.verdict in _ANSWERED and form(e.spec) == wanted for e in self.entries)
-
-    def holds(self, spec: PipelineSpec, form: Callable[[PipelineSpec], PipelineSpec] = PipelineSpec.normal) -> bool:
-        """True if this very solution was already asked for, whatever became of it."""
-        wanted = form(spec)
-        return any(e.spec is not None and form(e.spec) == wanted for e in self.entries)
 
     def solutions(self) -> dict[int, PipelineSpec]:
         """Solutions that ran, by the number of their line (from 1): what an ensemble may be made of."""

@@ -6,6 +6,7 @@ with the best score becomes the proposal. Hold-out and test rows are not looked 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -15,11 +16,15 @@ from marl_llm.proposals.estimators import ESTIMATORS, ParamValue
 
 DEFAULT_BUDGET = 12
 """Settings tried where the proposal names no budget."""
+_FAILURES = 3
+"""Settings that fail one after the other end a search: they may each take as long as a fold is allowed to."""
 _WIDE = 20.0
 """A positive region whose ends differ by more than this factor is searched on a logarithmic scale."""
 
 
-def search_region(action: Tune, spec: PipelineSpec, cross_validate: Callable[[str], Scores | None], seed: int) -> Tune:
+def search_region(
+    action: Tune, spec: PipelineSpec, cross_validate: Callable[[str], Scores | None], seed: int, most: int = 64
+) -> Tune:
     """Fill the regions of a `tune`.
 
     Parameters
@@ -32,14 +37,16 @@ def search_region(action: Tune, spec: PipelineSpec, cross_validate: Callable[[st
         Code to scores on the development part, None where the code fails.
     seed : int
         Of the settings that are tried.
+    most : int
+        Settings tried at most, whatever the budget.
 
     Returns
     -------
     Tune
         Exact values only: the best ones tried, or the first ones tried where every setting failed.
     """
-    best, best_score = None, -math.inf
-    for found in settings(action, spec, seed):
+    best, best_score, failed = None, -math.inf, 0
+    for found in itertools.islice(settings(action, spec, seed), most):
         params: dict[str, ParamValue | Between] = {**action.exact, **found}
         tried = Tune(params={name: params[name] for name in action.params}, why=action.why)
         own = {name: value for name, value in tried.exact.items() if ESTIMATORS[spec.estimator].param(name)}
@@ -48,6 +55,9 @@ def search_region(action: Tune, spec: PipelineSpec, cross_validate: Callable[[st
         score = -math.inf if scores is None else scores.score
         if best is None or score > best_score:
             best, best_score = tried, score
+        failed = failed + 1 if scores is None else 0
+        if failed == _FAILURES:
+            break
     assert best is not None
     return best
 

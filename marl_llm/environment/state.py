@@ -13,7 +13,11 @@ from marl_llm.proposals import PipelineSpec, Tune
 
 @dataclass(frozen=True)
 class State:
-    """Where an episode stands: the current solution, its result, the memory, and steps done so far."""
+    """Where an episode stands: the current solution, its result, the memory, and steps done so far.
+
+    `credited` is the largest reference gain over the current solution that was suggested already, and may not have been
+    built.
+    """
 
     spec: PipelineSpec
     code: str
@@ -21,6 +25,7 @@ class State:
     memory: Memory
     step: int = 0
     finished: bool = False
+    credited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,6 @@ class Suggestion:
         Why the action is invalid, "" if it is valid.
     redundant : bool
         Nothing would change, or memory already answers it.
-    repeated : bool
-        Memory holds the same solution, answered or not: it was asked for before and may not have been built.
     """
 
     text: str
@@ -48,7 +51,6 @@ class Suggestion:
     spec: PipelineSpec | None = None
     problem: str = ""
     redundant: bool = False
-    repeated: bool = False
 
     @property
     def valid(self) -> bool:
@@ -86,6 +88,8 @@ class StepOutcome:
         Share of what was asked that was done; None if nothing ran.
     comparison, reference_comparison : Comparison or None
         The candidate, and the reference implementation, against the current model on the hold-out.
+    credited : float
+        Of the state it started from.
     accepted : bool
         Done as asked and significantly better: the episode goes on from it.
     """
@@ -97,6 +101,7 @@ class StepOutcome:
     compliance: float | None = None
     comparison: Comparison | None = None
     reference_comparison: Comparison | None = None
+    credited: float = 0.0
 
     @property
     def accepted(self) -> bool:
@@ -117,6 +122,12 @@ class StepOutcome:
             return None
         comparison = self.reference_comparison
         return comparison.gain if comparison is not None and comparison.significant else 0.0
+
+    @property
+    def new_reference_gain(self) -> float | None:
+        """What of the reference gain was not credited before; None where all of a gain was, or nothing was run."""
+        gain = self.reference_gain
+        return gain if not gain or not self.credited else max(0.0, gain - self.credited) or None
 
     @property
     def measured_gain(self) -> float | None:
@@ -140,6 +151,6 @@ def advance(state: State, outcome: StepOutcome, code: str | None = None) -> Stat
     if outcome.verdict is Verdict.finished:
         return replace(after, finished=True)
     if not outcome.accepted or outcome.reference is None or code is None:
-        return after
+        return replace(after, credited=max(state.credited, outcome.reference_gain or 0.0))
     assert outcome.suggestion.spec is not None
-    return replace(after, spec=outcome.suggestion.spec, code=code, evaluated=outcome.reference)
+    return replace(after, credited=0.0, spec=outcome.suggestion.spec, code=code, evaluated=outcome.reference)

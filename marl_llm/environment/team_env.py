@@ -12,9 +12,9 @@ from dataclasses import replace
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
 from marl_llm.environment.card import TaskCard, describe_task
-from marl_llm.environment.compliance import Case, compliance
+from marl_llm.environment.compliance import Case, compliance, says_the_same
 from marl_llm.environment.config import EnvironmentConfig
-from marl_llm.environment.evaluator import Evaluated, Evaluator, same_code
+from marl_llm.environment.evaluator import Evaluated, Evaluator
 from marl_llm.environment.memory import Memory, TokenCounter, Verdict, rough_tokens
 from marl_llm.environment.search import search_region
 from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance
@@ -32,6 +32,7 @@ from marl_llm.proposals import (
     canonical,
     check_region,
     effective,
+    fits,
     generate_code,
     parse_action,
     resolve_columns,
@@ -73,29 +74,35 @@ class TeamEnv:
         if not result.ok:
             why = result.error or result.status
             raise RunFailed(f"{self.task.name}: the baseline does not run on this data: {why}")
-        return State(spec, code, result, memory or Memory())
+        return State(spec, code, result, self._fitting(memory or Memory()))
+
+    def _fitting(self, memory: Memory) -> Memory:
+        """The memory with solutions of these columns and this kind of target only; other lines stay as text."""
+        entries = (
+            e if e.spec is None or fits(e.spec, self._context) else replace(e, spec=None) for e in memory.entries
+        )
+        return Memory(tuple(entries))
 
     def read(self, state: State, reply: str) -> Suggestion:
         """Parse and check a Data Scientist's reply against the data and the current solution."""
         try:
             action = resolve_columns(parse_action(reply), self._context)
+            text = _writable(canonical(action))
         except InvalidAction as error:
-            return Suggestion(" ".join(reply.split())[:60], problem=str(error))
-        text = canonical(action)
+            return Suggestion(_writable(" ".join(reply.split())[:60]), problem=_writable(str(error)))
         if isinstance(action, Analyze | Finish):
             return Suggestion(text, action)
         try:
             return self._asked(state, action, text)
         except InvalidAction as error:
-            return Suggestion(" ".join(text.split())[:120], problem=str(error))
+            return Suggestion(" ".join(text.split())[:120], problem=_writable(str(error)))
 
     def _asked(self, state: State, action: Proposal, text: str) -> Suggestion:
         if isinstance(action, Tune) and action.regions:
             check_region(action, state.spec, self._context)
             return Suggestion(text, action)
         spec = apply(action, state.spec, self._context, state.memory.solutions())
-        repeated = state.memory.holds(spec, self._effective)
-        return Suggestion(text, action, spec, redundant=self._answered(state, spec), repeated=repeated)
+        return Suggestion(text, action, spec, redundant=self._answered(state, spec))
 
     def _answered(self, state: State, spec: PipelineSpec) -> bool:
         """True if nothing would change, or memory already answers it."""
@@ -111,7 +118,9 @@ class TeamEnv:
         """
         if not suggestion.to_search:
             return suggestion
-        found = search_region(suggestion.action, state.spec, self.evaluator.cross_validate, self.seed)
+        found = search_region(
+            suggestion.action, state.spec, self.evaluator.cross_validate, self.seed, self.config.search_settings
+        )
         return self._asked(state, found, canonical(found))
 
     def analyze(self, state: State, query: Analyze, count: TokenCounter = rough_tokens) -> str:
@@ -143,12 +152,12 @@ class TeamEnv:
             return StepOutcome(suggestion, None, None, Verdict.redundant)
         reference = self.reference(suggestion.spec, state.evaluated)
         outcome = StepOutcome(
-            suggestion, implementation, reference, Verdict.failed,
+            suggestion, implementation, reference, Verdict.failed, credited=state.credited,
             reference_comparison=self.compare(state.evaluated, reference),
         )  # fmt: skip
         if implementation is None:
             return outcome
-        if not reference.ok and same_code(implementation.code, generate_code(suggestion.spec)):
+        if not reference.ok and says_the_same(implementation.code, suggestion.spec):
             return replace(outcome, verdict=Verdict.no_gain, compliance=1.0)  # what was asked for cannot run
         if not implementation.evaluated.ok:
             return outcome
@@ -185,3 +194,8 @@ class TeamEnv:
     def close(self) -> None:
         """Release the task's memory."""
         self.evaluator.close()
+
+
+def _writable(text: str) -> str:
+    """Text that can be stored as UTF-8."""
+    return text.encode("utf-8", "replace").decode()

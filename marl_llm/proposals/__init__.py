@@ -20,7 +20,7 @@ from marl_llm.proposals.actions import (
     Tune,
     action_schema,
 )
-from marl_llm.proposals.applying import apply, check_region
+from marl_llm.proposals.applying import apply, check_region, fits
 from marl_llm.proposals.canonical import canonical, parse_action
 from marl_llm.proposals.codegen import generate_code
 from marl_llm.proposals.compiler import compile
@@ -60,6 +60,7 @@ __all__ = [
     "check_region",
     "compile",
     "effective",
+    "fits",
     "generate_code",
     "parse_action",
     "prelude_for",

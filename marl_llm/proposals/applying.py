@@ -77,6 +77,24 @@ def apply(
     return spec
 
 
+def fits(spec: PipelineSpec, context: Context) -> bool:
+    """True if a solution could have been asked for on these columns and this kind of target."""
+    try:
+        for member in spec.members:
+            if member.members or not fits(member, context):
+                return False
+        if not spec.members:
+            _check_model(ProposeModel(estimator=spec.estimator, params=dict(spec.params)), context)
+            special = {name: value for name in SPECIAL if (value := getattr(spec, name)) is not None}
+            _tune(Tune(params=special), spec, context) if special else None
+            for extra in spec.extra:
+                _check_added(AddFeatures(op=extra.op, columns=extra.columns), context)
+        used = (*spec.drop, *(column for extra in spec.extra for column in extra.columns))
+        return all(column in context.columns for column in used)
+    except (InvalidAction, KeyError, ValueError):
+        return False
+
+
 def check_region(action: Tune, spec: PipelineSpec, context: Context) -> None:
     """Hold the regions of a `tune` against the current estimator; raises InvalidAction."""
     if spec.members:
@@ -117,6 +135,9 @@ def _combine(action: ProposeModel, solutions: Mapping[int, PipelineSpec]) -> Pip
     members = tuple(dict.fromkeys(solutions[k] for k in action.members))
     if any(m.members for m in members):
         raise InvalidAction("an ensemble cannot be part of another one")
+    for member in members if action.estimator == "Voting" else ():
+        if member.classifier and not ESTIMATORS[member.estimator].proba and member.calibration is None:
+            raise InvalidAction(f"{member.estimator} has no probabilities to vote with: calibrate it or use Stacking")
     if not 2 <= len(set(map(_identity, members))) <= MOST_MEMBERS:
         raise InvalidAction(f"an ensemble takes 2 to {MOST_MEMBERS} different solutions")
     return PipelineSpec(estimator=action.estimator, members=members)

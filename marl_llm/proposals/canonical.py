@@ -35,6 +35,7 @@ from marl_llm.proposals.actions import (
     Select,
     Tune,
 )
+from marl_llm.proposals.estimator_info import LONGEST
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.proposals.spec import ENSEMBLES, ordered_params
@@ -97,12 +98,20 @@ def parse_action(text: str) -> Any:
         Neither form was found, or its fields are wrong.
     """
     found = _find_json(text)
-    if found is not None:
-        try:
-            return ACTION.validate_python(found)
-        except ValidationError as error:
-            raise InvalidAction(_explain(error)) from None
-    return _parse_line(text)
+    if found is None:
+        return _bounded(_parse_line(text))
+    try:
+        return _bounded(ACTION.validate_python(found))
+    except ValidationError as error:
+        raise InvalidAction(_explain(error)) from None
+
+
+def _bounded(action: Any) -> Any:
+    """The action, if no whole number in it is too long to be written down."""
+    numbers = [*getattr(action, "members", ()), *getattr(action, "params", {}).values()]
+    if any(isinstance(number, int) and abs(number) >= LONGEST for number in numbers):
+        raise InvalidAction("a number of hundreds of digits is no value")
+    return action
 
 
 def _find_json(text: str) -> dict[str, Any] | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from marl_llm.kind import Kind
 from marl_llm.proposals.actions import AddFeatures, Analyze, Drop, EngineerFeatures, InvalidAction, ProposeModel
-from marl_llm.proposals.features import NUMBERS, ColumnKind, ordered_columns, sorted_columns
+from marl_llm.proposals.features import NUMBERS, ColumnKind, Extra, ordered_columns, sorted_columns
 from marl_llm.proposals.spec import PipelineSpec
 from marl_llm.proposals.synonyms import estimator_name
 
@@ -68,6 +68,17 @@ def resolve_columns(action: Any, context: Context) -> Any:
     return action
 
 
+def _telling(context: Context) -> Callable[[Extra], Extra | None]:
+    """Drops indicators of missing values where none is missing."""
+
+    def kept(extra: Extra) -> Extra | None:
+        if extra.op != "missing":
+            return extra
+        return extra.without(c for c in extra.columns if c in context.columns and not context.columns[c].gaps)
+
+    return kept
+
+
 def effective(spec: PipelineSpec, context: Context) -> PipelineSpec:
     """The solution in normal form, without what changes nothing on these data: how numbers are filled where none is
     missing, how categories are encoded where there are none. Two solutions with equal results here are one.
@@ -75,7 +86,7 @@ def effective(spec: PipelineSpec, context: Context) -> PipelineSpec:
     if spec.members:
         return spec.model_copy(update={"members": tuple(effective(m, context) for m in spec.members)}).normal()
     left = [column for alias, column in context.columns.items() if alias not in spec.drop]
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"extra": tuple(e for e in map(_telling(context), spec.extra) if e is not None)}
     if not any(column.kind in NUMBERS and column.gaps for column in left):
         changes["impute"] = "mean"
     if not any(column.kind == "categorical" for column in left):

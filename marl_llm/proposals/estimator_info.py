@@ -14,6 +14,10 @@ ParamValue = str | bool | int | float | None
 """A literal value of a hyperparameter, as it stands in code."""
 
 
+LONGEST = 10**300
+"""Whole numbers from here on are refused wherever they come from: Python itself does not write them down."""
+
+
 @dataclass(frozen=True)
 class Param:
     """One hyperparameter: numbers have a range (inclusive), choices a list.
@@ -75,6 +79,8 @@ class EstimatorInfo:
         Always written in code: what keeps a library quiet and in one thread.
     max_rows : int or None
         Most development rows; beyond it the fit does not end within a fold's limits.
+    proba : bool
+        It has `predict_proba` whatever its parameters.
     core : bool
         Part of the small space that the embedded model and the scripted pair know.
     """
@@ -86,6 +92,7 @@ class EstimatorInfo:
     params: tuple[Param, ...]
     fixed: tuple[tuple[str, ParamValue], ...] = ()
     max_rows: int | None = None
+    proba: bool = True
     core: bool = False
 
     def param(self, name: str) -> Param | None:

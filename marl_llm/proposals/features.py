@@ -5,17 +5,19 @@ Plain data for specs and actions; how each is computed stands in `codegen.py` (a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ColumnKind = Literal["numeric", "categorical", "date", "text"]
 ExtraOp = Literal[
     "log", "polynomial", "missing", "bin", "ratio", "difference", "dates", "tfidf", "group_mean"
 ]  # fmt: skip
 EXTRA_OPS: tuple[ExtraOp, ...] = get_args(ExtraOp)
+_ALIAS = re.compile(r"[xt][0-9]+")
 NUMBERS: tuple[ColumnKind, ...] = ("numeric", "date")
 
 
@@ -88,6 +90,13 @@ class Extra(BaseModel):
     op: ExtraOp
     columns: tuple[str, ...]
 
+    @model_validator(mode="after")
+    def _enough(self) -> Extra:
+        takes = TAKES[self.op]
+        if not takes.least <= len(self.columns) <= takes.most or not all(map(_ALIAS.fullmatch, self.columns)):
+            raise ValueError(f"{self.op} takes {takes.least} to {takes.most} aliases")
+        return self
+
     @property
     def component(self) -> str:
         """Its name among the components of a solution."""
@@ -109,7 +118,7 @@ class Reduction(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     op: Literal["select", "pca"]
-    amount: float
+    amount: float = Field(gt=0, le=10_000, allow_inf_nan=False)
 
     @property
     def component(self) -> str:

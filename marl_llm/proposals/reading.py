@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from marl_llm.proposals.codegen import ENCODERS, EXTRAS, INNER_FOLDS, TARGET_OF_NUMBERS
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import EXTRA_OPS, Extra, Reduction, ordered_columns, sorted_columns
@@ -234,7 +236,10 @@ def _spec(parts: Mapping[str, object]) -> PipelineSpec:
     if match := re.fullmatch(r"(select|pca) ([\d.]+)", str(parts.get("reduce", ""))):
         fields["reduce"] = Reduction(op=match[1], amount=float(match[2]))  # pyright: ignore[reportArgumentType]
     params = {name.removeprefix("param "): value for name, value in parts.items() if name.startswith("param ")}
-    return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))  # pyright: ignore[reportArgumentType]
+    try:
+        return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        raise Unreadable("the code does what no proposal can ask for") from error
 
 
 def _extra(component: str) -> Extra:

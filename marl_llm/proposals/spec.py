@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from marl_llm.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS, Param, ParamValue
@@ -62,6 +62,22 @@ class PipelineSpec(BaseModel):
     calibration: Calibration | None = None
     threshold: str | None = None
     members: tuple[PipelineSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> PipelineSpec:
+        """What comes from outside (a file) is held against the catalogue: names become code."""
+        if self.members:
+            if self.estimator not in ENSEMBLES or any(member.members for member in self.members):
+                raise ValueError("an ensemble is Voting or Stacking of plain solutions")
+            return self
+        info = ESTIMATORS.get(self.estimator)
+        if info is None:
+            raise ValueError(f"{self.estimator!r:.60} is no estimator of the catalogue")
+        for name, value in self.params:
+            param = info.param(name)
+            if param is None or param.problem(value):
+                raise ValueError(f"{self.estimator} takes no {name!r:.40} of that value")
+        return self
 
     @property
     def classifier(self) -> bool:

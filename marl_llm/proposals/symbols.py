@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from marl_llm.proposals.estimator_info import LONGEST
 from marl_llm.proposals.prelude import CONSTANTS, prelude_for
 
 
@@ -164,7 +165,7 @@ class _Reader:
     def value(self, node: ast.expr) -> Any:
         """The symbolic value of an expression."""
         if isinstance(node, ast.Constant):
-            return node.value
+            return _handy(node.value)
         if isinstance(node, ast.Name):
             return self.names.get(node.id, Name(node.id))
         if isinstance(node, ast.Attribute):
@@ -206,8 +207,8 @@ class _Reader:
         if not numbers or type(node.op) not in _ARITHMETIC:
             raise Unreadable("an operator")
         try:
-            return _ARITHMETIC[type(node.op)](left, right)
-        except ArithmeticError as error:
+            return _handy(_ARITHMETIC[type(node.op)](left, right))
+        except (ArithmeticError, ValueError) as error:
             raise Unreadable("arithmetic that fails") from error
 
     def _attribute(self, node: ast.Attribute) -> Name:
@@ -226,6 +227,13 @@ class _Reader:
             raise Unreadable("unpacked keyword arguments")
         args, kwargs = self._items(node.args), {str(k.arg): self.value(k.value) for k in node.keywords}
         return _normal(name, self.constructors[name], args, kwargs)
+
+
+def _handy(value: Any) -> Any:
+    """The value, unless it is a whole number so long that writing it down fails."""
+    if isinstance(value, int) and abs(value) >= LONGEST:
+        raise Unreadable("a number of hundreds of digits")
+    return value
 
 
 def _normal(name: str, constructor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:

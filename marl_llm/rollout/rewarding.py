@@ -18,7 +18,7 @@ def data_scientist_components(config: RewardConfig, outcomes: Sequence[StepOutco
     """The Data Scientist's for one suggestion; `outcomes` holds one entry an implementation, or one if there is none.
 
     Under `credit: step` it earns the mean gain of the implementations that did what it asked; under `credit: reference`
-    that of the reference, the first time that the solution is asked for.
+    that of the reference, as far as it exceeds what was credited over the current solution before.
     """
     suggestion = outcomes[0].suggestion
     done = [outcome for outcome in outcomes if outcome.compliance == 1]
@@ -29,7 +29,7 @@ def data_scientist_components(config: RewardConfig, outcomes: Sequence[StepOutco
         redundant=suggestion.valid and suggestion.spec is not None and suggestion.redundant,
         implemented=bool(done),
         step_gain=sum(outcome.step_gain for outcome in done) / len(done) if done else None,
-        reference_gain=None if suggestion.repeated else outcomes[0].reference_gain,
+        reference_gain=outcomes[0].new_reference_gain,
     )
 
 

@@ -108,7 +108,7 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
             return Turn(calls, await context.blocking(env.resolve, state, suggestion))
         told = await context.blocking(env.analyze, state, suggestion.action, context.count)
         messages = [*messages, _assistant(completion.text), _user(answer_message(told))]
-    return Turn(calls, Suggestion(suggestion.text, problem="too many analyses in one turn"))
+    return Turn(calls, Suggestion(suggestion.text[:120], problem="too many analyses in one turn"))
 
 
 async def engineer_turn(context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int) -> Turn:

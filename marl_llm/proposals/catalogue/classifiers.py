@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from marl_llm.proposals.catalogue.params import (
     ALPHA,
     BAGGING,
@@ -28,7 +30,7 @@ def _classifier(
     return EstimatorInfo(name, f"sklearn.{module}", True, family, params, max_rows=max_rows)
 
 
-CLASSIFIERS = (
+_ENTRIES = (
     _classifier("RidgeClassifier", "linear_model", "linear", (ALPHA, BALANCED)),
     _classifier(
         "SGDClassifier", "linear_model", "linear",
@@ -70,3 +72,6 @@ CLASSIFIERS = (
         (count("n_restarts_optimizer", (0, 1, 2), 0, 5, 0),), 1_000,
     ),
 )  # fmt: skip
+
+_WITHOUT_PROBABILITIES = ("RidgeClassifier", "SGDClassifier", "Perceptron", "LinearSVC", "SVC", "NuSVC")
+CLASSIFIERS = tuple(replace(info, proba=info.name not in _WITHOUT_PROBABILITIES) for info in _ENTRIES)
