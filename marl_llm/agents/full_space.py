@@ -30,7 +30,7 @@ from marl_llm.proposals import (
     Select,
     Tune,
 )
-from marl_llm.proposals.applying import CALIBRATIONS, THRESHOLDS
+from marl_llm.proposals.applying import CALIBRATIONS, THRESHOLDS, can_vote
 from marl_llm.proposals.estimators import ESTIMATORS, Param, estimators_for
 from marl_llm.proposals.features import EXTRA_OPS, TAKES, ExtraOp
 from marl_llm.proposals.spec import ENSEMBLES
@@ -78,7 +78,9 @@ def _model(
 ) -> ProposeModel:
     single = [k for k, s in solutions.items() if not s.members and s.normal() != spec.normal()]
     if single and not spec.members and rng.random() < _ENSEMBLE_SHARE:
-        return ProposeModel(estimator=rng.choice(ENSEMBLES), members=(0, rng.choice(single)))
+        other = rng.choice(single)
+        voting = can_vote(spec) and can_vote(solutions[other])
+        return ProposeModel(estimator=rng.choice(ENSEMBLES) if voting else "Stacking", members=(0, other))
     fitting = [e for e in estimators_for(card.kind) if e.max_rows is None or card.rows <= e.max_rows]
     lowest = card.lowest_target if card.lowest_target is not None else 1.0
     barred = {"GammaRegressor"} if lowest <= 0 else set()

@@ -77,6 +77,13 @@ def apply(
     return spec
 
 
+def can_vote(spec: PipelineSpec) -> bool:
+    """True if a solution can be part of a vote: of classifiers their probabilities are averaged."""
+    if spec.members or not spec.classifier:
+        return not spec.members
+    return ESTIMATORS[spec.estimator].proba or spec.calibration is not None
+
+
 def fits(spec: PipelineSpec, context: Context) -> bool:
     """True if a solution could have been asked for on these columns and this kind of target."""
     try:
@@ -136,7 +143,7 @@ def _combine(action: ProposeModel, solutions: Mapping[int, PipelineSpec]) -> Pip
     if any(m.members for m in members):
         raise InvalidAction("an ensemble cannot be part of another one")
     for member in members if action.estimator == "Voting" else ():
-        if member.classifier and not ESTIMATORS[member.estimator].proba and member.calibration is None:
+        if not can_vote(member):
             raise InvalidAction(f"{member.estimator} has no probabilities to vote with: calibrate it or use Stacking")
     if not 2 <= len(set(map(_identity, members))) <= MOST_MEMBERS:
         raise InvalidAction(f"an ensemble takes 2 to {MOST_MEMBERS} different solutions")

@@ -110,7 +110,7 @@ def _bounded(action: Any) -> Any:
     """The action, if no whole number in it is too long to be written down."""
     numbers = [*getattr(action, "members", ()), *getattr(action, "params", {}).values()]
     if any(isinstance(number, int) and abs(number) >= LONGEST for number in numbers):
-        raise InvalidAction("a number of hundreds of digits is no value")
+        raise InvalidAction("a number of thousands of digits is no value")
     return action
 
 

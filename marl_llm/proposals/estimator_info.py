@@ -14,7 +14,7 @@ ParamValue = str | bool | int | float | None
 """A literal value of a hyperparameter, as it stands in code."""
 
 
-LONGEST = 10**300
+LONGEST = 10**4000
 """Whole numbers from here on are refused wherever they come from: Python itself does not write them down."""
 
 

@@ -232,7 +232,7 @@ class _Reader:
 def _handy(value: Any) -> Any:
     """The value, unless it is a whole number so long that writing it down fails."""
     if isinstance(value, int) and abs(value) >= LONGEST:
-        raise Unreadable("a number of hundreds of digits")
+        raise Unreadable("a number of thousands of digits")
     return value
 
 

@@ -31,7 +31,7 @@ def first_moment(card: TaskCard, memory: Memory | None = None) -> Situation:
 def past(seed: int, length: int) -> Memory:
     rng, memory = random.Random(seed), Memory()
     for i in range(length):
-        spec = PipelineSpec(estimator="Ridge", params=(("alpha", float(i)),))
+        spec = PipelineSpec(estimator="Ridge", params=(("alpha", float(i + 1)),))
         memory = memory.add(MemoryEntry(f"tune alpha={'1' * rng.randint(1, 60)}", rng.choice(list(Verdict)), 0.1, spec))
     return memory
 

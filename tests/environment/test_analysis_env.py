@@ -102,11 +102,11 @@ def test_no_chat_mark_reaches_the_prompt(env):
 
 
 def test_a_long_snippet_is_cut_after_whole_lines(env):
-    told = env.analyze(env.reset(), Analyze(query="code", code="for i in range(100): print(i, 'x' * 20)"), 100)
+    told = env.analyze(env.reset(), Analyze(query="code", code="for i in range(100): print(i, 'x' * 20)"))
     lines = told.split("\n")
     assert lines[0].startswith("0 ")
     assert lines[-1].endswith("left out")
-    assert rough_tokens(told) <= 100
+    assert rough_tokens(told) <= env.config.analysis_tokens
 
 
 def test_what_does_not_fit_is_counted():

@@ -73,7 +73,7 @@ def test_another_value_after_a_rejection_is_not_redundant(env):
 
 
 def test_an_ensemble_of_the_same_solutions_in_another_order_is_redundant(env):
-    state = rejected(env, env.reset(), "propose_model est = GaussianNB()", "propose_model est = SVC()")
+    state = rejected(env, env.reset(), "propose_model est = GaussianNB()", "propose_model est = MLPClassifier()")
     state = rejected(env, state, "propose_model est = Voting(0, 1, 2)")
     assert env.read(state, "propose_model est = Voting(2, 0, 1)").redundant
     assert not env.read(state, "propose_model est = Voting(0, 1)").redundant
