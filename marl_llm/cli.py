@@ -125,6 +125,9 @@ def _solve_suite(args: argparse.Namespace) -> int:
     def solve(entry: TaskFile, out: Path) -> Any:
         return solve_task(entry, team=args.team, steps=args.steps, out=out, server=args.server)
 
+    ignored = [f"--{name}" for name in (*_ENTRY_OPTIONS, "metric", "memory") if name != "seed" and getattr(args, name)]
+    if ignored:
+        raise UserError(f"{args.csv} is a directory, its task files say what {ignored[0]} would: change it there.")
     entries = load_suite(args.csv, args.seed or 0)
     rows = solve_suite(entries, args.out, solve, (lambda line: None) if args.json else say)
     if args.json:
@@ -136,6 +139,8 @@ def _inspect(args: argparse.Namespace) -> int:
     from marl_llm.run import write_text
     from marl_llm.tasks.detected import detected, task_file
 
+    if args.out and args.out.suffix.lower() not in (".yaml", ".yml"):
+        raise UserError(f"{args.out} is no name for a task file: let it end with .yaml.")
     entry = _entry(args)
     task = entry.load()
     for line in (*detected(task), *(f"warning: {warning}" for warning in task.warnings)):

@@ -149,6 +149,18 @@ def test_a_directory_of_tasks_is_solved_whole_and_a_broken_one_does_not_stop_the
     assert (out / "good" / "solution.py").is_file() and "in 1 of 2 tasks" in shown
 
 
+@pytest.mark.parametrize("option", ["--target", "--group", "--memory", "--metric"])
+def test_an_option_that_a_directory_of_tasks_would_ignore_is_refused(capsys, tmp_path, option):
+    arguments = ("solve", BUNDLED, "--team", "scripted", "--out", tmp_path / "out", option, "f1_macro")
+    assert f"what {option} would" in refused(capsys, *arguments)
+
+
+def test_a_task_file_needs_the_ending_by_which_it_is_known(capsys, tmp_path):
+    assert ".yaml" in refused(
+        capsys, "inspect", "data/examples/clientes.csv", "--target", "Cancelou", "--out", "task.txt"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

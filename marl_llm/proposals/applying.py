@@ -92,8 +92,7 @@ def fits(spec: PipelineSpec, context: Context) -> bool:
                 return False
         if not spec.members:
             _check_model(ProposeModel(estimator=spec.estimator, params=dict(spec.params)), context)
-            special = {name: value for name in SPECIAL if (value := getattr(spec, name)) is not None}
-            _tune(Tune(params=special), spec, context) if special else None
+            _check_special({name: value for name in SPECIAL if (value := getattr(spec, name)) is not None}, context)
             for extra in spec.extra:
                 _check_added(AddFeatures(op=extra.op, columns=extra.columns), context)
         used = (*spec.drop, *(column for extra in spec.extra for column in extra.columns))
@@ -116,7 +115,8 @@ def check_region(action: Tune, spec: PipelineSpec, context: Context) -> None:
             _check_params(spec.estimator, {name: int(end) if whole else end})
         if not region.low < region.high:
             raise InvalidAction(f"the region of {name} is empty: write between(low, high)")
-    _tune(Tune(params=dict(action.exact)), spec, context) if action.exact else None
+    if action.exact:
+        _tune(Tune(params=dict(action.exact)), spec, context)
 
 
 def _propose(
@@ -188,13 +188,17 @@ def _tune(action: Tune, spec: PipelineSpec, context: Context) -> PipelineSpec:
     own = {name: value for name, value in action.exact.items() if name not in SPECIAL}
     _check_params(spec.estimator, own)
     changes: dict[str, Any] = {name: value for name, value in action.exact.items() if name in SPECIAL}
+    _check_special(changes, context)
+    return spec.with_params(own).model_copy(update=changes)
+
+
+def _check_special(changes: Mapping[str, Any], context: Context) -> None:
     if changes and not context.kind.is_classification:
         raise InvalidAction(f"{' and '.join(changes)} is for classes, the target is a number")
     _check_choice("calibration", changes, CALIBRATIONS)
     _check_choice("threshold", changes, THRESHOLDS)
     if changes.get("threshold") is not None and context.kind is not Kind.binary:
         raise InvalidAction("a threshold is for two classes")
-    return spec.with_params(own).model_copy(update=changes)
 
 
 def _check_choice(name: str, changes: Mapping[str, Any], values: tuple[str, ...]) -> None:
