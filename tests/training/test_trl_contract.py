@@ -13,7 +13,7 @@ import pytest
 
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow, replay_rows
-from marl_llm.training.train_role import build_trainer
+from marl_llm.training.policy_phase import build_trainer
 
 
 @pytest.fixture(scope="module")
