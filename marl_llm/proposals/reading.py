@@ -160,7 +160,10 @@ def _entry(transformer: Any, columns: Any, classifier: bool) -> dict[str, object
     for op, name in EXTRAS.items():
         if transformer == constant(name):
             listed = (columns,) if op == "tfidf" and isinstance(columns, str) else _sequence(columns)
-            return {Extra(op=op, columns=ordered_columns(op, map(str, listed))).component: True}
+            try:
+                return {Extra(op=op, columns=ordered_columns(op, map(str, listed))).component: True}
+            except ValidationError:  # such as a polynomial of one column: it runs, but no proposal can ask for it
+                break
     return {f"other feature {transformer} of {columns}": True}
 
 

@@ -36,6 +36,8 @@ TINY_PROMPTS = PromptConfig(
 """The compact prompts the embedded model reads; recipes for it use the same values."""
 
 CHANGES = ("propose_model", "tune", "engineer_features")
+HABITS = {"propose_model": 0.34, "tune": 0.21, "engineer_features": 0.31, "analyze": 0.04, "finish": 0.1}
+"""How often each action is imitated: near the scripted pair's weights, with more `finish`, so it can be learned."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,9 @@ def data_scientist_example(rng: random.Random, world: World, answers: int = 1) -
         messages += [_assistant(canonical(query)), _user(answer_message(told))]
         kinds: tuple[str, ...] = (*CHANGES, "finish")
     else:
-        kinds = ()
-    actions = [canonical(random_action(rng, world.card, now.spec, kinds)) for _ in range(answers)]
+        kinds = tuple(HABITS)
+    drawn = rng.choices(kinds, [HABITS[kind] for kind in kinds], k=answers)
+    actions = [canonical(random_action(rng, world.card, now.spec, (kind,))) for kind in drawn]
     return Example(DATA_SCIENTIST, [*messages, _assistant(actions[0])], extra_answers=actions[1:])
 
 

@@ -1,4 +1,5 @@
-"""`python -m marl_llm.tiny.measure`: the embedded model on unseen tasks, through the real server and sandbox.
+"""`python -m marl_llm.tiny.measure [--suite DIR]`: the embedded model on unseen tasks, through the real server and
+sandbox: procedural ones, or the CSV files of a suite.
 
 Prints the share of valid actions, of replies that run and of replies that do what was asked (first replies, before any
 repair, at temperature 1), and its mean step gain beside that of the scripted pair's random valid proposals.
@@ -12,6 +13,7 @@ import functools
 import logging
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import BASE_POLICY
 from marl_llm.run import RunDirectory
 from marl_llm.tasks.procedural import procedural_task
+from marl_llm.tasks.suite import load_suite
 from marl_llm.trajectories import read_rows
 
 FIRST_SEED = 7_000_000
@@ -62,10 +65,20 @@ def figures(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def measure(recipe: Recipe, tasks: int, folder: Path) -> dict[str, dict[str, float]]:
-    """Play `tasks` unseen tasks with the embedded model and with the scripted pair."""
+def procedural_plans(tasks: int) -> list[PlannedEpisode]:
+    """Unseen procedural tasks."""
     seeds = range(FIRST_SEED, FIRST_SEED + tasks)
-    plans = [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
+    return [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
+
+
+def suite_plans(suites: Sequence[Path]) -> list[PlannedEpisode]:
+    """Every CSV of some suites once."""
+    files = [(suite, file) for suite in suites for file in load_suite(suite)]
+    return [PlannedEpisode(f"{suite.name}-{Path(file.csv).stem}", file.load) for suite, file in files]
+
+
+def measure(recipe: Recipe, plans: list[PlannedEpisode], folder: Path) -> dict[str, dict[str, float]]:
+    """Play unseen tasks with the embedded model and with the scripted pair."""
     run = RunDirectory(folder)
     with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
         opened = OpenRun(recipe, run, session, sandbox)
@@ -80,12 +93,18 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, default=Path("recipes/tiny/cpu.yaml"))
-    parser.add_argument("--tasks", type=int, default=24)
+    parser.add_argument("--tasks", type=int, default=24, help="procedural tasks, where no suite is named")
+    parser.add_argument("--suite", type=Path, action="append", default=[], help="directory with suite.yaml; repeatable")
+    parser.add_argument("--model", type=Path, help="directory of the model; default: the recipe's")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    recipe = load_recipe(args.recipe)
+    if args.model:
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": str(args.model)})})
+    plans = suite_plans(args.suite) if args.suite else procedural_plans(args.tasks)
     with tempfile.TemporaryDirectory() as folder:
-        for name, values in measure(load_recipe(args.recipe), args.tasks, Path(folder)).items():
+        for name, values in measure(recipe, plans, Path(folder)).items():
             shown = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
             sys.stdout.write(f"{name}: {shown}\n")
 

@@ -1,7 +1,7 @@
 """`python -m marl_llm.tiny.pretrain`: make the embedded model from nothing (`make tiny-model`).
 
 The Engineer's task first (its answers are determined by the prompt, so copying forms), then both roles. Writes the
-model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; a quarter of an hour on a core.
+model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; half an hour on a core.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class PretrainConfig:
     tasks: int = 600
     first_task_seed: int = 5_000_000
     tokens_a_batch: int = 1024
-    answers_a_prompt: int = 4
+    answers_a_prompt: int = 5
     seed: int = 0
     phases: tuple[Phase, ...] = (
-        Phase((ML_ENGINEER,), 1_800_000, 0.03, 0.01, 1.5e-3, 0.4),
-        Phase((DATA_SCIENTIST, ML_ENGINEER), 2_200_000, 0.12, 0.008, 1.2e-3, 0.7),
+        Phase((ML_ENGINEER,), 1_800_000, 0.02, 0.01, 1.5e-3, 0.3),
+        Phase((DATA_SCIENTIST, ML_ENGINEER), 5_000_000, 0.035, 0.008, 1.2e-3, 0.7),
     )
 
 

@@ -154,6 +154,14 @@ def test_any_other_shape_is_unreadable_and_nothing_worse(code):
         read_components(code)
 
 
+def test_a_feature_that_no_proposal_can_ask_for_is_a_change_of_its_own_and_no_error():
+    two = generate_code(after('engineer_features polynomial ["x0", "x1"]'))
+    one = two.replace('["x0", "x1"]', '["x0"]')
+    assert one != two
+    found = read_components(one)
+    assert any(str(name).startswith("other feature") for name in found), found
+
+
 def test_predictions_agree_up_to_rounding_whatever_the_unit_of_the_target():
     import numpy as np
 
