@@ -24,6 +24,7 @@ from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.reading import read_components
 from marl_llm.proposals.spec import normal_components
 from marl_llm.proposals.symbols import Unreadable
+from marl_llm.syntax import parse
 
 TOLERANCE = 1e-6
 CLAUSES_AT_MOST = 0.9
@@ -105,7 +106,7 @@ def own_code_branches(code: str) -> bool:
     it does on others.
     """
     try:
-        module = ast.parse(code)
+        module = parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     own = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

@@ -41,6 +41,7 @@ from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.proposals.spec import ENSEMBLES, ordered_params
 from marl_llm.proposals.synonyms import method_word, operation_word
 from marl_llm.proposals.text import call, column_list, literal
+from marl_llm.syntax import parse_expression
 
 _VERBS = ("analyze", "propose_model", "tune", "engineer_features", "finish")
 _START = re.compile(rf"\b({'|'.join(_VERBS)})\b")
@@ -198,7 +199,7 @@ _CALL = re.compile(r"\w+\(")
 
 def _parse_call(text: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
     """Name, positional and keyword arguments of a call; positional ones only of an ensemble."""
-    node = ast.parse(text.strip() if "(" in text else text.strip() + "()", mode="eval").body
+    node = parse_expression(text.strip() if "(" in text else text.strip() + "()").body
     named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if not named or (node.args and node.func.id not in ENSEMBLES):  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidAction(f"write an estimator with keyword parameters, not {text.strip()!r:.60}")

@@ -19,6 +19,7 @@ from typing import Any
 
 from marl_llm.proposals.estimator_info import LONGEST
 from marl_llm.proposals.prelude import CONSTANTS, prelude_for
+from marl_llm.syntax import parse
 
 
 class Unreadable(ValueError):
@@ -65,7 +66,7 @@ def _constructors(code_names: frozenset[str]) -> Mapping[str, Any]:
 def _constants() -> Mapping[str, Any]:
     """Symbolic values of NUM, LOG, ...: so that a name and what it stands for, written out, read the same."""
     reader = _Reader(_constructors(frozenset()), {})
-    for statement in ast.parse(CONSTANTS).body:
+    for statement in parse(CONSTANTS).body:
         reader.run(statement)
     return dict(reader.names)
 
@@ -79,7 +80,7 @@ def read_returned(code: str) -> Any:
         The code is anything else than one function of straight-line statements.
     """
     try:
-        module = ast.parse(code)
+        module = parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Unreadable("the code does not parse") from error
     words = frozenset(node.id for node in ast.walk(module) if isinstance(node, ast.Name))

@@ -22,9 +22,10 @@ MISSING = (
 )
 CODE_ROOT = "/sandbox"
 _NULL = "/dev/null"
-CONSTANTS = {"statm": "/proc/self", "online": "/sys/devices/system/cpu"}
+CONSTANTS = {"statm": "/proc/self", "maps": "/proc/self", "online": "/sys/devices/system/cpu"}
 """Files of `inside/` and the folders where they stand, the same on every machine, so that they tell nothing. CatBoost
-does not train without the size of its process. And it starts a thread for each CPU, whatever its thread count, which
+does not train without the size of its process; threadpoolctl, which scikit-learn asks, then reads the list of mapped
+libraries as well, here an empty one. And CatBoost starts a thread for each CPU, whatever its thread count, which
 waits for ever where one cannot start (over `Limits.threads`; without /proc/self/exe): inside there is one CPU.
 """
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")

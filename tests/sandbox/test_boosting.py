@@ -69,8 +69,8 @@ class Base(Base):
     def fit(self, X, y):
         assert os.cpu_count() == 1
         found = []
-        for folder, name in (("/proc/self", "statm"), ("/sys/devices/system/cpu", "online")):
-            found += os.listdir(folder)
+        found += os.listdir("/proc/self") + os.listdir("/sys/devices/system/cpu")
+        for folder, name in (("/proc/self", "statm"), ("/proc/self", "maps"), ("/sys/devices/system/cpu", "online")):
             os.close(os.open(f"{folder}/{name}", os.O_RDONLY))
             for path in (f"{folder}/{name}", f"{folder}/new"):
                 try:
@@ -78,6 +78,17 @@ class Base(Base):
                 except OSError:
                     continue
                 raise AssertionError(path)
-        raise LookupError(found)
+        raise LookupError(sorted(found))
 """
-    assert "['statm', 'online']" in failing_with(sandbox, ESTIMATOR + looks, fold).error
+    assert "['maps', 'online', 'statm']" in failing_with(sandbox, ESTIMATOR + looks, fold).error
+
+
+def test_neighbours_of_many_columns_are_found(sandbox: Sandbox) -> None:
+    """Over 15 columns scikit-learn searches by brute force, which asks threadpoolctl, which reads /proc/self/maps."""
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(size=(80, 20)), columns=[f"x{i}" for i in range(20)])
+    y = np.asarray(wide["x0"] > 0, dtype=np.int64)
+    fold = Fold.prepare(wide[:60], y[:60], wide[60:], n_classes=2, seed=0)
+    code = "def build_pipeline():\n    return KNeighborsClassifier(n_neighbors=3)\n"
+    evaluation = sandbox.evaluate(code, [fold], prelude=prelude_for(code))
+    assert evaluation.status is Status.ok, evaluation.error

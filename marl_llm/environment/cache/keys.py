@@ -15,8 +15,9 @@ import platform
 from importlib import metadata
 
 from marl_llm.sandbox import Fold, Limits
+from marl_llm.syntax import parse
 
-_MEANING = 1
+_MEANING = 2
 """Count up when the same candidate on the same fold may give other predictions, because the sandbox changed."""
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "lightgbm", "xgboost", "catboost")
 
@@ -24,7 +25,7 @@ _LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "lightgbm", "xgboost",
 def code_key(code: str) -> str | None:
     """The code's syntax tree as text, so that layout and comments do not count; None where it does not parse."""
     try:
-        return ast.dump(ast.parse(code))
+        return ast.dump(parse(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

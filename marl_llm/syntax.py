@@ -1,0 +1,25 @@
+"""Parsing of Python text from several threads: text goes in, its syntax tree comes out.
+
+CPython up to 3.12 counts the depth of the tree it builds once for all threads of an interpreter, so that two threads
+parsing at the same time can fail with "SystemError: AST constructor recursion depth mismatch" (python/cpython
+gh-106905). One lock around it is all it takes.
+"""
+
+from __future__ import annotations
+
+import ast
+import threading
+
+_LOCK = threading.Lock()
+
+
+def parse(text: str) -> ast.Module:
+    """`ast.parse(text)`, one thread at a time; raises what it raises."""
+    with _LOCK:
+        return ast.parse(text)
+
+
+def parse_expression(text: str) -> ast.Expression:
+    """`ast.parse(text, mode="eval")`, one thread at a time; raises what it raises."""
+    with _LOCK:
+        return ast.parse(text, mode="eval")
