@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install install-gpu install-cpu bubblewrap demo rollout train iterate evaluate publish solve test lint bench tiny-model clean
+.PHONY: help install install-gpu install-cpu bubblewrap demo rollout train iterate experiment evaluate publish solve test lint bench tiny-model clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ rollout: install ## collect trajectories: RECIPE=..., RUN=...
 
 train: install ## train both adapters on what was collected
 	@$(BIN)/marl-llm train --recipe $(RECIPE) --run $(RUN)
+
+experiment: install ## compare ways of training, several seeds each: [BENCHMARK=directory of CSVs]
+	@$(BIN)/marl-llm experiment --recipe recipes/tiny/experiment.yaml --out $(or $(OUT),runs/experiment) $(if $(BENCHMARK),--benchmark $(BENCHMARK))
 
 iterate: install ## collect and train, K times
 	@$(BIN)/marl-llm iterate --recipe $(RECIPE) --run $(RUN)

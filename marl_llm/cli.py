@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from marl_llm.tasks import TaskFile
 
 DEFAULT_RECIPE = Path("recipes/tiny/cpu.yaml")
+DEFAULT_EXPERIMENT = Path("recipes/tiny/experiment.yaml")
 INTERRUPTED = 130
 
 
@@ -47,6 +48,8 @@ def _rollout(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from marl_llm.iterate import describe_iteration
+    from marl_llm.open_run import OpenRun, open_sandbox, server_session
+    from marl_llm.promotion import promote_stage
     from marl_llm.recipe import load_recipe
     from marl_llm.run import RunDirectory
     from marl_llm.stages import train_stage
@@ -55,7 +58,11 @@ def _train(args: argparse.Namespace) -> int:
     k = run.next_iteration()
     if not run.collected(k):
         raise UserError(f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first.")
-    train_stage(load_recipe(args.recipe) if args.recipe else run.recipe(), run, k)
+    recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
+    train_stage(recipe, run, k)
+    if recipe.promotion.tasks:
+        with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
+            promote_stage(OpenRun(recipe, run, session, sandbox), k)
     say(describe_iteration(run, k))
     return 0
 
@@ -67,6 +74,16 @@ def _iterate(args: argparse.Namespace) -> int:
     with open_run(args.recipe, args.run, args.server, iterations=args.iterations) as opened:
         iterate(opened)
         say(render_curve(opened.run))
+    return 0
+
+
+def _experiment(args: argparse.Namespace) -> int:
+    from marl_llm.experiment.runner import run_experiment
+
+    shown = (lambda line: None) if args.quiet else say
+    directory = run_experiment(args.recipe, args.out, shown, benchmark=args.benchmark, arms=args.arms)
+    done = len(directory.points())
+    say(f"Done: {done} evaluations. Report: python -m marl_llm.experiment.report {args.out} DIRECTORY")
     return 0
 
 
@@ -261,6 +278,12 @@ def _add_running(commands: Any) -> None:
     _server_option(iterate)
     iterate.add_argument("--iterations", type=int, help="rounds, instead of the recipe's")
     iterate.set_defaults(command=_iterate)
+    experiment = commands.add_parser("experiment", help="compare ways of training, several seeds each; resumes")
+    experiment.add_argument("--recipe", type=Path, default=DEFAULT_EXPERIMENT, help="YAML experiment")
+    experiment.add_argument("--out", type=Path, required=True, help="directory of the experiment")
+    experiment.add_argument("--benchmark", type=Path, help="directory of CSVs; without it: procedural tasks only")
+    experiment.add_argument("--arms", type=_names, default=[], help="only these arms, separated by commas")
+    experiment.set_defaults(command=_experiment)
     demo = commands.add_parser("demo", help="the main job on the embedded model")
     demo.add_argument("--run", type=Path, default=Path("runs/demo"))
     demo.set_defaults(command=_demo)
@@ -296,7 +319,7 @@ def _add_reporting(commands: Any) -> None:
     evaluate.add_argument("--run", type=Path, required=True, help="run directory")
     evaluate.add_argument("--suite", type=Path, required=True, help="directory with CSVs and task files")
     arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
-    evaluate.add_argument("--arms", type=_names, default=arms, help=f"of {', '.join(arms)}")
+    evaluate.add_argument("--arms", type=_names, default=arms, help=f"of {', '.join(arms)}, swapped, trained@VERSION")
     evaluate.add_argument("--repeats", type=int, default=1, help="episodes a CSV and team")
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--out", type=Path, help="default: RUN/evaluation/SUITE")

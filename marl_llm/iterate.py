@@ -10,6 +10,7 @@ from typing import Any
 
 from marl_llm.evaluation import evaluate_versions
 from marl_llm.open_run import OpenRun
+from marl_llm.promotion import promote_stage
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import PlannedEpisode
@@ -49,30 +50,48 @@ def _due(recipe: Recipe, version: int) -> bool:
 
 def iterate(opened: OpenRun) -> None:
     """All rounds of the recipe that are not done yet, with the evaluations that are due."""
-    recipe, run = opened.recipe, opened.run
+    recipe = opened.recipe
     for k in range(recipe.iterations):
         if _due(recipe, k):
             evaluate_stage(opened, k)
-        if run.metrics(k).is_file():
-            continue
-        collect_stage(opened, k)
-        if not recipe.serving.while_training:
-            opened.session.stop()
-        train_stage(recipe, run, k)
-        logger.info("%s", describe_iteration(run, k))
+        one_round(opened, k)
     evaluate_stage(opened, recipe.iterations)
+
+
+def one_round(opened: OpenRun, k: int) -> None:
+    """Iteration k: collect, credit, train, promote; nothing if it is done."""
+    recipe, run = opened.recipe, opened.run
+    if run.metrics(k).is_file():
+        return
+    collect_stage(opened, k)
+    if not recipe.serving.while_training:
+        opened.session.stop()
+    train_stage(recipe, run, k)
+    if recipe.promotion.tasks:
+        promote_stage(opened, k)
+    logger.info("%s", describe_iteration(run, k))
 
 
 def describe_iteration(run: RunDirectory, k: int) -> str:
     """One line about a finished iteration."""
-    collected = json.loads(run.metrics(k).read_text())["collected"]
+    metrics = json.loads(run.metrics(k).read_text())
+    collected = metrics["collected"]
     rewards = collected["reward"]
+    refused = describe_refusals(metrics.get("promotion"))
     return (
         f"iteration {k}: reward Data Scientist {rewards['data_scientist']:+.4f}, "
         f"Engineer {rewards['ml_engineer']:+.4f}, gain {collected['gain']:+.3f}, "
         f"done as asked {collected['as_asked']:.0%}, failed {collected['failed_code']:.0%}, "
-        f"invalid {collected['invalid_actions']:.0%}, {collected['tokens_per_step']:.0f} tokens/step"
+        f"invalid {collected['invalid_actions']:.0%}, {collected['tokens_per_step']:.0f} tokens/step{refused}"
     )
+
+
+def describe_refusals(promotion: dict[str, Any] | None) -> str:
+    """What to add to an iteration's line about adapters that were not promoted; "" if there are none."""
+    refused = [trainee for trainee, promoted in (promotion or {}).get("promoted", {}).items() if not promoted]
+    if not refused:
+        return ""
+    return f"; not promoted, worse on the validation tasks: {', '.join(refused)} (the version before stays)"
 
 
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -96,7 +115,14 @@ def render_curve(run: RunDirectory) -> str:
         figures = json.loads(path.read_text())
         cells = (f"{_cell(figures, key, form):>{_width(key)}}" for key, _, form in _COLUMNS)
         lines.append(f"{path.parent.name:<7}  " + "  ".join(cells))
-    return "\n".join(lines)
+    return "\n".join(lines + _refusals(run))
+
+
+def _refusals(run: RunDirectory) -> list[str]:
+    """A line for each iteration whose adapters were not all promoted."""
+    done = (json.loads(run.metrics(k).read_text()) for k in range(run.next_iteration()))
+    said = [(metrics["iteration"], describe_refusals(metrics.get("promotion"))) for metrics in done]
+    return [f"iteration {k}{what}" for k, what in said if what]
 
 
 def _width(key: str) -> int:

@@ -60,7 +60,7 @@ def policies(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dic
     """The adapters of these versions, with the names they have on the server."""
     named = {}
     for role, version in versions.items():
-        info = PolicyInfo(f"{recipe.name}-{role}-v{version}", version, run.sha256(role, version))
+        info = PolicyInfo(f"{recipe.name}-{run.trainee(role)}-v{version}", version, run.sha256(role, version))
         named[role] = RolePolicy(run.adapter(role, version), info)
     return named
 

@@ -64,7 +64,7 @@ def _public(recipe: Recipe, embedded: bool) -> Any:
 
 def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | int | str]:
     """Figures of a role's training, summed over the iterations in which there was something to learn from."""
-    figures = [json.loads(run.metrics(k).read_text())["training"][role] for k in range(version)]
+    figures = [json.loads(run.metrics(k).read_text())["training"][run.trainee(role)] for k in range(version)]
     trained = [f for f in figures if f["trained"]]
     return {
         "iterations": version,

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.credit import CreditConfig
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.errors import UserError
 from marl_llm.rewards import RewardConfig
+from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
+from marl_llm.schedule import Schedule
 from marl_llm.training.config import TrainConfig
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -34,6 +38,9 @@ class ModelSection(_Section):
     )
     rank: int = Field(default=16, ge=1, description="LoRA rank of both adapters")
     alpha: int = Field(default=32, gt=0, description="LoRA scale: the update is alpha / rank times B A")
+    adapters: Literal["per_role", "shared"] = Field(
+        default="per_role", description="an adapter for each role, or one that both share and whose rows are of both"
+    )
 
 
 class ServingSection(_Section):
@@ -74,11 +81,29 @@ class TaskSection(_Section):
 
 
 class TrainingSection(_Section):
-    """One training configuration a role, and whether both train at once."""
+    """One training configuration a role, who trains when, and whether both train at once."""
 
+    schedule: Schedule = Field(
+        default="both",
+        description="who trains: both roles in every iteration; alternate, the Data Scientist first; or "
+        "data_scientist_first, alone against a frozen Engineer and then alternating",
+    )
+    alone: int = Field(default=2, ge=1, description="data_scientist_first: iterations before the Engineer's turn")
     at_once: int = Field(default=1, ge=1, le=2, description="roles trained at the same time: 2 on a CPU, 1 on one GPU")
     data_scientist: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the Data Scientist's")
     ml_engineer: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the ML Engineer's")
+
+
+class PromotionSection(_Section):
+    """When a trained adapter takes the place of its predecessor."""
+
+    tasks: int = Field(
+        default=0, ge=0, description="validation tasks that decide (procedural); 0: every trained adapter is promoted"
+    )
+    first_seed: int = Field(default=800_000, ge=0, description="seed of the first of them; far from all others")
+    slack: float = Field(
+        default=0.01, ge=0, description="skill; loss of the mean test score that still counts as not worse"
+    )
 
 
 class EvaluationSection(_Section):
@@ -110,7 +135,25 @@ class Recipe(_Section):
     sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(), description="where candidates run")
     credit: CreditConfig = Field(default_factory=lambda: CreditConfig(), description="from rewards to advantages")
     training: TrainingSection = Field(default_factory=lambda: TrainingSection(), description="per role")
+    promotion: PromotionSection = Field(default_factory=lambda: PromotionSection(), description="of adapters")
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection(), description="unseen tasks")
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Recipe:
+        training = self.training
+        if self.model.adapters == "shared" and training.schedule != "both":
+            raise ValueError("model.adapters: shared trains one adapter, so training.schedule must be both")
+        if self.model.adapters == "shared" and training.data_scientist != training.ml_engineer:
+            raise ValueError(
+                "model.adapters: shared trains one adapter, so training.data_scientist and training.ml_engineer must "
+                "be the same"
+            )
+        for role in ROLES:
+            if getattr(training, role).algorithm == "rloo" and not self.credit.leave_one_out:
+                raise ValueError(f"training.{role}.algorithm: rloo needs credit.leave_one_out: true")
+            if getattr(training, role).algorithm == "ppo" and self.credit.alpha > 0:
+                raise ValueError(f"training.{role}.algorithm: ppo takes own rewards only and needs credit.alpha: 0")
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -121,6 +164,17 @@ def load_recipe(path: Path) -> Recipe:
     UserError
         The file is missing or no YAML mapping, or a key is unknown or ill-typed: the sentence names file and key.
     """
+    return parse(read_mapping(path), Recipe, str(path))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that is a mapping.
+
+    Raises
+    ------
+    UserError
+        The file is missing or no YAML mapping.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -129,27 +183,38 @@ def load_recipe(path: Path) -> Recipe:
         raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:160]}).") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: a recipe is a YAML mapping of sections.")
+    return content
+
+
+def parse(content: dict[str, Any], model: type[M], where: str) -> M:
+    """`content` as `model`.
+
+    Raises
+    ------
+    UserError
+        An unknown or ill-typed key; the sentence begins with `where` and names the key.
+    """
     try:
-        return Recipe.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error)}") from None
+        raise UserError(f"{where}: {_explain(error, model)}") from None
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        siblings = _keys_at(first["loc"][:-1])
+        siblings = _keys_at(first["loc"][:-1], model)
         near = difflib.get_close_matches(str(first["loc"][-1]), siblings, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}."
         return f"unknown key '{where}'; {hint}"
-    return f"key '{where}': {first['msg']}."
+    says = first["msg"].removeprefix("Value error, ")
+    return f"key '{where}': {says}." if where else f"{says}."
 
 
-def _keys_at(loc: tuple[Any, ...]) -> list[str]:
-    model: Any = Recipe
-    for part in loc:
-        model = model.model_fields[part].annotation
+def _keys_at(loc: tuple[Any, ...], model: Any) -> list[str]:
+    for part in loc:  # a section's field, or an entry of a mapping dict[str, Section]
+        model = model.model_fields[part].annotation if hasattr(model, "model_fields") else get_args(model)[1]
     return list(model.model_fields)
 
 

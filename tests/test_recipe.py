@@ -3,11 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from marl_llm.errors import UserError
+from marl_llm.experiment.config import load_experiment
+from marl_llm.open_run import policies
 from marl_llm.recipe import Recipe, dump_recipe, load_recipe
-from marl_llm.roles import ROLES
+from marl_llm.roles import ROLES, TEAM
 from marl_llm.run import RunDirectory
+
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -70,6 +75,52 @@ def test_every_key_is_described():
                 yield prefix + name
 
     assert list(undescribed(Recipe)) == []
+
+
+def keys(model, prefix=""):
+    for name, field in model.model_fields.items():
+        nested = hasattr(field.annotation, "model_fields")
+        yield from keys(field.annotation, f"{prefix}{name}.") if nested else [prefix + name]
+
+
+def given(content, prefix=""):
+    for name, value in content.items():
+        yield from given(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+
+
+def test_every_key_stands_in_the_commented_recipe():
+    text = (RECIPES / "tiny" / "cpu.yaml").read_text()
+    assert set(keys(Recipe)) - set(given(yaml.safe_load(text))) == set()
+    bare = [line for line in text.splitlines() if ": " in line and "#" not in line and not {"&", "*"} & set(line)]
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_the_recipes_of_the_repository_can_be_read(path):
+    load_experiment(path) if path.stem == "experiment" else load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model: {adapters: shared}\ntraining: {schedule: alternate}", "so training.schedule must be both"),
+        ("model: {adapters: shared}\ntraining: {ml_engineer: {epochs: 7}}", "must be the same"),
+        ("training: {ml_engineer: {algorithm: rloo}}", "training.ml_engineer.algorithm: rloo needs"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(tmp_path, text, says):
+    with pytest.raises(UserError, match=says):
+        load_recipe(written(tmp_path, text))
+
+
+def test_a_shared_adapter_is_the_one_that_both_roles_play_with(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert run.trainees == ROLES
+    run.prepare(Recipe.model_validate({"model": {"adapters": "shared"}}))
+    assert run.trainees == (TEAM,) and [path.name for path in run.adapters.iterdir()] == ["team-v0"]
+    assert run.adapter(ROLES[0], 0) == run.adapter(ROLES[1], 0) and run.version(ROLES[1]) == 0
+    names = {policy.info.name for policy in policies(run.recipe(), run, dict.fromkeys(ROLES, 0)).values()}
+    assert names == {"run-team-v0"}
 
 
 def with_adapters(root: Path) -> RunDirectory:

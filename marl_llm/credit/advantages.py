@@ -5,8 +5,7 @@ The credit rule in words: a group holds turns that started from the same state; 
 turn's return is the mean reward of its rows, a group's baseline is the mean return of its turns (with `leave_one_out`,
 of the *other* turns), and a row's advantage is its own reward minus that baseline, so that each call pays for its own
 tokens. Edge cases: a group of one turn has nothing to be compared with, a group whose turns all returned the same
-teaches nothing; both are dropped and marked, never silently trained on. GAE over an agent's turns (PPO) will live
-beside this file; it is not here yet.
+teaches nothing; both are dropped and marked, never silently trained on. GAE over an agent's turns (PPO) is in `gae`.
 
 References
 ----------
@@ -116,15 +115,9 @@ def group_relative(
     """
     rewards = np.asarray(rewards, dtype=np.float64)
     _check(rewards, groups, turns, min_group)
-    group_of_row = _codes(groups)
-    turn_of_row = (
-        np.arange(len(rewards)) if turns is None else _codes(np.stack([group_of_row, _codes(turns)], axis=1), axis=0)
-    )
-    n_turns = int(turn_of_row.max(initial=-1)) + 1
-    group_of_turn = np.zeros(n_turns, dtype=np.int64)
-    group_of_turn[turn_of_row] = group_of_row
-    returns = _means(rewards, turn_of_row, n_turns)
-    sizes = np.bincount(group_of_turn)
+    turn_of_row, group_of_turn = _layout(groups, turns)
+    group_of_row, sizes = group_of_turn[turn_of_row], np.bincount(group_of_turn)
+    returns = _means(rewards, turn_of_row, len(group_of_turn))
     group_reason = _group_reasons(returns, group_of_turn, sizes, min_group, epsilon)
     reason = group_reason[group_of_row]
     kept = reason == Reason.kept
@@ -145,6 +138,16 @@ def _check(rewards: np.ndarray, groups: np.ndarray, turns: np.ndarray | None, mi
         raise ValueError("rewards must be finite")
     if min_group < 2:
         raise ValueError("min_group must be at least 2: a single turn has nothing to be compared with")
+
+
+def _layout(groups: np.ndarray, turns: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Turn of each row, shape (n,), and group of each turn, shape (n_turns,), as codes from 0."""
+    group_of_row = _codes(groups)
+    rows = np.arange(len(group_of_row))
+    turn_of_row = rows if turns is None else _codes(np.stack([group_of_row, _codes(turns)], axis=1), axis=0)
+    group_of_turn = np.zeros(int(turn_of_row.max(initial=-1)) + 1, dtype=np.int64)
+    group_of_turn[turn_of_row] = group_of_row
+    return turn_of_row, group_of_turn
 
 
 def _codes(ids: np.ndarray, axis: int | None = None) -> np.ndarray:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
+from marl_llm.credit.team import mix, team_returns
 from marl_llm.errors import RunFailed, UserError
 
 ROW_KEY = ["episode", "branch", "call", "role"]
@@ -43,6 +44,12 @@ class CreditConfig(BaseModel):
     )
     min_group: int = Field(default=2, ge=2, description="turns; smaller groups are dropped and counted")
     epsilon: float = Field(default=1e-6, gt=0, description="reward units; returns closer than this count as equal")
+    alpha: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="weight of the team's return against the role's own reward, both scaled first; 0: own only",
+    )
 
 
 def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[CreditTable, dict[str, Any]]:
@@ -51,8 +58,9 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
     Parameters
     ----------
     rows : DataFrame
-        Trajectory rows of any roles, with `episode`, `branch`, `call`, `role`, `group` and `reward`. Where `run` and
-        `iteration` are present, turns and groups never reach across them.
+        Trajectory rows of any roles, with `episode`, `branch`, `call`, `role`, `group` and `reward`; with `alpha` above
+        0 of both roles, and with the columns of `team.team_returns`. Where `run` and `iteration` are present, turns
+        and groups never reach across them.
     role : str
         The role whose rows are credited; the others are ignored.
     config : CreditConfig
@@ -69,17 +77,9 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
         A missing column, a row key that occurs twice, or a reward that is not a number.
     """
     mine = _rows_of(rows, role)
-    scope = [name for name in ("run", "iteration") if name in mine]
-    result = group_relative(
-        mine["reward"].to_numpy(np.float64),
-        _ids(mine, [*scope, "group"]),
-        _ids(mine, [*scope, "episode", "branch"]),
-        leave_one_out=config.leave_one_out,
-        scale=config.scale,
-        epsilon=config.epsilon,
-        min_group=config.min_group,
-        clip=config.clip,
-    )
+    result = _advantages(mine, mine["reward"].to_numpy(np.float64), config)
+    if config.alpha > 0:
+        result = mix(result, _advantages(mine, team_returns(rows, role), config), config.alpha, config.clip)
     table = mine.loc[:, [*ROW_KEY, "group"]].assign(
         advantage=result.advantage.astype(np.float32), kept=result.kept, reason=result.reason.astype(object)
     )
@@ -148,6 +148,21 @@ def _rows_of(rows: pd.DataFrame, role: str) -> pd.DataFrame:
     if broken.any():
         raise UserError(f"{_name(mine.loc[broken].iloc[0])}: the reward is not a finite number; score the rows again.")
     return mine
+
+
+def _advantages(mine: pd.DataFrame, rewards: np.ndarray, config: CreditConfig) -> GroupAdvantages:
+    """Of one role's rows, by these rewards; they are cut here unless they are to be mixed."""
+    scope = [name for name in ("run", "iteration") if name in mine]
+    return group_relative(
+        rewards,
+        _ids(mine, [*scope, "group"]),
+        _ids(mine, [*scope, "episode", "branch"]),
+        leave_one_out=config.leave_one_out,
+        scale=config.scale,
+        epsilon=config.epsilon,
+        min_group=config.min_group,
+        clip=config.clip if config.alpha == 0 else None,
+    )
 
 
 def _name(row: pd.Series) -> str:

@@ -27,8 +27,10 @@ from marl_llm.run import RunDirectory
 
 BASELINE = "baseline"
 ARMS = ("untrained", "trained", "scripted", "hgb", BASELINE)
-"""All arms; "trained@K" is the pair of adapters of version K."""
-_VERSIONED = re.compile(r"trained@(\d+)")
+"""All arms but `SWAPPED`; "trained@K" is the pair of adapters of version K."""
+SWAPPED = "swapped"
+"""Each role plays with the other role's adapter; "swapped@K" likewise."""
+_VERSIONED = re.compile(rf"(trained|{SWAPPED})(?:@(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -82,20 +84,24 @@ def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int) -> Arm:
     Raises
     ------
     UserError
-        Unknown name, or an adapter version that the run does not have.
+        Unknown name, an adapter version that the run does not have, or a swap of one adapter that both roles share.
     """
-    wanted = _VERSIONED.fullmatch(name)
-    if name not in ARMS and not wanted:
-        near = difflib.get_close_matches(name, ARMS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(ARMS)} and trained@VERSION."
+    versioned = _VERSIONED.fullmatch(name)
+    known = (*ARMS, SWAPPED)
+    if name not in known and not versioned:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)} and trained@VERSION."
         raise UserError(f"Unknown arm '{name}': {hint}")
     if name == "untrained":
         return team_arm(name, recipe, dict.fromkeys(ROLES, BASE_POLICY), "base model without adapters", seed)
-    if name == "trained" or wanted:
-        versions = {role: int(wanted[1]) if wanted else run.version(role) for role in ROLES}
+    if versioned:
+        versions = {role: int(versioned[2]) if versioned[2] else run.version(role) for role in ROLES}
         what = ", ".join(f"{role} v{version}" for role, version in versions.items())
         note = " (not trained yet)" if not any(versions.values()) else ""
-        return team_arm(name, recipe, trained_roles(recipe, run, versions), f"adapters {what}{note}", seed)
+        roles = trained_roles(recipe, run, versions)
+        if versioned[1] == SWAPPED:
+            roles, note = swapped_roles(roles), f"{note}, each played by the other role"
+        return team_arm(name, recipe, roles, f"adapters {what}{note}", seed)
     if name == "scripted":
         rate = recipe.evaluation.scripted_error_rate
         return team_arm(name, recipe, None, f"random valid proposals, Engineer wrong in {rate:.0%}", seed)
@@ -109,6 +115,14 @@ def trained_roles(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -
         if not run.adapter(role, version).is_dir():
             raise UserError(f"{run.root} has no version {version} of {role}: the latest is {run.version(role)}.")
     return policies(recipe, run, versions)
+
+
+def swapped_roles(roles: dict[str, RolePolicy]) -> dict[str, RolePolicy]:
+    """Each role with the other's policy. Raises UserError if both have the same one."""
+    first, second = ROLES
+    if roles[first] == roles[second]:
+        raise UserError("Arm 'swapped': both roles play with one adapter in this run, so there is nothing to swap.")
+    return {first: roles[second], second: roles[first]}
 
 
 def team_arm(name: str, recipe: Recipe, roles: dict[str, RolePolicy] | None, what: str, seed: int) -> Arm:

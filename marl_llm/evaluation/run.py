@@ -7,7 +7,8 @@ something left to play.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def evaluate_suite(
     repeats: int = 1,
     seed: int = 0,
     server: str | None = None,
+    opened: OpenRun | None = None,
     out: Path,
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
@@ -62,6 +64,8 @@ def evaluate_suite(
     seed : int
     server : str, optional
         Address of a running model server; else one is started when it is needed.
+    opened : OpenRun, optional
+        The run, already open: its server and sandbox are used.
     out : Path
         What was finished there under the same settings is kept.
     on_line : callable
@@ -82,7 +86,7 @@ def evaluate_suite(
     for problem in problems:
         on_line(f"{problem.task} is left out: {problem.error}")
     about = {"suite": suite.resolve().name, "split": "development 50%, hold-out 25%, test 25%"}
-    return _compare(run, recipe, chosen, trials, problems, about, repeats, seed, server, out, on_line)
+    return _compare(opened or (run, server), recipe, chosen, trials, problems, about, repeats, seed, out, on_line)
 
 
 def evaluate_procedural(
@@ -95,6 +99,7 @@ def evaluate_procedural(
     repeats: int = 1,
     seed: int = 0,
     server: str | None = None,
+    opened: OpenRun | None = None,
     out: Path,
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
@@ -102,11 +107,22 @@ def evaluate_procedural(
     chosen = make_arms(arms, recipe, run, seed)
     trials = procedural_trials(first_seed, count, repeats)
     about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
-    return _compare(run, recipe, chosen, trials, [], about, repeats, seed, server, out, on_line)
+    return _compare(opened or (run, server), recipe, chosen, trials, [], about, repeats, seed, out, on_line)
+
+
+@contextmanager
+def _open(where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe) -> Iterator[OpenRun]:
+    """The run with server and sandbox: as it is, or opened for this block."""
+    if isinstance(where, OpenRun):
+        yield where
+        return
+    run, server = where
+    with server_session(recipe, run, server) as session, open_sandbox(recipe) as sandbox:
+        yield OpenRun(recipe, run, session, sandbox)
 
 
 def _compare(
-    run: RunDirectory,
+    where: OpenRun | tuple[RunDirectory, str | None],
     recipe: Recipe,
     arms: Sequence[Arm],
     trials: Sequence[Trial],
@@ -114,15 +130,14 @@ def _compare(
     about: dict[str, Any],
     repeats: int,
     seed: int,
-    server: str | None,
     out: Path,
     on_line: OnLine,
 ) -> EvaluationReport:
     """Play all arms, the baseline first: a task that defeats it is a problem of the data and takes no part."""
     results: list[Result] = []
     found = list(problems)
-    with server_session(recipe, run, server) as session, open_sandbox(recipe) as sandbox:
-        comparison = Comparison.of(OpenRun(recipe, run, session, sandbox), seed)
+    with _open(where, recipe) as opened:
+        comparison = Comparison.of(opened, seed)
         for arm in sorted(arms, key=lambda arm: arm.name != BASELINE):
             on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
             done = play_arm(comparison, arm, trials, out / arm.folder)

@@ -107,9 +107,9 @@ class EpisodePlayer:
         steps: list[StepRecord] = []
         while not state.finished:
             branches = await self._branches(state)
+            chosen, outcome = self._choose(state, branches)
             for number, branch in enumerate(branches):
-                self._record(state, number, branch)
-            outcome = self._choose(state, branches)
+                self._record(state, number, branch, branch is chosen, outcome)
             after = env.advance(state, outcome)
             steps.append(StepRecord(outcome, state, after))
             if self._on_step:
@@ -143,10 +143,16 @@ class EpisodePlayer:
         judged = (self._context.blocking(judge, state, suggestion, t.implementation) for t in branch.engineer_turns)
         branch.outcomes = list(await asyncio.gather(*judged))
 
-    def _record(self, state: State, number: int, branch: Branch) -> None:
-        """Turn one branch into rows."""
+    def _record(self, state: State, number: int, branch: Branch, followed: bool, taken: StepOutcome) -> None:
+        """Turn one branch into rows; `followed`: the episode goes on from its proposal, and from the outcome `taken`.
+
+        Of equal proposals only the chosen one counts as followed, while the implementation that is followed may be
+        recorded with the first of them.
+        """
         state_text = (state.code, state.memory.render(10**6), str(state.step))
-        place = TurnPlace(state.step, DATA_SCIENTIST, f"{state.step}.d{number}", self._turns, state_hash(*state_text))
+        place = TurnPlace(
+            state.step, DATA_SCIENTIST, f"{state.step}.d{number}", self._turns, state_hash(*state_text), followed
+        )
         self._turns += 1
         self._rows += turn_rows(
             self._key, place, self._team.data_scientist.info, branch.turn, state, _without_code(branch.outcomes[0]),
@@ -154,22 +160,24 @@ class EpisodePlayer:
         )  # fmt: skip
         for e, (turn, outcome) in enumerate(zip(branch.engineer_turns, branch.outcomes, strict=False)):
             where = state_hash(*state_text, branch.suggestion.text)
-            place = TurnPlace(state.step, ML_ENGINEER, f"{state.step}.d{number}.e{e}", self._turns, where)
+            name = f"{state.step}.d{number}.e{e}"
+            place = TurnPlace(state.step, ML_ENGINEER, name, self._turns, where, outcome is taken)
             self._turns += 1
             self._rows += turn_rows(
                 self._key, place, self._team.ml_engineer.info, turn, state, outcome,
                 engineer_components(self._rewards, outcome), self._rewards,
             )  # fmt: skip
 
-    def _choose(self, state: State, branches: list[Branch]) -> StepOutcome:
-        """The outcome the episode goes on from."""
+    def _choose(self, state: State, branches: list[Branch]) -> tuple[Branch, StepOutcome]:
+        """The branch and the outcome the episode goes on from."""
         rng = random.Random(derive_seed(self._seed, state.step, "advance"))
-        accepted = [o for b in branches for o in b.outcomes if o.accepted]
+        accepted = [(b, o) for b in branches for o in b.outcomes if o.accepted]
         if self._config.advance == "best" and accepted:
-            return max(accepted, key=lambda o: o.step_gain)
+            return max(accepted, key=lambda pair: pair[1].step_gain)
         going_on = [b for b in branches if not isinstance(b.suggestion.action, Finish)]
         pool = going_on if self._config.advance == "best" and going_on else branches
-        return rng.choice(rng.choice(pool).outcomes)
+        branch = rng.choice(pool)
+        return branch, rng.choice(branch.outcomes)
 
 
 def _without_code(outcome: StepOutcome) -> StepOutcome:

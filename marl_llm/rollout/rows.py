@@ -28,13 +28,15 @@ class EpisodeKey:
 
 @dataclass(frozen=True)
 class TurnPlace:
-    """Where in the episode a turn stands. `state` hashes what the turn started from."""
+    """Where in the episode a turn stands. `state` hashes what the turn started from; `followed`: the episode went on
+    from it."""
 
     step: int
     role: str
     branch: str
     turn: int
     state: str
+    followed: bool
 
 
 def state_hash(*parts: str) -> str:
@@ -75,6 +77,7 @@ def _place_columns(key: EpisodeKey, place: TurnPlace, policy: PolicyInfo) -> dic
         "turn": place.turn,
         "group": "/".join((key.task, key.episode, str(place.step), place.role, place.state)),
         "state": place.state,
+        "followed": place.followed,
         "policy_version": policy.version,
         "adapter": policy.name,
         "adapter_sha256": policy.sha256,

@@ -1,47 +1,131 @@
-"""Rows become the tensors that TRL's loss reads: prompts padded on the left, completions on the right."""
+"""A batch of rows becomes the tensors that TRL's loss reads: prompts padded on the left, completions on the right, and
+the layout in which they are computed.
+
+With several processes every one of them makes the same plan for the same batch and takes its share of the pieces, so
+that a step's gradient is that of one process. Their losses talk to each other piece by piece: all have the same number
+of pieces, with the same number of rows, filled up with blank ones that weigh nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from marl_llm.training.batching import Piece, piece_cells, pieces, same_prompt
 from marl_llm.training.data import ReplayRow
+from marl_llm.training.shared_prompts import lay_out
+
+_NARROWEST = 2
+"""Columns at least: a single one TRL takes for values per completion and counts without the mask."""
 
 
 class ReplayCollator:
-    """Turns B rows into the dictionary `GRPOTrainer._compute_loss` reads; P and T are the longest prompt and
-    completion.
+    """Turns the rows of one batch into the pieces that this process computes.
 
-    Keys: prompt_ids, prompt_mask (B, P) and completion_ids, completion_mask (B, T), int64; advantages,
-    old_per_token_logps, sampling_per_token_logps and, where the rows have them, ref_per_token_logps (B, T), float32.
+    Parameters
+    ----------
+    pad_id : int
+        Token of empty cells.
+    batch_tokens : int, optional
+        Most cells of one piece.
+    share : bool
+        Compute the prompt of several rows once.
+    processes, rank : int
+        Processes that share the batch, and the number of this one.
     """
 
-    def __init__(self, pad_id: int) -> None:
-        self._pad_id = pad_id
+    def __init__(
+        self, pad_id: int, *, batch_tokens: int | None = None, share: bool = True, processes: int = 1, rank: int = 0
+    ) -> None:
+        self._pad_id, self._budget, self._share = pad_id, batch_tokens, share
+        self._processes, self._rank = processes, rank
 
-    def __call__(self, rows: Sequence[ReplayRow]) -> dict[str, torch.Tensor]:
-        """Collate `rows`; they are not changed."""
-        prompts = [row.prompt_ids for row in rows]
-        completions = [row.completion_ids for row in rows]
-        batch = {
-            "prompt_ids": _pad(prompts, self._pad_id, left=True),
-            "prompt_mask": _pad([np.ones_like(ids) for ids in prompts], 0, left=True),
-            "completion_ids": _pad(completions, self._pad_id),
-            "completion_mask": _pad([np.ones_like(ids) for ids in completions], 0),
-            "advantages": _pad([row.advantage for row in rows], 0.0),
-            "old_per_token_logps": _pad([row.old_logprobs for row in rows], 0.0),
-            "sampling_per_token_logps": _pad([row.logged_logprobs for row in rows], 0.0),
+    def __call__(self, rows: Sequence[ReplayRow]) -> dict[str, Any]:
+        """Collate `rows`; they are not changed.
+
+        Returns
+        -------
+        dict
+            rows, tokens : counts of the whole batch, tokens of completions only. logical, packed, cells : tokens of
+            prompts and completions row by row; cells that hold something; cells that are computed, of the whole batch.
+            pieces : list of dict, see `_tensors`.
+        """
+        prompts = np.array([len(row.prompt_ids) for row in rows])
+        completions = np.array([len(row.completion_ids) for row in rows])
+        plan = self._plan(rows)
+        sizes = [piece_cells(piece, prompts, completions) for piece in plan]
+        rounds = [plan[i : i + self._processes] for i in range(0, len(plan), self._processes)]
+        return {
+            "rows": len(rows),
+            "tokens": int(completions.sum()),
+            "logical": int(prompts.sum() + completions.sum()),
+            "packed": sum(packed for packed, _ in sizes),
+            "cells": sum(cells for _, cells in sizes),
+            "pieces": [self._mine(rows, together) for together in rounds],
         }
-        reference = [row.reference_logprobs for row in rows if row.reference_logprobs is not None]
-        if len(reference) == len(rows):
-            batch["ref_per_token_logps"] = _pad(reference, 0.0)
+
+    def numbered(self, rows: Sequence[ReplayRow]) -> list[tuple[np.ndarray, dict[str, Any]]]:
+        """This process's pieces of `rows`, each with the numbers of its rows; no blank ones."""
+        plan = self._plan(rows)[self._rank :: self._processes]
+        return [(np.concatenate(piece), self._tensors(rows, piece, 0)) for piece in plan]
+
+    def _plan(self, rows: Sequence[ReplayRow]) -> list[Piece]:
+        return pieces(
+            same_prompt([row.prompt_ids for row in rows]),
+            np.array([len(row.prompt_ids) for row in rows]),
+            np.array([len(row.completion_ids) for row in rows]),
+            self._budget,
+            share=self._share,
+            at_least=self._processes,
+        )
+
+    def _mine(self, rows: Sequence[ReplayRow], together: list[Piece]) -> dict[str, Any]:
+        numbers = [np.concatenate(piece) for piece in together]
+        piece = together[self._rank] if self._rank < len(together) else []
+        height = max(len(rows_of) for rows_of in numbers)
+        tensors = self._tensors(rows, piece, height - sum(len(sequence) for sequence in piece))
+        return tensors | {"weight": sum(len(rows[i].completion_ids) for rows_of in numbers for i in rows_of)}
+
+    def _tensors(self, rows: Sequence[ReplayRow], piece: Piece, blanks: int) -> dict[str, Any]:
+        """One piece: B rows and the blank ones, P and T the longest prompt and completion.
+
+        prompt_ids, prompt_mask (B, P) and completion_ids, completion_mask (B, T), int64; advantages,
+        old_per_token_logps, sampling_per_token_logps and, where the rows have them, ref_per_token_logps (B, T),
+        float32; with shared prompts `layout`, see `lay_out`.
+        """
+        sequences = [[rows[i] for i in sequence] for sequence in piece]
+        mine = [row for sequence in sequences for row in sequence]
+        ids, numbers = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        prompts = [row.prompt_ids for row in mine] + [np.full(1, self._pad_id, np.int64)] * blanks
+        completions = [row.completion_ids for row in mine] + [ids] * blanks
+
+        def columns(arrays: list[np.ndarray]) -> torch.Tensor:
+            return _pad(arrays + [numbers] * blanks, 0.0)
+
+        batch: dict[str, Any] = {
+            "prompt_ids": _pad(prompts, self._pad_id, left=True),
+            "prompt_mask": _pad([np.ones_like(prompt) for prompt in prompts], 0, left=True),
+            "completion_ids": _pad(completions, self._pad_id),
+            "completion_mask": _pad([np.ones_like(completion) for completion in completions], 0),
+            "advantages": columns([row.advantage for row in mine]),
+            "old_per_token_logps": columns([row.old_logprobs for row in mine]),
+            "sampling_per_token_logps": columns([row.logged_logprobs for row in mine]),
+        }
+        reference = [row.reference_logprobs for row in mine if row.reference_logprobs is not None]
+        if len(reference) == len(mine) and any(row.reference_logprobs is not None for row in rows):
+            batch["ref_per_token_logps"] = columns(reference)
+        if self._share:
+            layout = lay_out(sequences, batch["completion_ids"].shape[1], self._pad_id)
+            layout["cells"] = torch.nn.functional.pad(layout["cells"], (0, 0, 0, blanks), value=-1)
+            batch["layout"] = layout
         return batch
 
 
 def _pad(arrays: Sequence[np.ndarray], value: float, *, left: bool = False) -> torch.Tensor:
-    width = max(len(array) for array in arrays)
+    width = max(_NARROWEST, *(len(array) for array in arrays))
     out = np.full((len(arrays), width), value, dtype=arrays[0].dtype)
     for line, array in zip(out, arrays, strict=True):
         if left:

@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"]
-ALGORITHMS = ("grpo",)
+Algorithm = Literal["grpo", "rloo", "ppo", "sft", "dpo"]
+ON_POLICY = ("grpo", "rloo", "ppo")
+"""Algorithms whose loss reads the logged log-probabilities: the integrity gate applies to them."""
 
 GATE_TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}
 """Tolerance of the integrity gate by precision, on |mean ratio - 1|. In bfloat16 the server's kernels and the trainer's
@@ -20,7 +22,37 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    algorithm: str = Field(default="grpo", description="learning algorithm; grpo is the one that exists")
+    algorithm: Algorithm = Field(
+        default="grpo",
+        description="grpo; rloo (grpo's trainer, needs credit.leave_one_out); ppo (own critic, GAE over the agent's "
+        "turns); sft (imitation); dpo (pairs of one group)",
+    )
+    max_age: int = Field(
+        default=0, ge=0, description="policy versions: rows up to so many versions old are trained on again"
+    )
+    selection: Literal["best_of_group", "all"] = Field(
+        default="best_of_group",
+        description="sft: imitate the best turn of each group that beats its baseline (rejection sampling), or all",
+    )
+    dpo_beta: float = Field(
+        default=0.1, gt=0, description="dpo: how strongly the policy is held to the adapter it started from"
+    )
+    gamma: float = Field(default=1.0, gt=0, le=1, description="ppo: discount from one of the agent's turns to the next")
+    gae_lambda: float = Field(
+        default=0.95, ge=0, le=1, description="ppo: GAE's lambda across turns; within a turn it is 1"
+    )
+    value_clip: float | None = Field(
+        default=1.0,
+        gt=0,
+        description="ppo: a value moves at most this far in one phase, in deviations of the return; null: not limited",
+    )
+    critic_learning_rate: float = Field(default=1e-3, gt=0, description="ppo: of the critic's LoRA and head (AdamW)")
+    critic_epochs: int = Field(default=4, ge=1, description="ppo: passes of the critic over the rows")
+    critic_batch_rows: int = Field(default=32, ge=1, description="ppo: rows per optimizer step of the critic")
+    critic_rank: int = Field(default=16, ge=1, description="ppo: LoRA rank of the critic's own adapter (alpha: twice)")
+    critic_weight_decay: float = Field(
+        default=0.01, ge=0, description="ppo: AdamW's decoupled weight decay of the critic"
+    )
     loss_type: LossType = Field(
         default="dapo", description="how TRL aggregates the clipped token losses: dapo = mean over all tokens of a step"
     )
@@ -39,8 +71,20 @@ class TrainConfig(BaseModel):
     )
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this L2 norm")
     epochs: int = Field(default=1, ge=1, description="passes over the rows")
-    batch_rows: int = Field(default=16, ge=1, description="rows (completions) per micro-batch; bounds the memory")
-    gradient_accumulation: int = Field(default=1, ge=1, description="micro-batches per optimizer step")
+    batch_rows: int = Field(default=16, ge=1, description="rows (completions) per batch, over all processes")
+    batch_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="most cells (tokens and padding) computed at once; a batch is cut into as many pieces as that "
+        "takes, which changes memory and speed and not the gradient; null: a batch at once",
+    )
+    checkpoint_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="optimizer steps between checkpoints from which a killed phase goes on; null: it begins again "
+        "(grpo, rloo and ppo's policy)",
+    )
+    gradient_accumulation: int = Field(default=1, ge=1, description="batches per optimizer step")
     epsilon_low: float = Field(default=0.2, gt=0, description="the ratio is clipped at 1 - this")
     epsilon_high: float = Field(
         default=0.28, gt=0, description="the ratio is clipped at 1 + this (cispo: the largest weight itself)"

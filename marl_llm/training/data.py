@@ -18,7 +18,8 @@ from marl_llm.credit.stage import ROW_KEY, CreditTable
 from marl_llm.errors import UserError
 
 TOKEN_COLUMNS = ["prompt_ids", "completion_ids", "logprobs"]
-TRAINING_COLUMNS = [*ROW_KEY, *TOKEN_COLUMNS, "adapter_sha256", "sampling"]
+_TURN_COLUMNS = ["run", "iteration", "step", "group", "followed", "verdict", "reward", "reward_token_cost"]
+TRAINING_COLUMNS = [*ROW_KEY, *TOKEN_COLUMNS, *_TURN_COLUMNS, "policy_version", "adapter_sha256", "sampling"]
 """Columns of a trajectory row that training reads."""
 
 
@@ -39,6 +40,8 @@ class ReplayRow:
         Fingerprint of the adapter that sampled the row; "" if unknown.
     sampling : dict
         Sampling parameters as recorded; {} if unknown.
+    policy_version : int
+        Of the adapter that sampled the row; -1 if unknown.
     old_logprobs : ndarray of float32, shape (T,)
         Denominator of the ratio; the logged ones unless the trainer recomputes them.
     reference_logprobs : ndarray of float32, shape (T,), or None
@@ -52,6 +55,7 @@ class ReplayRow:
     advantage: np.ndarray
     adapter_sha256: str = ""
     sampling: dict[str, Any] = field(default_factory=dict)
+    policy_version: int = -1
     old_logprobs: np.ndarray = field(init=False)
     reference_logprobs: np.ndarray | None = None
 
@@ -90,8 +94,8 @@ def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:
     Parameters
     ----------
     frame : DataFrame
-        `prompt_ids`, `completion_ids`, `logprobs`, `advantage`, and where present `kept`, `adapter_sha256`, `sampling`
-        and the row key.
+        `prompt_ids`, `completion_ids`, `logprobs`, `advantage`, and where present `kept`, `adapter_sha256`,
+        `policy_version`, `sampling` and the row key.
 
     Returns
     -------
@@ -132,6 +136,7 @@ def _row(entry: dict[str, Any], position: int) -> ReplayRow:
         advantage=np.full(len(completion), entry["advantage"], np.float32),
         adapter_sha256=_text(entry.get("adapter_sha256")),
         sampling=_sampling(_text(entry.get("sampling")), name),
+        policy_version=int(entry.get("policy_version", -1)),
     )
     if not len(row.prompt_ids):
         raise UserError(

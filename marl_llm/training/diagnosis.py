@@ -1,9 +1,9 @@
 """Why logged and recomputed log-probabilities differ: what the rows and a few extra forward passes can tell apart,
 strongest first.
 
-Told apart: parameters recorded in the rows, some rows altered while others agree, another temperature, no adapter at
-all, truncated sampling. Not told apart: another base model, another adapter without a fingerprint, prompts re-tokenised
-in every row.
+Told apart: parameters recorded in the rows, some rows altered while others agree (a history that was tokenised again
+spoils the later turns and not the first), another chat template, another temperature, no adapter at all, truncated
+sampling. Not told apart: another base model, another adapter without a fingerprint, prompts re-tokenised in every row.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ from marl_llm.training.gate import ABS_FACTOR, measure
 
 _PROBE_ROWS, _PROBE_TOKENS = 8, 64
 _TEMPERATURES = np.round(np.arange(0.2, 2.01, 0.05), 2)
+_TEMPLATE_TOKENS = 8
 _ONE_SIDED_TOKENS, _ONE_SIDED_SHARE = 30, 0.002
 
 
 def likely_causes(
-    rows: Sequence[ReplayRow], log_ratios: list[np.ndarray], *, model: Any, temperature: float, tolerance: float
+    rows: Sequence[ReplayRow],
+    log_ratios: list[np.ndarray],
+    *,
+    model: Any,
+    tokenizer: Any,
+    temperature: float,
+    tolerance: float,
 ) -> list[str]:
     """Likely causes of a failed gate, each a clause for the message; never empty.
 
@@ -34,6 +41,8 @@ def likely_causes(
         Recomputed minus logged log-probability, nats.
     model : PeftModel
         The policy in memory, for a few more forward passes.
+    tokenizer : PreTrainedTokenizerBase
+        The base model's, for its chat template.
     temperature, tolerance : float
         Of training and of the gate.
     """
@@ -42,14 +51,16 @@ def likely_causes(
     if partly:
         return [*causes, partly]
     if not causes:
+        causes = foreign_template(rows, tokenizer)
+    if not causes:
         causes = _probe(rows, model, temperature, tolerance)
     if not causes and one_sided(log_ratios, tolerance):
         causes = [
             "every logged log-probability is above the model's, the mark of truncated sampling (top_p, top_k or min_p)"
         ]
     return causes or [
-        "another base model or adapter than the one that sampled, or prompts re-tokenised (another chat template); "
-        "temperature, a missing adapter and truncated sampling were tried and do not explain it"
+        "another base model or adapter than the one that sampled, or prompts re-tokenised in every row; temperature, "
+        "a missing adapter, truncated sampling and another chat template were tried and do not explain it"
     ]
 
 
@@ -81,11 +92,36 @@ def altered_rows(rows: Sequence[ReplayRow], log_ratios: list[np.ndarray], tolera
     )
 
 
+def foreign_template(rows: Sequence[ReplayRow], tokenizer: Any) -> list[str]:
+    """A clause if no prompt ends as the model's chat template begins a reply; none if the model has no template.
+
+    The template may add a few tokens more by an option (an empty block of thoughts, say), so the mark is looked for
+    near the end.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        return []
+    chat = [{"role": "user", "content": "?"}]
+    closed = tokenizer.apply_chat_template(chat, tokenize=False)
+    mark = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True).removeprefix(closed)
+    ids = np.array(tokenizer.encode(mark, add_special_tokens=False), np.int64)
+    if not len(ids) or any(_ends_with(row.prompt_ids, ids) for row in rows):
+        return []
+    return [
+        f"no prompt ends as the model's chat template begins a reply ({mark!r}), so they were rendered with another "
+        "chat template, or none"
+    ]
+
+
 def one_sided(log_ratios: list[np.ndarray], tolerance: float) -> bool:
     """True if (nearly) no token is more probable under the model than logged, as when the sampler renormalised a
     truncated distribution."""
     flat = np.concatenate(log_ratios)
     return len(flat) >= _ONE_SIDED_TOKENS and float((flat > tolerance).mean()) <= _ONE_SIDED_SHARE
+
+
+def _ends_with(prompt: np.ndarray, mark: np.ndarray) -> bool:
+    tail = prompt[-len(mark) - _TEMPLATE_TOKENS :]
+    return any(np.array_equal(tail[i : i + len(mark)], mark) for i in range(len(tail) - len(mark) + 1))
 
 
 def _probe(rows: Sequence[ReplayRow], model: Any, temperature: float, tolerance: float) -> list[str]:

@@ -101,7 +101,7 @@ def check_integrity(
     IntegrityError
         No row was sampled by this adapter, or the two policies differ; the message names likely causes.
     """
-    fresh = [row for row in rows if row.adapter_sha256 in ("", adapter_sha256)]
+    fresh = [row for row in rows if is_fresh(row, adapter_sha256)]
     if not fresh:
         others = ", ".join(sorted({row.adapter_sha256[:12] for row in rows})[:3])
         raise IntegrityError(
@@ -120,6 +120,17 @@ def check_integrity(
             f"(at most {ABS_FACTOR * tolerance:g}). Likely: {'; '.join(causes)}."
         )
     return report
+
+
+def is_fresh(row: ReplayRow, adapter_sha256: str) -> bool:
+    """True if this adapter sampled the row, or nothing says that it did not."""
+    return row.adapter_sha256 in ("", adapter_sha256)
+
+
+def only_old_kept(rows: Sequence[ReplayRow], collected: Sequence[str], adapter_sha256: str) -> bool:
+    """True if this adapter did collect rows, but all of `rows`, those that credit kept, are of older ones: then nothing
+    is left that the gate could look at. `collected`: the fingerprints of all rows."""
+    return bool(rows) and adapter_sha256 in collected and not any(is_fresh(row, adapter_sha256) for row in rows)
 
 
 def measure(log_ratios: Sequence[np.ndarray], tolerance: float) -> GateReport:

@@ -7,7 +7,6 @@ leave-one-out, GAE) is credit's business; the losses are TRL's.
 
 from __future__ import annotations
 
-import math
 import time
 from functools import partial
 from pathlib import Path
@@ -15,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from marl_llm.errors import RunFailed, UserError
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.diagnosis import likely_causes
+from marl_llm.training.diagnostics import choose_probe, describe
 from marl_llm.training.gate import GateReport, check_integrity
-from marl_llm.training.quiet import quiet_libraries
+from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
 
 if TYPE_CHECKING:
-    from marl_llm.training.replay_grpo import OnStep, ReplayGRPOTrainer
+    from marl_llm.training.history import OnStep
+    from marl_llm.training.replay_grpo import ReplayGRPOTrainer
 
 _STEP_NAMES = {
     "step": "step",
@@ -58,7 +58,15 @@ def train_policy(
     """
     trainer = build_trainer(rows, base_dir, adapter_dir, config, workdir, seed, on_step)
     gate = _gate(trainer, rows, config, adapter_sha256, seed)
-    metrics = _train(trainer, rows, config, gate)
+    probe = choose_probe(rows, adapter_sha256, most=config.gate_rows, seed=seed)
+    start = trainer.score(probe.rows)
+    from marl_llm.training.resume import phase_fingerprint, train_on
+
+    started = time.monotonic()
+    from_step = train_on(trainer, workdir, phase_fingerprint(rows, config, adapter_sha256, seed))
+    seconds = time.monotonic() - started
+    metrics = {"resumed_from_step": from_step} | _metrics(trainer, rows, config, gate, seconds)
+    metrics["diagnostics"] = describe(probe, start, trainer.score(probe.rows), config)
     return trainer.accelerator.unwrap_model(trainer.model), metrics
 
 
@@ -72,73 +80,37 @@ def build_trainer(
     on_step: OnStep | None = None,
 ) -> ReplayGRPOTrainer:
     """The trainer, with base and adapter loaded; arguments and errors as in `train_role`."""
-    quiet_libraries()
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    model, tokenizer = load_policy(base_dir, adapter_dir, config)
+    from marl_llm.training.replay_grpo import ReplayGRPOConfig, ReplayGRPOTrainer
+    from marl_llm.training.resume import saving
 
-    from marl_llm.training.replay_grpo import ReplayGRPOTrainer
-
-    if not (Path(base_dir) / "config.json").is_file():
-        raise UserError(f"{base_dir}: no model here, config.json is missing.")
-    precision = _precision(config)
-    base = AutoModelForCausalLM.from_pretrained(base_dir, dtype=getattr(torch, precision))
-    tokenizer = AutoTokenizer.from_pretrained(base_dir)
-    model = PeftModel.from_pretrained(base, str(adapter_dir), adapter_name="default", is_trainable=True)
-    return ReplayGRPOTrainer(model, _arguments(config, precision, workdir, seed), rows, tokenizer, on_step)
-
-
-def _precision(config: TrainConfig) -> str:
-    import torch
-
-    if config.precision != "auto":
-        return config.precision
-    return "bfloat16" if torch.cuda.is_available() else "float32"
-
-
-def _arguments(config: TrainConfig, precision: str, workdir: Path, seed: int) -> Any:
-    import torch
-
-    from marl_llm.training.replay_grpo import ReplayGRPOConfig
-
-    cuda = torch.cuda.is_available()
-    return ReplayGRPOConfig(
-        output_dir=str(workdir),
+    arguments = ReplayGRPOConfig(
+        **(trainer_arguments(config, workdir, seed) | saving(config)),
         loss_type=config.loss_type,
         importance_sampling_level=config.importance_sampling_level,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.lr_scheduler if config.lr_scheduler != "constant" else "constant_with_warmup",
-        warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_rows,
-        gradient_accumulation_steps=config.gradient_accumulation,
         epsilon=config.epsilon_low,
         epsilon_high=config.epsilon_high,
         beta=config.beta,
         temperature=config.temperature,
         old_logps=config.old_logps,
         tis_cap=config.tis_cap,
+        batch_tokens=config.batch_tokens,
         max_completion_length=config.max_completion_tokens,
-        gradient_checkpointing=config.gradient_checkpointing,
-        bf16=precision == "bfloat16",
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        seed=seed,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
     )
+    return ReplayGRPOTrainer(model, arguments, rows, tokenizer, on_step)
 
 
 def _gate(
     trainer: ReplayGRPOTrainer, rows: list[ReplayRow], config: TrainConfig, fingerprint: str, seed: int
 ) -> GateReport:
-    tolerance = config.tolerance(_precision(config))
-    explain = partial(likely_causes, model=trainer.model, temperature=config.temperature, tolerance=tolerance)
+    tolerance = config.tolerance(precision_of(config))
+    explain = partial(
+        likely_causes,
+        model=trainer.model,
+        tokenizer=trainer.processing_class,
+        temperature=config.temperature,
+        tolerance=tolerance,
+    )
     return check_integrity(
         rows,
         trainer.score,
@@ -150,27 +122,20 @@ def _gate(
     )
 
 
-def _train(trainer: ReplayGRPOTrainer, rows: list[ReplayRow], config: TrainConfig, gate: GateReport) -> dict[str, Any]:
-    started = time.monotonic()
-    trainer.train()
-    seconds = time.monotonic() - started
+def _metrics(
+    trainer: ReplayGRPOTrainer, rows: list[ReplayRow], config: TrainConfig, gate: GateReport, seconds: float
+) -> dict[str, Any]:
     history = [{name: entry[key] for key, name in _STEP_NAMES.items() if key in entry} for entry in trainer.history]
-    for entry in history:
-        if not (math.isfinite(entry["loss"]) and math.isfinite(entry["grad_norm"])):
-            raise RunFailed(
-                f"training diverged at step {entry['step']:.0f}: loss {entry['loss']}, gradient norm "
-                f"{entry['grad_norm']}; nothing was published. Lower training.learning_rate and run again."
-            )
+    require_finite(history)
     tokens = sum(row.tokens for row in rows)
     last = history[-1]
     return {
         "tokens": tokens,
         "completion_tokens": sum(len(row.completion_ids) for row in rows),
         "training_seconds": seconds,
-        "tokens_per_s": tokens * config.epochs / seconds,
-        "padding_share": trainer.padding_share,
+        **_speed(trainer.cells, seconds),
         "steps": len(history),
-        "precision": _precision(config),
+        "precision": precision_of(config),
         "gate": gate.to_dict(),
         "ratio0": gate.ratio_mean,
         "loss": [entry["loss"] for entry in history],
@@ -180,6 +145,19 @@ def _train(trainer: ReplayGRPOTrainer, rows: list[ReplayRow], config: TrainConfi
         "kl_base": last.get("kl_base"),
         "importance_weights": _weights(trainer.weights),
         "history": history,
+    }
+
+
+def _speed(cells: dict[str, int], seconds: float) -> dict[str, float]:
+    """`tokens_per_s` counts each row as if computed alone, `computed_tokens_per_s` all cells that the model saw; of a
+    resumed phase this process's part."""
+    if not cells:
+        return {"tokens_per_s": 0.0, "computed_tokens_per_s": 0.0, "padding_share": 0.0, "shared_share": 0.0}
+    return {
+        "tokens_per_s": cells["logical"] / seconds,
+        "computed_tokens_per_s": cells["cells"] / seconds,
+        "padding_share": 1 - cells["packed"] / cells["cells"],
+        "shared_share": 1 - cells["packed"] / cells["logical"],
     }
 
 

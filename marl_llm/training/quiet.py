@@ -25,4 +25,6 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     # TRL 1.16 itself sets the option that transformers calls deprecated, so the warning says nothing to our user.
     warnings.filterwarnings("ignore", message=r".*gradient_checkpointing.*deprecated.*")
+    # PEFT looks for the base by its name, which is no path by intent; our adapters never change the vocabulary.
+    warnings.filterwarnings("ignore", message=r"Could not find a config file in .*vocabulary was not modified")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\..*")

@@ -3,47 +3,56 @@ is replayed.
 
 One row is one logged completion, groups may have any size (advantages are ready), and the ratio's denominator is the
 log-probability the server logged, or one recomputed at the start with truncated importance weights. TRL supplies the
-losses, clipping, KL term and its metrics. What we rely on beyond its public surface, guarded by
+losses, clipping, KL term and its metrics. A batch is computed in pieces under a budget of tokens, with the prompt of
+several rows computed once; each piece's loss is weighted so that the step's gradient is that of all its rows at once,
+on any number of processes. What we rely on beyond TRL's public surface, guarded by
 `tests/training/test_trl_contract.py`:
 
-overridden : `get_train_dataloader`, `_get_train_sampler`, `_prepare_inputs`, `get_batch_samples` (hooks of
-`transformers.Trainer`) wrapped    : `_compute_loss`, `_get_per_token_logps_and_entropies` (results read for metrics;
-the second is also called before training) contract   : the keys `_compute_loss` reads, with advantages of shape (B, T);
-`_metrics`; `beta`; `args.steps_per_generation`
+overridden : `get_train_dataloader`, `training_step`, `_prepare_inputs`, `get_batch_samples`, `_save_checkpoint` (hooks
+of `transformers.Trainer`), `_get_per_token_logps_and_entropies` (also called before training)
+wrapped    : `_compute_loss` (results read for metrics)
+contract   : the keys `_compute_loss` reads, with advantages of shape (B, T); `_metrics`; `beta`;
+`args.steps_per_generation`; how each loss is normalised; the fused head's `shift_labels`, `log_probs` and `entropy`
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from marl_llm.training.batching import LengthSampler, length_batches
+from marl_llm.training.batching import StepBatches, same_prompt, step_batches
 from marl_llm.training.collator import ReplayCollator
 from marl_llm.training.data import ReplayRow
+from marl_llm.training.history import OnStep, StepHistory
+from marl_llm.training.shared_prompts import can_share, shared_logps
+from marl_llm.training.step_metrics import RatioTotals, combine
 
-OnStep = Callable[[int, int, float], None]
-"""Called after each optimizer step with the step's number from 1, the number of steps, and the loss."""
+_PER_TOKEN = ("dapo", "cispo", "vespo")
+"""Losses that TRL divides by the tokens of the whole step; bnpo by a piece's tokens, the others by its rows."""
 
 
 @dataclass
 class ReplayGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` with two fields of our own; what concerns generation is ignored."""
+    """`trl.GRPOConfig` with three fields of our own; what concerns generation is ignored."""
 
     old_logps: str = field(default="logged", metadata={"help": "denominator of the ratio: logged or recompute"})
     tis_cap: float | None = field(
         default=2.0, metadata={"help": "largest importance weight with recompute; None: no weights"}
     )
+    batch_tokens: int | None = field(default=None, metadata={"help": "most cells computed at once; None: no limit"})
 
     def __post_init__(self) -> None:
         # Groups are resolved in the log; these values only satisfy GRPOConfig's divisibility checks.
@@ -84,53 +93,117 @@ class ReplayGRPOTrainer(GRPOTrainer):
         super().__init__(model, _no_rewards, args, train_dataset=placeholder, processing_class=tokenizer)
         self.beta = args.beta = beta
         self.train_dataset: Any = list(rows)
-        self.data_collator = ReplayCollator(int(self.model.generation_config.pad_token_id))
-        self.history: list[dict[str, float]] = []
+        self._share = can_share(self.model)
+        self.data_collator: Any = ReplayCollator(
+            int(self.model.generation_config.pad_token_id),
+            batch_tokens=args.batch_tokens,
+            share=self._share,
+            processes=self.accelerator.num_processes,
+            rank=self.accelerator.process_index,
+        )
         self.weights: np.ndarray | None = None
-        self._cells = defaultdict(int)
+        self.cells: Counter[str] = Counter()
+        self._ratios = RatioTotals()
+        self._layout: dict[str, torch.Tensor] | None = None
         self._annotated = False
         self.remove_callback(PrinterCallback)
-        self.add_callback(_History(self.history, on_step))
+        self.add_callback(StepHistory(on_step))
 
     @property
-    def padding_share(self) -> float:
-        """Share of padding in [0, 1) among all cells of the batches seen so far."""
-        return 1 - self._cells["real"] / self._cells["all"] if self._cells["all"] else 0.0
+    def history(self) -> list[dict[str, float]]:
+        """The logged numbers of each optimizer step, also of those before training was resumed."""
+        return [entry for entry in self.state.log_history if "loss" in entry]
 
-    # Data: the standard loader of transformers.Trainer instead of TRL's, which repeats prompts and generates.
+    # Data: our batches instead of TRL's, which repeats prompts and generates.
 
-    def get_train_dataloader(self) -> Any:
-        """The loader of `transformers.Trainer`, after one pass for recomputed and reference log-probabilities if
-        needed."""
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, after one pass for recomputed and reference log-probabilities if needed: under the adapter the phase
+        starts from, before a checkpoint is loaded."""
         if not self._annotated:
             self.annotate()
-        return Trainer.get_train_dataloader(self)
+        return super().train(*args, **kwargs)
 
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
-        return LengthSampler(*_lengths(self.train_dataset), self.args.per_device_train_batch_size, self.args.seed)
+    def get_train_dataloader(self) -> Any:
+        """Batches of rows, the same on every process; which part of a batch is a process's own, the collator says."""
+        batches = StepBatches(*_keys(self.train_dataset), self.args.per_device_train_batch_size, self.args.seed)
+        pin = self.args.dataloader_pin_memory
+        return _Loader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator, pin_memory=pin)
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, None]:
-        """The micro-batches of one optimizer step, each with the step's token count, which dapo, cispo and vespo divide
-        by."""
+        """The batches of one optimizer step, each piece with `num_items_in_batch`, the step's token count, and `share`,
+        the factor that makes the sum of TRL's losses the loss of all the step's rows at once."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if batches:
-            local = torch.stack([batch["completion_mask"].sum() for batch in batches]).sum().float()
-            tokens: Any = self.accelerator.reduce(local.to(self.accelerator.device), reduction="sum")
-            for (
-                batch
-            ) in batches:  # TRL scales this count from a generation batch down to one accumulation window; undo that
-                batch["num_items_in_batch"] = tokens * self.args.steps_per_generation / len(batches)
+        rows, tokens = sum(batch["rows"] for batch in batches), sum(batch["tokens"] for batch in batches)
+        for piece in (piece for batch in batches for piece in batch["pieces"]):
+            # TRL scales this count from a generation batch down to one accumulation window; undo that
+            scaled = tokens * float(self.args.steps_per_generation or 1) / len(batches)
+            piece["num_items_in_batch"] = torch.tensor(scaled, dtype=torch.float32)
+            mask = piece["completion_mask"]
+            part = float(mask.sum()) / tokens if self.loss_type == "bnpo" else len(mask) / rows
+            whole = len(batches) * self.accelerator.num_processes  # by which TRL and the mean over processes divide
+            piece["share"] = 1.0 if self.loss_type in _PER_TOKEN else part * whole
         return batches, None
 
-    def _prepare_inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def _prepare_inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
         return Trainer._prepare_inputs(self, batch)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        Trainer._save_checkpoint(self, model, trial)  # without TRL's model card
+
+    # One batch, piece by piece.
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Add the gradient of one batch; returns its part of the step's loss. Processes meet at the last piece."""
+        outer, found = self._metrics["train"], []
+        loss = torch.zeros((), device=self.accelerator.device)
+        self._ratios = RatioTotals()
+        for number, piece in enumerate(inputs["pieces"], start=1):
+            self._metrics["train"] = defaultdict(list)
+            with nullcontext() if number == len(inputs["pieces"]) else self.accelerator.no_sync(model):
+                loss = loss + Trainer.training_step(self, model, piece, num_items_in_batch)
+            found.append((piece["weight"], self._metrics["train"]))
+        self._metrics["train"] = outer
+        self.cells.update({name: inputs[name] for name in ("logical", "packed", "cells")})
+        ratios = self._ratios.means(self._sum, self._largest)
+        for name, value in (combine(found) | {f"replay/{name}": value for name, value in ratios.items()}).items():
+            outer[name].append(value)
+        return loss
+
+    def _sum(self, values: torch.Tensor) -> Any:
+        return self.accelerator.reduce(values, reduction="sum")
+
+    def _largest(self, value: torch.Tensor) -> Any:
+        found: Any = self.accelerator.gather(value[None])
+        return found.max()
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        self._layout = inputs.get("layout")
+        loss = super()._compute_loss(model, inputs) * inputs.get("share", 1.0)
+        self._layout = None
+        mask = inputs["completion_mask"]
+        self._ratios.add(self._last_logps, inputs["old_per_token_logps"], inputs["sampling_per_token_logps"], mask)
+        return loss
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, *args: Any, **kwargs: Any
+    ) -> Any:
+        if self._layout is None:
+            result = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
+            )
+        else:
+            with self.accelerator.autocast():
+                implementation = self.model.config._attn_implementation
+                result = *shared_logps(model, self._layout, implementation, self.model.dtype), None
+        self._last_logps = result[0].detach()
+        return result
 
     # Log-probabilities outside the update.
 
     @torch.no_grad()
     def score(self, rows: Sequence[ReplayRow], *, base: bool = False) -> list[np.ndarray]:
         """Log-probabilities (nats) of the rows' tokens under the current policy, or the base model, at the training
-        temperature.
+        temperature. Several processes share the work; all of them must call this.
 
         Returns
         -------
@@ -140,22 +213,25 @@ class ReplayGRPOTrainer(GRPOTrainer):
         model = self.accelerator.unwrap_model(self.model)
         training = model.training
         model.eval()
-        found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
+        found: list[tuple[int, np.ndarray]] = []
         with model.disable_adapter() if base else nullcontext():
-            for numbers in length_batches(
-                *_lengths(rows), self.args.per_device_train_batch_size, np.random.default_rng(0)
-            ):
-                batch = Trainer._prepare_inputs(self, self.data_collator([rows[i] for i in numbers]))
-                logps = self._logps(model, batch).float().cpu().numpy()
-                for number, line in zip(numbers, logps, strict=True):
-                    found[number] = line[: len(rows[number].completion_ids)].copy()
+            rng = np.random.default_rng(0)
+            for batch in step_batches(*_keys(rows), self.args.per_device_train_batch_size, rng):
+                for numbers, piece in self.data_collator.numbered([rows[i] for i in batch]):
+                    logps = self._logps(model, Trainer._prepare_inputs(self, piece)).float().cpu().numpy()
+                    for number, line in zip(batch[numbers], logps, strict=True):
+                        found.append((number, line[: len(rows[number].completion_ids)].copy()))
         model.train(training)
-        return found
+        everyone = gather_object(found) if self.accelerator.num_processes > 1 else found
+        return [line for _, line in sorted(everyone, key=lambda one: one[0])]
 
-    def _logps(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _logps(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+        self._layout = batch.get("layout")
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
-        return self._get_per_token_logps_and_entropies(model, ids, mask, batch["completion_ids"].size(1))[0]
+        found = self._get_per_token_logps_and_entropies(model, ids, mask, batch["completion_ids"].size(1))[0]
+        self._layout = None
+        return found
 
     def annotate(self) -> None:
         """Fill in recomputed and reference log-probabilities, and fold the importance weights into the advantages.
@@ -177,49 +253,22 @@ class ReplayGRPOTrainer(GRPOTrainer):
                 row.reference_logprobs = reference
         self.train_dataset, self._annotated = rows, True
 
-    # Metrics: the loss itself is TRL's.
 
-    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
-        self._last_logps = result[0].detach()
-        return result
+class _Loader(DataLoader):
+    """Tells its batches which epoch begins, as transformers.Trainer expects."""
 
-    def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        loss = super()._compute_loss(model, inputs)
-        mask = inputs["completion_mask"].bool()
-        self._cells["real"] += int(inputs["prompt_mask"].sum() + mask.sum())
-        self._cells["all"] += inputs["prompt_mask"].numel() + mask.numel()
-        log_ratio = (self._last_logps - inputs["old_per_token_logps"])[mask]
-        behaviour = (self._last_logps - inputs["sampling_per_token_logps"])[mask].exp()
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        metrics["replay/ratio_mean"].append(log_ratio.exp().mean().item())
-        metrics["replay/ratio_max"].append(log_ratio.exp().max().item())
-        metrics["replay/approx_kl"].append((log_ratio.exp() - 1 - log_ratio).mean().item())
-        metrics["replay/ess_frac"].append((behaviour.sum() ** 2 / (behaviour**2).sum() / behaviour.numel()).item())
-        return loss
-
-
-class _History(TrainerCallback):
-    """Keeps each step's logged numbers and reports progress."""
-
-    def __init__(self, history: list[dict[str, float]], on_step: OnStep | None) -> None:
-        self._history, self._on_step = history, on_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if logs is None or "loss" not in logs:
-            return
-        numbers = {name: float(value) for name, value in logs.items() if isinstance(value, (int, float))}
-        self._history.append({"step": float(state.global_step), **numbers})
-        if self._on_step is not None:
-            self._on_step(state.global_step, state.max_steps, numbers["loss"])
+    def set_epoch(self, epoch: int) -> None:
+        batches: Any = self.batch_sampler
+        batches.set_epoch(epoch)
 
 
 def _no_rewards(*_: Any, **__: Any) -> list[float | None]:
     raise AssertionError("replay never scores completions: TRL's generation path was entered")
 
 
-def _lengths(rows: Sequence[ReplayRow]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([len(row.prompt_ids) for row in rows]), np.array([len(row.completion_ids) for row in rows])
+def _keys(rows: Sequence[ReplayRow]) -> tuple[np.ndarray, np.ndarray]:
+    """Prompt numbers and lengths, as `step_batches` takes them."""
+    return same_prompt([row.prompt_ids for row in rows]), np.array([row.tokens for row in rows])
 
 
 def _copy(row: ReplayRow) -> ReplayRow:

@@ -1,9 +1,9 @@
 """One training phase of one role: its rows with advantages and its current adapter go in, the next version of the
 adapter comes out.
 
-Load the base and the adapter, pass the integrity gate, replay the rows, save by temporary directory and atomic rename.
-The optimizer starts afresh each time. Which rows are recent enough, and what the next version is called, is the
-caller's business.
+Which rows an algorithm learns from, and by which phase, is decided here; the phase trains, and the result is saved by
+temporary directory and atomic rename. The optimizer starts afresh each time. Which rows are recent enough, and what the
+next version is called, is the caller's business.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from marl_llm.training.adapters import (
     save_adapter,
     staging,
 )
-from marl_llm.training.config import ALGORITHMS, TrainConfig
+from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
-from marl_llm.training.policy_phase import train_policy
+from marl_llm.training.diagnostics import dropped_share
+from marl_llm.training.gate import only_old_kept
+from marl_llm.training.selection import imitation_rows, preference_pairs
 
 if TYPE_CHECKING:
-    from marl_llm.training.replay_grpo import OnStep
+    from marl_llm.training.history import OnStep
 
 
 def train_role(
@@ -41,6 +43,7 @@ def train_role(
     workdir: Path,
     seed: int,
     on_step: OnStep | None = None,
+    values: Path | None = None,
 ) -> dict[str, Any]:
     """Train one role's adapter on its rows.
 
@@ -48,7 +51,8 @@ def train_role(
     ----------
     rows : DataFrame
         Rows of one role with `prompt_ids`, `completion_ids`, `logprobs`, `advantage`, and where present `kept` (False:
-        left out), `adapter_sha256` and `sampling` (read by the integrity gate) and the row key (for messages).
+        left out), `adapter_sha256` and `sampling` (read by the integrity gate) and the row key (for messages). sft and
+        dpo need `group` as well, ppo the columns that `ppo.train_ppo` names.
     base_dir, adapter_dir : Path
         The base model and the adapter to go on from; the adapter's own note of its base is not used for loading.
     out_dir : Path
@@ -60,56 +64,84 @@ def train_role(
         Of the order of rows and of the gate's sample.
     on_step : callable, optional
         Called after each optimizer step with (step from 1, steps, loss).
+    values : Path, optional
+        ppo: the parquet file for the critic's old values; default: in `workdir`.
 
     Returns
     -------
     dict
-        Fit for JSON. "trained" is False if no row was left to train on; the new version then equals the old one.
-        Otherwise: rows, dropped, tokens (prompt and completion, per epoch), completion_tokens, seconds, tokens_per_s,
-        padding_share, steps, precision, gate, ratio0, loss, approx_kl, ess_frac, clip_share (last step), kl_base,
-        importance_weights, and `history`, one dict per step.
+        Fit for JSON. "trained" is False if no row was left to train on, or only rows of older adapters, on which the
+        gate could see nothing; the new version then equals the old one. Otherwise: algorithm, rows, dropped and
+        dropped_share, tokens (prompt and completion, per epoch), seconds, tokens_per_s, steps, precision, loss,
+        `history`, one dict per step, and what the phase adds: for grpo, rloo and ppo completion_tokens, padding_share,
+        gate, ratio0, approx_kl, ess_frac, clip_share (last step), kl_base, importance_weights, diagnostics
+        (`diagnostics.describe`); for ppo `critic`; for dpo pairs, margin, preferred_share.
 
     Raises
     ------
     UserError
-        Malformed rows, an unknown algorithm, a missing model or adapter, or an existing `out_dir`.
+        Malformed rows, a missing model or adapter, or an existing `out_dir`.
     IntegrityError
-        The rows were not sampled by this adapter under these settings.
+        The rows were not sampled by this adapter under these settings (sft and dpo: not by this adapter).
     RunFailed
         The loss stopped being a number; nothing is published.
     """
-    if config.algorithm not in ALGORITHMS:
-        raise UserError(f"training.algorithm: {config.algorithm!r} does not exist; there is {', '.join(ALGORITHMS)}.")
     if Path(out_dir).exists():
         raise UserError(
             f"{out_dir} exists already and adapter versions are never overwritten; choose the next version."
         )
     started = time.monotonic()
-    kept, dropped = replay_rows(rows)
     before = adapter_sha256(adapter_dir)
-    metrics: dict[str, Any] = {
-        "trained": bool(kept),
-        "algorithm": config.algorithm,
-        "rows": len(kept),
-        "dropped": dropped,
-        "adapter_sha256_before": before,
-    }
-    if kept:
-        model, learned = train_policy(
-            kept,
-            base_dir=base_dir,
-            adapter_dir=adapter_dir,
-            adapter_sha256=before,
-            config=config,
-            workdir=workdir,
-            seed=seed,
-            on_step=on_step,
-        )
-        _publish(model, base_name_of(adapter_dir), Path(out_dir))
-        metrics |= learned
-    else:
+    model, learned = _learn(
+        rows,
+        Path(workdir) / "values.parquet" if values is None else Path(values),
+        base_dir=base_dir,
+        adapter_dir=adapter_dir,
+        adapter_sha256=before,
+        config=config,
+        workdir=workdir,
+        seed=seed,
+        on_step=on_step,
+    )
+    if model is None:
         copy_version(adapter_dir, out_dir)
+    else:
+        _publish(model, base_name_of(adapter_dir), Path(out_dir))
+    metrics = {"trained": model is not None, "algorithm": config.algorithm, "adapter_sha256_before": before} | learned
+    metrics["dropped_share"] = dropped_share(learned["rows"], learned["dropped"])
     return metrics | {"adapter_sha256": adapter_sha256(out_dir), "seconds": time.monotonic() - started}
+
+
+def _learn(frame: pd.DataFrame, values: Path, **phase: Any) -> tuple[Any | None, dict[str, Any]]:
+    """The algorithm's rows and phase; returns the trained model, None without a row, and the metrics."""
+    config: TrainConfig = phase["config"]
+    if config.algorithm == "ppo":
+        from marl_llm.training.ppo import critic_files, train_ppo
+
+        return train_ppo(frame, critic_files(phase["adapter_dir"], values), **phase)
+    if config.algorithm == "sft":
+        from marl_llm.training.sft import train_imitation as train
+
+        chosen, dropped = imitation_rows(frame, config)
+    elif config.algorithm == "dpo":
+        from marl_llm.training.dpo import train_preferences as train
+
+        chosen, dropped = preference_pairs(frame)
+    else:
+        from marl_llm.training.policy_phase import train_policy as train
+
+        chosen, dropped = replay_rows(frame)
+        if only_old_kept(chosen, _fingerprints(frame), phase["adapter_sha256"]):
+            chosen, dropped = [], dropped | {"only_old": len(chosen)}
+    counts = {"rows": len(chosen) * (2 if config.algorithm == "dpo" else 1), "dropped": dropped}
+    if not chosen:
+        return None, counts
+    model, learned = train(chosen, **phase)  # type: ignore[arg-type]
+    return model, counts | learned
+
+
+def _fingerprints(frame: pd.DataFrame) -> list[str]:
+    return frame["adapter_sha256"].tolist() if "adapter_sha256" in frame else []
 
 
 def _publish(model: Any, base_name: str, out_dir: Path) -> None:

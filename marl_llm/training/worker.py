@@ -17,10 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from marl_llm.credit.stage import read_credit
 from marl_llm.errors import RunFailed, UserError
+from marl_llm.roles import TEAM
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
 
@@ -30,9 +32,9 @@ class WorkerSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: str = Field(description="role to train")
-    rows: list[Path] = Field(min_length=1, description="trajectory directories")
-    credit: Path = Field(description="the role's credit table")
+    role: str = Field(description="role to train; team: the adapter of both roles, trained on the rows of both")
+    rows: list[Path] = Field(min_length=1, description="trajectory directories, the latest last")
+    credit: list[Path] = Field(min_length=1, description="credit tables of these rows, one a directory and role")
     base_dir: Path = Field(description="base model")
     adapter_dir: Path = Field(description="adapter to go on from")
     out_dir: Path = Field(description="the next version's directory; must not exist")
@@ -83,14 +85,16 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
     from marl_llm.training.train_role import train_role
     from marl_llm.trajectories import read_rows
 
-    rows = read_rows(spec.rows, columns=TRAINING_COLUMNS, role=spec.role)
+    rows = read_rows(spec.rows, columns=TRAINING_COLUMNS, role=None if spec.role == TEAM else spec.role)
+    credit = pd.concat([read_credit(path) for path in spec.credit], ignore_index=True)
     metrics = train_role(
-        join_credit(rows, read_credit(spec.credit)),
+        join_credit(rows, credit),
         base_dir=spec.base_dir,
         adapter_dir=spec.adapter_dir,
         out_dir=spec.out_dir,
         config=spec.config,
         workdir=spec.workdir,
+        values=spec.metrics.with_name(f"{spec.role}-values.parquet"),
         seed=spec.seed,
         on_step=lambda step, total, loss: report(event="step", step=step, total=total, loss=loss),
     )

@@ -1,7 +1,8 @@
 """The one definition of a trajectory row: name, type, meaning and unit of every column.
 
 The parquet schema (`schema.py`) and the data card (`card.py`) are derived from `Row`, so this is the only place to
-change. A change of meaning, and any column that goes, raises SCHEMA_VERSION.
+change. A change of meaning, and any column that goes, raises SCHEMA_VERSION; a column that is added may be missing
+(`ADDED`), and older files are read with nulls in it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
+ADDED = frozenset({"followed"})
+"""Columns that files of this version may lack."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ class Row:
     call: Annotated[Int32, Doc("Number of the model call within the turn, from 0.")]
     group: Annotated[Text, Doc("Turns that started from the same state and are compared with each other.")]
     state: Annotated[Text, Doc("Content hash of the state the turn started from.")]
+    followed: Annotated[
+        MaybeBool, Doc("Whether the episode went on from this turn; missing in files older than the column.")
+    ] = None
     # who sampled, and how
     policy_version: Annotated[Int32, Doc("Version of the role's adapter that sampled, from 0.")]
     adapter: Annotated[Text, Doc("Name of the model or adapter that sampled.")]

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from marl_llm.errors import RunFailed, UserError
-from marl_llm.trajectories.row import SCHEMA_VERSION, Row
+from marl_llm.trajectories.row import ADDED, SCHEMA_VERSION, Row
 from marl_llm.trajectories.schema import SCHEMA
 
 _PART = re.compile(r"part-(?P<episode>[A-Za-z0-9][A-Za-z0-9._-]*)\.parquet")
@@ -202,7 +202,10 @@ def _read_part(path: Path, columns: list[str]) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             _check_schema(path, file.schema_arrow)
-            return file.read(columns=columns).select(columns).replace_schema_metadata(None)
+            table = file.read(columns=columns).replace_schema_metadata(None)
+            for name in set(columns) & ADDED - set(table.column_names):
+                table = table.append_column(name, pa.nulls(table.num_rows, SCHEMA.field(name).type))
+            return table.select(columns)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
             f"{path} is damaged or no parquet file: delete it and collect again, which repeats this episode only."
@@ -215,7 +218,8 @@ def _check_schema(path: Path, schema: pa.Schema) -> None:
         raise UserError(
             f"{path} has trajectory schema {int(version)}, this version reads {SCHEMA_VERSION}: update marl_llm."
         )
-    foreign = [f.name for f in SCHEMA if f.name not in schema.names or schema.field(f.name).type != f.type]
+    needed = [f for f in SCHEMA if f.name in schema.names or f.name not in ADDED]
+    foreign = [f.name for f in needed if f.name not in schema.names or schema.field(f.name).type != f.type]
     if foreign:
         raise UserError(
             f"{path} is no trajectory file of marl_llm (missing or other columns: {', '.join(foreign[:3])}): move it "

@@ -19,6 +19,7 @@ from marl_llm.credit import (
     read_credit,
     write_credit,
 )
+from marl_llm.credit.team import team_returns
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 
@@ -127,6 +128,96 @@ def test_a_parquet_file_of_something_else_is_no_credit_table(tmp_path: Path) -> 
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "x.parquet")
     with pytest.raises(UserError, match="not a credit table"):
         read_credit(tmp_path / "x.parquet")
+
+
+def _tree() -> pd.DataFrame:
+    """One step of one episode: four proposals, the first two implemented twice, the third equal to the first, the last
+    unreadable; the first Engineer's turn has two calls. Tokens cost 0.01 a call."""
+    proposals = {"1.d0": ("a", 0.20), "1.d1": ("b", -0.02), "1.d2": ("a", 0.20), "1.d3": ("?", -0.10)}
+    gains = {"1.d0.e0": 0.30, "1.d0.e1": 0.0, "1.d1.e0": 0.0, "1.d1.e1": 0.0}
+    lines: list[dict[str, object]] = [
+        {"branch": branch, "call": 0, "role": DATA_SCIENTIST, "group": "g", "action": action, "reward": reward - 0.01,
+         "reward_metric_delta": max(reward, 0.0)}
+        for branch, (action, reward) in proposals.items()
+    ]  # fmt: skip
+    for branch, gain in gains.items():
+        asked = branch.rpartition(".")[0]
+        for call in range(2 if branch == "1.d0.e0" else 1):
+            lines.append(
+                {"branch": branch, "call": call, "role": ML_ENGINEER, "group": asked, "action": proposals[asked][0],
+                 "reward": gain - 0.01, "reward_metric_delta": gain}
+            )  # fmt: skip
+    return pd.DataFrame(lines).assign(episode="e", step=1, metrics_after="{}")
+
+
+def test_the_return_of_a_proposal_is_the_mean_gain_of_its_implementations_and_that_of_equal_proposals() -> None:
+    rows = _tree()
+    np.testing.assert_allclose(team_returns(rows, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0])
+    np.testing.assert_allclose(team_returns(rows, ML_ENGINEER), [0.30, 0.30, 0.0, 0.0, 0.0])
+    other_words = rows.assign(action=[*"abxy", *rows["action"][4:]])
+    assert team_returns(other_words, DATA_SCIENTIST)[2] == 0.0
+    other_words.loc[[0, 2], "metrics_after"] = '{"recall": 0.9}'
+    np.testing.assert_allclose(team_returns(other_words, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0])
+
+
+def test_the_return_of_a_proposal_never_comes_from_another_iteration_or_episode() -> None:
+    now = _tree()
+    later = _tree().assign(reward_metric_delta=0.0, iteration=1)
+    both = pd.concat([now.assign(iteration=0), later])
+    np.testing.assert_allclose(team_returns(both, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0] + [0.0] * 4)
+    both = pd.concat([now, later.drop(columns="iteration").assign(episode="f")])
+    np.testing.assert_allclose(team_returns(both, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0] + [0.0] * 4)
+
+
+def test_alpha_mixes_own_reward_and_team_return_each_by_its_own_deviation() -> None:
+    own = np.array([0.20, -0.02, 0.20, -0.10]) - 0.07  # the token cost is the same for all, so it drops out
+    team = np.array([0.15, 0.0, 0.15, 0.0]) - 0.075
+    for alpha in (0.0, 0.25, 1.0):
+        table, _ = assign_credit(_tree(), DATA_SCIENTIST, CreditConfig(alpha=alpha, epsilon=1e-9))
+        expected = (1 - alpha) * own / np.sqrt(np.mean(own**2)) + alpha * team / 0.075
+        np.testing.assert_allclose(table["advantage"], expected, rtol=1e-5)
+    raw, _ = assign_credit(_tree(), DATA_SCIENTIST, CreditConfig(alpha=0.5, scale=Scale.none, leave_one_out=True))
+    np.testing.assert_allclose(raw["advantage"], (own + team) / 2 * 4 / 3, rtol=1e-5)
+
+
+def test_the_mix_is_cut_and_not_its_parts() -> None:
+    whole, _ = assign_credit(_tree(), DATA_SCIENTIST, CreditConfig(alpha=0.25, clip=None))
+    cut, stats = assign_credit(_tree(), DATA_SCIENTIST, CreditConfig(alpha=0.25, clip=1.0))
+    np.testing.assert_allclose(cut["advantage"], whole["advantage"].clip(-1, 1))
+    assert stats["clipped_rows"] == (whole["advantage"].abs() > 1).sum() > 0
+
+
+def test_a_group_is_dropped_only_if_neither_own_reward_nor_team_return_tells_its_turns_apart() -> None:
+    rows = _tree()
+    rows.loc[rows["group"] == "1.d0", "reward"] = 0.0
+    rows.loc[rows["branch"] == "1.d1.e1", "reward"] = -0.5
+
+    def dropped(alpha: float) -> list[str]:
+        table, stats = assign_credit(rows, ML_ENGINEER, CreditConfig(alpha=alpha))
+        assert stats["kept_groups"] == table.loc[table["kept"], "group"].nunique()
+        assert stats["zero_variance_share"] == 1 - stats["kept_groups"] / 2
+        assert (table["advantage"][~table["kept"]] == 0).all()
+        return sorted(set(table.loc[~table["kept"], "group"] + " " + table.loc[~table["kept"], "reason"]))
+
+    assert dropped(0.0) == ["1.d0 zero_variance"]  # own rewards alike, but one implementation gained
+    assert dropped(0.5) == []
+    assert dropped(1.0) == ["1.d1 zero_variance"]  # nothing gained, whatever the own rewards
+
+
+def test_without_alpha_the_teams_columns_are_not_needed_and_with_it_a_missing_one_is_named() -> None:
+    assign_credit(_rows(), DATA_SCIENTIST, CreditConfig())
+    with pytest.raises(UserError, match=r"'step', which credit\.alpha"):
+        assign_credit(_rows(), DATA_SCIENTIST, CreditConfig(alpha=0.5))
+    assert assign_credit(_tree().iloc[:0], DATA_SCIENTIST, CreditConfig(alpha=0.5))[1]["rows"] == 0
+
+
+def test_each_role_is_scaled_by_its_own_deviation() -> None:
+    rows = _tree()
+    rows.loc[rows["role"] == ML_ENGINEER, "reward"] *= 1000
+    before, _ = assign_credit(_tree(), DATA_SCIENTIST, CreditConfig())
+    after, _ = assign_credit(rows, DATA_SCIENTIST, CreditConfig())
+    pd.testing.assert_frame_equal(before, after)
+    assert before["advantage"].std(ddof=0) == pytest.approx(1, abs=1e-4)
 
 
 def test_credit_needs_no_torch() -> None:

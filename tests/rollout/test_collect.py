@@ -101,6 +101,21 @@ def test_every_call_has_a_row_and_calls_are_numbered_within_their_turn(rows):
         assert sorted(turns["turn"].unique()) == list(range(turns["turn"].nunique()))
 
 
+def test_rows_say_which_turns_the_episode_went_on_from(rows):
+    turns = rows.drop_duplicates(["episode", "branch", "role"])
+    for (episode, step), at in turns.groupby(["episode", "step"]):
+        proposals, code = at[at["role"] == DATA_SCIENTIST], at[at["role"] == ML_ENGINEER]
+        taken = proposals[proposals["followed"]]
+        assert len(taken) == 1
+        answers = code[code["followed"]]
+        assert len(answers) == (len(code) > 0 and taken["action"].iloc[0] in set(code["action"]))
+        if len(answers):
+            assert answers["action"].iloc[0] == taken["action"].iloc[0]
+            after = turns[(turns["episode"] == episode) & (turns["step"] == step + 1)]
+            gone_on = answers["metrics_after" if answers["verdict"].iloc[0] == "accepted" else "metrics_before"]
+            assert set(after["metrics_before"]) <= {gone_on.iloc[0]}
+
+
 def test_the_reward_of_a_row_is_the_sum_of_its_components(rows):
     parts = [c for c in rows.columns if c.startswith("reward_")]
     assert len(parts) == 6

@@ -99,7 +99,7 @@ def load(base_dir: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
-    """Sample logged rows: `sample(adapter_dir, groups=, size=, temperature=, top_k=, seed=, prompt_seed=)`."""
+    """Sample logged rows: `sample(adapter_dir, groups=, size=, temperature=, top_k=, top_p=, seed=, prompt_seed=)`."""
 
     def _sample(
         adapter_dir: Path,
@@ -108,8 +108,10 @@ def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
         size: int = 4,
         temperature: float = 1.0,
         top_k: int = 0,
+        top_p: float = 1.0,
         seed: int = 0,
         prompt_seed: int | None = None,
+        prompts: list[np.ndarray] | None = None,
         max_new: int = 12,
         model: Any = None,
     ) -> pd.DataFrame:
@@ -119,8 +121,8 @@ def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
         torch.manual_seed(seed)
         rng = np.random.default_rng(seed if prompt_seed is None else prompt_seed)
         rows = []
-        for group in range(groups):
-            prompt = rng.integers(2, 250, size=int(rng.integers(3, 20)))
+        for group in range(groups if prompts is None else len(prompts)):
+            prompt = rng.integers(2, 250, size=int(rng.integers(3, 20))) if prompts is None else prompts[group]
             batch = torch.from_numpy(prompt)[None].repeat(size, 1)
             with torch.no_grad():
                 out = model.generate(
@@ -130,7 +132,7 @@ def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
                     do_sample=True,
                     temperature=temperature,
                     top_k=top_k,
-                    top_p=1.0,
+                    top_p=top_p,
                     return_dict_in_generate=True,
                     output_scores=True,
                 )

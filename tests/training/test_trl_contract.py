@@ -34,9 +34,11 @@ def build(tiny: Any, rows: list[ReplayRow], tmp_path: Path) -> Callable[..., Any
 
 
 def _batch(trainer: Any) -> dict[str, Any]:
-    """The first micro-batch as training sees it."""
+    """The first piece of the first batch as training sees it."""
+    if not trainer._annotated:
+        trainer.annotate()
     batches, _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), 1, trainer.args.device)
-    return trainer._prepare_inputs(batches[0])
+    return trainer._prepare_inputs(batches[0]["pieces"][0])
 
 
 def _noise(batch: dict[str, Any], seed: int = 0, scale: float = 0.4) -> np.ndarray:
@@ -56,9 +58,9 @@ def test_the_private_seams_exist() -> None:
     from transformers import Trainer
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    for name in ("_compute_loss", "_get_per_token_logps_and_entropies", "_prepare_inputs", "_get_train_sampler"):
+    for name in ("_compute_loss", "_get_per_token_logps_and_entropies", "_prepare_inputs", "training_step"):
         assert callable(getattr(GRPOTrainer, name)), name
-    for name in ("get_train_dataloader", "get_batch_samples", "_prepare_inputs", "_get_dataloader"):
+    for name in ("get_train_dataloader", "get_batch_samples", "_prepare_inputs", "training_step", "_save_checkpoint"):
         assert callable(getattr(Trainer, name)), name
     arguments = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
     assert arguments[1:5] == ["model", "input_ids", "attention_mask", "logits_to_keep"]
@@ -68,6 +70,24 @@ def test_the_private_seams_exist() -> None:
     assert 'inputs.get("old_per_token_logps")' in source and 'inputs["ref_per_token_logps"]' in source
     assert "advantages.dim() == 1" in source, "advantages of shape (B, T) are no longer provided for"
     assert "/ self.args.steps_per_generation" in source, "the dapo normaliser is scaled otherwise"
+    assert source.count("normalizer = self.current_gradient_accumulation_steps if mode") == 5
+    assert "self.accelerator.gather(masked_seq_mean(" in source, "pieces need no longer have equally many rows"
+
+
+def test_the_fused_head_still_takes_shifted_labels_a_mask_of_our_own_and_positions(build: Callable) -> None:
+    import torch
+
+    trainer = build()
+    ids = torch.arange(2, 8)[None]
+    seen = torch.ones(6, 6, dtype=torch.bool).tril()[None, None]
+    given = {"input_ids": ids, "position_ids": torch.arange(6)[None], "attention_mask": seen}
+    labels = torch.tensor([[-100, 9, 5, -100, 3, 4]])
+    out = trainer.model(**given, shift_labels=labels, fused_lm_head=True)
+    plain = trainer.model(input_ids=ids).logits.log_softmax(-1)[0]
+    assert out.log_probs.shape == out.entropy.shape == (1, 6)
+    assert out.log_probs[0, 0] == out.log_probs[0, 3] == 0
+    for place in (1, 2, 4, 5):
+        assert out.log_probs[0, place].item() == pytest.approx(plain[place, labels[0, place]].item(), abs=1e-5)
 
 
 def test_the_trainer_never_enters_trls_generation(build: Callable) -> None:
@@ -114,17 +134,6 @@ def test_the_kl_term_is_towards_the_base(build: Callable) -> None:
     difference = np.concatenate(base) - np.concatenate(new)
     assert np.abs(difference).max() > 0.01
     assert with_kl - without == pytest.approx(0.1 * np.mean(np.exp(difference) - difference - 1), rel=1e-3)
-
-
-def test_dapo_divides_by_the_tokens_of_the_whole_step(build: Callable, rows: list[ReplayRow]) -> None:
-    trainer = build(loss_type="dapo")
-    whole = trainer._compute_loss(trainer.model, _batch(trainer)).item()
-    trainer.args.per_device_train_batch_size = trainer._train_batch_size = 2
-    trainer.args.gradient_accumulation_steps = 3
-    batches, _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), 3, trainer.args.device)
-    trainer.current_gradient_accumulation_steps = 3
-    parts = [trainer._compute_loss(trainer.model, trainer._prepare_inputs(batch)).item() for batch in batches]
-    assert len(parts) == 3 and sum(parts) == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "cispo"])

@@ -35,7 +35,7 @@ def spec(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> dict[str, Any]:
     return {
         "role": "data_scientist",
         "rows": [str(tmp_path / "rows")],
-        "credit": str(tmp_path / "credit.parquet"),
+        "credit": [str(tmp_path / "credit.parquet")],
         "base_dir": str(tiny.base_dir),
         "adapter_dir": str(tiny.adapter_dir),
         "out_dir": str(tmp_path / "adapters" / "data_scientist-v1"),

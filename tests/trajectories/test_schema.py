@@ -9,11 +9,11 @@ import yaml
 from marl_llm.trajectories import SCHEMA, Row, data_card
 from tests.trajectories.rows import make_row
 
-CONTRACT = """run iteration task episode step role branch turn call group state policy_version adapter adapter_sha256
-sampling messages prompt_ids completion_ids logprobs finish_reason action code verdict compliance metrics_before
-metrics_after skill_gain reference_gain significant p_value prompt_tokens completion_tokens latency_s evaluation_s
-reward_metric_delta reward_no_gain reward_compliance reward_failure reward_token_cost reward_redundant reward seed
-isolation created_at schema_version"""
+CONTRACT = """run iteration task episode step role branch turn call group state followed policy_version adapter
+adapter_sha256 sampling messages prompt_ids completion_ids logprobs finish_reason action code verdict
+compliance metrics_before metrics_after skill_gain reference_gain significant p_value prompt_tokens
+completion_tokens latency_s evaluation_s reward_metric_delta reward_no_gain reward_compliance
+reward_failure reward_token_cost reward_redundant reward seed isolation created_at schema_version"""
 
 
 def test_schema_and_row_have_the_agreed_columns_in_one_order() -> None:
@@ -22,7 +22,7 @@ def test_schema_and_row_have_the_agreed_columns_in_one_order() -> None:
 
 def test_only_outcomes_that_may_not_exist_may_be_missing() -> None:
     nullable = {field.name for field in SCHEMA if field.nullable}
-    assert nullable == {"compliance", "skill_gain", "reference_gain", "significant", "p_value"}
+    assert nullable == {"followed", "compliance", "skill_gain", "reference_gain", "significant", "p_value"}
 
 
 def test_every_column_has_a_description_and_numbers_in_a_unit_say_it() -> None:

@@ -148,6 +148,14 @@ def test_a_foreign_parquet_file_is_named(tmp_path: Path) -> None:
         read_rows(tmp_path)
 
 
+def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_it(tmp_path: Path) -> None:
+    TrajectoryWriter(tmp_path).append([make_row(episode="e2", followed=True)])
+    table = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA).drop_columns(["followed"])
+    pq.write_table(table, tmp_path / "part-e1.parquet")
+    assert list(read_rows(tmp_path)["followed"]) == [None, True]
+    assert list(read_rows(tmp_path, ["followed", "episode"], role="data_scientist")["followed"]) == [None, True]
+
+
 def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA)
     pq.write_table(table.replace_schema_metadata({"marl_llm_schema_version": "99"}), tmp_path / "part-e1.parquet")

@@ -1,0 +1,28 @@
+"""Ending with one's owner: a process that is stopped by closing its standard input, and therefore ends when the process
+that started it dies, however that happens. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+STOPPED = 130
+"""Exit code of a process that was stopped."""
+
+
+def stop_with_owner() -> None:
+    """Wait in a thread for the end of standard input, then interrupt this process as Ctrl-C would.
+
+    Called in the main thread. What a shell runs in the background without job control ignores SIGINT, and so do its
+    children: here it counts again.
+    """
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=wait, name="owner", daemon=True).start()

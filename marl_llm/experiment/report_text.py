@@ -1,0 +1,213 @@
+"""The report of an experiment as Markdown: targets, every arm, every seed, every task, and what the figures mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from marl_llm.evaluation.statistics import Estimate
+from marl_llm.experiment.config import UNTRAINED
+from marl_llm.experiment.report_data import Material, Part, Played
+from marl_llm.experiment.report_figures import Figures, Split, by_seed, figures
+from marl_llm.experiment.report_targets import Target, targets
+
+NONE = "-"
+NOTES = (
+    "Score: weighted mean of the task's metrics as skills on the test part, 1 is perfect. Gain: score minus the "
+    "baseline's on the same rows.",
+    "[ ]: 95% intervals over tasks, which weigh the same; splits and training seeds of a task are repetitions within "
+    "it. They speak of other tasks of this kind, not of other training seeds: those stand by themselves.",
+    "Better, worse: shares of trials whose own test gain differs from zero (95% interval of a paired bootstrap of the "
+    "test rows; about one trial in 40 shows each by chance).",
+    "Of best step: gain as a share of the test gain of the best single step that exhaustive search over about a "
+    "hundred one-step proposals finds significant on the hold-out (0 where none is). Of oracle: of the best step in "
+    "hindsight, chosen on the test part itself, which nobody can do. A team takes several steps, so more than 100% is "
+    "possible. Ratios of sums.",
+    "Headroom: some single step is a significant gain on the hold-out; with a hundred tries that happens by chance "
+    "too. Confirmed: the best of them is better on the test part as well, by its own interval.",
+)
+
+
+def to_markdown(material: Material) -> str:
+    """The whole report; it names no path."""
+    lines = [f"# {material.experiment.name}", ""]
+    for part in material.parts:
+        lines += _part_lines(material, part)
+    lines += _refusals(material)
+    lines += ["## What the figures mean", "", *(f"- {note}" for note in NOTES)]
+    lines += [f"- {name}: {arm.about}" for name, arm in material.experiment.arms.items() if arm.about]
+    return "\n".join(lines) + "\n"
+
+
+def _part_lines(material: Material, part: Part) -> list[str]:
+    tasks = len({result.task for result in part.baseline.values()})
+    lines = [f"## {part.name}: {tasks} tasks, {len(part.baseline)} trials", ""]
+    final = {arm: played for arm in material.arms if (played := part.final(arm))}
+    found = {arm: figures(part, played) for arm, played in final.items()}
+    main = found.get(material.experiment.main)
+    if main is not None:
+        lines += [f"**Targets** (arm {material.experiment.main})", "", *_target_table(targets(main)), ""]
+    lines += ["**Final teams**", "", *_arm_table(part, final, found), ""]
+    lines += ["**How they play**", "", *_play_table(found), ""]
+    if part.headroom:
+        lines += ["**Stopping where nothing is to be gained**", "", *_split_table(found), ""]
+    lines += ["**Each seed**", "", *_seed_table(part, final), ""]
+    lines += ["**Learning**", "", *_learning_table(material, part), ""]
+    lines += ["**Each task: test gain over the baseline, mean of splits and seeds**", "", *_task_table(part, final), ""]
+    lines += [f"- {task} is left out: {why}" for task, why in part.left_out.items()]
+    return [*lines, ""]
+
+
+def _target_table(found: Iterable[Target]) -> list[str]:
+    rows = []
+    for one in found:
+        form = share if one.share else number
+        verdict = one.verdict
+        if one.missed_by is not None:
+            verdict += f" by {100 * one.missed_by:.1f} points" if one.share else f" by {one.missed_by:.3f}"
+        rows.append([one.name, one.wanted, NONE if one.estimate is None else form(one.estimate), verdict])
+    return table(["target", "wanted", "measured", "verdict"], rows)
+
+
+def _arm_table(part: Part, final: dict[str, list[Played]], found: dict[str, Figures]) -> list[str]:
+    header = [
+        "arm", "version", "seeds", "test score", "gain", "over untrained", "relative: score", "relative: gain",
+        "better", "worse", "of best step", "of oracle", "no score",
+    ]  # fmt: skip
+    rows = []
+    for arm, one in found.items():
+        compared = [number(one.over_untrained), share(one.relative_score), share(one.relative_gain)]
+        rows.append(
+            [
+                arm, str(part.versions(arm)[-1]), str(max(1, len({p.seed for p in final[arm]}))), number(one.test),
+                number(one.gain), *([NONE] * 3 if arm == UNTRAINED else compared), share(one.improved),
+                share(one.worse), share(one.of_best), share(one.of_oracle), str(one.failed),
+            ]
+        )  # fmt: skip
+    return table(header, rows)
+
+
+def _play_table(found: dict[str, Figures]) -> list[str]:
+    shares = ("compliance", "failed_code", "as_asked", "invalid_actions", "redundant_actions", "suggestions_with_gain")
+    header = [
+        "arm",
+        "steps",
+        "accepted",
+        "finished early",
+        "tokens/episode",
+        "change",
+        *(s.replace("_", " ") for s in shares),
+    ]
+    rows = []
+    for arm, one in found.items():
+        team = {key: one.team.get(key, _NOTHING) for key in (*shares, "steps", "accepted", "finished_early", "tokens")}
+        counts = [number(team["steps"], 2), number(team["accepted"], 2), share(team["finished_early"])]
+        change = NONE if arm == UNTRAINED else share(one.tokens_change)
+        rows.append([arm, *counts, number(team["tokens"], 0), change, *(share(team[key]) for key in shares)])
+    return table(header, rows)
+
+
+def _split_table(found: dict[str, Figures]) -> list[str]:
+    header = [
+        "arm", "headroom means", "trials with", "steps with", "steps without", "difference",
+        "finished with", "finished without", "difference",
+    ]  # fmt: skip
+    return table(header, [_split_row(arm, how, s) for arm, one in found.items() for how, s in one.splits.items()])
+
+
+def _split_row(arm: str, how: str, split: Split) -> list[str]:
+    steps = [number(e, 2) for e in (split.steps_with, split.steps_without, split.steps_difference)]
+    finished = [share(e) for e in (split.finished_with, split.finished_without, split.finished_difference)]
+    return [arm, how, f"{split.steps_with.trials} of {split.steps_difference.trials}", *steps, *finished]
+
+
+def _seed_table(part: Part, final: dict[str, list[Played]]) -> list[str]:
+    header = [
+        "arm",
+        "seed",
+        "gain",
+        "over untrained",
+        "better",
+        "worse",
+        "of best step",
+        "compliance",
+        "failed code",
+        "tokens change",
+    ]
+    rows = []
+    for arm, played in final.items():
+        for seed, one in by_seed(part, played).items():
+            team = [share(one.team.get(key, _NOTHING)) for key in ("compliance", "failed_code")]
+            rows.append(
+                [
+                    arm, str(seed), number(one.gain), number(one.over_untrained), share(one.improved),
+                    share(one.worse), share(one.of_best), *team, share(one.tokens_change),
+                ]
+            )  # fmt: skip
+    return table(header, rows)
+
+
+def _learning_table(material: Material, part: Part) -> list[str]:
+    header = ["arm", "version", "gain", "over untrained", "tokens change", "failed code", "compliance"]
+    rows = []
+    for arm in material.arms:
+        for version in part.versions(arm):
+            one = figures(part, part.played[arm, version])
+            compared = [NONE] * 2 if arm == UNTRAINED else [number(one.over_untrained), share(one.tokens_change)]
+            team = [share(one.team.get(key, _NOTHING)) for key in ("failed_code", "compliance")]
+            rows.append([arm, str(version), number(one.gain), *compared, *team])
+    return table(header, rows)
+
+
+def _task_table(part: Part, final: dict[str, list[Played]]) -> list[str]:
+    rows = []
+    for task in dict.fromkeys(result.task for result in part.baseline.values()):
+        start = [result.test for result in part.baseline.values() if result.task == task]
+        cells = []
+        for played in final.values():
+            results = [one.result for one in played if one.result.task == task]
+            better, worse = sum(r.improved for r in results), sum(r.worse for r in results)
+            cells.append(_plain([r.gain for r in results]) + "▲" * bool(better) + "▼" * bool(worse))
+        rooms = [room for room in part.headroom.values() if room.task == task]
+        confirmed = f"{sum(r.confirmed for r in rooms)} of {len(rooms)}" if rooms else NONE
+        oracle = [None if room.oracle is None else room.oracle.test_gain for room in rooms]
+        best = _plain([room.best_gain for room in rooms])
+        rows.append([task, _plain(start, "", 3), *cells, best, _plain(oracle), confirmed])
+    return table(["task", "baseline score", *final, "best step", "oracle", "confirmed"], rows)
+
+
+def _refusals(material: Material) -> list[str]:
+    refused = [(run, k, who) for run in material.runs for k, who in run["refused"]]
+    if not refused:
+        return []
+    said = (f"- {run['arm']}, seed {run['seed']}, iteration {k}: {who} stays as it was" for run, k, who in refused)
+    return ["## Adapters that were not promoted", "", *said, ""]
+
+
+def number(e: Estimate, digits: int = 3) -> str:
+    """A mean with its interval."""
+    if e.mean is None:
+        return NONE
+    ends = "" if e.low is None or e.high is None else f" [{e.low:.{digits}f}, {e.high:.{digits}f}]"
+    return f"{e.mean:.{digits}f}{ends}"
+
+
+def share(e: Estimate) -> str:
+    """A share in percent with its interval."""
+    if e.mean is None:
+        return NONE
+    ends = "" if e.low is None or e.high is None else f" [{e.low:.1%}, {e.high:.1%}]"
+    return f"{e.mean:.1%}{ends}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; one column of text, then numbers."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (header, rule, *rows)]
+
+
+def _plain(values: Sequence[float | None], sign: str = "+", digits: int = 3) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):{sign}.{digits}f}" if known else NONE
+
+
+_NOTHING = Estimate(None, None, None, 0, 0)

@@ -1,0 +1,219 @@
+"""`marl-llm experiment`: runs the jobs of an experiment, some at once, until all are done; started again it goes on.
+
+In: an experiment's file and a directory. Out: that directory, as `layout` describes it. Each job is a process of its
+own; here are only the queue, the progress and the orderly end. A job that fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.experiment.config import Experiment, dump_experiment, load_experiment
+from marl_llm.experiment.jobs import Job, left, plan, startable, time_left
+from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
+from marl_llm.experiment.points import check_benchmark
+from marl_llm.run import write_text
+
+logger = logging.getLogger(__name__)
+
+WORKER = [sys.executable, "-m", "marl_llm.experiment.worker"]
+"""Command that does one job."""
+GRACE_S = 120.0
+"""Seconds that a job has to end in good order when it is stopped."""
+_FIXED = ("name", "base", "overrides", "evaluation")
+"""What may not change once an experiment has begun; arms may be added."""
+
+
+def run_experiment(
+    path: Path, out: Path, say: Callable[[str], None], *, benchmark: Path | None = None, arms: Sequence[str] = ()
+) -> ExperimentDirectory:
+    """Do all that is left of an experiment.
+
+    Parameters
+    ----------
+    path : Path
+        The experiment's YAML file.
+    out : Path
+        Its directory.
+    say : callable
+        Told a line of progress, with an estimate, after each iteration and evaluation.
+    benchmark : Path, optional
+        Directory of CSVs; without it only procedural tasks are evaluated.
+    arms : sequence of str
+        Only these; () for all.
+
+    Raises
+    ------
+    UserError
+        The files make no experiment, or `out` holds another one.
+    RunFailed
+        A job failed; the others were finished.
+    """
+    experiment, directory = load_experiment(path), ExperimentDirectory(out)
+    unknown = set(arms) - set(experiment.arms)
+    if unknown:
+        raise UserError(f"{path}: there is no arm '{min(unknown)}'; there is {', '.join(experiment.arms)}.")
+    prepare(directory, experiment)
+    if benchmark is not None:
+        check_benchmark(directory, benchmark)
+    jobs = plan(experiment, PARTS if benchmark else (PROCEDURAL,), arms or None)
+    failed = Runner(directory, jobs, benchmark, experiment.at_once, say).run()
+    if failed:
+        first = failed[0]
+        raise RunFailed(f"{first[0]}: {first[1]} ({len(failed)} of {len(jobs)} jobs failed; logs: {out / 'logs'})")
+    return directory
+
+
+def prepare(directory: ExperimentDirectory, experiment: Experiment) -> None:
+    """Keep the resolved experiment, or check that it is the one begun before.
+
+    Raises
+    ------
+    UserError
+        The base, the evaluation or an arm's keys differ from those that the directory was begun with.
+    """
+    path = directory.root / "experiment.yaml"
+    if path.is_file():
+        before = directory.experiment()
+        changed = [name for name in _FIXED if getattr(before, name) != getattr(experiment, name)]
+        changed += [
+            f"arms.{name}"
+            for name, arm in before.arms.items()
+            if name in experiment.arms and arm.overrides != experiment.arms[name].overrides
+        ]
+        if changed:
+            raise UserError(f"{directory.root} holds another experiment ({changed[0]} differs): name a new directory.")
+    write_text(path, dump_experiment(experiment))
+
+
+@dataclass
+class Runner:
+    """The queue of jobs: starts processes, follows them, ends them."""
+
+    directory: ExperimentDirectory
+    jobs: Sequence[Job]
+    benchmark: Path | None
+    at_once: int
+    say: Callable[[str], None]
+    _processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    _stopping: bool = False
+
+    def run(self) -> list[tuple[str, str]]:
+        """Run all jobs; returns the names of those that failed, with the reason."""
+        pending = [job for job in self.jobs if left(self.directory, job)]
+        self.say(self._line("experiment"))
+        failed: list[tuple[str, str]] = []
+        running: dict[Future[str], Job] = {}
+        with ThreadPoolExecutor(max_workers=self.at_once, thread_name_prefix="job") as pool:
+            try:
+                while pending or running:
+                    self._fill(pool, pending, running)
+                    if not running:  # what is left waits for jobs that failed, or that were not asked for
+                        failed += [(job.name, f"it needs {job.needs}, which is not finished") for job in pending]
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        job, problem = running.pop(future), future.result()
+                        failed += [(job.name, problem)] if problem else []
+                        self.say(f"{job.name}: {problem or 'finished'}")
+            finally:
+                self._stop_all()
+        return failed
+
+    def _fill(self, pool: ThreadPoolExecutor, pending: list[Job], running: dict[Future[str], Job]) -> None:
+        """Start jobs that need not wait, as many as may run at once."""
+        while len(running) < self.at_once:
+            job = startable(pending, {job.name for job in running.values()} | self._unfinished(pending))
+            if job is None:
+                return
+            pending.remove(job)
+            running[pool.submit(self._follow, job)] = job
+
+    def _unfinished(self, pending: Iterable[Job]) -> set[str]:
+        """Jobs that pending ones need and that are not finished, whether they are to be run here or not."""
+        every = {job.name: job for job in plan(self.directory.experiment(), (PROCEDURAL,))}
+        needed = {job.needs for job in pending if job.needs}
+        return {name for name in needed if left(self.directory, every[name])}
+
+    def _follow(self, job: Job) -> str:
+        """Run one job to its end; returns why it failed, "" if it did not."""
+        command = [*WORKER, str(self.directory.root), job.name]
+        command += ["--benchmark", str(self.benchmark)] if self.benchmark else []
+        log = self.directory.log(job.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        message = ""
+        with (
+            log.open("ab") as errors,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                start_new_session=True,
+            ) as process,
+        ):  # fmt: skip
+            self._processes[job.name] = process
+            assert process.stdout is not None and process.stdin is not None
+            if self._stopping:
+                process.stdin.close()
+            for line in process.stdout:
+                message = self._heard(job, line) or message
+        if process.returncode == 0 or self._stopping:
+            return ""
+        return message or f"it ended with code {process.returncode} (log: {log})"
+
+    def _heard(self, job: Job, line: str) -> str:
+        """Note what a job told; returns its error message, if it is one."""
+        event = json.loads(line)
+        if event["event"] == "error":
+            return event["message"]
+        with (self.directory.root / "units.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"job": job.name, **event}) + "\n")
+        what = f"{event['kind']} {event['number']}" if job.seed is not None else event["kind"]
+        self.say(self._line(f"{job.name}: {what} in {_hours(event['seconds'])}"))
+        return ""
+
+    def _line(self, what: str) -> str:
+        every = sum(len(job.units) for job in self.jobs)
+        units = [unit for job in self.jobs for unit in left(self.directory, job)]
+        estimate = time_left(units, durations(self.directory), self.at_once)
+        ending = "" if not units else ", no estimate yet" if estimate is None else f", about {_hours(estimate)} left"
+        return f"{what} | {every - len(units)} of {every} units done{ending}"
+
+    def _stop_all(self) -> None:
+        """Close the standard input of every job, which ends it in good order; kill what does not end."""
+        self._stopping = True
+        for process in self._processes.values():
+            if process.stdin and process.poll() is None:
+                process.stdin.close()
+        for process in self._processes.values():
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def durations(directory: ExperimentDirectory) -> dict[str, list[float]]:
+    """Seconds of all finished units, by kind; half a line, which a killed process leaves, is skipped."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    path = directory.root / "units.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            unit = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[unit["kind"]].append(unit["seconds"])
+    return dict(found)
+
+
+def _hours(seconds: float) -> str:
+    """Seconds as "1:02:05"."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

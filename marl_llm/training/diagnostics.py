@@ -1,0 +1,140 @@
+"""How far the policy and the rows it learns from are apart, by the rows' age: log-probabilities of a sample of rows
+before and after a phase go in, ratios, effective sample sizes, divergences and clipped shares come out. Pure numpy.
+
+A row's age is the number of policy versions between the adapter that sampled it and the one the phase starts from: 0
+for rows of that adapter itself, also under an older number where the version between was an unchanged copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.data import ReplayRow
+from marl_llm.training.gate import is_fresh
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Rows on which the diagnostics are measured.
+
+    Attributes
+    ----------
+    rows : list of ReplayRow
+        At most so many of each age, drawn at random.
+    ages : ndarray of int64, shape (len(rows),)
+        Policy versions.
+    rows_by_age : dict of int to int
+        How many rows the phase has of each age.
+    """
+
+    rows: list[ReplayRow]
+    ages: np.ndarray
+    rows_by_age: dict[int, int]
+
+
+def ages_of(rows: Sequence[ReplayRow], adapter_sha256: str) -> np.ndarray:
+    """Age of each row in policy versions, int64, shape (n,); `adapter_sha256` is of the adapter the phase starts from.
+
+    A row of another adapter is at least 1 old; without a recorded version exactly 1.
+    """
+    newest = max((row.policy_version for row in rows), default=-1)
+    return np.array([_age(row, adapter_sha256, newest) for row in rows], np.int64)
+
+
+def choose_probe(rows: Sequence[ReplayRow], adapter_sha256: str, *, most: int, seed: int) -> Probe:
+    """Draw up to `most` rows of each age."""
+    ages = ages_of(rows, adapter_sha256)
+    rng = np.random.default_rng(seed)
+    numbers = [np.sort(rng.permutation(np.flatnonzero(ages == age))[:most]) for age in np.unique(ages)]
+    chosen = np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
+    counts = {int(age): int((ages == age).sum()) for age in np.unique(ages)}
+    return Probe([rows[int(i)] for i in chosen], ages[chosen], counts)
+
+
+def describe(
+    probe: Probe, start: Sequence[np.ndarray], end: Sequence[np.ndarray], config: TrainConfig
+) -> dict[str, Any]:
+    """Diagnostics of a phase, overall and by age.
+
+    Parameters
+    ----------
+    probe : Probe
+    start, end : sequence of ndarray, each of shape (T,)
+        Log-probabilities (nats) of the probe's tokens under the policy before the first and after the last update.
+    config : TrainConfig
+        Its clip range, `old_logps` and `tis_cap`.
+
+    Returns
+    -------
+    dict
+        "rows_by_age"; "start" and "end" of `divergence` from the sampling policy; "clip_share", the share of tokens
+        whose gradient the clip stops at the end; "truncated_share", the share whose importance weight was cut (None
+        without weights); and "ages", the same for each age.
+    """
+    ages = {str(age): _describe(probe, start, end, config, probe.ages == age) for age in probe.rows_by_age}
+    counts = {str(age): count for age, count in probe.rows_by_age.items()}
+    return {"rows_by_age": counts, **_describe(probe, start, end, config, probe.ages >= 0), "ages": ages}
+
+
+def divergence(log_ratio: np.ndarray) -> dict[str, float]:
+    """Numbers of the importance ratio pi / mu, given its logarithm for tokens sampled from mu, shape (n,), n > 0.
+
+    Returns
+    -------
+    dict
+        ratio_mean, ratio_max; ess_frac in (0, 1], the effective sample size (sum w)^2 / sum w^2 over n; approx_kl,
+        nats, mean of w - 1 - log w, an unbiased estimate of KL(mu || pi) that is never negative (Schulman 2020,
+        "Approximating KL divergence", k3).
+    """
+    log_ratio = np.asarray(log_ratio, np.float64)
+    weight = np.exp(log_ratio)
+    return {
+        "ratio_mean": float(weight.mean()),
+        "ratio_max": float(weight.max()),
+        "ess_frac": float(weight.sum() ** 2 / (weight**2).sum() / len(weight)),
+        "approx_kl": float((weight - 1 - log_ratio).mean()),
+    }
+
+
+def clip_share(log_ratio: np.ndarray, advantage: np.ndarray, epsilon_low: float, epsilon_high: float) -> float:
+    """Share of tokens, in [0, 1], at which min(r A, clip(r) A) has no gradient: r above 1 + epsilon_high where A > 0,
+    or below 1 - epsilon_low where A < 0; arrays of shape (n,)."""
+    ratio = np.exp(np.asarray(log_ratio, np.float64))
+    stopped = ((ratio > 1 + epsilon_high) & (advantage > 0)) | ((ratio < 1 - epsilon_low) & (advantage < 0))
+    return float(stopped.mean())
+
+
+def dropped_share(rows: int, dropped: dict[str, int]) -> float:
+    """Share of logged rows, in [0, 1], that a phase did not learn from."""
+    return sum(dropped.values()) / max(rows + sum(dropped.values()), 1)
+
+
+def _age(row: ReplayRow, adapter_sha256: str, newest: int) -> int:
+    if is_fresh(row, adapter_sha256):
+        return 0
+    return max(1, newest - row.policy_version) if row.policy_version >= 0 else 1
+
+
+def _describe(
+    probe: Probe, start: Sequence[np.ndarray], end: Sequence[np.ndarray], config: TrainConfig, which: np.ndarray
+) -> dict[str, Any]:
+    numbers = np.flatnonzero(which)
+    logged = np.concatenate([probe.rows[i].logged_logprobs for i in numbers])
+    advantage = np.concatenate([probe.rows[i].advantage for i in numbers])
+    before, after = (np.concatenate([lines[i] for i in numbers]) for lines in (start, end))
+    recomputed = config.old_logps == "recompute"
+    cap = config.tis_cap if recomputed else None
+    old = before if recomputed else logged
+    return {
+        "rows": len(numbers),
+        "tokens": len(logged),
+        "start": divergence(before - logged),
+        "end": divergence(after - logged),
+        "clip_share": clip_share(after - old, advantage, config.epsilon_low, config.epsilon_high),
+        "truncated_share": None if cap is None else float((np.exp(before - logged) > cap).mean()),
+    }

@@ -1,0 +1,121 @@
+"""Preferences: pairs of completions of one prompt go in, the adapter learns to prefer the first (direct preference
+optimisation, sigmoid loss). `trl.DPOTrainer` on token ids as they were sampled.
+
+TRL would tokenise text; its preparation of the data set is overridden and the ids are handed to its collator as they
+are, which `tests/training/test_dpo.py` guards. The reference is the adapter the phase started from: TRL keeps a frozen
+copy of it beside the trained one.
+
+References
+----------
+Rafailov et al. 2023, "Direct Preference Optimization: Your Language Model is Secretly a Reward Model".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
+from marl_llm.training.selection import Pair, check_fingerprints
+
+if TYPE_CHECKING:
+    from marl_llm.training.history import OnStep
+
+_NAMES = {
+    "step": "step",
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "preferred_share",
+    "logps/chosen": "chosen_logprob",
+    "logps/rejected": "rejected_logprob",
+}
+
+
+def train_preferences(
+    pairs: Sequence[Pair],
+    *,
+    base_dir: Path,
+    adapter_dir: Path,
+    adapter_sha256: str,
+    config: TrainConfig,
+    workdir: Path,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Train the adapter on pairs; returns the PEFT model (adapter "default") and the metrics.
+
+    Arguments and metrics as in `train_role.train_role`, `batch_rows` counting pairs; `margin` is the mean difference of
+    the implicit rewards (nats times `dpo_beta`), `preferred_share` the share of pairs in which it is positive.
+
+    Raises
+    ------
+    IntegrityError
+        All pairs are of another adapter.
+    RunFailed
+        The loss stopped being a number.
+    """
+    check_fingerprints([pair.adapter_sha256 for pair in pairs], adapter_sha256)
+    model, tokenizer = load_policy(base_dir, adapter_dir, config)
+    from marl_llm.training.history import StepHistory
+
+    watch = StepHistory(on_step)
+    trainer = build_trainer(model, tokenizer, pairs, config, workdir, seed, [watch])
+    started = time.monotonic()
+    trainer.train()
+    seconds = time.monotonic() - started
+    require_finite(watch.steps)
+    history = [{name: entry[key] for key, name in _NAMES.items() if key in entry} for entry in watch.steps]
+    tokens = sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
+    return trainer.accelerator.unwrap_model(trainer.model), {
+        "pairs": len(pairs),
+        "tokens": tokens,
+        "training_seconds": seconds,
+        "tokens_per_s": tokens * config.epochs / seconds,
+        "steps": len(history),
+        "precision": precision_of(config),
+        "loss": [entry["loss"] for entry in history],
+        "margin": history[-1]["margin"],
+        "preferred_share": history[-1]["preferred_share"],
+        "history": history,
+    }
+
+
+def build_trainer(
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[Pair],
+    config: TrainConfig,
+    workdir: Path,
+    seed: int,
+    callbacks: list[Any],
+) -> Any:
+    """The trainer on `pairs`; `model` gets TRL's frozen copy of its adapter as "ref"."""
+    from datasets import Dataset
+    from transformers.trainer_callback import PrinterCallback
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class TokenPairs(DPOTrainer):
+        """Takes the data set as it is."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset
+
+    arguments = DPOConfig(**trainer_arguments(config, workdir, seed), beta=config.dpo_beta, max_length=None)
+    records = [
+        {
+            "prompt_ids": pair.prompt_ids.tolist(),
+            "chosen_ids": pair.chosen_ids.tolist(),
+            "rejected_ids": pair.rejected_ids.tolist(),
+        }
+        for pair in pairs
+    ]
+    dataset = Dataset.from_list(records)
+    trainer = TokenPairs(model, args=arguments, train_dataset=dataset, processing_class=tokenizer, callbacks=callbacks)
+    trainer.remove_callback(PrinterCallback)
+    return trainer

@@ -1,0 +1,245 @@
+"""PPO on logged turns: the critic's old values and GAE across an agent's turns give per-token advantages, the policy
+phase is the one all policy-gradient algorithms share, and the critic is fitted in a phase of its own.
+
+All rows of the role go in, plain episodes and trees alike, and credit's group advantages are not looked at: what
+becomes of a branch that the episode did not follow is said in `credit.gae`. Version k of a policy goes with version k
+of its critic, `<name>-critic-v<k>` beside the adapters; before there is one, values are 0. Values are logged as they
+were before the fit, and their explained variance is measured on the turns of the latest iteration, which that version
+has never seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from marl_llm.credit.gae import AgentTurn, TurnCredit, episode_credit, explained_variance, whiten
+from marl_llm.credit.stage import ROW_KEY
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.training.adapters import publish_version, staging
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.critic import Critic, load_critic
+from marl_llm.training.data import ReplayRow, replay_rows
+from marl_llm.training.policy_phase import train_policy
+
+if TYPE_CHECKING:
+    from marl_llm.training.history import OnStep
+
+FINISHED = "finished"
+"""Verdict of a turn that ends the episode."""
+
+_NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_token_cost", "verdict")
+
+
+@dataclass(frozen=True)
+class CriticFiles:
+    """Where the critic that goes with an adapter lies, where its next version goes, and the log of its values."""
+
+    before: Path
+    after: Path
+    values: Path
+
+
+def critic_files(adapter_dir: Path, values: Path) -> CriticFiles:
+    """Files of the critic that goes with the adapter in `adapter_dir`, named `<name>-v<k>`.
+
+    Raises
+    ------
+    UserError
+        The directory has no such name.
+    """
+    match = re.fullmatch(r"(.+)-v(\d+)", Path(adapter_dir).name)
+    if match is None:
+        raise UserError(f"{adapter_dir}: ppo needs an adapter directory named <name>-v<number>, to name its critic.")
+    folder, name, version = Path(adapter_dir).parent, match[1], int(match[2])
+    return CriticFiles(folder / f"{name}-critic-v{version}", folder / f"{name}-critic-v{version + 1}", values)
+
+
+def train_ppo(
+    frame: pd.DataFrame,
+    files: CriticFiles,
+    *,
+    base_dir: Path,
+    adapter_dir: Path,
+    adapter_sha256: str,
+    config: TrainConfig,
+    workdir: Path,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> tuple[Any | None, dict[str, Any]]:
+    """Train a role's adapter by PPO, and its critic.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows with the columns of `replay_rows` (`kept` and `advantage` are not read) and `step`, `reward`,
+        `reward_token_cost`, `verdict`; where present `followed`, `run` and `iteration`.
+    files : CriticFiles
+        The next critic is published with the policy's success, before the policy.
+
+    The other arguments and the errors are those of `train_role.train_role`.
+
+    Returns
+    -------
+    (PeftModel or None, dict)
+        None if there is no row. The metrics are the policy phase's and `critic`: version, turns, followed_turns,
+        explained_variance_heldout (over the tokens of followed turns of the latest iteration, against the rewards
+        received after each; None before the first fit), explained_variance_heldout_first (first tokens only),
+        heldout_turns, value_mean, return_mean, return_std, loss (of each epoch), steps, seconds.
+    """
+    rows, frame, dropped = _rows(frame)
+    if not rows:
+        return None, {"rows": 0, "dropped": dropped}
+    critic = load_critic(base_dir, files.before, config, Path(workdir), seed)
+    values = critic.values(rows, config)
+    credits = agent_credit(frame, values, config)
+    measured = _measure(frame, values, credits, critic)
+    _write_values(frame, values, credits, files.values)
+    fit = critic.fit(rows, [credit.returns for credit in credits], values, config, seed)
+    for row, advantage in zip(rows, whiten([credit.advantage for credit in credits]), strict=True):
+        row.advantage = advantage.astype(np.float32)
+    with staging(files.after) as directory:
+        critic.save(directory)
+        del critic
+        model, learned = train_policy(
+            rows,
+            base_dir=base_dir,
+            adapter_dir=adapter_dir,
+            adapter_sha256=adapter_sha256,
+            config=config,
+            workdir=workdir,
+            seed=seed,
+            on_step=on_step,
+        )
+        if not files.after.exists():  # it does where a run was stopped between this line and the policy's publication
+            publish_version(directory, files.after)
+    critic_metrics = measured | {"loss": fit.loss, "steps": fit.steps, "seconds": fit.seconds}
+    return model, {"rows": len(rows), "dropped": dropped, "critic": critic_metrics} | learned
+
+
+@dataclass(frozen=True, eq=False)
+class RowCredit:
+    """A row's part of its turn's `TurnCredit`: arrays of shape (T,), `seen` None where the turn was not followed."""
+
+    advantage: np.ndarray
+    returns: np.ndarray
+    seen: np.ndarray | None
+    next_value: float
+    first: bool
+
+
+def agent_credit(frame: pd.DataFrame, values: Sequence[np.ndarray], config: TrainConfig) -> list[RowCredit]:
+    """GAE over the turns of each agent in each episode.
+
+    A call's own token cost is received after its last token, what the turn earned after the turn's last token.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One line a row, as in `train_ppo`; no completion is empty.
+    values : sequence of ndarray, each of shape (T,)
+        Before each completion token, in the order of `frame`.
+    config : TrainConfig
+        Its `gamma` and `gae_lambda`.
+
+    Returns
+    -------
+    list of RowCredit
+        In the order of `frame`.
+    """
+    frame = frame.reset_index(drop=True)
+    scope = [name for name in ("run", "iteration") if name in frame]
+    found: dict[int, RowCredit] = {}
+    for _, episode in frame.groupby([*scope, "episode", "role"], sort=False):
+        turns = [part.sort_values("call") for _, part in episode.groupby("branch", sort=False)]
+        followed = _followed(turns)
+        known = [_turn(part, values, went_on) for part, went_on in zip(turns, followed, strict=True)]
+        credits = episode_credit(known, gamma=config.gamma, lam=config.gae_lambda)
+        for part, credit in zip(turns, credits, strict=True):
+            found |= _split(part, credit, values)
+    return [found[i] for i in range(len(frame))]
+
+
+def _rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], pd.DataFrame, dict[str, int]]:
+    missing = [name for name in _NEEDED if name not in frame]
+    if missing:
+        raise UserError(f"the rows lack the column {missing[0]!r}, which ppo needs; were they written by this version?")
+    rows, dropped = replay_rows(frame.assign(advantage=0.0, kept=True))
+    full = [isinstance(ids, (list, np.ndarray)) and len(ids) > 0 for ids in frame["completion_ids"]]
+    return rows, frame.loc[full].reset_index(drop=True), dropped
+
+
+def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
+    """Whether the episode went on from each turn; where the rows don't say, from a step's only turn."""
+    steps = [turn["step"].tolist()[0] for turn in turns]
+    said = [turn["followed"].tolist()[0] if "followed" in turn else None for turn in turns]
+    return [bool(s) if s in (True, False) else steps.count(step) == 1 for s, step in zip(said, steps, strict=True)]
+
+
+def _turn(part: pd.DataFrame, values: Sequence[np.ndarray], followed: bool) -> AgentTurn:
+    rewards = [np.zeros(len(values[i])) for i in part.index]
+    costs = part["reward_token_cost"].to_numpy(np.float64)
+    for tokens, cost in zip(rewards, costs, strict=True):
+        tokens[-1] += cost
+    rewards[-1][-1] += part["reward"].tolist()[-1] - costs[-1]
+    flat = np.concatenate([values[i] for i in part.index]).astype(np.float64)
+    ends = part["verdict"].tolist()[-1] == FINISHED
+    return AgentTurn(part["step"].tolist()[0], np.concatenate(rewards), flat, followed, ends)
+
+
+def _split(part: pd.DataFrame, credit: TurnCredit, values: Sequence[np.ndarray]) -> dict[int, RowCredit]:
+    ends = np.cumsum([len(values[i]) for i in part.index])
+    pieces = {}
+    for index, start, end in zip(part.index, [0, *ends[:-1]], ends, strict=True):
+        seen = None if credit.seen is None else credit.seen[start:end]
+        advantage, returns = credit.advantage[start:end], credit.returns[start:end]
+        pieces[index] = RowCredit(advantage, returns, seen, credit.next_value, bool(start == 0))
+    return pieces
+
+
+def _measure(
+    frame: pd.DataFrame, values: Sequence[np.ndarray], credits: Sequence[RowCredit], critic: Critic
+) -> dict[str, Any]:
+    """What the values were worth before the fit, on turns whose rewards were all seen."""
+    latest = (frame["iteration"] == frame["iteration"].max()).tolist() if "iteration" in frame else [True] * len(frame)
+    held_out = [(v, c.seen, c.first) for v, c, new in zip(values, credits, latest, strict=True) if new]
+    seen = [(v, s, first) for v, s, first in held_out if s is not None]
+    first = [(v[0], s[0]) for v, s, is_first in seen if is_first]
+    returns = np.concatenate([credit.returns for credit in credits])
+    every = np.concatenate([s for _, s, _ in seen] or [[]]), np.concatenate([v for v, _, _ in seen] or [[]])
+    return {
+        "turns": sum(credit.first for credit in credits),
+        "followed_turns": sum(credit.first and credit.seen is not None for credit in credits),
+        "heldout_turns": len(first),
+        "explained_variance_heldout": None if critic.fresh else explained_variance(*every),
+        "explained_variance_heldout_first": None
+        if critic.fresh
+        else explained_variance(np.array([s for _, s in first]), np.array([v for v, _ in first])),
+        "value_mean": float(np.concatenate(list(values)).mean()),
+        "return_mean": float(returns.mean()),
+        "return_std": float(returns.std()),
+    }
+
+
+def _write_values(frame: pd.DataFrame, values: Sequence[np.ndarray], credits: Sequence[RowCredit], path: Path) -> None:
+    table = frame[[name for name in ("run", "iteration", *ROW_KEY) if name in frame]].assign(
+        values=[v.astype(np.float32) for v in values],
+        returns=[c.returns.astype(np.float32) for c in credits],
+        advantage=[c.advantage.astype(np.float32) for c in credits],
+        next_value=np.array([c.next_value for c in credits], np.float32),
+        followed=[c.seen is not None for c in credits],
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        table.to_parquet(temporary, index=False)
+        temporary.replace(path)
+    except OSError as error:
+        why = error.strerror or error
+        raise RunFailed(f"{path}: the values cannot be written ({why}); free some space and run again.") from error

@@ -1,0 +1,103 @@
+"""Going on in the middle of a phase: a trainer that may have been killed before goes in, it comes out trained.
+
+Every so many optimizer steps transformers writes weights, optimizer, schedule and random states into a directory of
+its own. A checkpoint counts once it is marked as complete, and only for the very phase that wrote it: the mark carries
+a fingerprint of rows, settings, adapter and seed. What other phases left is removed, and what this one left is removed
+at its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import TrainerCallback
+
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.data import ReplayRow
+
+MARK = "complete.json"
+_PREFIX = "checkpoint-"
+
+
+def saving(config: TrainConfig) -> dict[str, Any]:
+    """Arguments of `transformers.TrainingArguments`; two checkpoints are kept, as the latest may be half written."""
+    if config.checkpoint_steps is None:
+        return {"save_strategy": "no"}
+    return {"save_strategy": "steps", "save_steps": config.checkpoint_steps, "save_total_limit": 2}
+
+
+def phase_fingerprint(rows: Sequence[ReplayRow], config: TrainConfig, adapter_sha256: str, seed: int) -> str:
+    """SHA-256, in hex, of all that the weights at the end of a phase follow from."""
+    digest = hashlib.sha256(f"{config.model_dump_json()} {adapter_sha256} {seed}".encode())
+    for row in rows:
+        for array in (row.prompt_ids, row.completion_ids, row.logged_logprobs, row.advantage):
+            digest.update(np.int64(len(array)).tobytes() + array.tobytes())
+    return digest.hexdigest()
+
+
+def last_checkpoint(workdir: Path, fingerprint: str) -> Path | None:
+    """The latest complete checkpoint of this phase below `workdir`."""
+    found = [path for path in _checkpoints(workdir) if _mark(path) == fingerprint]
+    return max(found, key=_step, default=None)
+
+
+def train_on(trainer: Any, workdir: Path, fingerprint: str) -> int:
+    """Train, from the phase's last checkpoint if there is one; returns the optimizer step it went on from, else 0.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+        With `output_dir` = `workdir` and the arguments of `saving`.
+    workdir : Path
+    fingerprint : str
+        As from `phase_fingerprint`.
+    """
+    found = last_checkpoint(workdir, fingerprint)
+    first = trainer.is_world_process_zero()
+    trainer.accelerator.wait_for_everyone()
+    if first:
+        _remove(path for path in _checkpoints(workdir) if path != found)
+    trainer.accelerator.wait_for_everyone()
+    trainer.add_callback(_Marks(fingerprint))
+    trainer.train(resume_from_checkpoint=None if found is None else str(found))
+    if first:
+        _remove(_checkpoints(workdir))
+    return 0 if found is None else _step(found)
+
+
+class _Marks(TrainerCallback):
+    """Marks each checkpoint after its last file was written."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            directory = Path(args.output_dir) / f"{_PREFIX}{state.global_step}"
+            temporary = directory / f".{MARK}"
+            temporary.write_text(json.dumps({"fingerprint": self._fingerprint}), encoding="utf-8")
+            temporary.replace(directory / MARK)
+
+
+def _checkpoints(workdir: Path) -> list[Path]:
+    return [path for path in Path(workdir).glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def _mark(checkpoint: Path) -> str | None:
+    path = checkpoint / MARK
+    return json.loads(path.read_text(encoding="utf-8"))["fingerprint"] if path.is_file() else None
+
+
+def _remove(checkpoints: Any) -> None:
+    for path in checkpoints:
+        shutil.rmtree(path)

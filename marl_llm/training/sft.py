@@ -1,0 +1,102 @@
+"""Imitation: rows go in, the adapter learns to say their completions. `trl.SFTTrainer` on token ids as they were
+sampled; nothing is tokenised again.
+
+Which rows (the best of each group, or all) is `selection`'s business. The loss is the mean negative log-likelihood of
+all completion tokens of an optimizer step; prompts are context only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.data import ReplayRow
+from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
+from marl_llm.training.selection import check_fingerprints
+
+if TYPE_CHECKING:
+    from marl_llm.training.history import OnStep
+
+IGNORED = -100
+"""The label of tokens that carry no loss."""
+
+_NAMES = ("step", "loss", "learning_rate", "grad_norm", "entropy", "mean_token_accuracy")
+
+
+def train_imitation(
+    rows: Sequence[ReplayRow],
+    *,
+    base_dir: Path,
+    adapter_dir: Path,
+    adapter_sha256: str,
+    config: TrainConfig,
+    workdir: Path,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Train the adapter on the rows' completions; returns the PEFT model (adapter "default") and the metrics.
+
+    Arguments and metrics as in `train_role.train_role`; of the integrity checks only the adapter's fingerprint, and
+    with `selection: all` not even that, is required.
+
+    Raises
+    ------
+    IntegrityError
+        `selection: best_of_group` and all rows are of another adapter.
+    RunFailed
+        The loss stopped being a number.
+    """
+    fingerprints = [row.adapter_sha256 if config.selection == "best_of_group" else "" for row in rows]
+    check_fingerprints(fingerprints, adapter_sha256)
+    model, tokenizer = load_policy(base_dir, adapter_dir, config)
+    from marl_llm.training.history import StepHistory
+
+    watch = StepHistory(on_step)
+    trainer = _trainer(model, tokenizer, rows, config, workdir, seed, watch)
+    started = time.monotonic()
+    trainer.train()
+    seconds = time.monotonic() - started
+    require_finite(watch.steps)
+    tokens = sum(row.tokens for row in rows)
+    return trainer.accelerator.unwrap_model(trainer.model), {
+        "tokens": tokens,
+        "completion_tokens": sum(len(row.completion_ids) for row in rows),
+        "training_seconds": seconds,
+        "tokens_per_s": tokens * config.epochs / seconds,
+        "steps": len(watch.steps),
+        "precision": precision_of(config),
+        "loss": [entry["loss"] for entry in watch.steps],
+        "history": [{name: entry[name] for name in _NAMES if name in entry} for entry in watch.steps],
+    }
+
+
+def labelled(row: ReplayRow) -> dict[str, list[int]]:
+    """What the trainer reads of a row: `input_ids` of length P + T and `labels`, `IGNORED` over the prompt."""
+    completion = row.completion_ids.tolist()
+    return {
+        "input_ids": row.prompt_ids.tolist() + completion,
+        "labels": [IGNORED] * len(row.prompt_ids) + completion,
+    }
+
+
+def _trainer(
+    model: Any, tokenizer: Any, rows: Sequence[ReplayRow], config: TrainConfig, workdir: Path, seed: int, history: Any
+) -> Any:
+    from datasets import Dataset
+    from transformers.trainer_callback import PrinterCallback
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    arguments = SFTConfig(
+        **trainer_arguments(config, workdir, seed),
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        train_sampling_strategy="group_by_length",
+    )
+    dataset = Dataset.from_list([labelled(row) for row in rows])
+    trainer = SFTTrainer(model, arguments, train_dataset=dataset, processing_class=tokenizer, callbacks=[history])
+    trainer.remove_callback(PrinterCallback)
+    return trainer

@@ -1,0 +1,127 @@
+"""Which rows imitation and preferences learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from marl_llm.errors import UserError
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.gate import IntegrityError
+from marl_llm.training.selection import check_fingerprints, imitation_rows, preference_pairs
+
+BEST, ALL = TrainConfig(algorithm="sft"), TrainConfig(algorithm="sft", selection="all")
+
+
+def row(group: str, branch: str, advantage: float, *, call: int = 0, **changes: Any) -> dict[str, Any]:
+    """A row whose completion is unlike any other's; `prompt_ids` are the group's where `call` is 0."""
+    prompt = [*group.encode(), call] if call == 0 else [*group.encode(), *branch.encode(), call]
+    completion = [*group.encode(), *branch.encode(), call]
+    made = {
+        "episode": "e0",
+        "branch": branch,
+        "call": call,
+        "role": "data_scientist",
+        "group": group,
+        "prompt_ids": np.array(prompt),
+        "completion_ids": np.array(completion),
+        "logprobs": np.zeros(len(completion), np.float32),
+        "advantage": advantage,
+        "kept": True,
+        "adapter_sha256": "abc",
+    }
+    return made | changes
+
+
+def names(rows: list[Any]) -> list[str]:
+    return [r.name.split("branch ")[1] for r in rows]
+
+
+def test_the_best_turn_of_each_group_is_imitated_with_all_its_calls() -> None:
+    frame = pd.DataFrame(
+        [
+            row("a", "0.d0", 0.1),
+            row("a", "0.d1", 0.9),
+            row("a", "0.d2", 2.0),
+            row("a", "0.d2", -1.0, call=1),  # the turn's mean is 0.5
+            row("b", "1.d0", -0.2, call=1),
+            row("b", "1.d0", 1.0),
+            row("b", "1.d1", 0.3),
+        ]
+    )
+    rows, dropped = imitation_rows(frame, BEST)
+    assert names(rows) == ["0.d1, call 0", "1.d0, call 1", "1.d0, call 0"]
+    assert dropped == {"not_kept": 0, "empty": 0, "not_best": 4}
+
+
+def test_a_group_in_which_no_turn_beats_the_baseline_teaches_nothing() -> None:
+    rows, dropped = imitation_rows(pd.DataFrame([row("a", "0.d0", -0.1), row("a", "0.d1", 0.0)]), BEST)
+    assert rows == [] and dropped["not_best"] == 2
+
+
+def test_rows_that_credit_left_out_are_not_chosen_among_but_imitated_where_all_are() -> None:
+    frame = pd.DataFrame([row("a", "0.d0", 0.1), row("a", "0.d1", 9.0, kept=False), row("a", "0.d2", -0.1)])
+    rows, dropped = imitation_rows(frame, BEST)
+    assert names(rows) == ["0.d0, call 0"] and dropped == {"not_kept": 1, "empty": 0, "not_best": 1}
+    rows, dropped = imitation_rows(frame, ALL)
+    assert len(rows) == 3 and dropped == {"not_kept": 0, "empty": 0, "not_best": 0}
+
+
+def test_groups_of_different_iterations_are_different_groups() -> None:
+    rows = [row("a", "0.d0", 0.5, iteration=0), row("a", "0.d0", 0.7, iteration=1)]
+    assert len(imitation_rows(pd.DataFrame(rows), BEST)[0]) == 2
+    rows = [row("a", "0.d0", 0.5, iteration=0), row("a", "0.d1", 0.3, iteration=0), row("b", "0.d0", -0.7, iteration=1)]
+    assert names(imitation_rows(pd.DataFrame(rows), BEST)[0]) == ["0.d0, call 0"]
+
+
+def test_a_pair_is_the_best_and_the_worst_turn_of_a_group_on_one_prompt_as_sampled() -> None:
+    frame = pd.DataFrame(
+        [
+            row("a", "0.d0", 0.1),
+            row("a", "0.d1", 0.9),
+            row("a", "0.d2", -0.7, call=1),
+            row("a", "0.d2", -0.5),
+            row("b", "1.d0", 0.4),
+            row("b", "1.d1", 0.4),
+        ],
+        index=range(10, 16),
+    )
+    (pair,), dropped = preference_pairs(frame)
+    assert pair.prompt_ids.tolist() == [*b"a", 0]
+    assert pair.chosen_ids.tolist() == [*b"a0.d1", 0] and pair.rejected_ids.tolist() == [*b"a0.d2", 0]
+    assert dropped == {"not_kept": 0, "no_difference": 1, "same_completion": 0, "other_prompt": 0}
+
+
+def test_pairs_that_say_nothing_are_counted_and_left_out() -> None:
+    same = np.array([7, 8])
+    frame = pd.DataFrame(
+        [
+            row("a", "0.d0", 1.0, completion_ids=same, logprobs=np.zeros(2)),
+            row("a", "0.d1", -1.0, completion_ids=same, logprobs=np.zeros(2)),
+            row("b", "1.d0", 1.0, prompt_ids=np.array([5])),
+            row("b", "1.d1", -1.0),
+            row("c", "2.d0", 1.0),
+            row("c", "2.d1", -1.0, kept=False),
+            row("c", "2.d2", -1.0, completion_ids=np.zeros(0, int), logprobs=np.zeros(0)),
+        ]
+    )
+    pairs, dropped = preference_pairs(frame)
+    assert pairs == []
+    assert dropped == {"not_kept": 1, "no_difference": 1, "same_completion": 1, "other_prompt": 1}
+
+
+def test_without_groups_there_is_nothing_to_choose_from() -> None:
+    frame = pd.DataFrame([row("a", "0.d0", 1.0)]).drop(columns="group")
+    with pytest.raises(UserError, match="lack the column 'group'"):
+        imitation_rows(frame, BEST)
+    with pytest.raises(UserError, match="lack the column 'group'"):
+        preference_pairs(frame)
+
+
+def test_rows_of_another_adapter_alone_are_refused_and_a_mixture_is_counted() -> None:
+    assert check_fingerprints(["abc", "", "xyz"], "abc") == {"same": 1, "other": 1, "unknown": 1}
+    with pytest.raises(IntegrityError, match=r"all 2 rows were sampled by another adapter"):
+        check_fingerprints(["xyz", "uvw"], "abc")
