@@ -1,9 +1,9 @@
 """What correcting for old rows buys: `python -m marl_llm.training.staleness --out data/results/staleness`.
 
 A simulation with the embedded model alone, no environment and no server. The model answers short prompts in its own
-language of proposals; a reply earns 1/6 for each different column it names, up to six, and nothing if it does not end
-in time. The loop trains version k on rows that version k - age sampled, as a pipeline does whose sampler lags behind;
-the rows are as many, and new, at every age. The corrections:
+language of proposals; a reply earns 1/4 for each different column it names, up to four, and nothing if it does not
+end in time. The loop trains version k on rows that version k - age sampled, as a pipeline does whose sampler lags
+behind; the rows are as many, and new, at every age. The corrections:
 
     none       the ratio starts at 1, as if the rows were fresh: old log-probabilities recomputed, no weights
     clip       the clipped ratio against the policy that sampled
@@ -28,7 +28,7 @@ import numpy as np
 from scipy import stats
 
 from marl_llm.credit.advantages import Scale, group_relative
-from marl_llm.training.adapters import WEIGHTS_FILE, create_adapter, save_adapter
+from marl_llm.training.adapters import WEIGHTS_FILE, copy_version, create_adapter, save_adapter
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.diagnostics import divergence
@@ -42,7 +42,7 @@ CORRECTIONS: dict[str, dict[str, Any]] = {
     "clip": {"old_logps": "logged"},
     "truncated": {"old_logps": "recompute", "tis_cap": 2.0},
 }
-COLUMNS_WANTED = 6
+COLUMNS_WANTED = 4
 LAST = 3
 """The final reward of a run is the mean over its last so many versions."""
 
@@ -74,7 +74,7 @@ class Study:
 
 
 def reward_of(text: str, ended: bool) -> float:
-    """The synthetic reward, in [0, 1]: different columns named, out of six; 0 for a reply that was cut."""
+    """The synthetic reward, in [0, 1]: different columns named, out of four; 0 for a reply that was cut."""
     named = {word.strip('"') for word in text.replace("[", " ").replace("]", " ").replace(",", " ").split()}
     columns = {word for word in named if word[:1] == "x" and word[1:].isdigit()}
     return min(len(columns), COLUMNS_WANTED) / COLUMNS_WANTED if ended else 0.0
@@ -149,8 +149,8 @@ def simulate(study: Study, age: int, correction: str, seed: int, folder: Path) -
     Returns
     -------
     dict
-        "rewards", mean reward of versions 0, 1, ... on their own replies; "start", one `divergence` an iteration, of
-        the policy before training from the one that sampled.
+        "rewards", mean reward of versions 0, 1, ... on their own replies; "start", one `divergence` an iteration
+        that trained, of the policy before training from the one that sampled.
     """
     rng = np.random.default_rng(seed)
     base, config = Path(study.base_dir), study.config(correction)
@@ -163,11 +163,14 @@ def simulate(study: Study, age: int, correction: str, seed: int, folder: Path) -
         sampler.load(versions[behaviour])
         rows, reward = sample_rows(sampler, rng)
         rewards.setdefault(behaviour, reward)
+        versions.append(folder / f"v{k + 1}")
+        if not rows:  # all groups alike: nothing to learn from
+            copy_version(versions[k], versions[-1])
+            continue
         trainer = build_trainer(rows, base, versions[k], config, folder / "work", seed + k)
         scores = trainer.score(rows)
         start.append(divergence(np.concatenate([s - r.logged_logprobs for s, r in zip(scores, rows, strict=True)])))
         trainer.train()
-        versions.append(folder / f"v{k + 1}")
         save_adapter(trainer.accelerator.unwrap_model(trainer.model), versions[-1], base_name=base.name)
     for version in range(len(rewards), len(versions)):
         sampler.load(versions[version])
@@ -181,25 +184,46 @@ def interval(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean()), "low": float(values.mean()) - half, "high": float(values.mean()) + half}
 
 
-def run_study(study: Study) -> dict[str, Any]:
-    """All cells, each with its seeds; the result is fit for JSON."""
-    cells: list[dict[str, Any]] = []
-    for age in study.ages:
-        for correction in CORRECTIONS if age else ("none",):
-            began, runs = time.monotonic(), []
-            for seed in range(study.seeds):
-                with tempfile.TemporaryDirectory() as folder:
-                    runs.append(simulate(study, age, correction, seed, Path(folder)))
-            final = np.array([np.mean(run["rewards"][-LAST:]) for run in runs])
-            cells.append(
-                {"age": age, "correction": correction if age else "fresh", "final": final.tolist(), **interval(final)}
-            )
-            cells[-1] |= {"start": _last_start(runs), "rewards": [run["rewards"] for run in runs]}
-            logger.info(
-                "age %d, %s: %.3f [%.3f, %.3f], %.0f s", age, cells[-1]["correction"], cells[-1]["mean"],
-                cells[-1]["low"], cells[-1]["high"], time.monotonic() - began,
-            )  # fmt: skip
+def run_study(study: Study, path: Path | None = None) -> dict[str, Any]:
+    """All cells, each with its seeds; the result is fit for JSON, and is written to `path` after each cell.
+
+    Cells of the same study that `path` holds already are not run again.
+    """
+    cells = _cells_in(path, study)
+    known = {(cell["age"], cell["correction"]) for cell in cells}
+    wanted = [(age, name) for age in study.ages for name in (CORRECTIONS if age else ("fresh",))]
+    for age, correction in (cell for cell in wanted if cell not in known):
+        began = time.monotonic()
+        cells.append(_run_cell(study, age, correction))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(_result(study, cells), indent=1), encoding="utf-8")
+        mean, low, high = (cells[-1][name] for name in ("mean", "low", "high"))
+        seconds = time.monotonic() - began
+        logger.info("age %d, %s: %.3f [%.3f, %.3f], %.0f s", age, correction, mean, low, high, seconds)
+    return _result(study, cells)
+
+
+def _cells_in(path: Path | None, study: Study) -> list[dict[str, Any]]:
+    if path is None or not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found["cells"] if found["study"] == json.loads(json.dumps(asdict(study))) else []
+
+
+def _result(study: Study, cells: list[dict[str, Any]]) -> dict[str, Any]:
     return {"study": asdict(study), "cells": cells, "differences": _differences(cells)}
+
+
+def _run_cell(study: Study, age: int, correction: str) -> dict[str, Any]:
+    """All seeds of one age and correction."""
+    runs = []
+    for seed in range(study.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(simulate(study, age, "none" if correction == "fresh" else correction, seed, Path(folder)))
+    final = np.array([np.mean(run["rewards"][-LAST:]) for run in runs])
+    cell = {"age": age, "correction": correction, "final": final.tolist(), **interval(final)}
+    return cell | {"start": _last_start(runs), "rewards": [run["rewards"] for run in runs]}
 
 
 def _last_start(runs: list[dict[str, Any]]) -> dict[str, float]:
@@ -249,7 +273,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the study and write OUT.json and OUT.png."""
+    """Run the study and write OUT.json and OUT.png; a study that was interrupted goes on."""
     defaults = Study()
     parser = argparse.ArgumentParser(prog="python -m marl_llm.training.staleness", description="what correction buys")
     parser.add_argument("--out", type=Path, default=Path("data/results/staleness"), help="without ending")
@@ -263,10 +287,7 @@ def main(arguments: list[str] | None = None) -> None:
     study = Study(
         base_dir=given.model, seeds=given.seeds, iterations=given.iterations, learning_rate=given.learning_rate
     )
-    result = run_study(study)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.with_suffix(".json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    plot(result, given.out.with_suffix(".png"))
+    plot(run_study(study, given.out.with_suffix(".json")), given.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -165,6 +165,9 @@ def test_with_one_normalisation_over_both_roles_right_code_is_blamed_for_a_usele
     for proposal in (GOOD, EASY, USELESS):
         mean, error = right_code(False, proposal)
         assert mean > 4 * error, "ours: right code is never worse than its group"
+    alike = steps.right.all(axis=2) | ~steps.right.any(axis=2)
+    assert not engineer_advantages(steps, joint=False)[alike].any(), "nor praised or blamed for the proposal alone"
+    assert np.abs(engineer_advantages(steps, joint=True)[alike]).min() > 0
 
 
 def test_with_one_normalisation_over_both_roles_one_roles_units_set_the_others_step(steps: Steps) -> None:

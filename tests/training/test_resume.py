@@ -23,16 +23,17 @@ from marl_llm.training.resume import MARK, last_checkpoint, phase_fingerprint
 from tests.training.test_worker import _as_written, _credit
 
 CONFIG = {
-    "batch_rows": 4,
+    "batch_rows": 2,
     "gradient_accumulation": 2,
-    "epochs": 20,
+    "epochs": 10,
     "learning_rate": 1e-3,
     "lr_scheduler": "cosine",
     "old_logps": "recompute",
     "beta": 0.02,
     "batch_tokens": 60,
-    "checkpoint_steps": 3,
+    "checkpoint_steps": 5,  # of six steps an epoch: never at its end
 }
+PLAIN = {"gradient_accumulation": 1, "checkpoint_steps": 3}
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_worker_killed_in_the_middle_goes_on_to_the_same_weights(spec: dict[st
     killed = _worker(tmp_path / "spec.json")
     assert killed.stdout is not None
     for line in killed.stdout:
-        if json.loads(line).get("step") == 10:
+        if json.loads(line).get("step") == 12:
             killed.send_signal(signal.SIGKILL)
             break
     assert killed.wait() == -signal.SIGKILL
@@ -82,7 +83,7 @@ def test_a_worker_killed_in_the_middle_goes_on_to_the_same_weights(spec: dict[st
     assert main([str(tmp_path / "spec.json")]) == 0
     assert adapter_sha256(Path(spec["out_dir"])) == adapter_sha256(Path(whole["out_dir"]))
     ours, theirs = (json.loads(Path(one["metrics"]).read_text()) for one in (spec, whole))
-    assert ours["resumed_from_step"] >= 9 and theirs["resumed_from_step"] == 0
+    assert ours["resumed_from_step"] in (10, 15, 20, 25) and theirs["resumed_from_step"] == 0
     assert ours["loss"] == theirs["loss"] and len(ours["loss"]) == 60
     assert ours["history"] == theirs["history"] and ours["importance_weights"] == theirs["importance_weights"]
     assert not list((tmp_path / "work").glob("checkpoint-*")), "a finished phase leaves no checkpoints"
@@ -93,7 +94,7 @@ def phase(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> Callable[..., dict
     """Two epochs of six steps; returns the metrics."""
 
     def _phase(on_step: Any = None, rows: int = 24, **changes: Any) -> dict[str, Any]:
-        config = TrainConfig(**{**CONFIG, "epochs": 2, "gradient_accumulation": 1, **changes})
+        config = TrainConfig(**{**CONFIG, "epochs": 2, "batch_rows": 4, **PLAIN, **changes})
         given = {"base_dir": tiny.base_dir, "adapter_dir": tiny.adapter_dir, "adapter_sha256": tiny.sha256}
         chosen = replay_rows(logged.iloc[:rows])[0]
         return train_policy(chosen, **given, config=config, workdir=tmp_path / "work", seed=1, on_step=on_step)[1]

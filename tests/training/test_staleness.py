@@ -98,14 +98,14 @@ def test_dropped_share_counts_what_was_left_out() -> None:
 
 @pytest.fixture(scope="module")
 def aged(tiny: Any, sample: Callable, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
-    """Version 1, trained hard from version 0; and rows of both versions, with log-probabilities as sampled."""
+    """An adapter trained hard from version 0, and rows of both as versions 0 and 2."""
     folder = tmp_path_factory.mktemp("aged")
     old = sample(tiny.adapter_dir, groups=4).assign(adapter_sha256=tiny.sha256, policy_version=0)
     settings = TrainConfig(learning_rate=2e-2, epochs=3)
     paths = {"base_dir": tiny.base_dir, "adapter_dir": tiny.adapter_dir, "out_dir": folder / "ds-v1"}
     train_role(old, **paths, config=settings, workdir=folder / "work", seed=0)
     sha = adapter_sha256(folder / "ds-v1")
-    new = sample(folder / "ds-v1", groups=4, seed=5).assign(adapter_sha256=sha, policy_version=1, iteration=1)
+    new = sample(folder / "ds-v1", groups=4, seed=5).assign(adapter_sha256=sha, policy_version=2, iteration=1)
     return folder / "ds-v1", pd.concat([old.assign(iteration=0), new], ignore_index=True)
 
 
@@ -126,12 +126,12 @@ def test_rows_of_two_ages_train_together_weighted_and_reported_apart(
 ) -> None:
     import torch
 
-    metrics = _train(aged, tiny, tmp_path, aged[1], max_age=1, old_logps="recompute", tis_cap=1.5)
+    metrics = _train(aged, tiny, tmp_path, aged[1], max_age=2, old_logps="recompute", tis_cap=1.5)
     assert metrics["gate"]["rows"] == 16 and metrics["ratio0"] == pytest.approx(1, abs=1e-3), "fresh rows only"
     found = metrics["diagnostics"]
-    assert found["rows_by_age"] == {"0": 16, "1": 16}
+    assert found["rows_by_age"] == {"0": 16, "2": 16}
     assert found["ages"]["0"]["start"]["ess_frac"] == pytest.approx(1, abs=1e-3)
-    assert found["ages"]["1"]["start"]["ess_frac"] < 0.9
+    assert found["ages"]["2"]["start"]["ess_frac"] < 0.9
     model, weights = load(aged[0]), []
     for row in aged[1].to_dict("records"):  # the weight of every token, computed by transformers alone
         ids = torch.tensor(np.concatenate([row["prompt_ids"], row["completion_ids"]])[None].astype(np.int64))
@@ -142,7 +142,7 @@ def test_rows_of_two_ages_train_together_weighted_and_reported_apart(
     flat, of_old = np.concatenate(weights), np.concatenate(weights[:16])
     assert metrics["importance_weights"]["mean"] == pytest.approx(flat.mean(), abs=1e-3)
     assert metrics["importance_weights"]["max"] == pytest.approx(1.5) and flat.max() == pytest.approx(1.5)
-    assert found["ages"]["1"]["truncated_share"] == pytest.approx((of_old == np.float32(1.5)).mean(), abs=0.02)
+    assert found["ages"]["2"]["truncated_share"] == pytest.approx((of_old == np.float32(1.5)).mean(), abs=0.02)
     assert metrics["dropped_share"] == 0
 
 
@@ -150,13 +150,13 @@ def test_with_fresh_rows_all_dropped_nothing_is_trained_and_without_any_the_gate
     aged: tuple[Path, pd.DataFrame], tiny: Any, tmp_path: Path
 ) -> None:
     rows = aged[1].assign(kept=aged[1]["policy_version"] == 0)
-    metrics = _train(aged, tiny, tmp_path, rows, max_age=1)
+    metrics = _train(aged, tiny, tmp_path, rows, max_age=2)
     assert metrics["trained"] is False and metrics["dropped"] == {"not_kept": 16, "empty": 0, "only_old": 16}
     assert metrics["dropped_share"] == 1 and metrics["adapter_sha256"] == metrics["adapter_sha256_before"]
 
 
 def test_the_synthetic_reward_counts_different_columns_of_a_finished_reply() -> None:
-    assert staleness.reward_of('engineer_features scale ["x0", "x1", "x0"]', True) == pytest.approx(2 / 6)
+    assert staleness.reward_of('engineer_features scale ["x0", "x1", "x0"]', True) == pytest.approx(2 / 4)
     assert staleness.reward_of('["x0", "x1"]', False) == 0 and staleness.reward_of("max_depth=5", True) == 0
     assert staleness.reward_of(" ".join(f"x{i}" for i in range(9)), True) == 1
 
@@ -181,19 +181,26 @@ def test_the_simulation_trains_on_rows_of_the_age_it_says(tmp_path: Path, monkey
 
 
 def test_the_study_compares_by_seed_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[tuple[int, str, int]] = []
     level = {("none", 0): 0.8, ("none", 2): 0.5, ("clip", 2): 0.4, ("truncated", 2): 0.7}
     start = {"ratio_mean": 1.0, "ratio_max": 1.0, "ess_frac": 1.0, "approx_kl": 0.0}
 
     def simulated(_: Any, age: int, correction: str, seed: int, *__: Any) -> dict[str, Any]:
+        played.append((age, correction, seed))
         return {"rewards": [0.0] + [level[correction, age] + seed / 10] * 3, "start": [start] * 3}
 
     monkeypatch.setattr(staleness, "simulate", simulated)
-    result = staleness.run_study(staleness.Study(ages=(0, 2), seeds=3))
+    study = staleness.Study(ages=(0, 2), seeds=3)
+    result = staleness.run_study(study, tmp_path / "s.json")
     assert [(cell["age"], cell["correction"]) for cell in result["cells"]] == [
         (0, "fresh"), (2, "none"), (2, "clip"), (2, "truncated")
     ]  # fmt: skip
     differences = {entry["correction"]: entry["mean"] for entry in result["differences"]}
     assert differences == pytest.approx({"clip": -0.1, "truncated": 0.2})
     assert max(entry["high"] - entry["low"] for entry in result["differences"]) < 1e-9, "paired: the seed drops out"
+    assert len(played) == 12 and staleness.run_study(study, tmp_path / "s.json")["cells"] == result["cells"]
+    assert len(played) == 12, "cells in the file are not run again"
+    staleness.run_study(staleness.Study(ages=(0,), seeds=3), tmp_path / "s.json")
+    assert len(played) == 15, "those of another study are"
     staleness.plot(json.loads(json.dumps(result)), tmp_path / "s.png")
     assert (tmp_path / "s.png").stat().st_size > 10_000
