@@ -84,7 +84,7 @@ def test_a_phase_is_described_by_age() -> None:
     assert found["ages"]["0"]["start"]["ess_frac"] == 1 and found["ages"]["0"]["truncated_share"] == 0
     assert found["ages"]["1"]["start"]["ratio_mean"] == pytest.approx((np.e + 1) / 2)
     assert found["ages"]["1"]["truncated_share"] == 0.5 and found["truncated_share"] == 0.25
-    assert found["ages"]["1"]["end"]["ratio_max"] == 1, "the end is measured against the sampler"
+    assert found["ages"]["1"]["end"]["ratio_mean"] == 1, "the end is measured against the sampler"
     # clipped against the recomputed denominator: e^0.5 with A > 0, and e^-1 with A < 0
     assert found["clip_share"] == 0.5
     logged = describe(probe, start, end, TrainConfig())
