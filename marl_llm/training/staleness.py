@@ -184,7 +184,7 @@ def interval(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean()), "low": float(values.mean()) - half, "high": float(values.mean()) + half}
 
 
-def run_study(study: Study, path: Path | None = None) -> dict[str, Any]:
+def run_study(study: Study, path: Path) -> dict[str, Any]:
     """All cells, each with its seeds; the result is fit for JSON, and is written to `path` after each cell.
 
     Cells of the same study that `path` holds already are not run again.
@@ -195,24 +195,25 @@ def run_study(study: Study, path: Path | None = None) -> dict[str, Any]:
     for age, correction in (cell for cell in wanted if cell not in known):
         began = time.monotonic()
         cells.append(_run_cell(study, age, correction))
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(_result(study, cells), indent=1), encoding="utf-8")
+        _write(study, cells, path)
         mean, low, high = (cells[-1][name] for name in ("mean", "low", "high"))
         seconds = time.monotonic() - began
         logger.info("age %d, %s: %.3f [%.3f, %.3f], %.0f s", age, correction, mean, low, high, seconds)
-    return _result(study, cells)
+    return _write(study, cells, path)
 
 
-def _cells_in(path: Path | None, study: Study) -> list[dict[str, Any]]:
-    if path is None or not path.is_file():
+def _cells_in(path: Path, study: Study) -> list[dict[str, Any]]:
+    if not path.is_file():
         return []
     found = json.loads(path.read_text(encoding="utf-8"))
     return found["cells"] if found["study"] == json.loads(json.dumps(asdict(study))) else []
 
 
-def _result(study: Study, cells: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"study": asdict(study), "cells": cells, "differences": _differences(cells)}
+def _write(study: Study, cells: list[dict[str, Any]], path: Path) -> dict[str, Any]:
+    result = {"study": asdict(study), "cells": cells, "differences": _differences(cells)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    return result
 
 
 def _run_cell(study: Study, age: int, correction: str) -> dict[str, Any]:
@@ -233,12 +234,14 @@ def _last_start(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _differences(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each correction against none at the same age, paired by seed."""
-    none = {cell["age"]: np.array(cell["final"]) for cell in cells if cell["correction"] == "none"}
+    """The corrections of an age against each other, paired by seed."""
+    final = {(cell["age"], cell["correction"]): np.array(cell["final"]) for cell in cells}
+    pairs = (("clip", "none"), ("truncated", "none"), ("truncated", "clip"))
     return [
-        {"age": cell["age"], "correction": cell["correction"], **interval(np.array(cell["final"]) - none[cell["age"]])}
-        for cell in cells
-        if cell["correction"] in ("clip", "truncated")
+        {"age": age, "correction": one, "against": other, **interval(final[age, one] - final[age, other])}
+        for age in sorted({age for age, _ in final})
+        for one, other in pairs
+        if (age, one) in final and (age, other) in final
     ]
 
 
@@ -265,6 +268,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
             if cell["age"] == oldest:
                 right.plot(np.transpose(cell["rewards"]), color=f"C{number}", alpha=0.25, linewidth=0.8)
                 right.plot(np.mean(cell["rewards"], axis=0), color=f"C{number}", label=name)
+    left.set_xticks([age for age in result["study"]["ages"] if age])
     left.set(xlabel="age of the rows, policy versions", ylabel=f"reward, mean of the last {LAST}", title="Final reward")
     right.set(xlabel="version", ylabel="reward", title=f"Learning at age {oldest}: mean and every seed")
     left.legend()

@@ -173,11 +173,13 @@ def test_the_simulation_trains_on_rows_of_the_age_it_says(tmp_path: Path, monkey
     load = staleness.Sampler.load
     monkeypatch.setattr(staleness.Sampler, "load", lambda self, path: (loaded.append(path.name), load(self, path)))
     study = staleness.Study(str(TINY_MODEL), iterations=2, prompts=4, group=8, learning_rate=1e-2, batch_rows=8)
-    run = staleness.simulate(study, 1, "truncated", 0, tmp_path)
+    run = staleness.simulate(study, 1, "truncated", 0, tmp_path / "old")
     assert loaded == ["v0", "v0", "v1", "v2"], "trained on v0 twice; the others only measured"
     assert len(run["rewards"]) == 3
     ratios = [entry["ess_frac"] for entry in run["start"]]
     assert ratios[0] == pytest.approx(1, abs=1e-4) and ratios[1] < 0.999, "fresh at first, then one version old"
+    fresh = staleness.simulate(study, 0, "none", 0, tmp_path / "fresh")
+    assert [entry["ess_frac"] for entry in fresh["start"]] == pytest.approx([1, 1], abs=1e-4)
 
 
 def test_the_study_compares_by_seed_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,8 +197,8 @@ def test_the_study_compares_by_seed_and_draws(tmp_path: Path, monkeypatch: pytes
     assert [(cell["age"], cell["correction"]) for cell in result["cells"]] == [
         (0, "fresh"), (2, "none"), (2, "clip"), (2, "truncated")
     ]  # fmt: skip
-    differences = {entry["correction"]: entry["mean"] for entry in result["differences"]}
-    assert differences == pytest.approx({"clip": -0.1, "truncated": 0.2})
+    differences = {entry["correction"] + " - " + entry["against"]: entry["mean"] for entry in result["differences"]}
+    assert differences == pytest.approx({"clip - none": -0.1, "truncated - none": 0.2, "truncated - clip": 0.3})
     assert max(entry["high"] - entry["low"] for entry in result["differences"]) < 1e-9, "paired: the seed drops out"
     assert len(played) == 12 and staleness.run_study(study, tmp_path / "s.json")["cells"] == result["cells"]
     assert len(played) == 12, "cells in the file are not run again"

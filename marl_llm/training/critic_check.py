@@ -1,0 +1,126 @@
+"""`python -m marl_llm.training.critic_check RUN --role R --base DIR --out FILE.json`: how much of the returns a critic can
+explain on episodes it was not fitted to.
+
+The episodes of a run's trajectories are split at random, a new critic is fitted to one part as PPO would, and its
+values are compared with the rewards really received in the other part. Best on plain episodes (groups of one), where
+every turn was followed. Nothing of the run is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from marl_llm.credit.gae import explained_variance
+from marl_llm.errors import UserError
+from marl_llm.roles import ROLES
+from marl_llm.training.config import TrainConfig
+from marl_llm.training.data import TRAINING_COLUMNS, replay_rows
+from marl_llm.training.ppo import RowCredit, agent_credit
+from marl_llm.training.worker import write_json
+from marl_llm.trajectories import read_rows
+
+
+def heldout_variance(
+    frame: pd.DataFrame, base_dir: Path, config: TrainConfig, share: float, seed: int
+) -> dict[str, Any]:
+    """Fit a new critic to `share` of the episodes and measure it on the others.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of one role, as `ppo.train_ppo` takes them; no completion is empty.
+    base_dir : Path
+        Base model.
+    config : TrainConfig
+        Its `critic_*` keys, `gamma` and `batch_tokens`; lambda counts as 1, so that returns are rewards received.
+    share : float
+        Of the episodes to fit, in (0, 1).
+    seed : int
+        Of the split, the critic and the order of rows.
+
+    Returns
+    -------
+    dict
+        For "fitted" and "heldout": episodes, turns, and the explained variance over all tokens of followed turns
+        ("tokens") and over their first tokens only ("first", what the state alone says); `loss` of each epoch.
+    """
+    from marl_llm.training.critic import load_critic
+
+    frame = frame.reset_index(drop=True)
+    rows, _ = replay_rows(frame.assign(advantage=0.0, kept=True))
+    nothing = [np.zeros(len(row.completion_ids), np.float32) for row in rows]
+    credits = agent_credit(frame, nothing, config.model_copy(update={"gae_lambda": 1.0}))
+    names = np.random.default_rng(seed).permutation(frame["episode"].unique())
+    fitted = frame["episode"].isin(list(names[: round(share * len(names))])).to_numpy(bool)
+    if fitted.all() or not fitted.any():
+        raise UserError(f"{len(names)} episodes cannot be split by a share of {share:g}; collect more of them.")
+    with tempfile.TemporaryDirectory() as folder:
+        critic = load_critic(base_dir, Path(folder) / "none", config, Path(folder), seed)
+    chosen = np.flatnonzero(fitted)
+    fit = critic.fit(
+        *([part[i] for i in chosen] for part in (rows, [c.returns for c in credits], nothing)), config, seed
+    )
+    values = critic.values(rows, config)
+    found: dict[str, Any] = {"seed": seed, "loss": fit.loss}
+    for name, mask in (("fitted", fitted), ("heldout", ~fitted)):
+        part = np.flatnonzero(mask)
+        found[name] = _explained([values[i] for i in part], [credits[i] for i in part])
+        found[name]["episodes"] = int(frame.loc[mask, "episode"].nunique())
+    return found
+
+
+def _explained(values: list[np.ndarray], credits: list[RowCredit]) -> dict[str, Any]:
+    known = [(v, c.seen, c.first) for v, c in zip(values, credits, strict=True) if c.seen is not None]
+    first = [(v[0], seen[0]) for v, seen, is_first in known if is_first]
+    return {
+        "turns": len(first),
+        "tokens": explained_variance(
+            np.concatenate([s for _, s, _ in known]), np.concatenate([v for v, _, _ in known])
+        ),
+        "first": explained_variance(np.array([s for _, s in first]), np.array([v for v, _ in first])),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the check as told on the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description="explained variance of a critic on episodes it was not fitted to")
+    parser.add_argument("run", type=Path, help="run directory, or a directory of trajectories")
+    parser.add_argument("--role", choices=ROLES, required=True, help="whose rows")
+    parser.add_argument("--base", type=Path, default=Path("data/models/tiny"), help="base model")
+    parser.add_argument("--share", type=float, default=0.7, help="share of the episodes to fit")
+    parser.add_argument("--splits", type=int, default=3, help="random splits, from seed 0")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the rows")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="of the critic")
+    parser.add_argument("--batch-tokens", type=int, default=4096, help="most tokens computed at once")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    told = parser.parse_args(arguments)
+    config = TrainConfig(
+        algorithm="ppo",
+        critic_epochs=told.epochs,
+        critic_learning_rate=told.learning_rate,
+        batch_tokens=told.batch_tokens,
+    )
+    try:
+        folders = sorted(told.run.glob("iteration_*/trajectories")) or [told.run]
+        rows = read_rows(folders, TRAINING_COLUMNS, told.role)
+        rows = rows.loc[[len(ids) > 0 for ids in rows["completion_ids"]]]
+        splits = [heldout_variance(rows, told.base, config, told.share, seed) for seed in range(told.splits)]
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(told).items()}
+        mean = {key: float(np.mean([split["heldout"][key] for split in splits])) for key in ("tokens", "first")}
+        write_json({"settings": settings, "heldout_mean": mean, "splits": splits}, told.out)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    sys.stdout.write(f"held-out explained variance: tokens {mean['tokens']:.3f}, first {mean['first']:.3f}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
