@@ -1,5 +1,5 @@
-"""`python -m marl_llm.training.critic_check RUN --role R --base DIR --out FILE.json`: how much of the returns a critic can
-explain on episodes it was not fitted to.
+"""`python -m marl_llm.training.critic_check RUN --role R --out FILE.json`: how much of the returns a critic can explain
+on episodes it was not fitted to.
 
 The episodes of a run's trajectories are split at random, a new critic is fitted to one part as PPO would, and its
 values are compared with the rewards really received in the other part. Best on plain episodes (groups of one), where
@@ -57,16 +57,15 @@ def heldout_variance(
     rows, _ = replay_rows(frame.assign(advantage=0.0, kept=True))
     nothing = [np.zeros(len(row.completion_ids), np.float32) for row in rows]
     credits = agent_credit(frame, nothing, config.model_copy(update={"gae_lambda": 1.0}))
-    names = np.random.default_rng(seed).permutation(frame["episode"].unique())
+    names = np.random.default_rng(seed).permutation(sorted(set(frame["episode"])))
     fitted = frame["episode"].isin(list(names[: round(share * len(names))])).to_numpy(bool)
     if fitted.all() or not fitted.any():
         raise UserError(f"{len(names)} episodes cannot be split by a share of {share:g}; collect more of them.")
     with tempfile.TemporaryDirectory() as folder:
         critic = load_critic(base_dir, Path(folder) / "none", config, Path(folder), seed)
     chosen = np.flatnonzero(fitted)
-    fit = critic.fit(
-        *([part[i] for i in chosen] for part in (rows, [c.returns for c in credits], nothing)), config, seed
-    )
+    returns, old = [credits[i].returns for i in chosen], [nothing[i] for i in chosen]
+    fit = critic.fit([rows[i] for i in chosen], returns, old, config, seed)
     values = critic.values(rows, config)
     found: dict[str, Any] = {"seed": seed, "loss": fit.loss}
     for name, mask in (("fitted", fitted), ("heldout", ~fitted)):
@@ -110,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folders = sorted(told.run.glob("iteration_*/trajectories")) or [told.run]
         rows = read_rows(folders, TRAINING_COLUMNS, told.role)
-        rows = rows.loc[[len(ids) > 0 for ids in rows["completion_ids"]]]
+        rows = rows.loc[rows["completion_ids"].map(len) > 0]
         splits = [heldout_variance(rows, told.base, config, told.share, seed) for seed in range(told.splits)]
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(told).items()}
         mean = {key: float(np.mean([split["heldout"][key] for split in splits])) for key in ("tokens", "first")}

@@ -16,16 +16,12 @@ from tests.trajectories.rows import make_row
 
 @pytest.fixture
 def trajectories(tmp_path: Path) -> Path:
-    """48 episodes of two turns; a turn earns 1 where its prompt ends with token 5, nothing where it ends with 6."""
+    """64 episodes of one turn, which earns 1 where its prompt ends with token 5 and nothing where it ends with 6."""
     rng, writer = np.random.default_rng(0), TrajectoryWriter(tmp_path / "rows")
-    for number in range(48):
-        rows = []
-        for step in range(2):
-            good = bool(rng.integers(2))
-            prompt = [*rng.integers(10, 250, 5).tolist(), 5 if good else 6]
-            place = {"episode": f"e{number}", "step": step, "branch": f"{step}.d0", "followed": True}
-            rows.append(make_row(**place, prompt_ids=prompt, reward=float(good), verdict="no_gain"))
-        writer.append(rows)
+    for number in range(64):
+        good = bool(rng.integers(2))
+        prompt = [int(rng.integers(10, 250)), 5 if good else 6]
+        writer.append([make_row(episode=f"e{number}", prompt_ids=prompt, reward=float(good), followed=True)])
     return tmp_path / "rows"
 
 
@@ -34,13 +30,12 @@ def test_what_the_prompt_says_of_the_reward_is_found_in_unseen_episodes(
 ) -> None:
     out = tmp_path / "check.json"
     told = ["--role", "data_scientist", "--base", str(tiny.base_dir), "--out", str(out), "--splits", "1"]
-    assert main([str(trajectories), *told, "--epochs", "12", "--learning-rate", "0.01"]) == 0
+    assert main([str(trajectories), *told, "--epochs", "40", "--learning-rate", "0.01"]) == 0
     found = json.loads(out.read_text())
     split = found["splits"][0]
-    assert (split["fitted"]["episodes"], split["heldout"]["episodes"]) == (34, 14)
-    assert split["heldout"]["turns"] == 28 and len(split["loss"]) == 12
-    # the first turn's return holds the second's reward, which no one can know: two thirds of the variance are left
-    assert 0.3 < split["heldout"]["first"] == found["heldout_mean"]["first"] < 0.9
+    assert (split["fitted"]["episodes"], split["heldout"]["episodes"]) == (45, 19)
+    assert split["heldout"]["turns"] == 19 and len(split["loss"]) == 40
+    assert 0.5 < split["heldout"]["first"] == found["heldout_mean"]["first"] < 1
     assert "held-out explained variance: tokens" in capsys.readouterr().out
 
 
@@ -49,5 +44,5 @@ def test_too_few_episodes_are_said_in_a_sentence(
 ) -> None:
     told = ["--role", "data_scientist", "--base", str(tiny.base_dir), "--out", str(tmp_path / "x.json")]
     assert main([str(trajectories), *told, "--share", "1"]) == 2
-    assert "48 episodes cannot be split by a share of 1" in capsys.readouterr().err
+    assert "64 episodes cannot be split by a share of 1" in capsys.readouterr().err
     assert main([str(tmp_path / "nowhere"), *told]) == 2
