@@ -260,6 +260,20 @@ def test_a_writer_that_is_killed_leaves_a_sound_cache(file):
         assert intact(file) >= 20
 
 
+def test_a_second_store_in_a_process_does_not_lose_the_first_ones_locks(file):
+    """Without its locks another process takes itself for the last one and deletes the log that is being written."""
+    first = BlobStore(file, 1 << 20)
+    first.put("a", content("a"))
+    second = BlobStore(file, 1 << 20)
+    other = worker("write", file, "1", "5")
+    assert other.wait(timeout=60) == 0
+    assert file.with_name(f"{file.name}-wal").is_file()
+    second.close()
+    assert first.get("a") == content("a")
+    first.close()
+    assert not file.with_name(f"{file.name}-wal").is_file()
+
+
 def warnings(caplog) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 

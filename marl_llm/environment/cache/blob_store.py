@@ -12,6 +12,7 @@ import hashlib
 import logging
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,13 @@ _TABLE = (
 )
 _INDEX = "CREATE INDEX IF NOT EXISTS by_use ON entries (used)"
 _NEXT = "(SELECT coalesce(max(used), 0) + 1 FROM entries)"
+
+_OPENING = threading.Lock()
+_OPEN: Counter[Path] = Counter()
+"""Connections of this process to each file. POSIX drops a process's locks on a file as soon as the process closes any
+descriptor of it: a look into the file beside an open connection would let other processes take its log away.
+See https://www.sqlite.org/howtocorrupt.html, section 2.2.
+"""
 
 
 class BlobStore:
@@ -108,8 +116,9 @@ class BlobStore:
         if self._touched:
             self._guarded(write)
         with self._lock:
-            self._closed = True
-            self._connection.close()
+            if not self._closed:
+                self._closed = True
+                self._let_go()
 
     def _record_use(self, connection: sqlite3.Connection) -> None:
         connection.executemany(f"UPDATE entries SET used = {_NEXT} WHERE key = ?", [(key,) for key in self._touched])
@@ -124,12 +133,20 @@ class BlobStore:
             except sqlite3.Error as error:
                 if self._path is None:
                     raise
-                self._connection.close()
+                self._let_go()
                 self._connection = self._leave_disk(error)
                 return work()
 
+    def _let_go(self) -> None:
+        self._connection.close()
+        if self._path is not None:
+            with _OPENING:
+                _OPEN[self._path.resolve()] -= 1
+
     def _leave_disk(self, error: Exception) -> sqlite3.Connection:
-        logger.warning("%s: the evaluation cache cannot be used (%s); going on in memory.", self._path, error)
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        remedy = "; delete it when no run uses it" if damaged else ""
+        logger.warning("%s: the evaluation cache cannot be used (%s); going on in memory%s.", self._path, error, remedy)
         self._path = None
         self._touched.clear()
         return _memory()
@@ -147,7 +164,15 @@ def _memory() -> sqlite3.Connection:
 
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _refuse_other_files(path)
+    with _OPENING:
+        if not _OPEN[path.resolve()]:
+            _refuse_other_files(path)
+        connection = _connect(path)
+        _OPEN[path.resolve()] += 1
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
     try:
         _check_owner(connection, path)
