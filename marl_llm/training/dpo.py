@@ -61,18 +61,20 @@ def train_preferences(
     """
     check_fingerprints([pair.adapter_sha256 for pair in pairs], adapter_sha256)
     model, tokenizer = load_policy(base_dir, adapter_dir, config)
-    from marl_llm.training.history import StepHistory
+    from marl_llm.training.history import StepReport, logged_steps
+    from marl_llm.training.resume import phase_fingerprint, train_on
 
-    watch = StepHistory(on_step)
-    trainer = build_trainer(model, tokenizer, pairs, config, workdir, seed, [watch])
+    trainer = build_trainer(model, tokenizer, pairs, config, workdir, seed, [StepReport(on_step)])
     started = time.monotonic()
-    trainer.train()
+    from_step = train_on(trainer, workdir, phase_fingerprint(pairs, config, adapter_sha256, seed))
     seconds = time.monotonic() - started
-    require_finite(watch.steps)
-    history = [{name: entry[key] for key, name in _NAMES.items() if key in entry} for entry in watch.steps]
+    logged = logged_steps(trainer)
+    require_finite(logged)
+    history = [{name: entry[key] for key, name in _NAMES.items() if key in entry} for entry in logged]
     tokens = sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
     return trainer.accelerator.unwrap_model(trainer.model), {
         "pairs": len(pairs),
+        "resumed_from_step": from_step,
         "tokens": tokens,
         "training_seconds": seconds,
         "tokens_per_s": tokens * config.epochs / seconds,
@@ -100,13 +102,21 @@ def build_trainer(
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
+    from marl_llm.training.resume import saving
+
     class TokenPairs(DPOTrainer):
-        """Takes the data set as it is."""
+        """Takes the data set as it is, and goes on from a checkpoint."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
-    arguments = DPOConfig(**trainer_arguments(config, workdir, seed), beta=config.dpo_beta, max_length=None)
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            """transformers sees "ref" in a directory of its own and then passes over "default" beside it."""
+            model = self.model if model is None else model
+            model.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+
+    settings = trainer_arguments(config, workdir, seed) | saving(config)
+    arguments = DPOConfig(**settings, beta=config.dpo_beta, max_length=None)
     records = [
         {
             "prompt_ids": pair.prompt_ids.tolist(),

@@ -1,4 +1,4 @@
-"""A trainer's steps as they happen: each logged step is kept as numbers and reported to whoever watches."""
+"""A trainer's steps: reported to whoever watches as they happen, and read back at the end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ OnStep = Callable[[int, int, float], None]
 """Called after each optimizer step with the step's number from 1, the number of steps, and the loss."""
 
 
-class StepHistory(TrainerCallback):
-    """Keeps the numbers of each step in `steps`: one dict a step with `step` (from 1), `loss` and what was logged."""
+def logged_steps(trainer: Any) -> list[dict[str, float]]:
+    """What a trainer logged of each optimizer step of its phase; of a resumed phase also the steps before."""
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+class StepReport(TrainerCallback):
+    """Reports each logged step."""
 
     def __init__(self, on_step: OnStep | None = None) -> None:
-        self.steps: list[dict[str, float]] = []
         self._on_step = on_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Keep one step; the summary that transformers logs at the end has no `loss` and is passed over."""
-        if logs is None or "loss" not in logs:
-            return
-        numbers = {name: float(value) for name, value in logs.items() if isinstance(value, (int, float))}
-        self.steps.append({"step": float(state.global_step), **numbers})
-        if self._on_step is not None:
-            self._on_step(state.global_step, state.max_steps, numbers["loss"])
+        """Report one step; the summary that transformers logs at the end has no `loss` and is passed over."""
+        if self._on_step is not None and logs is not None and "loss" in logs:
+            self._on_step(state.global_step, state.max_steps, float(logs["loss"]))

@@ -60,12 +60,13 @@ def train_policy(
     gate = _gate(trainer, rows, config, adapter_sha256, seed)
     probe = choose_probe(rows, adapter_sha256, most=config.gate_rows, seed=seed)
     start = trainer.score(probe.rows)
+    from marl_llm.training.history import logged_steps
     from marl_llm.training.resume import phase_fingerprint, train_on
 
     started = time.monotonic()
     from_step = train_on(trainer, workdir, phase_fingerprint(rows, config, adapter_sha256, seed))
     seconds = time.monotonic() - started
-    metrics = {"resumed_from_step": from_step} | _metrics(trainer, rows, config, gate, seconds)
+    metrics = {"resumed_from_step": from_step} | _metrics(trainer, logged_steps(trainer), rows, config, gate, seconds)
     metrics["diagnostics"] = describe(probe, start, trainer.score(probe.rows), config)
     return trainer.accelerator.unwrap_model(trainer.model), metrics
 
@@ -123,9 +124,14 @@ def _gate(
 
 
 def _metrics(
-    trainer: ReplayGRPOTrainer, rows: list[ReplayRow], config: TrainConfig, gate: GateReport, seconds: float
+    trainer: ReplayGRPOTrainer,
+    steps: list[dict[str, float]],
+    rows: list[ReplayRow],
+    config: TrainConfig,
+    gate: GateReport,
+    seconds: float,
 ) -> dict[str, Any]:
-    history = [{name: entry[key] for key, name in _STEP_NAMES.items() if key in entry} for entry in trainer.history]
+    history = [{name: entry[key] for key, name in _STEP_NAMES.items() if key in entry} for entry in steps]
     require_finite(history)
     tokens = sum(row.tokens for row in rows)
     last = history[-1]

@@ -27,6 +27,7 @@ from marl_llm.training.config import TrainConfig
 from marl_llm.training.critic import Critic, load_critic
 from marl_llm.training.data import ReplayRow, replay_rows
 from marl_llm.training.policy_phase import train_policy
+from marl_llm.training.ranks import is_first
 
 if TYPE_CHECKING:
     from marl_llm.training.history import OnStep
@@ -100,7 +101,8 @@ def train_ppo(
     values = critic.values(rows, config)
     credits = agent_credit(frame, values, config)
     measured = _measure(frame, values, credits, critic)
-    _write_values(frame, values, credits, files.values)
+    if is_first():
+        _write_values(frame, values, credits, files.values)
     fit = critic.fit(rows, [credit.returns for credit in credits], values, config, seed)
     for row, advantage in zip(rows, whiten([credit.advantage for credit in credits]), strict=True):
         row.advantage = advantage.astype(np.float32)
@@ -117,7 +119,8 @@ def train_ppo(
             seed=seed,
             on_step=on_step,
         )
-        if not files.after.exists():  # it does where a run was stopped between this line and the policy's publication
+        # It is there already where a run was stopped between this line and the policy's publication.
+        if is_first() and not files.after.exists():
             publish_version(directory, files.after)
     critic_metrics = measured | {"loss": fit.loss, "steps": fit.steps, "seconds": fit.seconds}
     return model, {"rows": len(rows), "dropped": dropped, "critic": critic_metrics} | learned

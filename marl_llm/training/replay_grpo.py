@@ -36,7 +36,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from marl_llm.training.batching import StepBatches, same_prompt, step_batches
 from marl_llm.training.collator import ReplayCollator
 from marl_llm.training.data import ReplayRow
-from marl_llm.training.history import OnStep, StepHistory
+from marl_llm.training.history import OnStep, StepReport
 from marl_llm.training.shared_prompts import can_share, shared_logps
 from marl_llm.training.step_metrics import RatioTotals, combine
 
@@ -107,12 +107,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
         self._layout: dict[str, torch.Tensor] | None = None
         self._annotated = False
         self.remove_callback(PrinterCallback)
-        self.add_callback(StepHistory(on_step))
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """The logged numbers of each optimizer step, also of those before training was resumed."""
-        return [entry for entry in self.state.log_history if "loss" in entry]
+        self.add_callback(StepReport(on_step))
 
     # Data: our batches instead of TRL's, which repeats prompts and generates.
 

@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
+from marl_llm.training.selection import Pair
 
 MARK = "complete.json"
 _PREFIX = "checkpoint-"
@@ -32,13 +33,19 @@ def saving(config: TrainConfig) -> dict[str, Any]:
     return {"save_strategy": "steps", "save_steps": config.checkpoint_steps, "save_total_limit": 2}
 
 
-def phase_fingerprint(rows: Sequence[ReplayRow], config: TrainConfig, adapter_sha256: str, seed: int) -> str:
+def phase_fingerprint(samples: Sequence[ReplayRow | Pair], config: TrainConfig, adapter_sha256: str, seed: int) -> str:
     """SHA-256, in hex, of all that the weights at the end of a phase follow from."""
     digest = hashlib.sha256(f"{config.model_dump_json()} {adapter_sha256} {seed}".encode())
-    for row in rows:
-        for array in (row.prompt_ids, row.completion_ids, row.logged_logprobs, row.advantage):
+    for sample in samples:
+        for array in _arrays(sample):
             digest.update(np.int64(len(array)).tobytes() + array.tobytes())
     return digest.hexdigest()
+
+
+def _arrays(sample: ReplayRow | Pair) -> tuple[np.ndarray, ...]:
+    if isinstance(sample, Pair):
+        return sample.prompt_ids, sample.chosen_ids, sample.rejected_ids
+    return sample.prompt_ids, sample.completion_ids, sample.logged_logprobs, sample.advantage
 
 
 def last_checkpoint(workdir: Path, fingerprint: str) -> Path | None:

@@ -52,24 +52,26 @@ def train_imitation(
     fingerprints = [row.adapter_sha256 if config.selection == "best_of_group" else "" for row in rows]
     check_fingerprints(fingerprints, adapter_sha256)
     model, tokenizer = load_policy(base_dir, adapter_dir, config)
-    from marl_llm.training.history import StepHistory
+    from marl_llm.training.history import StepReport, logged_steps
+    from marl_llm.training.resume import phase_fingerprint, train_on
 
-    watch = StepHistory(on_step)
-    trainer = _trainer(model, tokenizer, rows, config, workdir, seed, watch)
+    trainer = _trainer(model, tokenizer, rows, config, workdir, seed, StepReport(on_step))
     started = time.monotonic()
-    trainer.train()
+    from_step = train_on(trainer, workdir, phase_fingerprint(rows, config, adapter_sha256, seed))
     seconds = time.monotonic() - started
-    require_finite(watch.steps)
+    logged = logged_steps(trainer)
+    require_finite(logged)
     tokens = sum(row.tokens for row in rows)
     return trainer.accelerator.unwrap_model(trainer.model), {
+        "resumed_from_step": from_step,
         "tokens": tokens,
         "completion_tokens": sum(len(row.completion_ids) for row in rows),
         "training_seconds": seconds,
         "tokens_per_s": tokens * config.epochs / seconds,
-        "steps": len(watch.steps),
+        "steps": len(logged),
         "precision": precision_of(config),
-        "loss": [entry["loss"] for entry in watch.steps],
-        "history": [{name: entry[name] for name in _NAMES if name in entry} for entry in watch.steps],
+        "loss": [entry["loss"] for entry in logged],
+        "history": [{name: entry[name] for name in _NAMES if name in entry} for entry in logged],
     }
 
 
@@ -90,13 +92,21 @@ def _trainer(
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
+    from marl_llm.training.by_length import SeededByLength
+    from marl_llm.training.resume import saving
+
+    class TokenRows(SFTTrainer):
+        """Takes the data set as it is, in our order."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> SeededByLength:
+            return SeededByLength([row.tokens for row in rows], config.batch_rows * config.gradient_accumulation, seed)
+
     arguments = SFTConfig(
-        **trainer_arguments(config, workdir, seed),
+        **(trainer_arguments(config, workdir, seed) | saving(config)),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
-        train_sampling_strategy="group_by_length",
     )
     dataset = Dataset.from_list([labelled(row) for row in rows])
-    trainer = SFTTrainer(model, arguments, train_dataset=dataset, processing_class=tokenizer, callbacks=[history])
+    trainer = TokenRows(model, arguments, train_dataset=dataset, processing_class=tokenizer, callbacks=[history])
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -3,7 +3,7 @@ adapter comes out.
 
 Which rows an algorithm learns from, and by which phase, is decided here; the phase trains, and the result is saved by
 temporary directory and atomic rename. The optimizer starts afresh each time. Which rows are recent enough, and what the
-next version is called, is the caller's business.
+next version is called, is the caller's business. Under `accelerate launch` all processes train, the first saves.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
 from marl_llm.training.diagnostics import dropped_share
 from marl_llm.training.gate import only_old_kept
+from marl_llm.training.ranks import first_alone
 from marl_llm.training.selection import imitation_rows, preference_pairs
 
 if TYPE_CHECKING:
@@ -103,10 +104,11 @@ def train_role(
         seed=seed,
         on_step=on_step,
     )
-    if model is None:
-        copy_version(adapter_dir, out_dir)
-    else:
-        _publish(model, base_name_of(adapter_dir), Path(out_dir))
+    with first_alone() as mine:
+        if mine and model is None:
+            copy_version(adapter_dir, out_dir)
+        elif mine:
+            _publish(model, base_name_of(adapter_dir), Path(out_dir))
     metrics = {"trained": model is not None, "algorithm": config.algorithm, "adapter_sha256_before": before} | learned
     metrics["dropped_share"] = dropped_share(learned["rows"], learned["dropped"])
     return metrics | {"adapter_sha256": adapter_sha256(out_dir), "seconds": time.monotonic() - started}

@@ -82,6 +82,7 @@ def write_json(content: dict[str, Any], path: Path) -> None:
 
 def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
     """Train as `spec` says; `report` receives events as keyword arguments."""
+    from marl_llm.training.ranks import is_first
     from marl_llm.training.train_role import train_role
     from marl_llm.trajectories import read_rows
 
@@ -98,7 +99,8 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
         seed=spec.seed,
         on_step=lambda step, total, loss: report(event="step", step=step, total=total, loss=loss),
     )
-    write_json(metrics, spec.metrics)
+    if is_first():
+        write_json(metrics, spec.metrics)
     report(event="done", metrics=str(spec.metrics), trained=metrics["trained"])
 
 

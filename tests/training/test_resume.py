@@ -14,13 +14,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from marl_llm.credit import write_credit
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
 from marl_llm.training.policy_phase import train_policy
 from marl_llm.training.resume import MARK, last_checkpoint, phase_fingerprint
-from tests.training.test_worker import _as_written, _credit
+from marl_llm.training.train_role import train_role
+from tests.training.support import worker_spec
 
 CONFIG = {
     "batch_rows": 2,
@@ -38,23 +38,7 @@ PLAIN = {"gradient_accumulation": 1, "checkpoint_steps": 3}
 
 @pytest.fixture
 def spec(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> dict[str, Any]:
-    from marl_llm.trajectories import SCHEMA
-
-    (tmp_path / "rows").mkdir()
-    _as_written(logged.drop(columns="advantage").assign(adapter_sha256=tiny.sha256), SCHEMA, tmp_path / "rows")
-    write_credit(_credit(logged), tmp_path / "credit.parquet")
-    return {
-        "role": "data_scientist",
-        "rows": [str(tmp_path / "rows")],
-        "credit": [str(tmp_path / "credit.parquet")],
-        "base_dir": str(tiny.base_dir),
-        "adapter_dir": str(tiny.adapter_dir),
-        "out_dir": str(tmp_path / "adapters" / "data_scientist-v1"),
-        "workdir": str(tmp_path / "work"),
-        "metrics": str(tmp_path / "metrics.json"),
-        "seed": 1,
-        "config": CONFIG,
-    }
+    return worker_spec(tiny, logged, tmp_path, CONFIG)
 
 
 def _worker(path: Path) -> subprocess.Popen[str]:
@@ -112,6 +96,32 @@ def _stop_at(step: int) -> Callable[..., None]:
             raise _Stop
 
     return _on_step
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "dpo"])
+def test_imitation_and_preferences_go_on_to_the_same_weights(
+    algorithm: str, tiny: Any, logged: pd.DataFrame, tmp_path: Path
+) -> None:
+    settings = {"algorithm": algorithm, "batch_rows": 2, "epochs": 6, "lr_scheduler": "cosine", "checkpoint_steps": 2}
+
+    def train(name: str, on_step: Any = None) -> dict[str, Any]:
+        return train_role(
+            logged,
+            base_dir=tiny.base_dir,
+            adapter_dir=tiny.adapter_dir,
+            out_dir=tmp_path / name,
+            config=TrainConfig(**settings),
+            workdir=tmp_path / f"{name}-work",
+            seed=1,
+            on_step=on_step,
+        )
+
+    whole = train("whole")
+    with pytest.raises(_Stop):
+        train("stopped", _stop_at(5))
+    resumed = train("stopped")
+    assert resumed["resumed_from_step"] == 4 and whole["resumed_from_step"] == 0 and whole["steps"] > 6
+    assert resumed["adapter_sha256"] == whole["adapter_sha256"] and resumed["loss"] == whole["loss"]
 
 
 def test_a_half_written_checkpoint_does_not_count(phase: Callable, tmp_path: Path) -> None:

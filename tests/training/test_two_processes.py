@@ -7,14 +7,20 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
+from marl_llm.training.adapters import WEIGHTS_FILE
+from marl_llm.training.worker import main
 from tests.training import one_of_two
+from tests.training.support import worker_spec
 
 CONFIGS = {
     "dapo": {"batch_rows": 22, "batch_tokens": 100, "beta": 0.05, "old_logps": "recompute"},
@@ -35,14 +41,22 @@ def found(tiny: Any, logged: pd.DataFrame, tmp_path_factory: pytest.TempPathFact
     for name in ("alone", "two"):
         (directory / name).mkdir()
         (directory / name / "job.json").write_text(json.dumps(job))
+    with two(one_of_two.__file__, str(directory / "two" / "job.json")):
+        one_of_two.main(directory / "alone" / "job.json")
+    files = {"alone": "alone/found-alone.npz", "0": "two/found-0.npz", "1": "two/found-1.npz"}
+    return {name: dict(np.load(directory / file)) for name, file in files.items()}
+
+
+@contextmanager
+def two(*arguments: str) -> Iterator[None]:
+    """Python with these arguments, as both processes of one group; at the end both must have succeeded."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
-    running = [_start(directory / "two" / "job.json", rank) for rank in ranks]
+    running = [_start(arguments, shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
     try:
-        one_of_two.main(directory / "alone" / "job.json")
+        yield
         for process in running:
             _, errors = process.communicate(timeout=300)
             assert process.returncode == 0, errors[-3000:]
@@ -50,12 +64,10 @@ def found(tiny: Any, logged: pd.DataFrame, tmp_path_factory: pytest.TempPathFact
         for process in running:
             process.kill()
             process.wait()
-    files = {"alone": "alone/found-alone.npz", "0": "two/found-0.npz", "1": "two/found-1.npz"}
-    return {name: dict(np.load(directory / file)) for name, file in files.items()}
 
 
-def _start(job: Path, variables: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, one_of_two.__file__, str(job)]
+def _start(arguments: tuple[str, ...], variables: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, *arguments]
     environment = os.environ | variables
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
@@ -91,3 +103,26 @@ def test_a_phase_of_two_processes_ends_at_the_weights_of_one(found: dict[str, An
         np.testing.assert_allclose(zero[key], alone[key], rtol=2e-3, atol=2e-5)
         if key != "history":
             np.testing.assert_array_equal(zero[key], one[key])
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_the_first_of_two_workers_publishes_what_one_would(
+    algorithm: str, tiny: Any, logged: pd.DataFrame, tmp_path: Path
+) -> None:
+    config = {"algorithm": algorithm, "batch_rows": 8, "critic_epochs": 1, "learning_rate": 1e-3}
+    alone = worker_spec(tiny, logged, tmp_path, config)
+    (tmp_path / "two").mkdir()
+    paths = {name: str(tmp_path / "two" / name) for name in ("out_dir", "workdir", "metrics")}
+    for name, spec in {"alone": alone, "two": alone | paths}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(spec))
+    with two("-m", "marl_llm.training.worker", str(tmp_path / "two.json")):
+        assert main([str(tmp_path / "alone.json")]) == 0
+    published = {path.name for path in (tmp_path / "two").iterdir() if path.name not in ("workdir", "metrics")}
+    critic = {"critic"} if algorithm == "ppo" else set()
+    assert {name for name in published if "critic" not in name and "values" not in name} == {"out_dir"}
+    assert bool(critic) == any("critic" in name for name in published)
+    one, both = (load_file(Path(spec["out_dir"]) / WEIGHTS_FILE) for spec in (alone, alone | paths))
+    assert one.keys() == both.keys()
+    for name in one:
+        np.testing.assert_allclose(both[name], one[name], rtol=2e-3, atol=2e-5)
+    assert json.loads(Path(paths["metrics"]).read_text())["adapter_sha256"]

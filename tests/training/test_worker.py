@@ -12,58 +12,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from marl_llm.credit import CreditConfig, assign_credit, write_credit
 from marl_llm.errors import UserError
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.data import join_credit
 from marl_llm.training.worker import main, read_spec
-
-
-def _credit(rows: pd.DataFrame) -> pd.DataFrame:
-    rewards = rows["completion_ids"].map(lambda ids: float(ids[0] % 7))
-    return assign_credit(rows.assign(reward=rewards), "data_scientist", CreditConfig())[0]
+from tests.training.support import some_credit, worker_spec
 
 
 @pytest.fixture
 def spec(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> dict[str, Any]:
-    """A specification with its files: a run directory as the collector leaves it, and credit."""
-    from marl_llm.trajectories import SCHEMA
-
-    (tmp_path / "rows").mkdir()
-    _as_written(logged.drop(columns="advantage").assign(adapter_sha256=tiny.sha256), SCHEMA, tmp_path / "rows")
-    write_credit(_credit(logged), tmp_path / "credit.parquet")
-    return {
-        "role": "data_scientist",
-        "rows": [str(tmp_path / "rows")],
-        "credit": [str(tmp_path / "credit.parquet")],
-        "base_dir": str(tiny.base_dir),
-        "adapter_dir": str(tiny.adapter_dir),
-        "out_dir": str(tmp_path / "adapters" / "data_scientist-v1"),
-        "workdir": str(tmp_path / "work"),
-        "metrics": str(tmp_path / "metrics.json"),
-        "seed": 1,
-        "config": {"batch_rows": 8, "learning_rate": 1e-3},
-    }
-
-
-def _as_written(rows: pd.DataFrame, schema: Any, directory: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for episode, part in rows.groupby("episode"):
-        columns = [_column(part, field) for field in schema]
-        pq.write_table(pa.Table.from_arrays(columns, schema=schema), directory / f"part-{episode}.parquet")
-
-
-def _column(part: pd.DataFrame, field: Any) -> Any:
-    import pyarrow as pa
-
-    if field.name in part:
-        return pa.array([getattr(value, "tolist", lambda v=value: v)() for value in part[field.name]], field.type)
-    if field.name == "schema_version":
-        return pa.array([1] * len(part), field.type)
-    blank: Any = "{}" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
-    return pa.array([blank if not pa.types.is_boolean(field.type) else False] * len(part), field.type)
+    return worker_spec(tiny, logged, tmp_path, {"batch_rows": 8, "learning_rate": 1e-3})
 
 
 def test_worker_trains_from_files_to_files(spec: dict[str, Any], tmp_path: Path) -> None:
@@ -118,7 +76,7 @@ def test_a_missing_or_broken_specification_gives_one_sentence(tmp_path: Path) ->
 
 
 def test_credit_of_other_rows_is_refused(logged: pd.DataFrame) -> None:
-    credit = _credit(logged)
+    credit = some_credit(logged)
     assert len(join_credit(logged.drop(columns="advantage"), credit)) == len(logged)
     with pytest.raises(UserError, match=r"names \d+ rows that were not found"):
         join_credit(logged.drop(columns="advantage").iloc[4:], credit)
