@@ -26,6 +26,7 @@ class Scale(StrEnum):
 
     none = "none"
     group = "group"
+    step = "step"
     role = "role"
 
 
@@ -79,6 +80,7 @@ def group_relative(
     *,
     leave_one_out: bool = False,
     scale: Scale | str = Scale.none,
+    steps: np.ndarray | None = None,
     epsilon: float = 1e-6,
     min_group: int = 2,
     clip: float | None = None,
@@ -94,9 +96,12 @@ def group_relative(
         its own.
     leave_one_out : bool
         Baseline of a turn = mean return of the group's other turns; equals G / (G - 1) times the plain turn advantage.
-    scale : {"none", "group", "role"}
+    scale : {"none", "group", "step", "role"}
         Divide by nothing, by the standard deviation (ddof=1) of the group's turn returns, or by the standard deviation
-        (ddof=0) of all kept rows' centred rewards.
+        (ddof=0) of the centred rewards of all kept rows: those of the same step, or all. A step with a single kept
+        group is divided by the deviation of all.
+    steps : array of int, shape (n,), optional
+        Step of the episode of each row, the same in a group; needed by `scale="step"`.
     epsilon : float
         Reward units. A group whose returns differ by no more counts as zero-variance; also added to every divisor.
     min_group : int
@@ -111,7 +116,8 @@ def group_relative(
     Raises
     ------
     ValueError
-        Arrays of different lengths, rewards that are not finite, `min_group` below 2, or an unknown scale.
+        Arrays of different lengths, rewards that are not finite, `min_group` below 2, an unknown scale, or
+        `scale="step"` without `steps`.
     """
     rewards = np.asarray(rewards, dtype=np.float64)
     _check(rewards, groups, turns, min_group)
@@ -125,7 +131,13 @@ def group_relative(
     baseline = _baselines(returns, group_of_turn, sizes, leave_one_out)
     centred = np.where(kept, rewards - baseline[turn_of_row], 0.0)
     deviation = float(centred[kept].std()) if kept.any() else 0.0
-    advantage = centred / _divisors(Scale(scale), returns, group_of_turn, sizes, deviation, epsilon)[group_of_row]
+    if Scale(scale) is Scale.step:
+        if steps is None or len(steps) != len(rewards):
+            raise ValueError('scale="step" needs the step of each row')
+        divisors = _step_deviations(centred, kept, group_of_row, np.asarray(steps), deviation) + epsilon
+    else:
+        divisors = _divisors(Scale(scale), returns, group_of_turn, sizes, deviation, epsilon)[group_of_row]
+    advantage = centred / divisors
     limited = advantage if clip is None else np.clip(advantage, -clip, clip)
     clipped = int((limited != advantage).sum())
     return GroupAdvantages(limited, reason, turn_of_row, group_of_turn, group_reason, deviation, clipped)
@@ -186,3 +198,15 @@ def _divisors(
     means = _means(returns, group_of_turn, len(sizes))
     squares = np.bincount(group_of_turn, weights=(returns - means[group_of_turn]) ** 2, minlength=len(sizes))
     return np.sqrt(squares / np.maximum(sizes - 1, 1)) + epsilon
+
+
+def _step_deviations(
+    centred: np.ndarray, kept: np.ndarray, group_of_row: np.ndarray, steps: np.ndarray, deviation: float
+) -> np.ndarray:
+    """Deviation of the kept rows of each row's step, shape (n,)."""
+    found = np.full(len(centred), deviation)
+    for step in np.unique(steps[kept]):
+        members = kept & (steps == step)
+        if len(np.unique(group_of_row[members])) > 1:
+            found[steps == step] = centred[members].std()
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -37,7 +38,8 @@ class CreditConfig(BaseModel):
         default=False, description="baseline = mean return of the group's other turns, not of all turns"
     )
     scale: Scale = Field(
-        default=Scale.role, description="divide by: none, group (own deviation), role (deviation over all rows)"
+        default=Scale.role,
+        description="divide by: none, or the deviation over the group, over the role's rows of the same step, over all",
     )
     clip: float | None = Field(
         default=5.0, gt=0, description="advantages are cut to +-clip after scaling; null: not cut"
@@ -76,7 +78,7 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
     UserError
         A missing column, a row key that occurs twice, or a reward that is not a number.
     """
-    mine = _rows_of(rows, role)
+    mine = _rows_of(rows, role, ["step"] if config.scale is Scale.step else [])
     result = _advantages(mine, mine["reward"].to_numpy(np.float64), config)
     if config.alpha > 0:
         result = mix(result, _advantages(mine, team_returns(rows, role), config), config.alpha, config.clip)
@@ -132,8 +134,8 @@ def read_credit(path: Path) -> CreditTable:
         raise UserError(f"{path}: not a credit table ({reason}); delete it and run the credit stage again.") from error
 
 
-def _rows_of(rows: pd.DataFrame, role: str) -> pd.DataFrame:
-    missing = [name for name in [*ROW_KEY, "group", "reward"] if name not in rows]
+def _rows_of(rows: pd.DataFrame, role: str, more: Sequence[str]) -> pd.DataFrame:
+    missing = [name for name in [*ROW_KEY, "group", "reward", *more] if name not in rows]
     if missing:
         raise UserError(
             f"the rows lack the column {missing[0]!r}, which credit needs; were they written by this version?"
@@ -159,6 +161,7 @@ def _advantages(mine: pd.DataFrame, rewards: np.ndarray, config: CreditConfig) -
         _ids(mine, [*scope, "episode", "branch"]),
         leave_one_out=config.leave_one_out,
         scale=config.scale,
+        steps=mine["step"].to_numpy() if config.scale is Scale.step else None,
         epsilon=config.epsilon,
         min_group=config.min_group,
         clip=config.clip if config.alpha == 0 else None,

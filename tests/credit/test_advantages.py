@@ -53,6 +53,18 @@ def test_scale_group_divides_by_the_deviation_of_the_groups_own_turns() -> None:
     np.testing.assert_allclose(result.advantage, CENTRED / deviations, rtol=1e-6)
 
 
+def test_scale_step_divides_by_the_deviation_over_the_kept_rows_of_the_step() -> None:
+    """Two groups at step 0 (centred -1, 1, -3, 3: deviation sqrt(5)), one alone at step 1 (-2, 2): deviation of all."""
+    rewards = np.array([4.0, 6.0, -3.0, 3.0, 1.0, 5.0, 7.0, 7.0])
+    groups, steps = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    result = group_relative(rewards, groups, scale="step", steps=steps, epsilon=1e-9)
+    first, whole = np.sqrt(5), np.sqrt((1 + 1 + 9 + 9 + 4 + 4) / 6)
+    expected = [-1 / first, 1 / first, -3 / first, 3 / first, -2 / whole, 2 / whole, 0, 0]
+    np.testing.assert_allclose(result.advantage, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="step of each row"):
+        group_relative(rewards, groups, scale="step")
+
+
 def test_group_of_one_turn_is_dropped_and_named_even_if_it_has_several_calls() -> None:
     result = group_relative(np.array([1.0, 5.0]), np.array(["a", "a"]), np.array(["t", "t"]))
     assert result.reason.tolist() == [Reason.singleton] * 2
@@ -91,8 +103,9 @@ def test_order_of_rows_does_not_matter(table: tuple, scale: Scale, leave_one_out
     order = np.arange(len(table[0]))
     random.shuffle(order)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"scale": scale, "leave_one_out": leave_one_out, "epsilon": 1e-3}
-    straight = group_relative(*table, **options)
-    shuffled = group_relative(*(column[order] for column in table), **options)
+    steps = table[1] % 2
+    straight = group_relative(*table, **options, steps=steps)
+    shuffled = group_relative(*(column[order] for column in table), **options, steps=steps[order])
     np.testing.assert_allclose(shuffled.advantage, straight.advantage[order], atol=1e-9)
     assert (shuffled.reason == straight.reason[order]).all()
 
@@ -101,7 +114,7 @@ def test_order_of_rows_does_not_matter(table: tuple, scale: Scale, leave_one_out
 @given(_tables(), st.sampled_from(list(Scale)), st.booleans(), st.integers(-8, 8))
 def test_a_constant_added_to_a_group_changes_nothing(table: tuple, scale: Scale, loo: bool, shift: int) -> None:
     rewards, groups, turns = table
-    options: dict[str, Any] = {"scale": scale, "leave_one_out": loo, "epsilon": 1e-3}
+    options: dict[str, Any] = {"scale": scale, "leave_one_out": loo, "epsilon": 1e-3, "steps": groups % 2}
     before = group_relative(rewards, groups, turns, **options)
     spread = np.array([np.ptp(rewards[groups == group]) for group in groups])
     if ((spread > 0) & (spread < 2e-3)).any():

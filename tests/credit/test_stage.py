@@ -169,6 +169,16 @@ def test_the_return_of_a_proposal_never_comes_from_another_iteration_or_episode(
     np.testing.assert_allclose(team_returns(both, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0] + [0.0] * 4)
 
 
+def test_scale_step_reads_the_step_of_each_row() -> None:
+    rewards = [4.0, 6.0, -3.0, 3.0, 0.9, 1.1, 0.7, 1.3]  # of two groups at step 0 and two at step 1, a tenth as wide
+    rows = pd.DataFrame({"reward": rewards, "group": list("aabbccdd"), "step": [0] * 4 + [1] * 4, "role": ML_ENGINEER})
+    rows = rows.assign(episode="e", call=0, branch=[str(number) for number in range(8)])
+    table, _ = assign_credit(rows, ML_ENGINEER, CreditConfig(scale=Scale.step, epsilon=1e-9))
+    np.testing.assert_allclose(table["advantage"], np.tile([-1, 1, -3, 3], 2) / np.sqrt(5), rtol=1e-5)
+    with pytest.raises(UserError, match="'step'"):
+        assign_credit(rows.drop(columns="step"), ML_ENGINEER, CreditConfig(scale=Scale.step))
+
+
 def test_alpha_mixes_own_reward_and_team_return_each_by_its_own_deviation() -> None:
     own = np.array([0.20, -0.02, 0.20, -0.10]) - 0.07  # the token cost is the same for all, so it drops out
     team = np.array([0.15, 0.0, 0.15, 0.0]) - 0.075
