@@ -11,8 +11,8 @@ from marl_llm.metrics import Scores
 from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
 from marl_llm.solve import standalone
 from marl_llm.solve.whole import Reading, WholeTable
-from marl_llm.tasks import Task, cells, dates
-from marl_llm.tasks.columns import MISSING_WORDS
+from marl_llm.tasks import Task
+from marl_llm.tasks.columns import MISSING_WORDS, cells, dates
 
 MARK = "# ---- solution.py goes on from here ----\n"
 _IMPORTS = """\

@@ -1,9 +1,9 @@
 """The part of a delivered `solution.py` that is the same for every CSV: reading, fitting, predicting, the command line.
 
 `solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()`, and then the text below the mark
-of `marl_llm.tasks.cells`, of `marl_llm.tasks.dates` and of this module, so what stands there uses scikit-learn, pandas
-and numpy only. The constants above the mark are an example that keeps this file whole for checkers;
-`marl_llm.solve.solution` writes the real ones.
+of `marl_llm.tasks.columns.cells`, of `marl_llm.tasks.columns.dates` and of this module, so what stands there uses
+scikit-learn, pandas and numpy only. The constants above the mark are an example that keeps this file whole for
+checkers; `marl_llm.solve.solution` writes the real ones.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import pandas as pd
 
 from marl_llm.kind import Kind
 from marl_llm.proposals import baseline, compile
-from marl_llm.tasks.cells import numbers_of
 from marl_llm.tasks.columns import MISSING_WORDS
-from marl_llm.tasks.dates import dates_of, days_since_1970
+from marl_llm.tasks.columns.cells import numbers_of
+from marl_llm.tasks.columns.dates import dates_of, days_since_1970
 
 ENCODING, DELIMITER, DECIMAL = "latin-1", ";", ","
 TARGET_NAME, TARGET_TYPE, TARGET_MARK = "y", "text", "."

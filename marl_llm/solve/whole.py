@@ -14,8 +14,8 @@ import pandas as pd
 from marl_llm.errors import RunFailed
 from marl_llm.tasks import Task
 from marl_llm.tasks.columns import TypedColumn
-from marl_llm.tasks.dialect import Overrides
-from marl_llm.tasks.reading import read_csv
+from marl_llm.tasks.csv.dialect import Overrides
+from marl_llm.tasks.csv.reading import read_csv
 from marl_llm.tasks.selection import Reader
 from marl_llm.tasks.target import read_target
 

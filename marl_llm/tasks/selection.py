@@ -15,8 +15,8 @@ import pandas as pd
 
 from marl_llm.errors import UserError
 from marl_llm.tasks.columns import Override, TypedColumn, read_column
-from marl_llm.tasks.reading import clean_name
-from marl_llm.tasks.usefulness import empty_or_constant, unfit_as_feature
+from marl_llm.tasks.columns.usefulness import empty_or_constant, unfit_as_feature
+from marl_llm.tasks.csv.reading import clean_name
 
 IGNORE = "ignore"
 KINDS: tuple[str, ...] = (*get_args(Override), IGNORE)

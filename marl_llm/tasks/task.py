@@ -19,12 +19,9 @@ from pandas.util import hash_pandas_object
 
 from marl_llm.kind import Kind
 from marl_llm.metrics import check_metrics, default_metrics
-from marl_llm.tasks import division
 from marl_llm.tasks.columns import ColumnKind, TypedColumn
-from marl_llm.tasks.copies import copies_notes, find_copies
-from marl_llm.tasks.dialect import Dialect, Overrides
-from marl_llm.tasks.division import Parts, SplitKind
-from marl_llm.tasks.reading import read_csv, unique_names
+from marl_llm.tasks.csv.dialect import Dialect, Overrides
+from marl_llm.tasks.csv.reading import read_csv, unique_names
 from marl_llm.tasks.screening import OF_ALL_TARGETS, Table, Trap, sampled, screen
 from marl_llm.tasks.selection import (
     IGNORE,
@@ -38,6 +35,9 @@ from marl_llm.tasks.selection import (
     target_notes,
     typed_features,
 )
+from marl_llm.tasks.splits import division
+from marl_llm.tasks.splits.copies import copies_notes, find_copies
+from marl_llm.tasks.splits.division import Parts, SplitKind
 from marl_llm.tasks.target import Target, read_target
 
 DEFAULT_FRACTIONS = (0.5, 0.25, 0.25)

@@ -17,7 +17,8 @@ from marl_llm.proposals import PRELUDE, PipelineSpec
 from marl_llm.solve import standalone
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.whole import whole_table
-from marl_llm.tasks import Task, cells, dates
+from marl_llm.tasks import Task
+from marl_llm.tasks.columns import cells, dates
 
 SPEC = PipelineSpec(estimator="LogisticRegression")
 ROWS = 40

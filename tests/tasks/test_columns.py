@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.cells import numbers_of
 from marl_llm.tasks.columns import TypedColumn, read_column
-from marl_llm.tasks.text_columns import Cells
+from marl_llm.tasks.columns.cells import numbers_of
+from marl_llm.tasks.columns.text_columns import Cells
 
 REVIEWS = [
     f"the {colour} one was {how}" for colour in ("red", "blue", "old") for how in ("good", "bad", "late", "fine")

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.dialect import Overrides
-from marl_llm.tasks.encoding import text_file
-from marl_llm.tasks.parsing import Layout, _parse_carefully, _parse_fast, parse
-from marl_llm.tasks.reading import Table, read_csv
+from marl_llm.tasks.csv.dialect import Overrides
+from marl_llm.tasks.csv.encoding import text_file
+from marl_llm.tasks.csv.parsing import Layout, _parse_carefully, _parse_fast, parse
+from marl_llm.tasks.csv.reading import Table, read_csv
 
 
 def table(directory: Path, text: str, written: str = "utf-8", **overrides: str) -> Table:

@@ -11,7 +11,7 @@ import pytest
 from marl_llm.kind import Kind
 from marl_llm.metrics import check_metrics
 from marl_llm.tasks import Task, procedural_frame, procedural_task
-from marl_llm.tasks.families import Contest, contest, share_without_trees, table, wins
+from marl_llm.tasks.procedural.families import Contest, contest, share_without_trees, table, wins
 
 SEEDS = range(1000, 1120)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from marl_llm.errors import UserError
 from marl_llm.tasks.columns import read_column
-from marl_llm.tasks.reading import read_csv
+from marl_llm.tasks.csv.reading import read_csv
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzéãçüßÉ"
 _SPECIAL = ",;|\t\n\"' "

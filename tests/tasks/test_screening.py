@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from marl_llm.kind import Kind
 from marl_llm.tasks import Task, load_suite, procedural_task
-from marl_llm.tasks.copies import find_copies
 from marl_llm.tasks.screening import Table, Trap, TrapKind, screen
 from marl_llm.tasks.screening.trap import MAX_MESSAGE, make_trap
+from marl_llm.tasks.splits.copies import find_copies
 from tests.fixtures import small_frame
 
 DATA = Path(__file__).parents[2] / "data"

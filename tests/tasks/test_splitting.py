@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from marl_llm.errors import UserError
 from marl_llm.tasks import Task
-from marl_llm.tasks.splitting import (
+from marl_llm.tasks.splits.splitting import (
     cv_folds,
     group_folds,
     group_parts,

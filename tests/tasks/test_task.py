@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from marl_llm.errors import UserError
 from marl_llm.kind import Kind
 from marl_llm.tasks import Part, Task
-from marl_llm.tasks.splitting import split_rows, strata
+from marl_llm.tasks.splits.splitting import split_rows, strata
 
 EXAMPLE = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
 
-from marl_llm.tasks.copies import Copies, conflicting_rows
 from marl_llm.tasks.screening.trap import Trap, TrapKind, make_trap, quoted
+from marl_llm.tasks.splits.copies import Copies, conflicting_rows
 
 _SHARE_OF_REPEATS = 0.01
 _MIN_TIMES = 10

@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from marl_llm.tasks.copies import Copies
 from marl_llm.tasks.screening.rows import (
     class_traps,
     duplicate_columns_traps,
@@ -24,6 +23,7 @@ from marl_llm.tasks.screening.rows import (
 from marl_llm.tasks.screening.several import formula_trap, indicator_trap
 from marl_llm.tasks.screening.single import left_out_traps, single_column_traps
 from marl_llm.tasks.screening.trap import Trap
+from marl_llm.tasks.splits.copies import Copies
 
 _MAX_ROWS = 10_000
 

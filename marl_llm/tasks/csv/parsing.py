@@ -17,8 +17,8 @@ import pyarrow.compute
 from pyarrow import csv as arrow_csv
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.dialect import delimiter_name
-from marl_llm.tasks.encoding import TextFile
+from marl_llm.tasks.csv.dialect import delimiter_name
+from marl_llm.tasks.csv.encoding import TextFile
 
 _arrow: Any = pyarrow.compute  # its functions are made when it is imported: checkers do not see them
 _ROWS_AT_A_TIME = 20_000

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.cells import BLANK, CURRENCY
+from marl_llm.tasks.columns.cells import BLANK, CURRENCY
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 SAMPLE_CHARACTERS = 65_536

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.dialect import (
+from marl_llm.tasks.csv.dialect import (
     SAMPLE_CHARACTERS,
     Dialect,
     Overrides,
@@ -26,8 +26,8 @@ from marl_llm.tasks.dialect import (
     records,
     separator_line,
 )
-from marl_llm.tasks.encoding import TextFile, text_file
-from marl_llm.tasks.parsing import Layout, parse
+from marl_llm.tasks.csv.encoding import TextFile, text_file
+from marl_llm.tasks.csv.parsing import Layout, parse
 
 _LOOKED_AT = 1_000  # rows at the beginning, and as many spread over the file, that tell the decimal mark
 _AS_FOUND = Overrides()

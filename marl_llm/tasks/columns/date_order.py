@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from marl_llm.tasks.dates import dates_of
+from marl_llm.tasks.columns.dates import dates_of
 
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
 NO_DATES = frozenset({"0000-00-00", "0000-00-00 00:00:00", "00/00/0000", "00.00.0000", "-", "--"})

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.kind import Kind
-from marl_llm.tasks import words
-from marl_llm.tasks.sketch import Sketch, draw_metrics, draw_sketch
+from marl_llm.tasks.procedural import words
+from marl_llm.tasks.procedural.sketch import Sketch, draw_metrics, draw_sketch
+from marl_llm.tasks.procedural.truths import TRUTHS, blobs, clusters, standardised
 from marl_llm.tasks.task import Task
-from marl_llm.tasks.truths import TRUTHS, blobs, clusters, standardised
 
 _STREAM = 20_240_817  # keeps these draws apart from other uses of the same small seeds
 _MIN_CLASS_ROWS = 12

@@ -17,10 +17,10 @@ import pandas as pd
 import pyarrow as pa
 
 from marl_llm.errors import UserError
-from marl_llm.tasks.cells import NUMBER, numbers_of
-from marl_llm.tasks.date_order import DAY_FIRST, MONTH_FIRST, NO_DATES, read_dates
-from marl_llm.tasks.dates import dates_of, days_since_1970
-from marl_llm.tasks.text_columns import Cells, is_free_text
+from marl_llm.tasks.columns.cells import NUMBER, numbers_of
+from marl_llm.tasks.columns.date_order import DAY_FIRST, MONTH_FIRST, NO_DATES, read_dates
+from marl_llm.tasks.columns.dates import dates_of, days_since_1970
+from marl_llm.tasks.columns.text_columns import Cells, is_free_text
 
 ColumnKind = Literal["numeric", "categorical", "date", "text"]
 Override = Literal["numeric", "categorical", "date", "day-first date", "month-first date", "text"]

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.errors import UserError
-from marl_llm.tasks import splitting
-from marl_llm.tasks.copies import Copies
 from marl_llm.tasks.selection import IGNORE, Reader, known_column
+from marl_llm.tasks.splits import splitting
+from marl_llm.tasks.splits.copies import Copies
 from marl_llm.tasks.target import Target
 
 SplitKind = Literal["random", "group", "time"]
