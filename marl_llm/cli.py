@@ -59,10 +59,11 @@ def _train(args: argparse.Namespace) -> int:
     if not run.collected(k):
         raise UserError(f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first.")
     recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
-    train_stage(recipe, run, k)
-    if recipe.promotion.tasks:
-        with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
-            promote_stage(OpenRun(recipe, run, session, sandbox), k)
+    with run.held():
+        train_stage(recipe, run, k)
+        if recipe.promotion.tasks:
+            with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
+                promote_stage(OpenRun(recipe, run, session, sandbox), k)
     say(describe_iteration(run, k))
     return 0
 

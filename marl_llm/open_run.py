@@ -83,9 +83,10 @@ def open_run(
     recipe, run = load_recipe(recipe_path), RunDirectory(directory)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
-    run.prepare(recipe)
-    with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:
-        yield OpenRun(recipe, run, session, sandbox)
+    with run.held():
+        run.prepare(recipe)
+        with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:
+            yield OpenRun(recipe, run, session, sandbox)
 
 
 def play(

@@ -53,8 +53,10 @@ class Tried:
         Mean score minus the present team's on the same tasks, with its 95% interval.
     tasks : int
         Tasks that both scored on.
+    failed : int
+        Tasks that only the present team scored on.
     worse : bool
-        `difference` lies below minus the slack, or there is none.
+        `difference` lies below minus the slack, or there is none, or a task failed.
     """
 
     candidates: list[str]
@@ -63,6 +65,7 @@ class Tried:
     low: float | None
     high: float | None
     tasks: int
+    failed: int
     worse: bool
 
 
@@ -70,9 +73,10 @@ def compare(candidates: Sequence[str], new: Scores, present: Scores, slack: floa
     """How a team with `candidates` did against the present one, on the tasks that both have a score for."""
     found = paired_difference(new, present)
     both = [new[key] for key in new.keys() & present.keys()]
-    worse = found.mean is None or found.mean < -slack
+    failed = len(present.keys() - new.keys())
+    worse = found.mean is None or found.mean < -slack or failed > 0
     score = sum(both) / len(both) if both else None
-    return Tried(list(candidates), score, found.mean, found.low, found.high, found.tasks, worse)
+    return Tried(list(candidates), score, found.mean, found.low, found.high, found.tasks, failed, worse)
 
 
 def choose(candidates: Sequence[str], try_team: Callable[[Sequence[str]], Tried]) -> tuple[list[str], list[Tried]]:
@@ -178,4 +182,6 @@ def _describe(tried: Tried) -> str:
     if tried.difference is None:
         return f"{who}: no task could be scored, not promoted"
     verdict = "worse" if tried.worse else "not worse"
+    if tried.failed:
+        verdict = f"worse, as {tried.failed} more could not be scored"
     return f"{who}: {tried.difference:+.4f} on {tried.tasks} validation tasks, {verdict}"

@@ -138,9 +138,20 @@ class Recipe(_Section):
     promotion: PromotionSection = Field(default_factory=lambda: PromotionSection(), description="of adapters")
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection(), description="unseen tasks")
 
+    def seeds(self) -> dict[str, range]:
+        """Seeds of procedural tasks by the key that says where they begin: training, validation, evaluation."""
+        tasks, validation, evaluation = self.tasks, self.promotion, self.evaluation
+        count = 0 if tasks.suite else self.iterations * tasks.per_iteration
+        return {
+            "tasks.first_seed": range(tasks.first_seed, tasks.first_seed + count),
+            "promotion.first_seed": range(validation.first_seed, validation.first_seed + validation.tasks),
+            "evaluation.first_seed": range(evaluation.first_seed, evaluation.first_seed + evaluation.tasks),
+        }
+
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:
         training = self.training
+        require_disjoint(self.seeds())
         if self.model.adapters == "shared" and training.schedule != "both":
             raise ValueError("model.adapters: shared trains one adapter, so training.schedule must be both")
         if self.model.adapters == "shared" and training.data_scientist != training.ml_engineer:
@@ -154,6 +165,24 @@ class Recipe(_Section):
             if getattr(training, role).algorithm == "ppo" and self.credit.alpha > 0:
                 raise ValueError(f"training.{role}.algorithm: ppo takes own rewards only and needs credit.alpha: 0")
         return self
+
+
+def require_disjoint(seeds: dict[str, range]) -> None:
+    """Training, validation and evaluation never share a procedural task.
+
+    Raises
+    ------
+    ValueError
+        Two of the ranges overlap; the sentence names them.
+    """
+    found = [(name, part) for name, part in seeds.items() if len(part)]
+    for i, (name, part) in enumerate(found):
+        for other, taken in found[:i]:
+            if part.start < taken.stop and taken.start < part.stop:
+                raise ValueError(
+                    f"{other} ({taken.start} to {taken.stop - 1}) and {name} ({part.start} to {part.stop - 1}) share "
+                    "tasks; move one of them"
+                )
 
 
 def load_recipe(path: Path) -> Recipe:

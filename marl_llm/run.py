@@ -9,12 +9,16 @@ kept apart.
     iteration_<k>/promotion.json           how that was decided
     iteration_<k>/metrics.json             the iteration is done
     evaluation/<name>/                     episodes on tasks never trained on
+    .lock                                  held by the process at work
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -118,6 +122,23 @@ class RunDirectory:
         if not (self.root / "recipe.yaml").is_file():
             raise UserError(f"{self.root}: not a run directory (recipe.yaml is missing); name the run's directory.")
         return load_recipe(self.root / "recipe.yaml")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the directory for this process; the operating system gives it back when the process ends.
+
+        Raises
+        ------
+        UserError
+            Another process is at work in it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{self.root}: another process is at work there; wait for it, or stop it.") from None
+            yield
 
     def prepare(self, recipe: Recipe) -> None:
         """Make the directory, or check that it was started with the same recipe; make the untrained adapters.

@@ -20,6 +20,7 @@ from marl_llm.base_model import local_model
 from marl_llm.credit import assign_credit, write_credit
 from marl_llm.errors import RunFailed
 from marl_llm.open_run import OpenRun, play, policies, settings
+from marl_llm.owner import OWNED
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES, TEAM
 from marl_llm.rollout.collect import PlannedEpisode
@@ -75,8 +76,14 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
         if trainee not in due:
             _freeze(run, k, trainee)
     missing = [trainee for trainee in due if not _trained(run, k, trainee)]
+    running: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(max_workers=recipe.training.at_once) as pool:
-        list(pool.map(functools.partial(train_in_process, recipe, run, k), missing))
+        try:
+            list(pool.map(functools.partial(train_in_process, recipe, run, k, running=running), missing))
+        except BaseException:  # Ctrl-C reaches this thread only
+            for worker in running:
+                worker.terminate()
+            raise
     if not recipe.promotion.tasks:
         finish_iteration(recipe, run, k, None)
 
@@ -120,13 +127,15 @@ def _freeze(run: RunDirectory, k: int, trainee: str) -> None:
     write_json(training_metrics(run, k, trainee), {"trained": False, "frozen": True, "rows": 0, **unchanged})
 
 
-def train_in_process(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> None:
-    """Train one adapter in a process of its own, logging its steps."""
+def train_in_process(
+    recipe: Recipe, run: RunDirectory, k: int, trainee: str, *, running: list[subprocess.Popen[str]] | None = None
+) -> None:
+    """Train one adapter in a process of its own, which is added to `running`, logging its steps."""
     folder = run.iteration(k) / "training"
     path = folder / f"{trainee}-spec.json"
     write_json(path, _spec(recipe, run, k, trainee))
     began = time.monotonic()
-    _run_worker(path, folder / f"{trainee}.log", f"train {k} {trainee}")
+    _run_worker(path, folder / f"{trainee}.log", f"train {k} {trainee}", [] if running is None else running)
     logger.info("train %d %s: version %d after %s", k, trainee, k + 1, minutes(time.monotonic() - began))
 
 
@@ -160,15 +169,15 @@ def _spec(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> dict[str, 
     }
 
 
-def _run_worker(spec: Path, log: Path, what: str) -> None:
-    command = [sys.executable, "-m", "marl_llm.training.worker", str(spec)]
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as worker,
-    ):
+def _run_worker(spec: Path, log: Path, what: str, running: list[subprocess.Popen[str]]) -> None:
+    command = [sys.executable, "-m", "marl_llm.training.worker", str(spec), OWNED]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # the first ends when this process does
+    with log.open("wb") as errors, subprocess.Popen(command, **pipes, stderr=errors, text=True) as worker:
         assert worker.stdout is not None
+        running.append(worker)
         try:
             message = _follow(worker.stdout, what)
+            worker.wait()
         except BaseException:
             worker.terminate()
             raise

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from marl_llm import owner
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.evaluation.arms import make_arm
-from marl_llm.experiment import owner, runner
+from marl_llm.experiment import runner
 from marl_llm.experiment.config import Experiment, dump_experiment, load_experiment, merged
 from marl_llm.experiment.jobs import ITERATION, Job, Unit, left, plan, startable, time_left
 from marl_llm.experiment.layout import PARTS, ExperimentDirectory, Point, untrained_point
@@ -284,7 +285,8 @@ MAIN = """
 import sys
 from pathlib import Path
 from marl_llm import cli
-from marl_llm.experiment import owner, runner
+from marl_llm import owner
+from marl_llm.experiment import runner
 runner.WORKER = WORKER_COMMAND
 sys.exit(cli.main(sys.argv[1:]))
 """

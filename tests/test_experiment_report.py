@@ -161,6 +161,12 @@ def test_targets_are_met_or_missed_by_so_much():
     assert (to_score.verdict, to_score.missed_by) == ("missed", pytest.approx(0.12 - 0.18 / 3.52))
 
 
+def test_there_is_no_verdict_before_all_seeds_are_done():
+    part = a_part(trained(0))
+    found = targets(figures(part, part.final("per_role")), complete=False)
+    assert {one.verdict for one in found} == {"unfinished"} and not any(one.missed_by for one in found)
+
+
 def test_an_interval_that_touches_zero_is_no_gain():
     part = a_part([Played(0, one.result) for one in untrained()])
     one = targets(figures(part, part.final("per_role")))[0]

@@ -158,8 +158,8 @@ def test_a_shared_adapter_learns_from_the_rows_of_both_roles(finished, copied):
 
 def test_rows_of_earlier_versions_are_trained_on_up_to_max_age(finished, copied, tmp_path, monkeypatch):
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(stages, "_run_worker", lambda path, log, what: told.append(json.loads(path.read_text())))
-    recipe = changed(finished.recipe, training={ROLES[0]: {"max_age": 2}})
+    monkeypatch.setattr(stages, "_run_worker", lambda path, *_: told.append(json.loads(path.read_text())))
+    recipe = changed(finished.recipe, training={ROLES[0]: {"max_age": 2, "old_logps": "recompute"}})
     for k in (0, 1, 5):
         stages.train_in_process(recipe, copied, k, ROLES[0])
     stages.train_in_process(recipe, copied, 5, ROLES[1])
@@ -169,7 +169,7 @@ def test_rows_of_earlier_versions_are_trained_on_up_to_max_age(finished, copied,
 
 
 def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, copied, monkeypatch):
-    def trained(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> None:
+    def trained(recipe: Recipe, run: RunDirectory, k: int, trainee: str, **_: Any) -> None:
         shutil.copytree(run.adapter(trainee, k), run.adapter(trainee, k + 1))  # fails if the half-made one is there
         stages.training_metrics(run, k, trainee).write_text('{"trained": true}')
 

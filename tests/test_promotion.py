@@ -30,9 +30,14 @@ def test_a_loss_within_the_slack_is_not_worse_and_one_beyond_it_is():
 
 
 def test_scores_are_compared_on_the_tasks_that_both_teams_have():
-    found = compare([TEAM], {("t0", 0): 0.6, ("t9", 0): 0.0}, scores(0.5, 0.9), slack=0.0)
-    assert (found.tasks, found.worse) == (1, False)
+    found = compare([TEAM], {("t0", 0): 0.6, ("t9", 0): 0.0}, scores(0.5), slack=0.0)
+    assert (found.tasks, found.failed, found.worse) == (1, 0, False)
     assert found.difference == pytest.approx(0.1) and found.score == pytest.approx(0.6)
+
+
+def test_a_team_that_fails_where_the_present_one_scored_is_worse():
+    found = compare([TEAM], {("t0", 0): 0.6}, scores(0.5, 0.9), slack=0.0)
+    assert (found.tasks, found.failed, found.worse) == (1, 1, True) and found.difference == pytest.approx(0.1)
 
 
 def test_a_team_without_a_single_score_is_worse():
@@ -53,14 +58,14 @@ def test_a_team_without_a_single_score_is_worse():
 def test_candidates_are_tried_together_and_only_then_alone(differences, promoted, teams):
     def try_team(candidates):
         by = differences["both" if len(candidates) == 2 else candidates[0]]
-        return Tried(list(candidates), 0.5 + by, by, None, None, 4, by < 0)
+        return Tried(list(candidates), 0.5 + by, by, None, None, 4, 0, by < 0)
 
     chosen, tried = choose(BOTH, try_team)
     assert (chosen, len(tried)) == (promoted, teams)
 
 
 def test_a_single_candidate_is_tried_once():
-    worse = Tried([TEAM], 0.0, -0.5, None, None, 4, True)
+    worse = Tried([TEAM], 0.0, -0.5, None, None, 4, 0, True)
     assert choose([TEAM], lambda candidates: worse) == ([], [worse])
 
 

@@ -41,6 +41,8 @@ def test_an_empty_mapping_is_the_default_recipe(tmp_path):
         ("- a", "a YAML mapping"),
         ("", "a YAML mapping"),
         ("a: [", "not readable as YAML"),
+        ("promotion:\n  tasks: 4\n  first_seed: 1003", "tasks.first_seed (1000 to 1031) and promotion.first_seed"),
+        ("tasks:\n  first_seed: 899990", "(899990 to 900021) and evaluation.first_seed (900000 to 900015) share tasks"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_one_sentence_that_names_file_and_key(tmp_path, text, says):

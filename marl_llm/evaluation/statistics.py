@@ -113,18 +113,22 @@ def bootstrap_ratio(
     Returns
     -------
     Estimate
-        Without an interval for fewer than five tasks; no mean where `below` adds up to nothing.
+        Without an interval for fewer than five tasks, or where `below` adds up to nothing, or less, in more resamples
+        than lie beyond one end of the interval; no mean where it does so in the data.
     """
     tops, bottoms = task_means(above, tasks), task_means(below, tasks)
     n, total = len(tops), float(bottoms.sum())
-    if n == 0 or abs(total) < 1e-12:
+    if n == 0 or total < 1e-12:
         return Estimate(None, None, None, n, len(tasks))
     ratio = float(tops.sum()) / total
     if n < MIN_BOOTSTRAP_TASKS:
         return Estimate(ratio, None, None, n, len(tasks))
     drawn = np.random.default_rng(seed).integers(0, n, size=(resamples, n))  # (B, n_tasks)
     sums = bottoms[drawn].sum(axis=1)
-    ratios = tops[drawn].sum(axis=1)[np.abs(sums) > 1e-12] / sums[np.abs(sums) > 1e-12]
+    useful = sums > 1e-12
+    if 1 - useful.mean() > (1 - LEVEL) / 2:
+        return Estimate(ratio, None, None, n, len(tasks))
+    ratios = tops[drawn].sum(axis=1)[useful] / sums[useful]
     low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(ratio, float(low), float(high), n, len(tasks))
 

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from marl_llm.errors import UserError
-from marl_llm.recipe import Recipe, parse, read_mapping
+from marl_llm.recipe import Recipe, parse, read_mapping, require_disjoint
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 UNTRAINED = "untrained"
@@ -125,9 +125,18 @@ def _check_arm(path: Path, experiment: Experiment, name: str, arm: ArmSection) -
         if arm.overrides or not set(arm.seeds) <= set(other.seeds):
             raise UserError(f"{where}: it plays with {arm.of}'s adapters: no overrides, and only seeds of {arm.of}.")
     for seed in arm.seeds:
-        experiment.recipe(name, seed)
+        _check_tasks(f"{where}, seed {seed}", experiment, experiment.recipe(name, seed))
     if not experiment.versions(name):
         raise UserError(f"{where}: no version is evaluated; name some in `at`, up to the number of iterations.")
+
+
+def _check_tasks(where: str, experiment: Experiment, recipe: Recipe) -> None:
+    first = experiment.evaluation.first_seed
+    played = range(first, first + experiment.evaluation.tasks)
+    try:
+        require_disjoint(recipe.seeds() | {"evaluation.first_seed": played})
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from None
 
 
 def dump_experiment(experiment: Experiment) -> str:

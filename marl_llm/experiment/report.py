@@ -66,11 +66,13 @@ def _part(material: Material, part: Part) -> dict[str, Any]:
         for arm, numbers in versions.items()
         if numbers
     }
-    main = part.final(material.experiment.main)
+    name = material.experiment.main
+    main = part.final(name)
+    held = targets(figures(part, main), complete=material.complete(part, name)) if main else []
     return {
         "tasks": sorted({result.task for result in part.baseline.values()}),
         "left_out": part.left_out,
-        "targets": [one.model_dump(mode="json") for one in targets(figures(part, main))] if main else [],
+        "targets": [one.model_dump(mode="json") for one in held],
         "arms": found,
         "headroom": {trial: _headroom(room) for trial, room in part.headroom.items()},
     }

@@ -75,6 +75,11 @@ class Material:
     parts: list[Part]
     runs: list[dict[str, Any]]
 
+    def complete(self, part: Part, arm: str) -> bool:
+        """Whether every seed of an arm was evaluated at the arm's last version."""
+        last = self.experiment.versions(arm)[-1]
+        return {one.seed for one in part.played.get((arm, last), [])} == set(self.experiment.arms[arm].seeds)
+
     @property
     def arms(self) -> list[str]:
         """Arms with at least one result, the untrained team first, then in the experiment's order."""

@@ -58,7 +58,8 @@ class Figures(_Frozen):
         Trials played, and those of them without a score, which the means leave out.
     test, gain : Estimate
     improved, worse : Estimate
-        Shares of trials whose own test gain lies above, or below, zero by its 95% interval.
+        Shares of trials whose own test gain lies above, or below, zero by its 95% interval; a trial that only the
+        baseline has a score for counts as worse.
     of_best, of_oracle : Estimate
         Gain as a share of that of the best single step: the one an all-knowing Data Scientist would choose by the
         hold-out, and the one that turns out best on the test part. No mean without a headroom search.
@@ -114,7 +115,7 @@ def figures(part: Part, played: Sequence[Played]) -> Figures:
         test=_mean(scored, _test),
         gain=_mean(scored, lambda r: r.gain),
         improved=_mean(scored, lambda r: float(r.improved)),
-        worse=_mean(scored, lambda r: float(r.worse)),
+        worse=_mean([r for r in results if _scored(r) or _scored(part.baseline.get(r.trial))], _is_worse),
         of_best=bootstrap_ratio(gains, [room.best_gain for _, room in known], clusters),
         of_oracle=bootstrap_ratio(gains, [_oracle(room) for _, room in known], clusters),
         over_untrained=clustered_mean(differences, tasks),
@@ -200,6 +201,15 @@ def _change(results: Sequence[Result], untrained: Mapping[str, Result], key: str
         if (after := r.team.get(key)) is not None and (before := start.team.get(key)) is not None
     ]
     return bootstrap_ratio([a - b for a, b, _ in both], [b for _, b, _ in both], [task for _, _, task in both])
+
+
+def _scored(result: Result | None) -> bool:
+    return result is not None and result.test is not None
+
+
+def _is_worse(result: Result) -> float:
+    """1.0 where the baseline is better, and where there is no score at all."""
+    return float(result.worse or result.test is None)
 
 
 def _test(result: Result) -> float:

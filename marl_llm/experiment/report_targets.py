@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from marl_llm.evaluation.statistics import Estimate
 from marl_llm.experiment.report_figures import Figures
 
-Verdict = Literal["met", "missed", "too few tasks", "not measured"]
-"""Too few tasks: measured, but without the interval that is asked for."""
+Verdict = Literal["met", "missed", "too few tasks", "not measured", "unfinished"]
+"""Too few tasks: measured, but without the interval that is asked for. Unfinished: seeds or iterations are missing."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,12 @@ class Target(BaseModel):
     share: bool
 
 
-def targets(figures: Figures) -> list[Target]:
-    """Every goal held against the figures of one arm."""
-    return [_held(goal, figures) for goal in GOALS]
+def targets(figures: Figures, *, complete: bool = True) -> list[Target]:
+    """Every goal held against the figures of one arm; without a verdict unless all its seeds are `complete`."""
+    found = [_held(goal, figures) for goal in GOALS]
+    if complete:
+        return found
+    return [one.model_copy(update={"verdict": "unfinished", "missed_by": None}) for one in found]
 
 
 def _held(goal: Goal, figures: Figures) -> Target:

@@ -45,7 +45,9 @@ def _part_lines(material: Material, part: Part) -> list[str]:
     found = {arm: figures(part, played) for arm, played in final.items()}
     main = found.get(material.experiment.main)
     if main is not None:
-        lines += [f"**Targets** (arm {material.experiment.main})", "", *_target_table(targets(main)), ""]
+        name = material.experiment.main
+        held = targets(main, complete=material.complete(part, name))
+        lines += [f"**Targets** (arm {name})", "", *_target_table(held), ""]
     lines += ["**Final teams**", "", *_arm_table(part, final, found), ""]
     lines += ["**How they play**", "", *_play_table(found), ""]
     if part.headroom:

@@ -87,10 +87,11 @@ def prepare(directory: ExperimentDirectory, experiment: Experiment) -> None:
     if path.is_file():
         before = directory.experiment()
         changed = [name for name in _FIXED if getattr(before, name) != getattr(experiment, name)]
+        arms = ((name, arm, experiment.arms.get(name)) for name, arm in before.arms.items())
         changed += [
             f"arms.{name}"
-            for name, arm in before.arms.items()
-            if name in experiment.arms and arm.overrides != experiment.arms[name].overrides
+            for name, old, new in arms
+            if new is not None and (old.overrides, old.of) != (new.overrides, new.of)
         ]
         if changed:
             raise UserError(f"{directory.root} holds another experiment ({changed[0]} differs): name a new directory.")

@@ -22,10 +22,10 @@ from typing import Any
 from marl_llm.errors import UserError
 from marl_llm.experiment.jobs import ITERATION, Job, left, plan
 from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
-from marl_llm.experiment.owner import STOPPED, stop_with_owner
 from marl_llm.experiment.points import evaluate_point
 from marl_llm.iterate import one_round
 from marl_llm.open_run import OpenRun, open_run, open_sandbox, server_session
+from marl_llm.owner import STOPPED, stop_with_owner
 from marl_llm.recipe import dump_recipe
 from marl_llm.run import RunDirectory, write_text
 

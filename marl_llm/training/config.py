@@ -82,7 +82,7 @@ class TrainConfig(BaseModel):
         default=None,
         ge=1,
         description="optimizer steps between checkpoints from which a killed phase goes on; null: it begins again "
-        "(grpo, rloo and ppo's policy)",
+        "(of ppo the policy's part)",
     )
     gradient_accumulation: int = Field(default=1, ge=1, description="batches per optimizer step")
     epsilon_low: float = Field(default=0.2, gt=0, description="the ratio is clipped at 1 - this")
@@ -121,6 +121,16 @@ class TrainConfig(BaseModel):
         if self.loss_type == "vespo" and self.old_logps == "recompute" and self.tis_cap is not None:
             raise ValueError(
                 "loss_type vespo cannot carry truncated importance weights: set old_logps to logged, or tis_cap to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _old_rows_need_weights(self) -> TrainConfig:
+        corrected = self.old_logps == "recompute" and self.tis_cap is not None
+        if self.max_age > 0 and self.algorithm in ON_POLICY and not corrected:
+            raise ValueError(
+                f"max_age {self.max_age} trains on rows of older adapters, which need truncated importance weights: "
+                "set old_logps to recompute and tis_cap to a number"
             )
         return self
 

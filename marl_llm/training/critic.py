@@ -27,6 +27,7 @@ from marl_llm.training.batching import pieces, same_prompt, step_batches
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import load_policy
+from marl_llm.training.ranks import local_rank
 from marl_llm.training.shared_prompts import attention, can_share, lay_out
 
 HEAD_FILE, SCALE_FILE = "critic_head.safetensors", "critic.json"
@@ -54,7 +55,7 @@ class Critic:
 
     def __init__(self, model: Any, head: torch.nn.Linear, base_name: str, shift: float, scale: float, fresh: bool):
         self._model, self._base_name = model, base_name
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
         self._head = head.to(self._device)
         self._model.to(self._device)
         self._share = can_share(model.get_base_model())

@@ -73,8 +73,8 @@ def describe(
     -------
     dict
         "rows_by_age"; "start" and "end" of `divergence` from the sampling policy; "clip_share", the share of tokens
-        whose gradient the clip stops at the end; "truncated_share", the share whose importance weight was cut (None
-        without weights); and "ages", the same for each age.
+        at which the clip acts at the end (None for a loss without one); "truncated_share", the share whose importance
+        weight was cut (None without weights); and "ages", the same for each age.
     """
     ages = {str(age): _describe(probe, start, end, config, probe.ages == age) for age in probe.rows_by_age}
     counts = {str(age): count for age, count in probe.rows_by_age.items()}
@@ -109,6 +109,24 @@ def clip_share(log_ratio: np.ndarray, advantage: np.ndarray, epsilon_low: float,
     return float(stopped.mean())
 
 
+def loss_clip_share(
+    log_ratios: Sequence[np.ndarray], advantages: Sequence[np.ndarray], config: TrainConfig
+) -> float | None:
+    """Share of tokens, in [0, 1], at which the clip of the configured loss acts; arrays of shape (T,), one a row.
+
+    With ratios per sequence (GSPO) that of a token is its row's geometric mean; cispo limits the weight itself, at
+    `epsilon_high`, where A > 0. None for the losses that clip nothing: sapo, vespo.
+    """
+    if config.loss_type in ("sapo", "vespo"):
+        return None
+    if config.importance_sampling_level == "sequence":
+        log_ratios = [np.full(len(one), one.mean()) for one in log_ratios]
+    log_ratio, advantage = np.concatenate(list(log_ratios)), np.concatenate(list(advantages))
+    if config.loss_type == "cispo":
+        return float(((np.exp(log_ratio.astype(np.float64)) > config.epsilon_high) & (advantage > 0)).mean())
+    return clip_share(log_ratio, advantage, config.epsilon_low, config.epsilon_high)
+
+
 def dropped_share(rows: int, dropped: dict[str, int]) -> float:
     """Share of logged rows, in [0, 1], that a phase did not learn from."""
     return sum(dropped.values()) / max(rows + sum(dropped.values()), 1)
@@ -125,16 +143,15 @@ def _describe(
 ) -> dict[str, Any]:
     numbers = np.flatnonzero(which)
     logged = np.concatenate([probe.rows[i].logged_logprobs for i in numbers])
-    advantage = np.concatenate([probe.rows[i].advantage for i in numbers])
     before, after = (np.concatenate([lines[i] for i in numbers]) for lines in (start, end))
     recomputed = config.old_logps == "recompute"
     cap = config.tis_cap if recomputed else None
-    old = before if recomputed else logged
+    moved = [end[i] - (start[i] if recomputed else probe.rows[i].logged_logprobs) for i in numbers]
     return {
         "rows": len(numbers),
         "tokens": len(logged),
         "start": divergence(before - logged),
         "end": divergence(after - logged),
-        "clip_share": clip_share(after - old, advantage, config.epsilon_low, config.epsilon_high),
+        "clip_share": loss_clip_share(moved, [probe.rows[i].advantage for i in numbers], config),
         "truncated_share": None if cap is None else float((np.exp(before - logged) > cap).mean()),
     }

@@ -16,9 +16,9 @@ import numpy as np
 
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
-from marl_llm.training.diagnosis import likely_causes
+from marl_llm.training.diagnosis import likely_causes, recorded_causes
 from marl_llm.training.diagnostics import choose_probe, describe
-from marl_llm.training.gate import GateReport, check_integrity
+from marl_llm.training.gate import GateReport, IntegrityError, check_integrity, is_fresh
 from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ def build_trainer(
 def _gate(
     trainer: ReplayGRPOTrainer, rows: list[ReplayRow], config: TrainConfig, fingerprint: str, seed: int
 ) -> GateReport:
+    recorded = recorded_causes([row for row in rows if is_fresh(row, fingerprint)], config.temperature)
+    if recorded:
+        raise IntegrityError(f"integrity gate: {'; '.join(recorded)}.")
     tolerance = config.tolerance(precision_of(config))
     explain = partial(
         likely_causes,

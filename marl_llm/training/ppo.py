@@ -48,7 +48,8 @@ class CriticFiles:
 
 
 def critic_files(adapter_dir: Path, values: Path) -> CriticFiles:
-    """Files of the critic that goes with the adapter in `adapter_dir`, named `<name>-v<k>`.
+    """Files of the critic that goes with the adapter in `adapter_dir`, named `<name>-v<k>`: the latest one up to k,
+    since a phase in which the role sat out, or had no rows, leaves none.
 
     Raises
     ------
@@ -59,7 +60,9 @@ def critic_files(adapter_dir: Path, values: Path) -> CriticFiles:
     if match is None:
         raise UserError(f"{adapter_dir}: ppo needs an adapter directory named <name>-v<number>, to name its critic.")
     folder, name, version = Path(adapter_dir).parent, match[1], int(match[2])
-    return CriticFiles(folder / f"{name}-critic-v{version}", folder / f"{name}-critic-v{version + 1}", values)
+    versions = [folder / f"{name}-critic-v{number}" for number in range(version + 2)]
+    before = next((path for path in reversed(versions[:-1]) if path.is_dir()), versions[version])
+    return CriticFiles(before, versions[-1], values)
 
 
 def train_ppo(

@@ -1,19 +1,29 @@
 """Several processes of one phase, as `accelerate launch` starts them: all of them train, the first one publishes.
 
-With one process, the usual case, all of this comes to nothing.
+Which process this is stands in torch.distributed's environment variables. With one process, the usual case, all of this
+comes to nothing.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 def is_first() -> bool:
     """Whether this is the process that writes files and reports; true of the only one."""
-    from accelerate import PartialState
+    return int(os.environ.get("RANK", "0")) == 0
 
-    return PartialState().is_main_process
+
+def is_alone() -> bool:
+    """Whether there is no other process."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, which is the number of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 @contextmanager
@@ -26,5 +36,5 @@ def first_alone() -> Iterator[bool]:
 
     state = PartialState()
     state.wait_for_everyone()
-    yield state.is_main_process
+    yield is_first()
     state.wait_for_everyone()

@@ -107,4 +107,5 @@ def _mark(checkpoint: Path) -> str | None:
 
 def _remove(checkpoints: Any) -> None:
     for path in checkpoints:
+        (path / MARK).unlink(missing_ok=True)  # first: what is left by a kill in between does not count
         shutil.rmtree(path)

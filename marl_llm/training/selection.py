@@ -80,31 +80,34 @@ def preference_pairs(frame: pd.DataFrame) -> tuple[list[Pair], dict[str, int]]:
     Returns
     -------
     (list of Pair, dict)
-        One pair a group at most, in the order of the groups, and what was left out: "not_kept" rows by credit; groups
-        whose turns are all alike ("no_difference"), whose two first calls are the same text ("same_completion") or
-        whose two prompts differ ("other_prompt").
+        One pair a group at most, in the order of the groups, and how many rows were left out: "not_kept" by credit, of
+        turns with an "empty" completion; those of groups whose turns are all alike ("no_difference"), whose two first
+        calls are the same text ("same_completion") or whose two prompts differ ("other_prompt"); and of groups with a
+        pair the rows that are "not_paired".
 
     Raises
     ------
     UserError
         Malformed rows, or no column `group`.
     """
-    dropped = Counter(not_kept=int((~_kept(frame)).sum()), no_difference=0, same_completion=0, other_prompt=0)
-    turns = _turns(frame)
-    pairs = []
+    dropped = Counter(not_kept=int((~_kept(frame)).sum()), empty=0, no_difference=0)
+    dropped.update(same_completion=0, other_prompt=0, not_paired=0)
+    turns, pairs = _turns(frame), []
+    dropped["empty"] = len(frame) - dropped["not_kept"] - int(turns["rows"].sum())
     for _, group in turns.groupby("group_code", sort=True):
-        high, low = group["advantage"].idxmax(), group["advantage"].idxmin()
+        high, low, rows = group["advantage"].idxmax(), group["advantage"].idxmin(), int(group["rows"].sum())
         if not group.loc[high, "advantage"] > group.loc[low, "advantage"]:
-            dropped["no_difference"] += 1
+            dropped["no_difference"] += rows
             continue
         (chosen, rejected), _ = replay_rows(frame.loc[[group.loc[high, "first"], group.loc[low, "first"]]])
         if not np.array_equal(chosen.prompt_ids, rejected.prompt_ids):
-            dropped["other_prompt"] += 1
+            dropped["other_prompt"] += rows
         elif np.array_equal(chosen.completion_ids, rejected.completion_ids):
-            dropped["same_completion"] += 1
+            dropped["same_completion"] += rows
         else:
             ids = chosen.prompt_ids, chosen.completion_ids, rejected.completion_ids
             pairs.append(Pair(*ids, chosen.adapter_sha256))
+            dropped["not_paired"] += rows - 2
     return pairs, dict(dropped)
 
 
@@ -138,7 +141,8 @@ def _turn_codes(frame: pd.DataFrame) -> pd.Series:
 
 
 def _turns(frame: pd.DataFrame) -> pd.DataFrame:
-    """The kept turns by code: `group_code`, mean `advantage`, and the index label of the `first` call's row.
+    """The kept turns by code: `group_code`, mean `advantage`, number of `rows`, and the index label of the `first`
+    call's row.
 
     Turns with an empty completion are left out: there is nothing to learn from them.
     """
@@ -160,6 +164,7 @@ def _turns(frame: pd.DataFrame) -> pd.DataFrame:
         group_code=("group_code", "first"),
         advantage=("advantage", "mean"),
         full=("full", "all"),
+        rows=("full", "size"),
         first=("first", "first"),
     )
     return turns.loc[turns["full"]]

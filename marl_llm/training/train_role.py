@@ -27,7 +27,7 @@ from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
 from marl_llm.training.diagnostics import dropped_share
 from marl_llm.training.gate import only_old_kept
-from marl_llm.training.ranks import first_alone
+from marl_llm.training.ranks import first_alone, is_alone
 from marl_llm.training.selection import imitation_rows, preference_pairs
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def train_role(
 
 def _learn(frame: pd.DataFrame, values: Path, **phase: Any) -> tuple[Any | None, dict[str, Any]]:
     """The algorithm's rows and phase; returns the trained model, None without a row, and the metrics."""
-    config: TrainConfig = phase["config"]
+    config, sha256 = phase["config"], phase["adapter_sha256"]
+    if config.algorithm in ("sft", "dpo") and not is_alone():
+        raise UserError(f"{config.algorithm} trains in one process: start it without `accelerate launch`.")
     if config.algorithm == "ppo":
         from marl_llm.training.ppo import critic_files, train_ppo
 
@@ -125,17 +127,21 @@ def _learn(frame: pd.DataFrame, values: Path, **phase: Any) -> tuple[Any | None,
         from marl_llm.training.sft import train_imitation as train
 
         chosen, dropped = imitation_rows(frame, config)
+        old = config.selection == "best_of_group" and only_old_kept(chosen, _fingerprints(frame), sha256)
     elif config.algorithm == "dpo":
         from marl_llm.training.dpo import train_preferences as train
 
         chosen, dropped = preference_pairs(frame)
+        old = only_old_kept(chosen, _fingerprints(frame), sha256)
     else:
         from marl_llm.training.policy_phase import train_policy as train
 
         chosen, dropped = replay_rows(frame)
-        if only_old_kept(chosen, _fingerprints(frame), phase["adapter_sha256"]):
-            chosen, dropped = [], dropped | {"only_old": len(chosen)}
-    counts = {"rows": len(chosen) * (2 if config.algorithm == "dpo" else 1), "dropped": dropped}
+        old = only_old_kept(chosen, _fingerprints(frame), sha256)
+    each = 2 if config.algorithm == "dpo" else 1
+    if old:
+        chosen, dropped = [], dropped | {"only_old": each * len(chosen)}
+    counts = {"rows": each * len(chosen), "dropped": dropped}
     if not chosen:
         return None, counts
     model, learned = train(chosen, **phase)  # type: ignore[arg-type]

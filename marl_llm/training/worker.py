@@ -1,5 +1,5 @@
-"""`python -m marl_llm.training.worker SPEC.json`: one role's training in a process of its own, so that its memory is
-given back at the end.
+"""`python -m marl_llm.training.worker SPEC.json [--owned]`: one role's training in a process of its own, so that its
+memory is given back at the end. With `--owned` it also ends when its standard input does.
 
 The specification names files; the metrics are written to a file by atomic rename. Standard output carries one JSON
 object per line: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each step, then `{"event": "done", ...}`
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from marl_llm.credit.stage import read_credit
 from marl_llm.errors import RunFailed, UserError
+from marl_llm.owner import OWNED, STOPPED, stop_with_owner
 from marl_llm.roles import TEAM
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
@@ -105,19 +106,21 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the specification named by the only argument; returns the exit code."""
+    """Run the specification named by the first argument; returns the exit code."""
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not come between our lines
         try:
-            if len(arguments) != 1:
-                raise UserError("usage: python -m marl_llm.training.worker SPEC.json")
+            if not arguments or arguments[1:] not in ([], [OWNED]):
+                raise UserError(f"usage: python -m marl_llm.training.worker SPEC.json [{OWNED}]")
+            if arguments[1:]:
+                stop_with_owner()
             run(read_spec(Path(arguments[0])), lambda **event: _emit(out, event))
         except UserError as error:
             _emit(out, {"event": "error", "kind": type(error).__name__, "message": str(error)})
             sys.stderr.write(f"{error}\n")
             return error.exit_code
         except KeyboardInterrupt:
-            return 130
+            return STOPPED
     return 0
 
 

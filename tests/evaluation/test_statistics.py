@@ -100,6 +100,13 @@ def test_too_few_tasks_are_not_resampled_and_a_ratio_to_nothing_is_none():
     assert relative_gain([1.0, 1.0], [1.0, 1.0], ["a", "b"]).mean is None
 
 
+def test_a_ratio_to_less_than_nothing_is_none_and_one_to_nearly_nothing_has_no_interval():
+    worse, below = [-0.03] * 8, [-0.02, -0.01, -0.01, 0.0, 0.01, -0.02, -0.01, 0.0]
+    assert bootstrap_ratio(worse, below, range(8)).mean is None, "twice negative would look like a gain"
+    some = bootstrap_ratio([0.03] * 8, [-0.02, -0.01, 0.0, 0.01, 0.02, 0.0, 0.0, 0.01], range(8))
+    assert some.mean == pytest.approx(24) and some.low is None and some.high is None
+
+
 def test_the_t_interval_covers_and_the_bootstrap_of_few_tasks_is_narrower():
     rng = np.random.default_rng(3)
     samples = rng.normal(0.0, 1.0, (400, 6))

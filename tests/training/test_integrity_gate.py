@@ -248,6 +248,18 @@ def test_a_mean_ratio_of_one_is_not_enough() -> None:
     assert report.ratio_mean == pytest.approx(1) and not report.passed
 
 
+def test_some_rows_that_are_off_do_not_vanish_in_the_mean() -> None:
+    """A tenth of the rows re-tokenised at 0.04 nats: the mean over all tokens is within the bound."""
+    report = measure([np.full(10, 0.0 if number % 10 else 0.04) for number in range(60)], tolerance=1e-2)
+    assert abs(report.ratio_mean - 1) < 1e-2 and report.abs_log_ratio < 5e-2 and report.passed
+    report = measure([np.full(10, 0.0 if number % 10 else 0.04 * (-1) ** number) for number in range(60)], 1e-3)
+    assert report.abs_log_ratio < 5e-3 and report.rows_agreeing == 54 and not report.passed
+
+
+def test_what_the_rows_record_closes_the_gate_whatever_the_numbers_say(refusal: Callable, logged: pd.DataFrame) -> None:
+    assert "top_p below 1" in refusal(logged.assign(sampling='{"temperature": 1.0, "top_p": 0.99}'), gate_tolerance=9.0)
+
+
 def test_recorded_parameters_that_cut_the_distribution_are_named(logged: pd.DataFrame) -> None:
     def causes(sampling: str) -> str:
         return " ".join(recorded_causes(replay_rows(logged.iloc[:1].assign(sampling=sampling))[0], 1.0))

@@ -200,6 +200,17 @@ def test_without_rows_the_version_is_an_unchanged_copy_and_there_is_no_critic(
     assert sorted(path.name for path in (tmp_path / "adapters").iterdir()) == ["ds-v0", "ds-v1"]
 
 
+def test_a_role_that_sat_out_goes_on_with_the_critic_it_had(run: Callable, episodes: Callable, tmp_path: Path) -> None:
+    adapters = tmp_path / "adapters"
+    run(episodes())
+    assert run(episodes(adapters / "ds-v1", 1).head(0), k=1)["trained"] is False
+    assert not (adapters / "ds-critic-v2").exists()
+    found = critic_files(adapters / "ds-v2", tmp_path / "values.parquet")
+    assert (found.before.name, found.after.name) == ("ds-critic-v1", "ds-critic-v3")
+    third = run(episodes(adapters / "ds-v2", 2), k=2)
+    assert third["critic"]["explained_variance_heldout"] is not None and (adapters / "ds-critic-v3").is_dir()
+
+
 def test_what_is_missing_is_named(run: Callable, episodes: Callable, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="lack the column 'verdict', which ppo needs"):
         run(episodes().drop(columns="verdict"))

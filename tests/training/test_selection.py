@@ -92,7 +92,8 @@ def test_a_pair_is_the_best_and_the_worst_turn_of_a_group_on_one_prompt_as_sampl
     (pair,), dropped = preference_pairs(frame)
     assert pair.prompt_ids.tolist() == [*b"a", 0]
     assert pair.chosen_ids.tolist() == [*b"a0.d1", 0] and pair.rejected_ids.tolist() == [*b"a0.d2", 0]
-    assert dropped == {"not_kept": 0, "no_difference": 1, "same_completion": 0, "other_prompt": 0}
+    left_out = {"not_kept": 0, "empty": 0, "no_difference": 2, "same_completion": 0, "other_prompt": 0, "not_paired": 2}
+    assert dropped == left_out and sum(dropped.values()) + 2 == len(frame)
 
 
 def test_pairs_that_say_nothing_are_counted_and_left_out() -> None:
@@ -110,7 +111,8 @@ def test_pairs_that_say_nothing_are_counted_and_left_out() -> None:
     )
     pairs, dropped = preference_pairs(frame)
     assert pairs == []
-    assert dropped == {"not_kept": 1, "no_difference": 1, "same_completion": 1, "other_prompt": 1}
+    left_out = {"not_kept": 1, "empty": 1, "no_difference": 1, "same_completion": 2, "other_prompt": 2, "not_paired": 0}
+    assert dropped == left_out and sum(dropped.values()) == len(frame)
 
 
 def test_without_groups_there_is_nothing_to_choose_from() -> None:

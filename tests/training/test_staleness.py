@@ -24,6 +24,7 @@ from marl_llm.training.diagnostics import (
     describe,
     divergence,
     dropped_share,
+    loss_clip_share,
 )
 from marl_llm.training.train_role import train_role
 
@@ -72,6 +73,31 @@ def test_clipping_counts_only_tokens_that_would_move_further_out() -> None:
     ratios, advantage = np.array([1.5, 1.5, 0.5, 0.5, 1.1]), np.array([1, -1, 1, -1, 1])
     assert clip_share(np.log(ratios), advantage, 0.2, 0.28) == pytest.approx(2 / 5)
     assert clip_share(np.log(ratios), advantage, 0.6, 0.6) == 0
+
+
+def test_the_clip_is_that_of_the_loss() -> None:
+    rows, advantages = [np.log([1.5, 0.9]), np.log([0.5, 0.5])], [np.ones(2), np.ones(2)]
+    assert loss_clip_share(rows, advantages, TrainConfig()) == 0.25
+    whole = TrainConfig(loss_type="grpo", importance_sampling_level="sequence", epsilon_high=0.1)
+    assert loss_clip_share(rows, advantages, whole) == 0.5, "the first row's mean ratio is 1.16, for both its tokens"
+    assert loss_clip_share(rows, advantages, TrainConfig(loss_type="cispo", epsilon_high=5.0)) == 0
+    assert loss_clip_share(rows, advantages, TrainConfig(loss_type="cispo", epsilon_high=1.2)) == 0.25
+    assert loss_clip_share(rows, advantages, TrainConfig(loss_type="sapo")) is None
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "dpo"])
+def test_old_rows_alone_do_not_stop_imitation_where_the_newest_had_nothing_to_tell(
+    aged: tuple[Path, pd.DataFrame], tiny: Any, tmp_path: Path, algorithm: str
+) -> None:
+    rows = aged[1].assign(kept=aged[1]["policy_version"] == 0)
+    metrics = _train(aged, tiny, tmp_path, rows, max_age=2, algorithm=algorithm)
+    assert metrics["trained"] is False and metrics["dropped"]["only_old"] > 0 and metrics["dropped_share"] == 1
+
+
+def test_old_rows_without_importance_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="need truncated importance weights"):
+        TrainConfig(max_age=1)
+    assert TrainConfig(max_age=1, algorithm="sft").max_age == 1
 
 
 def test_a_phase_is_described_by_age() -> None:
@@ -150,7 +176,7 @@ def test_with_fresh_rows_all_dropped_nothing_is_trained_and_without_any_the_gate
     aged: tuple[Path, pd.DataFrame], tiny: Any, tmp_path: Path
 ) -> None:
     rows = aged[1].assign(kept=aged[1]["policy_version"] == 0)
-    metrics = _train(aged, tiny, tmp_path, rows, max_age=2)
+    metrics = _train(aged, tiny, tmp_path, rows, max_age=2, old_logps="recompute")
     assert metrics["trained"] is False and metrics["dropped"] == {"not_kept": 16, "empty": 0, "only_old": 16}
     assert metrics["dropped_share"] == 1 and metrics["adapter_sha256"] == metrics["adapter_sha256_before"]
 

@@ -8,6 +8,8 @@ import os
 import signal
 import threading
 
+OWNED = "--owned"
+"""Argument that makes a command end with its owner."""
 STOPPED = 130
 """Exit code of a process that was stopped."""
 
