@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from marl_llm import stages
+from marl_llm.errors import UserError
 from marl_llm.iterate import iterate, render_curve
 from marl_llm.open_run import OpenRun, open_run
 from marl_llm.publish import publish_run
@@ -82,6 +83,14 @@ def test_iterating_a_finished_run_again_does_nothing(finished):
 def test_the_learning_curve_has_a_line_for_each_evaluated_version(finished):
     curve = render_curve(finished.run)
     assert "v0000" in curve and "v0001" in curve
+
+
+def test_a_directory_at_which_a_process_is_at_work_is_not_opened_by_a_second_one(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    with run.held(), pytest.raises(UserError, match="another process is at work there"), run.held():
+        raise AssertionError("held twice")
+    with run.held():
+        assert run.root.is_dir()
 
 
 def test_publishing_shows_cards_without_a_local_path(finished):

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from marl_llm.errors import UserError
+from marl_llm.owner import OWNED, STOPPED
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.data import join_credit
 from marl_llm.training.worker import main, read_spec
@@ -37,6 +38,18 @@ def test_worker_trains_from_files_to_files(spec: dict[str, Any], tmp_path: Path)
     assert metrics["trained"] and metrics["loss"] == [event["loss"] for event in events[:-1]]
     assert metrics["adapter_sha256"] == adapter_sha256(Path(spec["out_dir"]))
     assert "Warning" not in done.stderr, done.stderr
+
+
+def test_an_owned_worker_ends_when_its_owner_is_gone(spec: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps(spec | {"config": {"batch_rows": 2, "epochs": 5000}}))
+    command = [sys.executable, "-m", "marl_llm.training.worker", str(tmp_path / "spec.json"), OWNED]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as worker:
+        assert worker.stdin is not None and worker.stdout is not None
+        assert json.loads(worker.stdout.readline())["event"] == "step"
+        worker.stdin.close()
+        assert worker.wait(timeout=60) == STOPPED
+    assert not Path(spec["out_dir"]).exists() and not Path(spec["metrics"]).exists()
 
 
 def test_worker_reports_an_error_as_an_event_and_a_sentence(
