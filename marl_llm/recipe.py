@@ -102,9 +102,9 @@ class PromotionSection(_Section):
     )
     first_seed: int = Field(default=800_000, ge=0, description="seed of the first of them; far from all others")
     slack: float = Field(
-        default=0.01,
+        default=0.03,
         ge=0,
-        description="skill; a larger loss of the mean test score, significant at 5%, counts as worse",
+        description="skill; a larger loss of the mean test score counts as worse; chance alone loses some hundredths",
     )
 
 
