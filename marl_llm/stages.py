@@ -171,8 +171,11 @@ def _spec(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> dict[str, 
 
 def _run_worker(spec: Path, log: Path, what: str, running: list[subprocess.Popen[str]]) -> None:
     command = [sys.executable, "-m", "marl_llm.training.worker", str(spec), OWNED]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # the first ends when this process does
-    with log.open("wb") as errors, subprocess.Popen(command, **pipes, stderr=errors, text=True) as worker:
+    pipe = subprocess.PIPE  # standard input ends when this process does
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as worker,
+    ):
         assert worker.stdout is not None
         running.append(worker)
         try:

@@ -23,10 +23,10 @@ class SeededByLength(LengthGroupedSampler):
     """
 
     def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
-        super().__init__(batch_size, lengths=lengths, generator=torch.Generator())
-        self._seed = seed
+        self._seed, self._random = seed, torch.Generator()
+        super().__init__(batch_size, lengths=lengths, generator=self._random)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """Called before each epoch."""
-        self.generator.manual_seed(self._seed + epoch)
+        self._random.manual_seed(self._seed + epoch)

@@ -93,9 +93,9 @@ def preference_pairs(frame: pd.DataFrame) -> tuple[list[Pair], dict[str, int]]:
     dropped = Counter(not_kept=int((~_kept(frame)).sum()), empty=0, no_difference=0)
     dropped.update(same_completion=0, other_prompt=0, not_paired=0)
     turns, pairs = _turns(frame), []
-    dropped["empty"] = len(frame) - dropped["not_kept"] - int(turns["rows"].sum())
+    dropped["empty"] = len(frame) - dropped["not_kept"] - int(turns["rows"].to_numpy().sum())
     for _, group in turns.groupby("group_code", sort=True):
-        high, low, rows = group["advantage"].idxmax(), group["advantage"].idxmin(), int(group["rows"].sum())
+        high, low, rows = group["advantage"].idxmax(), group["advantage"].idxmin(), int(group["rows"].to_numpy().sum())
         if not group.loc[high, "advantage"] > group.loc[low, "advantage"]:
             dropped["no_difference"] += rows
             continue
