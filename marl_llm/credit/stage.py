@@ -20,6 +20,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
+from marl_llm.credit.regret import stopping_regret
 from marl_llm.credit.team import mix, team_returns
 from marl_llm.errors import RunFailed, UserError
 
@@ -46,6 +47,11 @@ class CreditConfig(BaseModel):
     )
     min_group: int = Field(default=2, ge=2, description="turns; smaller groups are dropped and counted")
     epsilon: float = Field(default=1e-6, gt=0, description="reward units; returns closer than this count as equal")
+    regret: float = Field(
+        default=0.0,
+        ge=0,
+        description="share of the best gain in its group that a turn which ends the episode is charged (not ppo)",
+    )
     alpha: float = Field(
         default=0.0,
         ge=0,
@@ -79,7 +85,10 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
         A missing column, a row key that occurs twice, or a reward that is not a number.
     """
     mine = _rows_of(rows, role, ["step"] if config.scale is Scale.step else [])
-    result = _advantages(mine, mine["reward"].to_numpy(np.float64), config)
+    rewards = mine["reward"].to_numpy(np.float64)
+    if config.regret > 0:
+        rewards = rewards - config.regret * stopping_regret(mine, _groups(mine))
+    result = _advantages(mine, rewards, config)
     if config.alpha > 0:
         result = mix(result, _advantages(mine, team_returns(rows, role), config), config.alpha, config.clip)
     table = mine.loc[:, [*ROW_KEY, "group"]].assign(
@@ -154,11 +163,10 @@ def _rows_of(rows: pd.DataFrame, role: str, more: Sequence[str]) -> pd.DataFrame
 
 def _advantages(mine: pd.DataFrame, rewards: np.ndarray, config: CreditConfig) -> GroupAdvantages:
     """Of one role's rows, by these rewards; they are cut here unless they are to be mixed."""
-    scope = [name for name in ("run", "iteration") if name in mine]
     return group_relative(
         rewards,
-        _ids(mine, [*scope, "group"]),
-        _ids(mine, [*scope, "episode", "branch"]),
+        _groups(mine),
+        _ids(mine, [*_scope(mine), "episode", "branch"]),
         leave_one_out=config.leave_one_out,
         scale=config.scale,
         steps=mine["step"].to_numpy() if config.scale is Scale.step else None,
@@ -170,6 +178,14 @@ def _advantages(mine: pd.DataFrame, rewards: np.ndarray, config: CreditConfig) -
 
 def _name(row: pd.Series) -> str:
     return f"row (episode {row['episode']}, branch {row['branch']}, call {row['call']}, role {row['role']})"
+
+
+def _scope(rows: pd.DataFrame) -> list[str]:
+    return [name for name in ("run", "iteration") if name in rows]
+
+
+def _groups(rows: pd.DataFrame) -> np.ndarray:
+    return _ids(rows, [*_scope(rows), "group"])
 
 
 def _ids(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:

@@ -179,6 +179,22 @@ def test_scale_step_reads_the_step_of_each_row() -> None:
         assign_credit(rows.drop(columns="step"), ML_ENGINEER, CreditConfig(scale=Scale.step))
 
 
+def test_stopping_is_charged_the_best_gain_that_its_group_found() -> None:
+    """Two groups of three: beside the first stop something gained 0.4 and 0.1, beside the second nothing."""
+    lines = [("a", "finished", 0.0, 0.0), ("a", "accepted", 0.4, 0.4), ("a", "accepted", 0.1, 0.1)]
+    lines += [("b", "finished", 0.0, 0.0), ("b", "no_gain", -0.1, 0.0), ("b", "no_gain", -0.1, 0.0)]
+    rows = pd.DataFrame(lines, columns=["group", "verdict", "reward", "reward_metric_delta"])
+    rows = rows.assign(episode="e", step=0, call=0, role=DATA_SCIENTIST, branch=[f"0.d{number}" for number in range(6)])
+    options = {"scale": Scale.none, "clip": None}
+    plain, _ = assign_credit(rows, DATA_SCIENTIST, CreditConfig(**options))
+    charged, _ = assign_credit(rows, DATA_SCIENTIST, CreditConfig(**options, regret=0.5))
+    np.testing.assert_allclose(plain["advantage"][:3], np.array([0.0, 0.4, 0.1]) - 0.5 / 3, rtol=1e-5)
+    np.testing.assert_allclose(charged["advantage"][:3], np.array([-0.2, 0.4, 0.1]) - 0.1, atol=1e-6)
+    np.testing.assert_allclose(charged["advantage"][3:], plain["advantage"][3:])
+    with pytest.raises(UserError, match="'verdict'"):
+        assign_credit(rows.drop(columns="verdict"), DATA_SCIENTIST, CreditConfig(regret=0.5))
+
+
 def test_alpha_mixes_own_reward_and_team_return_each_by_its_own_deviation() -> None:
     own = np.array([0.20, -0.02, 0.20, -0.10]) - 0.07  # the token cost is the same for all, so it drops out
     team = np.array([0.15, 0.0, 0.15, 0.0]) - 0.075

@@ -1,0 +1,41 @@
+"""What stopping passes up: logged rows of one role go in, what is taken off each row's reward comes out.
+
+A turn that ends the episode earns nothing and risks nothing. Whether that was right shows in its group: the other
+turns from the same state tried what else could have been done. Ending is therefore charged the best gain among them,
+where credit is assigned and nowhere else: early in an episode, where most groups hold a gain, it is dear; where no
+proposal gains anything it is free. The group's mean alone tells the two apart far less.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from marl_llm.errors import UserError
+
+FINISHED = "finished"
+"""Verdict of a turn that ends the episode."""
+REGRET_COLUMNS = ["verdict", "reward_metric_delta"]
+
+
+def stopping_regret(rows: pd.DataFrame, groups: np.ndarray) -> np.ndarray:
+    """The best gain in its group for each row that ended the episode, 0 for all others; reward units, shape (n,).
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With `REGRET_COLUMNS`.
+    groups : array of int, shape (n,)
+
+    Raises
+    ------
+    UserError
+        A missing column.
+    """
+    missing = [name for name in REGRET_COLUMNS if name not in rows]
+    if missing:
+        raise UserError(f"the rows lack the column {missing[0]!r}, which credit.regret above 0 needs.")
+    gains = rows["reward_metric_delta"].to_numpy(np.float64)
+    best = np.zeros(int(groups.max(initial=-1)) + 1)
+    np.maximum.at(best, groups, gains)
+    return np.where((rows["verdict"] == FINISHED).to_numpy(), best[groups], 0.0)
