@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.credit.gae import AgentTurn, TurnCredit, episode_credit, explained_variance, whiten
+from marl_llm.credit.regret import FINISHED
 from marl_llm.credit.stage import ROW_KEY
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.training.adapters import publish_version, staging
@@ -31,9 +32,6 @@ from marl_llm.training.ranks import is_first
 
 if TYPE_CHECKING:
     from marl_llm.training.history import OnStep
-
-FINISHED = "finished"
-"""Verdict of a turn that ends the episode."""
 
 _NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_token_cost", "verdict")
 
