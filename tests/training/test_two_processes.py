@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -111,18 +112,18 @@ def test_the_first_of_two_workers_publishes_what_one_would(
 ) -> None:
     config = {"algorithm": algorithm, "batch_rows": 8, "critic_epochs": 1, "learning_rate": 1e-3}
     alone = worker_spec(tiny, logged, tmp_path, config)
-    (tmp_path / "two").mkdir()
-    paths = {name: str(tmp_path / "two" / name) for name in ("out_dir", "workdir", "metrics")}
-    for name, spec in {"alone": alone, "two": alone | paths}.items():
+    alone["adapter_dir"] = str(tmp_path / "one" / "ds-v0")
+    two_of = {"adapter_dir": str(tmp_path / "two" / "ds-v0")}
+    two_of |= {name: str(tmp_path / "two" / name) for name in ("out_dir", "workdir", "metrics")}
+    for name, spec in {"alone": alone, "two": alone | two_of}.items():
+        shutil.copytree(tiny.adapter_dir, spec["adapter_dir"])  # a critic is published beside it
         (tmp_path / f"{name}.json").write_text(json.dumps(spec))
     with two("-m", "marl_llm.training.worker", str(tmp_path / "two.json")):
         assert main([str(tmp_path / "alone.json")]) == 0
-    published = {path.name for path in (tmp_path / "two").iterdir() if path.name not in ("workdir", "metrics")}
-    critic = {"critic"} if algorithm == "ppo" else set()
-    assert {name for name in published if "critic" not in name and "values" not in name} == {"out_dir"}
-    assert bool(critic) == any("critic" in name for name in published)
-    one, both = (load_file(Path(spec["out_dir"]) / WEIGHTS_FILE) for spec in (alone, alone | paths))
+    published = {path.name for path in (tmp_path / "two").iterdir() if path.is_dir()} - {"workdir"}
+    assert published == {"ds-v0", "out_dir"} | ({"ds-critic-v1"} if algorithm == "ppo" else set())
+    one, both = (load_file(Path(spec["out_dir"]) / WEIGHTS_FILE) for spec in (alone, alone | two_of))
     assert one.keys() == both.keys()
     for name in one:
         np.testing.assert_allclose(both[name], one[name], rtol=2e-3, atol=2e-5)
-    assert json.loads(Path(paths["metrics"]).read_text())["adapter_sha256"]
+    assert json.loads(Path(two_of["metrics"]).read_text())["adapter_sha256"]
