@@ -16,7 +16,7 @@ from marl_llm.experiment.config import Experiment, dump_experiment
 from marl_llm.experiment.layout import ExperimentDirectory, Point
 from marl_llm.experiment.report import main, write_report
 from marl_llm.experiment.report_data import Part, Played, read_material
-from marl_llm.experiment.report_figures import by_seed, figures, group_difference
+from marl_llm.experiment.report_figures import by_seed, figures
 from marl_llm.experiment.report_targets import targets
 from marl_llm.experiment.report_text import to_markdown
 from marl_llm.run import write_json, write_text
@@ -121,25 +121,6 @@ def test_steps_are_compared_between_tasks_with_something_to_gain_and_without():
     assert split["headroom"].steps_difference.low is None  # a single task without: no interval
     assert split["confirmed"].steps_with.mean == pytest.approx((4 + 3 + 4 + 3) / 4)  # task 3's best step fails the test
     assert split["confirmed"].finished_without.mean == 1
-
-
-def test_the_interval_of_a_group_difference_resamples_whole_tasks():
-    rng = np.random.default_rng(3)
-    tasks = [f"t{i % 12}" for i in range(36)]
-    inside = [i % 12 < 6 for i in range(36)]
-    values = rng.normal(size=36) + np.where(inside, 1.0, 0.0)
-    found = group_difference(list(values), inside, tasks, seed=5)
-    drawn = np.random.default_rng(5).integers(0, 12, size=(2000, 12))
-    differences = []
-    for draw in drawn:
-        rows = [i for t in draw for i in range(36) if i % 12 == t]
-        groups = [[values[i] for i in rows if inside[i] == side] for side in (False, True)]
-        if all(groups):
-            differences.append(np.mean(groups[0]) - np.mean(groups[1]))
-    means = [np.mean([v for v, o in zip(values, inside, strict=True) if o == side]) for side in (False, True)]
-    assert found.mean == pytest.approx(means[0] - means[1])
-    assert [found.low, found.high] == pytest.approx(np.quantile(differences, [0.025, 0.975]))
-    assert group_difference([1.0, 2.0], [True, True], ["a", "b"]).mean is None
 
 
 def verdicts(**changes: float) -> dict[str, tuple[str, float | None]]:

@@ -103,6 +103,35 @@ def paired_difference(first: dict[tuple[str, int], float], second: dict[tuple[st
     return clustered_mean([first[trial] - second[trial] for trial in shared], [task for task, _ in shared])
 
 
+def unpaired_difference(values: Sequence[float], first: Sequence[bool], tasks: Sequence[Hashable]) -> Estimate:
+    """Mean over the tasks of the values in the `first` group minus that over the tasks of the others.
+
+    Returns
+    -------
+    Estimate
+        With Welch's t interval (unequal variances) on the task means. A task with values in both groups counts once in
+        each, which makes the interval wider than it need be. No mean where a group is empty; no interval where one has
+        fewer than two tasks, or where neither has any spread.
+    """
+    from scipy.special import stdtrit
+
+    sides = []
+    for side in (True, False):
+        at = [i for i, one in enumerate(first) if one == side]
+        sides.append(task_means([values[i] for i in at], [tasks[i] for i in at]))
+    a, b = sides
+    n = len(set(tasks))
+    if not len(a) or not len(b):
+        return Estimate(None, None, None, n, len(values))
+    mean = float(a.mean() - b.mean())
+    errors = [side.var(ddof=1) / len(side) if len(side) >= MIN_TASKS else 0.0 for side in sides]
+    if min(len(a), len(b)) < MIN_TASKS or not sum(errors):
+        return Estimate(mean, None, None, n, len(values))
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(side) - 1) for e, side in zip(errors, sides, strict=True))
+    half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * sum(errors) ** 0.5
+    return Estimate(mean, mean - half, mean + half, n, len(values))
+
+
 def bootstrap_ratio(
     above: Sequence[float], below: Sequence[float], tasks: Sequence[Hashable], *, resamples: int = 2000, seed: int = 0
 ) -> Estimate:

@@ -9,21 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from marl_llm.evaluation.headroom_file import Headroom
 from marl_llm.evaluation.report import Result
-from marl_llm.evaluation.statistics import (
-    LEVEL,
-    MIN_BOOTSTRAP_TASKS,
-    Estimate,
-    bootstrap_ratio,
-    clustered_mean,
-)
+from marl_llm.evaluation.statistics import Estimate, bootstrap_ratio, clustered_mean, unpaired_difference
 from marl_llm.experiment.report_data import Part, Played
-
-RESAMPLES = 2000
 
 
 class _Frozen(BaseModel):
@@ -144,35 +135,6 @@ def splits(results: Sequence[Result], headroom: Mapping[str, Headroom]) -> dict[
     }
 
 
-def group_difference(
-    values: Sequence[float], inside: Sequence[bool], tasks: Sequence[str], *, seed: int = 0
-) -> Estimate:
-    """Mean of the values outside a group minus the mean of those inside.
-
-    Returns
-    -------
-    Estimate
-        With a percentile interval from resampling whole tasks, which may have values on both sides. No mean where a
-        side is empty; no interval for fewer than five tasks on either side.
-    """
-    names = list(dict.fromkeys(tasks))
-    sums, counts = np.zeros((2, len(names))), np.zeros((2, len(names)))
-    for value, member, task in zip(values, inside, tasks, strict=True):
-        sums[int(member), names.index(task)] += value
-        counts[int(member), names.index(task)] += 1
-    if (counts.sum(axis=1) == 0).any():
-        return Estimate(None, None, None, len(names), len(values))
-    outer, inner = sums.sum(axis=1) / counts.sum(axis=1)
-    if ((counts > 0).sum(axis=1) < MIN_BOOTSTRAP_TASKS).any():
-        return Estimate(float(outer - inner), None, None, len(names), len(values))
-    drawn = np.random.default_rng(seed).integers(0, len(names), size=(RESAMPLES, len(names)))
-    totals, numbers = sums[:, drawn].sum(axis=2), counts[:, drawn].sum(axis=2)  # (2, B)
-    both = (numbers > 0).all(axis=0)
-    means = totals[:, both] / numbers[:, both]
-    low, high = np.quantile(means[0] - means[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(outer - inner), float(low), float(high), len(names), len(values))
-
-
 def _split(results: Sequence[Result], inside: Sequence[bool]) -> Split:
     tasks = [r.task for r in results]
     found: dict[str, Estimate] = {}
@@ -184,7 +146,7 @@ def _split(results: Sequence[Result], inside: Sequence[bool]) -> Split:
         }
         for side, at in sides.items():
             found[f"{name}_{side}"] = clustered_mean([values[i] for i in at], [tasks[i] for i in at])
-        found[f"{name}_difference"] = group_difference(values, inside, tasks)
+        found[f"{name}_difference"] = unpaired_difference(values, [not one for one in inside], tasks)
     return Split(**found)
 
 
@@ -224,4 +186,4 @@ def _keys(results: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(key for r in results for key in r.team))
 
 
-__all__ = ["Figures", "Split", "by_seed", "figures", "group_difference", "splits"]
+__all__ = ["Figures", "Split", "by_seed", "figures", "splits"]

@@ -15,6 +15,7 @@ from marl_llm.evaluation.statistics import (
     paired_difference,
     relative_gain,
     task_means,
+    unpaired_difference,
 )
 
 finite = st.floats(-1, 1, allow_nan=False)
@@ -80,6 +81,19 @@ def test_a_difference_leaves_out_trials_that_one_arm_lacks():
 def test_the_ratio_is_one_of_sums_by_hand():
     # 0.1 of 0.2 and 0.0 of 0.3 that was missing: 0.1 / 0.5
     assert relative_gain([0.9, 0.7], [0.8, 0.7], ["a", "b"]).mean == pytest.approx(0.2)
+
+
+def test_a_difference_of_groups_is_welchs_on_the_task_means():
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(1, 0.3, 4), rng.normal(0, 1, 9)
+    values, tasks = np.repeat(np.concatenate([first, second]), 2), np.repeat(np.arange(13), 2)  # each trial twice
+    found = unpaired_difference(values.tolist(), (tasks < 4).tolist(), tasks.tolist())
+    theirs = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
+    assert (found.mean, found.tasks, found.trials) == (pytest.approx(first.mean() - second.mean()), 13, 26)
+    assert unpaired_difference([1.0, 2.0], [True, True], ["a", "b"]).mean is None
+    assert unpaired_difference([1.0, 2.0, 3.0], [True, False, False], ["a", "b", "c"]).low is None
+    assert unpaired_difference([1.0, 1.0, 2.0, 2.0], [True, True, False, False], ["a", "b", "c", "d"]).low is None
 
 
 def test_the_bootstrap_agrees_with_scipys():
