@@ -2,7 +2,8 @@
 
 In: the candidates of an iteration, and what the recipe says of validation tasks. Each team plays the same procedural
 tasks with the same seeds, one plain episode each, so that scores are paired; they are skills on the test part, which
-no episode reads. Out: version k + 1 of every adapter, a candidate or an unchanged copy of version k;
+no episode reads. A team is held against the best version so far, or small losses, each within the slack, would add up
+over the iterations. Out: version k + 1 of every adapter, a candidate or an unchanged copy of version k;
 `promotion.json`; refused candidates under `refused/`.
 
 The slack must be larger than what chance does to a mean of so few episodes, and smaller than a collapse. Measured with
@@ -54,11 +55,11 @@ class Tried:
     score : float or None
         Mean test score over the tasks that both teams scored on, skill; None if there is none.
     difference, low, high : float or None
-        Mean score minus the present team's on the same tasks, with its 95% interval.
+        Mean score minus the best version's so far on the same tasks, with its 95% interval.
     tasks : int
         Tasks that both scored on.
     failed : int
-        Tasks that only the present team scored on.
+        Tasks that only the best version scored on.
     worse : bool
         `difference` lies below minus the slack, or there is none, or a task failed.
     """
@@ -73,11 +74,16 @@ class Tried:
     worse: bool
 
 
-def compare(candidates: Sequence[str], new: Scores, present: Scores, slack: float) -> Tried:
-    """How a team with `candidates` did against the present one, on the tasks that both have a score for."""
-    found = paired_difference(new, present)
-    both = [new[key] for key in new.keys() & present.keys()]
-    failed = len(present.keys() - new.keys())
+def best_version(scores: Sequence[Scores]) -> int:
+    """Number of the version with the most tasks scored and, of these, the best mean score; the latest of equals."""
+    return max(range(len(scores)), key=lambda k: (len(scores[k]), sum(scores[k].values()), k))
+
+
+def compare(candidates: Sequence[str], new: Scores, best: Scores, slack: float) -> Tried:
+    """How a team with `candidates` did against the best so far, on the tasks that both have a score for."""
+    found = paired_difference(new, best)
+    both = [new[key] for key in new.keys() & best.keys()]
+    failed = len(best.keys() - new.keys())
     worse = found.mean is None or found.mean < -slack or failed > 0
     score = sum(both) / len(both) if both else None
     return Tried(list(candidates), score, found.mean, found.low, found.high, found.tasks, failed, worse)
@@ -115,26 +121,28 @@ def promote_stage(opened: OpenRun, k: int) -> None:
 
 
 def _decide(opened: OpenRun, k: int) -> dict[str, Any]:
-    """The decision as it is kept: tasks, slack, promoted (by trainee), and every team that was tried."""
+    """The decision as it is kept: tasks, slack, best (version so far), promoted (by trainee), every team tried."""
     recipe, run = opened.recipe, opened.run
     candidates = trainees_of(recipe, run, k)
     changed = [t for t in candidates if adapter_sha256(run.candidate(t, k)) != run.sha256(t, k)]
     chosen: list[str] = []
     tried: list[Tried] = []
+    best: int | None = None
     if changed:
-        present = _scores(opened, k, [])
-        try_team = functools.partial(_try, opened, k, present)
+        before = [_scores(opened, version, []) for version in range(k + 1)]
+        best = best_version(before)
+        try_team = functools.partial(_try, opened, k, before[best])
         chosen, tried = choose(changed, try_team)
         for one in tried:
             logger.info("promotion %d: %s", k, _describe(one))
     section = recipe.promotion
     promoted = {trainee: trainee in chosen or trainee not in changed for trainee in candidates}
-    settings = {"tasks": section.tasks, "first_seed": section.first_seed, "slack": section.slack}
+    settings = {"tasks": section.tasks, "first_seed": section.first_seed, "slack": section.slack, "best": best}
     return {**settings, "promoted": promoted, "tried": [asdict(one) for one in tried]}
 
 
-def _try(opened: OpenRun, k: int, present: Scores, candidates: Sequence[str]) -> Tried:
-    return compare(candidates, _scores(opened, k, candidates), present, opened.recipe.promotion.slack)
+def _try(opened: OpenRun, k: int, best: Scores, candidates: Sequence[str]) -> Tried:
+    return compare(candidates, _scores(opened, k, candidates), best, opened.recipe.promotion.slack)
 
 
 def _scores(opened: OpenRun, k: int, candidates: Sequence[str]) -> Scores:

@@ -104,7 +104,7 @@ class PromotionSection(_Section):
     slack: float = Field(
         default=0.03,
         ge=0,
-        description="skill; a larger loss of the mean test score counts as worse; chance alone loses some hundredths",
+        description="skill; a mean test score further below the best version's so far counts as worse",
     )
 
 

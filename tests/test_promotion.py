@@ -10,7 +10,7 @@ import pytest
 
 from marl_llm import promotion
 from marl_llm.iterate import describe_refusals
-from marl_llm.promotion import Tried, choose, compare, promote_stage
+from marl_llm.promotion import Tried, best_version, choose, compare, promote_stage
 from marl_llm.recipe import Recipe
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES, TEAM
 from marl_llm.run import RunDirectory
@@ -134,6 +134,26 @@ def test_an_interrupted_promotion_ends_as_an_uninterrupted_one_and_plays_nothing
     played = list(opened.played)
     test_the_refused_adapter_is_kept_aside_and_the_next_version_is_the_old_one(opened)
     assert opened.played == played
+
+
+def test_small_losses_do_not_add_up(opened, monkeypatch):
+    run, by_version = opened.run, [0.5, 0.49, 0.48]
+    opened.recipe = Recipe.model_validate({"promotion": {"tasks": 1, "slack": 0.015}})
+    monkeypatch.setattr(promotion, "_scores", lambda _, k, candidates: scores(by_version[k + bool(candidates)]))
+    promote_stage(opened, 0)
+    assert weights(run.adapter(ML_ENGINEER, 1)) == b"new ml_engineer", "a loss of 0.01 is within the slack"
+    for role in ROLES:
+        adapter(run.candidate(role, 1), b"newer " + role.encode())
+    promote_stage(opened, 1)
+    decision = json.loads((run.iteration(1) / "promotion.json").read_text())
+    assert decision["promoted"] == dict.fromkeys(ROLES, False), "another 0.01 is not, as the first version was better"
+    assert decision["best"] == 0 and decision["tried"][0]["difference"] == pytest.approx(-0.02)
+
+
+def test_the_best_version_scored_on_most_tasks_and_among_these_best():
+    assert best_version([scores(0.5, 0.5), scores(0.6, 0.5), scores(0.4, 0.6)]) == 1
+    assert best_version([scores(0.5, 0.5), scores(0.9)]) == 0
+    assert best_version([scores(0.5), scores(0.5)]) == 1
 
 
 def test_an_adapter_that_did_not_change_is_not_played_with(opened):
