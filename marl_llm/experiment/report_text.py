@@ -11,6 +11,7 @@ from marl_llm.experiment.report_figures import Figures, Split, by_seed, figures
 from marl_llm.experiment.report_targets import Target, targets
 
 NONE = "-"
+_CARE = ("compliance", "failed_code")
 NOTES = (
     "Score: weighted mean of the task's metrics as skills on the test part, 1 is perfect. Gain: score minus the "
     "baseline's on the same rows.",
@@ -52,7 +53,7 @@ def _part_lines(material: Material, part: Part) -> list[str]:
     lines += ["**How they play**", "", *_play_table(found), ""]
     if part.headroom:
         lines += ["**Stopping where nothing is to be gained**", "", *_split_table(found), ""]
-    lines += ["**Each seed**", "", *_seed_table(part, final), ""]
+    lines += ["**Each seed**", "", *_seed_table(material, part), ""]
     lines += ["**Learning**", "", *_learning_table(material, part), ""]
     lines += ["**Each task: test gain over the baseline, mean of splits and seeds**", "", *_task_table(part, final), ""]
     lines += [f"- {task} is left out: {why}" for task, why in part.left_out.items()]
@@ -122,30 +123,25 @@ def _split_row(arm: str, how: str, split: Split) -> list[str]:
     return [arm, how, f"{split.steps_with.trials} of {split.steps_difference.trials}", *steps, *finished]
 
 
-def _seed_table(part: Part, final: dict[str, list[Played]]) -> list[str]:
+def _seed_table(material: Material, part: Part) -> list[str]:
     header = [
-        "arm",
-        "seed",
-        "gain",
-        "over untrained",
-        "better",
-        "worse",
-        "of best step",
-        "compliance",
-        "failed code",
-        "tokens change",
-    ]
-    rows = []
-    for arm, played in final.items():
-        for seed, one in by_seed(part, played).items():
-            team = [share(one.team.get(key, _NOTHING)) for key in ("compliance", "failed_code")]
-            rows.append(
-                [
-                    arm, str(seed), number(one.gain), number(one.over_untrained), share(one.improved),
-                    share(one.worse), share(one.of_best), *team, share(one.tokens_change),
-                ]
-            )  # fmt: skip
-    return table(header, rows)
+        "arm", "version", "seed", "gain", "over untrained", "better", "worse", "of best step", "compliance",
+        "failed code", "tokens change",
+    ]  # fmt: skip
+    return table(
+        header,
+        [
+            _seed_row(arm, version, seed, one)
+            for arm in material.arms
+            for version in part.versions(arm)
+            for seed, one in by_seed(part, part.played[arm, version]).items()
+        ],
+    )
+
+
+def _seed_row(arm: str, version: int, seed: int, one: Figures) -> list[str]:
+    shares = (one.improved, one.worse, one.of_best, *(one.team.get(key, _NOTHING) for key in _CARE), one.tokens_change)
+    return [arm, str(version), str(seed), number(one.gain), number(one.over_untrained), *map(share, shares)]
 
 
 def _learning_table(material: Material, part: Part) -> list[str]:
