@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from marl_llm.agents.full_space import full_action
@@ -96,12 +96,13 @@ def drawn(seed: int, length: int) -> Memory:
 
 
 @given(st.integers(0, 10**6), st.integers(0, 20), st.integers(0, 500), st.booleans())
+@example(17, 15, 255, False)  # the same suggestion twice, one of them left out
 def test_any_budget_is_kept_and_lines_are_whole(seed, length, budget, numbered):
     memory = drawn(seed, length)
     text = memory.render(budget, rough_tokens, numbered=numbered)
     assert rough_tokens(text) <= budget
-    whole = memory.render(10**9, numbered=numbered).split("\n")
-    assert [line for line in text.split("\n") if line] == [line for line in whole if line in text.split("\n") and line]
+    whole = iter(memory.render(10**9, numbered=numbered).split("\n"))
+    assert all(line in whole for line in text.split("\n") if line), "in order; a line may stand in both more than once"
 
 
 @given(st.integers(0, 10**6), st.integers(0, 20))
