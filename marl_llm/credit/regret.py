@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.credit.columns import require_columns
 
 FINISHED = "finished"
 """Verdict of a turn that ends the episode."""
@@ -32,9 +32,7 @@ def stopping_regret(rows: pd.DataFrame, groups: np.ndarray) -> np.ndarray:
     UserError
         A missing column.
     """
-    missing = [name for name in REGRET_COLUMNS if name not in rows]
-    if missing:
-        raise UserError(f"the rows lack the column {missing[0]!r}, which credit.regret above 0 needs.")
+    require_columns(rows, REGRET_COLUMNS, "credit.regret above 0")
     gains = rows["reward_metric_delta"].to_numpy(np.float64)
     best = np.zeros(int(groups.max(initial=-1)) + 1)
     np.maximum.at(best, groups, gains)

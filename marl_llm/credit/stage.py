@@ -20,6 +20,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
+from marl_llm.credit.columns import require_columns
 from marl_llm.credit.regret import stopping_regret
 from marl_llm.credit.team import mix, team_returns
 from marl_llm.errors import RunFailed, UserError
@@ -144,11 +145,7 @@ def read_credit(path: Path) -> CreditTable:
 
 
 def _rows_of(rows: pd.DataFrame, role: str, more: Sequence[str]) -> pd.DataFrame:
-    missing = [name for name in [*ROW_KEY, "group", "reward", *more] if name not in rows]
-    if missing:
-        raise UserError(
-            f"the rows lack the column {missing[0]!r}, which credit needs; were they written by this version?"
-        )
+    require_columns(rows, [*ROW_KEY, "group", "reward", *more], "credit")
     mine = rows.loc[rows["role"] == role]
     twice = mine.duplicated(subset=ROW_KEY)
     if twice.any():

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.credit.advantages import GroupAdvantages, Reason
-from marl_llm.errors import UserError
+from marl_llm.credit.columns import require_columns
 from marl_llm.roles import ML_ENGINEER
 
 TEAM_COLUMNS = ["step", "action", "metrics_after", "reward_metric_delta"]
@@ -41,12 +41,7 @@ def team_returns(rows: pd.DataFrame, role: str) -> np.ndarray:
     UserError
         A missing column.
     """
-    missing = [name for name in TEAM_COLUMNS if name not in rows]
-    if missing:
-        raise UserError(
-            f"the rows lack the column {missing[0]!r}, which credit.alpha above 0 needs; were they written by this "
-            "version?"
-        )
+    require_columns(rows, TEAM_COLUMNS, "credit.alpha above 0")
     scope = [name for name in ("run", "iteration") if name in rows] + ["episode"]
     rows = rows.assign(place=rows.groupby(scope, sort=False).ngroup())
     mine = rows.loc[rows["role"] == role]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.credit.columns import require_columns
 from marl_llm.credit.stage import ROW_KEY, CreditTable
 from marl_llm.errors import UserError
 
@@ -107,11 +108,7 @@ def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:
     UserError
         A missing column, or a row whose lengths differ or whose numbers are not finite; the message names the row.
     """
-    missing = [name for name in [*TOKEN_COLUMNS, "advantage"] if name not in frame]
-    if missing:
-        raise UserError(
-            f"the rows lack the column {missing[0]!r}, which training needs; were they written by this version?"
-        )
+    require_columns(frame, [*TOKEN_COLUMNS, "advantage"], "training")
     dropped: Counter[str] = Counter(not_kept=0, empty=0)
     rows: list[ReplayRow] = []
     for position, entry in enumerate(frame.to_dict("records")):

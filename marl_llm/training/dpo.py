@@ -15,14 +15,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
+from marl_llm.training.phase import Phase
 from marl_llm.training.selection import Pair, check_fingerprints
-
-if TYPE_CHECKING:
-    from marl_llm.training.history import OnStep
 
 _NAMES = {
     "step": "step",
@@ -36,20 +34,10 @@ _NAMES = {
 }
 
 
-def train_preferences(
-    pairs: Sequence[Pair],
-    *,
-    base_dir: Path,
-    adapter_dir: Path,
-    adapter_sha256: str,
-    config: TrainConfig,
-    workdir: Path,
-    seed: int,
-    on_step: OnStep | None = None,
-) -> tuple[Any, dict[str, Any]]:
+def train_preferences(pairs: Sequence[Pair], phase: Phase) -> tuple[Any, dict[str, Any]]:
     """Train the adapter on pairs; returns the PEFT model (adapter "default") and the metrics.
 
-    Arguments and metrics as in `train_role.train_role`, `batch_rows` counting pairs; `margin` is the mean difference of
+    Metrics as in `train_role.train_role`, `batch_rows` counting pairs; `margin` is the mean difference of
     the implicit rewards (nats times `dpo_beta`), `preferred_share` the share of pairs in which it is positive.
 
     Raises
@@ -59,14 +47,15 @@ def train_preferences(
     RunFailed
         The loss stopped being a number.
     """
-    check_fingerprints([pair.adapter_sha256 for pair in pairs], adapter_sha256)
-    model, tokenizer = load_policy(base_dir, adapter_dir, config)
+    config, seed = phase.config, phase.seed
+    check_fingerprints([pair.adapter_sha256 for pair in pairs], phase.adapter_sha256)
+    model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, config)
     from marl_llm.training.history import StepReport, logged_steps
     from marl_llm.training.resume import phase_fingerprint, train_on
 
-    trainer = build_trainer(model, tokenizer, pairs, config, workdir, seed, [StepReport(on_step)])
+    trainer = build_trainer(model, tokenizer, pairs, config, phase.workdir, seed, [StepReport(phase.on_step)])
     started = time.monotonic()
-    from_step = train_on(trainer, workdir, phase_fingerprint(pairs, config, adapter_sha256, seed))
+    from_step = train_on(trainer, phase.workdir, phase_fingerprint(pairs, config, phase.adapter_sha256, seed))
     seconds = time.monotonic() - started
     logged = logged_steps(trainer)
     require_finite(logged)

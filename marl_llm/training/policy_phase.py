@@ -20,6 +20,7 @@ from marl_llm.training.diagnosis import likely_causes, recorded_causes
 from marl_llm.training.diagnostics import choose_probe, describe
 from marl_llm.training.gate import GateReport, IntegrityError, check_integrity, is_fresh
 from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
+from marl_llm.training.phase import Phase
 
 if TYPE_CHECKING:
     from marl_llm.training.history import OnStep
@@ -41,30 +42,21 @@ _STEP_NAMES = {
 }
 
 
-def train_policy(
-    rows: list[ReplayRow],
-    *,
-    base_dir: Path,
-    adapter_dir: Path,
-    adapter_sha256: str,
-    config: TrainConfig,
-    workdir: Path,
-    seed: int,
-    on_step: OnStep | None = None,
-) -> tuple[Any, dict[str, Any]]:
+def train_policy(rows: list[ReplayRow], phase: Phase) -> tuple[Any, dict[str, Any]]:
     """Train on rows whose advantages are ready; returns the PEFT model (adapter "default") and the metrics.
 
-    Arguments, metrics and errors as in `train_role.train_role`; `adapter_sha256` is the fingerprint of `adapter_dir`.
+    Metrics and errors as in `train_role.train_role`.
     """
-    trainer = build_trainer(rows, base_dir, adapter_dir, config, workdir, seed, on_step)
-    gate = _gate(trainer, rows, config, adapter_sha256, seed)
-    probe = choose_probe(rows, adapter_sha256, most=config.gate_rows, seed=seed)
+    config, fingerprint, seed = phase.config, phase.adapter_sha256, phase.seed
+    trainer = build_trainer(rows, phase.base_dir, phase.adapter_dir, config, phase.workdir, seed, phase.on_step)
+    gate = _gate(trainer, rows, config, fingerprint, seed)
+    probe = choose_probe(rows, fingerprint, most=config.gate_rows, seed=seed)
     start = trainer.score(probe.rows)
     from marl_llm.training.history import logged_steps
     from marl_llm.training.resume import phase_fingerprint, train_on
 
     started = time.monotonic()
-    from_step = train_on(trainer, workdir, phase_fingerprint(rows, config, adapter_sha256, seed))
+    from_step = train_on(trainer, phase.workdir, phase_fingerprint(rows, config, fingerprint, seed))
     seconds = time.monotonic() - started
     metrics = {"resumed_from_step": from_step} | _metrics(trainer, logged_steps(trainer), rows, config, gate, seconds)
     metrics["diagnostics"] = describe(probe, start, trainer.score(probe.rows), config)

@@ -14,11 +14,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from marl_llm.credit.columns import require_columns
 from marl_llm.credit.gae import AgentTurn, TurnCredit, episode_credit, explained_variance, whiten
 from marl_llm.credit.regret import FINISHED
 from marl_llm.credit.stage import ROW_KEY
@@ -27,11 +28,9 @@ from marl_llm.training.adapters import publish_version, staging
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.critic import Critic, load_critic
 from marl_llm.training.data import ReplayRow, replay_rows
+from marl_llm.training.phase import Phase
 from marl_llm.training.policy_phase import train_policy
 from marl_llm.training.ranks import is_first
-
-if TYPE_CHECKING:
-    from marl_llm.training.history import OnStep
 
 _NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_token_cost", "verdict")
 
@@ -63,18 +62,7 @@ def critic_files(adapter_dir: Path, values: Path) -> CriticFiles:
     return CriticFiles(before, versions[-1], values)
 
 
-def train_ppo(
-    frame: pd.DataFrame,
-    files: CriticFiles,
-    *,
-    base_dir: Path,
-    adapter_dir: Path,
-    adapter_sha256: str,
-    config: TrainConfig,
-    workdir: Path,
-    seed: int,
-    on_step: OnStep | None = None,
-) -> tuple[Any | None, dict[str, Any]]:
+def train_ppo(frame: pd.DataFrame, files: CriticFiles, phase: Phase) -> tuple[Any | None, dict[str, Any]]:
     """Train a role's adapter by PPO, and its critic.
 
     Parameters
@@ -84,8 +72,7 @@ def train_ppo(
         `reward_token_cost`, `verdict`; where present `followed`, `run` and `iteration`.
     files : CriticFiles
         The next critic is published with the policy's success, before the policy.
-
-    The other arguments and the errors are those of `train_role.train_role`.
+    phase : Phase
 
     Returns
     -------
@@ -94,32 +81,29 @@ def train_ppo(
         explained_variance_heldout (over the tokens of followed turns of the latest iteration, against the rewards
         received after each; None before the first fit), explained_variance_heldout_first (first tokens only),
         heldout_turns, value_mean, return_mean, return_std, loss (of each epoch), steps, seconds.
+
+    Raises
+    ------
+    UserError, IntegrityError, RunFailed
+        As `train_role.train_role`.
     """
+    config = phase.config
     rows, frame, dropped = _rows(frame)
     if not rows:
         return None, {"rows": 0, "dropped": dropped}
-    critic = load_critic(base_dir, files.before, config, Path(workdir), seed)
+    critic = load_critic(phase.base_dir, files.before, config, Path(phase.workdir), phase.seed)
     values = critic.values(rows, config)
     credits = agent_credit(frame, values, config)
     measured = _measure(frame, values, credits, critic)
     if is_first():
         _write_values(frame, values, credits, files.values)
-    fit = critic.fit(rows, [credit.returns for credit in credits], values, config, seed)
+    fit = critic.fit(rows, [credit.returns for credit in credits], values, config, phase.seed)
     for row, advantage in zip(rows, whiten([credit.advantage for credit in credits]), strict=True):
         row.advantage = advantage.astype(np.float32)
     with staging(files.after) as directory:
         critic.save(directory)
         del critic
-        model, learned = train_policy(
-            rows,
-            base_dir=base_dir,
-            adapter_dir=adapter_dir,
-            adapter_sha256=adapter_sha256,
-            config=config,
-            workdir=workdir,
-            seed=seed,
-            on_step=on_step,
-        )
+        model, learned = train_policy(rows, phase)
         # It is there already where a run was stopped between this line and the policy's publication.
         if is_first() and not files.after.exists():
             publish_version(directory, files.after)
@@ -171,9 +155,7 @@ def agent_credit(frame: pd.DataFrame, values: Sequence[np.ndarray], config: Trai
 
 
 def _rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], pd.DataFrame, dict[str, int]]:
-    missing = [name for name in _NEEDED if name not in frame]
-    if missing:
-        raise UserError(f"the rows lack the column {missing[0]!r}, which ppo needs; were they written by this version?")
+    require_columns(frame, _NEEDED, "ppo")
     rows, dropped = replay_rows(frame.assign(advantage=0.0, kept=True))
     full = [isinstance(ids, (list, np.ndarray)) and len(ids) > 0 for ids in frame["completion_ids"]]
     return rows, frame.loc[full].reset_index(drop=True), dropped

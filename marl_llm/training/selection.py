@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.credit.columns import require_columns
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow, replay_rows
 from marl_llm.training.gate import IntegrityError
@@ -146,8 +146,7 @@ def _turns(frame: pd.DataFrame) -> pd.DataFrame:
 
     Turns with an empty completion are left out: there is nothing to learn from them.
     """
-    if "group" not in frame:
-        raise UserError("the rows lack the column 'group', which pairs and the best of a group are taken from.")
+    require_columns(frame, ["group"], "taking pairs, or the best, of a group")
     scope = [name for name in ("run", "iteration", "group") if name in frame]
     table = pd.DataFrame(
         {

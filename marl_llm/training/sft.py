@@ -10,15 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
+from marl_llm.training.phase import Phase
 from marl_llm.training.selection import check_fingerprints
-
-if TYPE_CHECKING:
-    from marl_llm.training.history import OnStep
 
 IGNORED = -100
 """The label of tokens that carry no loss."""
@@ -26,20 +24,10 @@ IGNORED = -100
 _NAMES = ("step", "loss", "learning_rate", "grad_norm", "entropy", "mean_token_accuracy")
 
 
-def train_imitation(
-    rows: Sequence[ReplayRow],
-    *,
-    base_dir: Path,
-    adapter_dir: Path,
-    adapter_sha256: str,
-    config: TrainConfig,
-    workdir: Path,
-    seed: int,
-    on_step: OnStep | None = None,
-) -> tuple[Any, dict[str, Any]]:
+def train_imitation(rows: Sequence[ReplayRow], phase: Phase) -> tuple[Any, dict[str, Any]]:
     """Train the adapter on the rows' completions; returns the PEFT model (adapter "default") and the metrics.
 
-    Arguments and metrics as in `train_role.train_role`; of the integrity checks only the adapter's fingerprint, and
+    Metrics as in `train_role.train_role`; of the integrity checks only the adapter's fingerprint, and
     with `selection: all` not even that, is required.
 
     Raises
@@ -49,15 +37,16 @@ def train_imitation(
     RunFailed
         The loss stopped being a number.
     """
+    config, seed = phase.config, phase.seed
     fingerprints = [row.adapter_sha256 if config.selection == "best_of_group" else "" for row in rows]
-    check_fingerprints(fingerprints, adapter_sha256)
-    model, tokenizer = load_policy(base_dir, adapter_dir, config)
+    check_fingerprints(fingerprints, phase.adapter_sha256)
+    model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, config)
     from marl_llm.training.history import StepReport, logged_steps
     from marl_llm.training.resume import phase_fingerprint, train_on
 
-    trainer = _trainer(model, tokenizer, rows, config, workdir, seed, StepReport(on_step))
+    trainer = _trainer(model, tokenizer, rows, config, phase.workdir, seed, StepReport(phase.on_step))
     started = time.monotonic()
-    from_step = train_on(trainer, workdir, phase_fingerprint(rows, config, adapter_sha256, seed))
+    from_step = train_on(trainer, phase.workdir, phase_fingerprint(rows, config, phase.adapter_sha256, seed))
     seconds = time.monotonic() - started
     logged = logged_steps(trainer)
     require_finite(logged)

@@ -27,6 +27,7 @@ from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
 from marl_llm.training.diagnostics import dropped_share
 from marl_llm.training.gate import only_old_kept
+from marl_llm.training.phase import Phase
 from marl_llm.training.ranks import first_alone, is_alone
 from marl_llm.training.selection import imitation_rows, preference_pairs
 
@@ -54,17 +55,10 @@ def train_role(
         Rows of one role with `prompt_ids`, `completion_ids`, `logprobs`, `advantage`, and where present `kept` (False:
         left out), `adapter_sha256` and `sampling` (read by the integrity gate) and the row key (for messages). sft and
         dpo need `group` as well, ppo the columns that `ppo.train_ppo` names.
-    base_dir, adapter_dir : Path
-        The base model and the adapter to go on from; the adapter's own note of its base is not used for loading.
+    base_dir, adapter_dir, config, workdir, seed, on_step
+        As in `phase.Phase`.
     out_dir : Path
         The next version; must not exist, and appears complete or not at all.
-    config : TrainConfig
-    workdir : Path
-        For the trainer's files; nothing in it is needed afterwards.
-    seed : int
-        Of the order of rows and of the gate's sample.
-    on_step : callable, optional
-        Called after each optimizer step with (step from 1, steps, loss).
     values : Path, optional
         ppo: the parquet file for the critic's old values; default: in `workdir`.
 
@@ -93,17 +87,8 @@ def train_role(
         )
     started = time.monotonic()
     before = adapter_sha256(adapter_dir)
-    model, learned = _learn(
-        rows,
-        Path(workdir) / "values.parquet" if values is None else Path(values),
-        base_dir=base_dir,
-        adapter_dir=adapter_dir,
-        adapter_sha256=before,
-        config=config,
-        workdir=workdir,
-        seed=seed,
-        on_step=on_step,
-    )
+    phase = Phase(base_dir, adapter_dir, before, config, workdir, seed, on_step)
+    model, learned = _learn(rows, Path(workdir) / "values.parquet" if values is None else Path(values), phase)
     with first_alone() as mine:
         if mine and model is None:
             copy_version(adapter_dir, out_dir)
@@ -114,15 +99,15 @@ def train_role(
     return metrics | {"adapter_sha256": adapter_sha256(out_dir), "seconds": time.monotonic() - started}
 
 
-def _learn(frame: pd.DataFrame, values: Path, **phase: Any) -> tuple[Any | None, dict[str, Any]]:
+def _learn(frame: pd.DataFrame, values: Path, phase: Phase) -> tuple[Any | None, dict[str, Any]]:
     """The algorithm's rows and phase; returns the trained model, None without a row, and the metrics."""
-    config, sha256 = phase["config"], phase["adapter_sha256"]
+    config, sha256 = phase.config, phase.adapter_sha256
     if config.algorithm in ("sft", "dpo") and not is_alone():
         raise UserError(f"{config.algorithm} trains in one process: start it without `accelerate launch`.")
     if config.algorithm == "ppo":
         from marl_llm.training.ppo import critic_files, train_ppo
 
-        return train_ppo(frame, critic_files(phase["adapter_dir"], values), **phase)
+        return train_ppo(frame, critic_files(phase.adapter_dir, values), phase)
     if config.algorithm == "sft":
         from marl_llm.training.sft import train_imitation as train
 
@@ -144,7 +129,7 @@ def _learn(frame: pd.DataFrame, values: Path, **phase: Any) -> tuple[Any | None,
     counts = {"rows": each * len(chosen), "dropped": dropped}
     if not chosen:
         return None, counts
-    model, learned = train(chosen, **phase)  # type: ignore[arg-type]
+    model, learned = train(chosen, phase)  # type: ignore[arg-type]
     return model, counts | learned
 
 

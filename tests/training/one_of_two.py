@@ -15,6 +15,7 @@ import pandas as pd
 
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
+from marl_llm.training.phase import Phase
 from marl_llm.training.policy_phase import build_trainer, train_policy
 
 
@@ -48,15 +49,7 @@ def main(path: Path) -> None:
         trainer = build_trainer(rows, base, adapter, TrainConfig(**settings), work, seed=0)
         found |= {f"{name}/{key}": value for key, value in first_gradient(trainer).items()}
         found[f"{name}/scores"] = np.concatenate(trainer.score(rows))
-    model, metrics = train_policy(
-        rows,
-        base_dir=base,
-        adapter_dir=adapter,
-        adapter_sha256=job["sha256"],
-        config=TrainConfig(**job["phase"]),
-        workdir=work,
-        seed=0,
-    )
+    model, metrics = train_policy(rows, Phase(base, adapter, job["sha256"], TrainConfig(**job["phase"]), work, seed=0))
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             found[f"phase/{name}"] = weight.detach().numpy()

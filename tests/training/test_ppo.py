@@ -166,7 +166,7 @@ def test_the_policy_learns_from_whitened_advantages_of_every_token(
 
     handed: list[Any] = []
     real = ppo.train_policy
-    monkeypatch.setattr(ppo, "train_policy", lambda rows, **rest: (handed.extend(rows), real(rows, **rest))[1])
+    monkeypatch.setattr(ppo, "train_policy", lambda rows, phase: (handed.extend(rows), real(rows, phase))[1])
     run(episodes())
     logged = pd.read_parquet(tmp_path / "values-0.parquet")
     expected = np.concatenate(whiten(list(logged["advantage"])))

@@ -17,6 +17,7 @@ import pytest
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
+from marl_llm.training.phase import Phase
 from marl_llm.training.policy_phase import train_policy
 from marl_llm.training.resume import MARK, last_checkpoint, phase_fingerprint
 from marl_llm.training.train_role import train_role
@@ -79,9 +80,9 @@ def phase(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> Callable[..., dict
 
     def _phase(on_step: Any = None, rows: int = 24, **changes: Any) -> dict[str, Any]:
         config = TrainConfig(**{**CONFIG, "epochs": 2, "batch_rows": 4, **PLAIN, **changes})
-        given = {"base_dir": tiny.base_dir, "adapter_dir": tiny.adapter_dir, "adapter_sha256": tiny.sha256}
+        given = Phase(tiny.base_dir, tiny.adapter_dir, tiny.sha256, config, tmp_path / "work", seed=1, on_step=on_step)
         chosen = replay_rows(logged.iloc[:rows])[0]
-        return train_policy(chosen, **given, config=config, workdir=tmp_path / "work", seed=1, on_step=on_step)[1]
+        return train_policy(chosen, given)[1]
 
     return _phase
 
