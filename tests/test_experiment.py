@@ -86,6 +86,14 @@ def test_the_resolved_experiment_is_read_back_as_it_was(experiment, tmp_path):
     assert load_experiment(written(tmp_path, dump_experiment(experiment))) == experiment
 
 
+def test_the_base_recipe_is_seen_from_the_experiments_file(experiment, tmp_path):
+    (tmp_path / "base.yaml").write_text("iterations: 4\ntasks: {first_seed: 100, per_iteration: 10}\n")
+    content = yaml.safe_load(SMALL) | {"base": "base.yaml"}
+    assert load_experiment(written(tmp_path, yaml.safe_dump(content))).recipe("shared", 0) == experiment.recipe(
+        "shared", 0
+    )
+
+
 def test_the_experiment_of_the_repository_is_one():
     experiment = load_experiment(Path("recipes/tiny/experiment.yaml"))
     assert experiment.recipe("per_role", 2).iterations >= 8 and len(experiment.arms["per_role"].seeds) >= 3

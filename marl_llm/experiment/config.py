@@ -53,7 +53,9 @@ class Experiment(_Section):
     """Everything `marl-llm experiment` is told."""
 
     name: str = Field(default="experiment", description="part of the runs' names", pattern=r"^[A-Za-z0-9_.-]+$")
-    base: str | dict[str, Any] = Field(description="recipe that all arms start from: a file, or the recipe itself")
+    base: str | dict[str, Any] = Field(
+        description="recipe that all arms start from: a file, seen from this one, or the recipe itself"
+    )
     overrides: dict[str, Any] = Field(default={}, description="keys of the base that all arms change")
     main: str = Field(default="per_role", description="arm that the targets are about")
     at_once: int = Field(default=2, ge=1, le=8, description="runs at the same time, each with a server of its own")
@@ -103,13 +105,19 @@ def load_experiment(path: Path) -> Experiment:
     """
     experiment = parse(read_mapping(path), Experiment, str(path))
     if isinstance(experiment.base, str):
-        base = read_mapping(Path(experiment.base))
-        experiment = experiment.model_copy(update={"base": base})
+        experiment = experiment.model_copy(update={"base": _read_base(path, experiment.base)})
     for name, arm in experiment.arms.items():
         _check_arm(path, experiment, name, arm)
     if experiment.main not in experiment.arms:
         raise UserError(f"{path}: main: there is no arm '{experiment.main}'; there is {', '.join(experiment.arms)}.")
     return experiment
+
+
+def _read_base(path: Path, base: str) -> dict[str, Any]:
+    try:
+        return read_mapping(path.parent / base)
+    except UserError as error:
+        raise UserError(f"{path}: base: {error}") from None
 
 
 def _check_arm(path: Path, experiment: Experiment, name: str, arm: ArmSection) -> None:

@@ -72,16 +72,21 @@ def _share_baseline(folder: Path) -> None:
 
 
 def check_benchmark(directory: ExperimentDirectory, benchmark: Path) -> None:
-    """Note which benchmark the experiment is measured on.
+    """Note which benchmark the experiment is measured on, and that each of its CSVs can be learned from.
 
     Raises
     ------
     UserError
-        The directory is no suite, or not the one that the experiment was begun with.
+        The directory is no suite, or not the one that the experiment was begun with; a CSV makes no task.
     """
-    tasks = [f"{entry.name}:{entry.target}" for entry in load_suite(benchmark)]
-    here = {"name": benchmark.resolve().name, "tasks": tasks}
+    entries = load_suite(benchmark)
+    here = {"name": benchmark.resolve().name, "tasks": [f"{entry.name}:{entry.target}" for entry in entries]}
     record = directory.root / "evaluation" / BENCHMARK / "suite.json"
     if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != here:
         raise UserError(f"{benchmark} is not the benchmark that {directory.root} was begun with ({record}).")
+    for entry in entries:
+        try:
+            entry.load()
+        except UserError as error:
+            raise UserError(f"{entry.csv}: {error}") from None
     write_json(record, here)

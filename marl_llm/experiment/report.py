@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.errors import UserError
 from marl_llm.evaluation.headroom_file import Headroom
 from marl_llm.experiment.config import UNTRAINED
 from marl_llm.experiment.layout import ExperimentDirectory
@@ -22,7 +22,7 @@ from marl_llm.experiment.report_figures import by_seed, figures
 from marl_llm.experiment.report_plots import draw
 from marl_llm.experiment.report_targets import targets
 from marl_llm.experiment.report_text import to_markdown
-from marl_llm.run import package_versions, write_json, write_text
+from marl_llm.run import make_directory, package_versions, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -108,11 +108,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
+        make_directory(options.out)
         files = write_report(options.runs, options.out)
-    except (UserError, RunFailed) as error:
+    except UserError as error:
         logger.error("%s", error)
-        return 2 if isinstance(error, UserError) else 1
+        return error.exit_code
     sys.stdout.write("\n".join(str(file) for file in files) + "\n")
     return 0
 

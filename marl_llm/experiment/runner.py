@@ -23,7 +23,7 @@ from marl_llm.experiment.config import Experiment, dump_experiment, load_experim
 from marl_llm.experiment.jobs import Job, left, plan, startable, time_left
 from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
 from marl_llm.experiment.points import check_benchmark
-from marl_llm.run import write_text
+from marl_llm.run import make_directory, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,10 @@ def prepare(directory: ExperimentDirectory, experiment: Experiment) -> None:
     Raises
     ------
     UserError
-        The base, the evaluation or an arm's keys differ from those that the directory was begun with.
+        The base, the evaluation or an arm's keys differ from those that the directory was begun with, or it cannot be
+        made.
     """
+    make_directory(directory.root)
     path = directory.root / "experiment.yaml"
     if path.is_file():
         before = directory.experiment()
