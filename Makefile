@@ -49,7 +49,7 @@ rollout: install ## collect trajectories: RECIPE=..., RUN=...
 	@$(BIN)/marl-llm rollout --recipe $(RECIPE) --run $(RUN)
 
 train: install ## train both adapters on what was collected
-	@$(BIN)/marl-llm train --recipe $(RECIPE) --run $(RUN)
+	@$(BIN)/marl-llm train --run $(RUN)
 
 experiment: install ## compare ways of training, several seeds each: [BENCHMARK=directory of CSVs]
 	@$(BIN)/marl-llm experiment --recipe recipes/tiny/experiment.yaml --out $(or $(OUT),runs/experiment) $(if $(BENCHMARK),--benchmark $(BENCHMARK))

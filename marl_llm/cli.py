@@ -60,6 +60,7 @@ def _train(args: argparse.Namespace) -> int:
         raise UserError(f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first.")
     recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
     with run.held():
+        run.prepare(recipe)
         train_stage(recipe, run, k)
         if recipe.promotion.tasks:
             with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:

@@ -1,4 +1,5 @@
-"""Promotion: a trained adapter takes the place of its predecessor only if the team does not play worse with it.
+"""Promotion: a trained adapter takes the place of its predecessor only if the team does not play worse with it, by
+more than a slack or beyond chance.
 
 In: the candidates of an iteration, and what the recipe says of validation tasks. Each team plays the same procedural
 tasks with the same seeds, one plain episode each, so that scores are paired; they are skills on the test part, which
@@ -8,7 +9,7 @@ over the iterations. Out: version k + 1 of every adapter, a candidate or an unch
 
 The slack must be larger than what chance does to a mean of so few episodes, and smaller than a collapse. Measured with
 ten tasks and the embedded model: a slack of 0.01 refused 10 of 16 updates of the Data Scientist, most of them useful;
-asking for a significant loss instead let one through that lost 0.07 by stopping at once.
+asking for nothing but a significant loss let one through that lost 0.07 by stopping at once. So both refuse.
 
 All candidates are tried together first, since that is how they would play. If the team is worse with them, each is
 tried alone beside the other role's present adapter, and the best that is not worse is promoted.
@@ -61,7 +62,7 @@ class Tried:
     failed : int
         Tasks that only the best version scored on.
     worse : bool
-        `difference` lies below minus the slack, or there is none, or a task failed.
+        `difference` lies below minus the slack, or its interval below 0, or there is none, or a task failed.
     """
 
     candidates: list[str]
@@ -84,7 +85,8 @@ def compare(candidates: Sequence[str], new: Scores, best: Scores, slack: float) 
     found = paired_difference(new, best)
     both = [new[key] for key in new.keys() & best.keys()]
     failed = len(best.keys() - new.keys())
-    worse = found.mean is None or found.mean < -slack or failed > 0
+    beyond_chance = found.high is not None and found.high < 0
+    worse = found.mean is None or found.mean < -slack or beyond_chance or failed > 0
     score = sum(both) / len(both) if both else None
     return Tried(list(candidates), score, found.mean, found.low, found.high, found.tasks, failed, worse)
 

@@ -104,7 +104,7 @@ class PromotionSection(_Section):
     slack: float = Field(
         default=0.03,
         ge=0,
-        description="skill; a mean test score further below the best version's so far counts as worse",
+        description="skill; how far below the best version's so far a mean test score may lie, if within chance",
     )
 
 
@@ -161,12 +161,15 @@ class Recipe(_Section):
                 "model.adapters: shared trains one adapter, so training.data_scientist and training.ml_engineer must "
                 "be the same"
             )
-        for role in ROLES:
-            if getattr(training, role).algorithm == "rloo" and not self.credit.leave_one_out:
-                raise ValueError(f"training.{role}.algorithm: rloo needs credit.leave_one_out: true")
-            if getattr(training, role).algorithm == "ppo" and self.credit.alpha > 0:
-                raise ValueError(f"training.{role}.algorithm: ppo takes own rewards only and needs credit.alpha: 0")
+        if self.credit.alpha > 0 and all(getattr(training, role).algorithm == "ppo" for role in ROLES):
+            raise ValueError("credit.alpha: ppo takes own rewards only; set it to 0")
         return self
+
+    def credit_of(self, role: str) -> CreditConfig:
+        """Credit as a role's algorithm takes it: rloo's baseline leaves the turn itself out."""
+        if getattr(self.training, role).algorithm != "rloo":
+            return self.credit
+        return self.credit.model_copy(update={"leave_one_out": True})
 
 
 def require_disjoint(seeds: dict[str, range]) -> None:

@@ -68,7 +68,7 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
     rows = read_rows(run.trajectories(k))
     statistics: dict[str, Any] = {}
     for role in ROLES:
-        table, statistics[role] = assign_credit(rows, role, recipe.credit)
+        table, statistics[role] = assign_credit(rows, role, recipe.credit_of(role))
         write_credit(table, run.credit(k, role))
     write_json(_credit_statistics(run, k), statistics)
     due = trainees_of(recipe, run, k)

@@ -12,6 +12,8 @@ import yaml
 
 from marl_llm.cli import main
 from marl_llm.errors import RunFailed
+from marl_llm.recipe import Recipe
+from marl_llm.run import RunDirectory
 
 BUNDLED = Path("data/bundled")
 EXPERIMENT = Path("recipes/tiny/experiment.yaml")
@@ -80,6 +82,15 @@ def test_a_port_in_use_is_refused_before_anything_is_played(capsys, tmp_path):
 def test_training_without_trajectories_says_what_to_run_first(capsys, tmp_path):
     (tmp_path / "recipe.yaml").write_text("name: x\n")
     assert "marl-llm rollout" in refused(capsys, "train", "--run", tmp_path)
+
+
+def test_a_run_is_not_trained_by_another_recipe(capsys, tmp_path, monkeypatch):
+    run_directory, other = RunDirectory(tmp_path / "run"), tmp_path / "other.yaml"
+    run_directory.prepare(Recipe())
+    monkeypatch.setattr(RunDirectory, "collected", lambda *_: True)
+    other.write_text("credit: {clip: 1.0}")
+    sentence = refused(capsys, "train", "--run", run_directory.root, "--recipe", other)
+    assert "holds a run of another recipe" in sentence and not (run_directory.iteration(0) / "credit").exists()
 
 
 def test_a_directory_that_is_no_run_is_refused(capsys, tmp_path):

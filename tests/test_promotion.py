@@ -24,8 +24,8 @@ def scores(*values: float) -> dict[tuple[str, int], float]:
 
 def test_a_loss_within_the_slack_is_not_worse_and_one_beyond_it_is():
     present = scores(0.5, 0.7)
-    assert not compare([TEAM], scores(0.49, 0.69), present, slack=0.011).worse
-    assert compare([TEAM], scores(0.49, 0.69), present, slack=0.009).worse
+    assert not compare([TEAM], scores(0.47, 0.71), present, slack=0.011).worse
+    assert compare([TEAM], scores(0.47, 0.71), present, slack=0.009).worse
     assert not compare([TEAM], scores(0.9, 0.7), present, slack=0.0).worse
 
 
@@ -38,6 +38,14 @@ def test_scores_are_compared_on_the_tasks_that_both_teams_have():
 def test_a_team_that_fails_where_the_present_one_scored_is_worse():
     found = compare([TEAM], {("t0", 0): 0.6}, scores(0.5, 0.9), slack=0.0)
     assert (found.tasks, found.failed, found.worse) == (1, 1, True) and found.difference == pytest.approx(0.1)
+
+
+def test_a_loss_beyond_chance_is_worse_within_the_slack_too():
+    before = scores(0.50, 0.60, 0.70, 0.80)
+    beyond, noisy = scores(0.49, 0.59, 0.69, 0.79001), scores(0.40, 0.68, 0.68, 0.80)
+    assert compare([TEAM], beyond, before, slack=0.02).worse
+    found = compare([TEAM], noisy, before, slack=0.02)
+    assert found.difference == pytest.approx(-0.01) and not found.worse
 
 
 def test_a_team_without_a_single_score_is_worse():

@@ -41,6 +41,10 @@ def test_an_empty_mapping_is_the_default_recipe(tmp_path):
         ("- a", "a YAML mapping"),
         ("", "a YAML mapping"),
         ("a: [", "not readable as YAML"),
+        (
+            "credit: {alpha: 0.5}\ntraining: {data_scientist: {algorithm: ppo}, ml_engineer: {algorithm: ppo}}",
+            "credit.alpha: ppo takes own rewards only",
+        ),
         ("promotion:\n  tasks: 4\n  first_seed: 1003", "tasks.first_seed (1000 to 1031) and promotion.first_seed"),
         ("tasks:\n  first_seed: 899990", "(899990 to 900021) and evaluation.first_seed (900000 to 900015) share tasks"),
     ],
@@ -51,6 +55,13 @@ def test_a_mistake_in_a_recipe_is_one_sentence_that_names_file_and_key(tmp_path,
         load_recipe(path)
     message = str(caught.value)
     assert says in message and message.startswith(str(path)) and "\n" not in message
+
+
+def test_each_roles_credit_is_as_its_algorithm_takes_it(tmp_path):
+    text = "credit: {alpha: 0.5}\ntraining: {data_scientist: {algorithm: rloo}, ml_engineer: {algorithm: ppo}}"
+    recipe = load_recipe(written(tmp_path, text))
+    assert recipe.credit_of(ROLES[0]) == recipe.credit.model_copy(update={"leave_one_out": True})
+    assert recipe.credit_of(ROLES[1]) == recipe.credit and not recipe.credit.leave_one_out
 
 
 def test_a_missing_recipe_is_the_users_to_mend(tmp_path):
@@ -107,7 +118,6 @@ def test_the_recipes_of_the_repository_can_be_read(path):
     [
         ("model: {adapters: shared}\ntraining: {schedule: alternate}", "so training.schedule must be both"),
         ("model: {adapters: shared}\ntraining: {ml_engineer: {epochs: 7}}", "must be the same"),
-        ("training: {ml_engineer: {algorithm: rloo}}", "training.ml_engineer.algorithm: rloo needs"),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(tmp_path, text, says):

@@ -24,7 +24,7 @@ class TrainConfig(BaseModel):
 
     algorithm: Algorithm = Field(
         default="grpo",
-        description="grpo; rloo (grpo's trainer, needs credit.leave_one_out); ppo (own critic, GAE over the agent's "
+        description="grpo; rloo (grpo's trainer, baselines leave the turn out); ppo (own critic, GAE over the agent's "
         "turns); sft (imitation); dpo (pairs of one group)",
     )
     max_age: int = Field(
