@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from marl_llm import stages
 from marl_llm.errors import UserError
+from marl_llm.experiment.config import Experiment
+from marl_llm.experiment.layout import PROCEDURAL, ExperimentDirectory, Point
+from marl_llm.experiment.points import evaluate_point, team_of
 from marl_llm.iterate import iterate, render_curve
 from marl_llm.open_run import OpenRun, open_run
 from marl_llm.publish import publish_run
@@ -19,6 +23,7 @@ from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES, TEAM
 from marl_llm.run import RunDirectory
 from marl_llm.serving import ModelServer
+from marl_llm.training import worker
 from marl_llm.trajectories import read_rows
 
 RECIPE = """
@@ -187,3 +192,31 @@ def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, 
     (copied.iteration(0) / "training").mkdir()
     stages.train_stage(changed(finished.recipe), copied, 0)
     assert copied.sha256(ROLES[0], 1) == copied.sha256(ROLES[0], 0) != copied.sha256(ROLES[1], 0)
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "ppo", "sft", "dpo"])
+def test_every_algorithm_learns_from_what_was_collected(finished, copied, monkeypatch, algorithm):
+    monkeypatch.setattr(stages, "_run_worker", lambda path, *_: worker.main([str(path)]))  # in this process
+    chosen = {"algorithm": algorithm, "critic_epochs": 1}
+    stages.train_stage(changed(finished.recipe, training={"at_once": 1} | dict.fromkeys(ROLES, chosen)), copied, 0)
+    metrics = json.loads(copied.metrics(0).read_text())
+    trained = [role for role in ROLES if metrics["training"][role]["trained"]]
+    assert trained and {metrics["training"][role]["algorithm"] for role in ROLES} == {algorithm}
+    assert all(copied.sha256(role, 1) != copied.sha256(role, 0) for role in trained)
+
+
+def test_adapters_of_the_other_role_play_a_point_of_an_experiment(finished, tmp_path):
+    arms = {"per_role": {"at": [1]}, "swapped": {"of": "per_role", "at": [1]}}
+    base = finished.recipe.model_dump(mode="json")
+    experiment = Experiment.model_validate({"base": base, "evaluation": {"tasks": 2}, "arms": arms})
+    directory = ExperimentDirectory(tmp_path)
+    for arm, owners in (("per_role", ROLES), ("swapped", ROLES[::-1])):
+        point = Point(PROCEDURAL, arm, 0, 1)
+        evaluate_point(finished, experiment, directory, point, None)
+        assert [result["arm"] for result in json.loads(directory.report(point).read_text())["results"]] == [
+            "baseline", "baseline", team_of(experiment, point), team_of(experiment, point)
+        ]  # fmt: skip
+        rows = pd.concat([pd.read_parquet(path) for path in directory.folder(point).rglob("part-*.parquet")])
+        played = {role: set(rows.loc[rows["role"] == role, "adapter"]) for role in ROLES}
+        assert played == {role: {f"small-{owner}-v1"} for role, owner in zip(ROLES, owners, strict=True)}
+    assert directory.points() == [Point(PROCEDURAL, "per_role", 0, 1), Point(PROCEDURAL, "swapped", 0, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,11 @@ def run(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     copy_version(tiny.adapter_dir, tmp_path / "adapters" / "ds-v0")
 
-    def _run(rows: pd.DataFrame, k: int = 0, **changes: Any) -> dict[str, Any]:
+    def _run(rows: pd.DataFrame, k: int = 0, on_step: Any = None, **changes: Any) -> dict[str, Any]:
         return train_role(
             rows, base_dir=tiny.base_dir, adapter_dir=tmp_path / "adapters" / f"ds-v{k}",
             out_dir=tmp_path / "adapters" / f"ds-v{k + 1}", config=CONFIG.model_copy(update=changes),
-            workdir=tmp_path / "work", values=tmp_path / f"values-{k}.parquet", seed=k,
+            workdir=tmp_path / "work", values=tmp_path / f"values-{k}.parquet", seed=k, on_step=on_step,
         )  # fmt: skip
 
     return _run
@@ -130,6 +131,28 @@ def test_policy_and_critic_go_on_from_version_to_version(run: Callable, episodes
     assert {path.name for path in adapters.iterdir()} == names
     assert latest_version(adapters, "ds") == 2, "a critic is no policy"
     assert two["critic"]["explained_variance_heldout"] is not None
+
+
+def test_a_phase_stopped_in_the_middle_goes_on_to_the_same_policy_and_critic(
+    run: Callable, episodes: Callable, tmp_path: Path
+) -> None:
+    def stop(step: int, *_: Any) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    rows, settings = episodes(), {"epochs": 3, "checkpoint_steps": 2}
+    whole = run(rows, **settings)
+    critic = {path.name: path.read_bytes() for path in (tmp_path / "adapters" / "ds-critic-v1").iterdir()}
+    for name in ("ds-v1", "ds-critic-v1"):
+        shutil.rmtree(tmp_path / "adapters" / name)
+    with pytest.raises(KeyboardInterrupt):
+        run(rows, on_step=stop, **settings)
+    assert [path.name for path in (tmp_path / "adapters").iterdir()] == ["ds-v0"], "neither without the other"
+    resumed = run(rows, **settings)
+    assert (whole["resumed_from_step"], resumed["resumed_from_step"]) == (0, 4) and whole["steps"] == 9
+    assert resumed["adapter_sha256"] == whole["adapter_sha256"] and resumed["loss"] == whole["loss"]
+    for name, content in critic.items():
+        assert (tmp_path / "adapters" / "ds-critic-v1" / name).read_bytes() == content
 
 
 def test_values_are_logged_as_they_were_before_the_fit_and_measured_on_rewards_really_received(
