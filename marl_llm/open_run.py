@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.base_model import local_model
+from marl_llm.imitation import imitated_runs
 from marl_llm.recipe import Recipe, load_recipe
+from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.progress import Progress
@@ -83,6 +85,8 @@ def open_run(
     recipe, run = load_recipe(recipe_path), RunDirectory(directory)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
+    for role in ROLES:
+        imitated_runs(recipe, role)  # a mistake there should not show after hours of collecting
     with run.held():
         run.prepare(recipe)
         with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from marl_llm.base_model import local_model
 from marl_llm.credit import assign_credit, write_credit
 from marl_llm.errors import RunFailed
+from marl_llm.imitation import imitated_runs
 from marl_llm.open_run import OpenRun, play, policies, settings
 from marl_llm.owner import OWNED
 from marl_llm.recipe import Recipe
@@ -155,10 +157,11 @@ def _spec(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> dict[str, 
     iterations = range(max(0, k - config.max_age), k + 1)
     roles = ROLES if trainee == TEAM else (trainee,)
     out = run.candidate(trainee, k) if recipe.promotion.tasks else run.adapter(trainee, k + 1)
+    others = imitated_runs(recipe, roles[0])
     return {
         "role": trainee,
-        "rows": [str(run.trajectories(i).resolve()) for i in iterations],
-        "credit": [str(run.credit(i, role).resolve()) for i in iterations for role in roles],
+        **_logged(run, iterations, roles),
+        "imitated": [_logged(other, range(other.next_iteration()), roles) for other in others],
         "base_dir": str(local_model(recipe.model.path).resolve()),
         "adapter_dir": str(run.adapter(trainee, k).resolve()),
         "out_dir": str(out.resolve()),
@@ -166,6 +169,13 @@ def _spec(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> dict[str, 
         "metrics": str(training_metrics(run, k, trainee).resolve()),
         "seed": recipe.seed + k,
         "config": config.model_dump(mode="json"),
+    }
+
+
+def _logged(run: RunDirectory, iterations: range, roles: Sequence[str]) -> dict[str, list[str]]:
+    return {
+        "rows": [str(run.trajectories(i).resolve()) for i in iterations],
+        "credit": [str(run.credit(i, role).resolve()) for i in iterations for role in roles],
     }
 
 

@@ -19,7 +19,7 @@ from marl_llm.experiment.points import evaluate_point, team_of
 from marl_llm.iterate import iterate, render_curve
 from marl_llm.open_run import OpenRun, open_run
 from marl_llm.publish import publish_run
-from marl_llm.recipe import Recipe
+from marl_llm.recipe import Recipe, dump_recipe
 from marl_llm.roles import ROLES, TEAM
 from marl_llm.run import RunDirectory
 from marl_llm.serving import ModelServer
@@ -194,15 +194,45 @@ def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, 
     assert copied.sha256(ROLES[0], 1) == copied.sha256(ROLES[0], 0) != copied.sha256(ROLES[1], 0)
 
 
-@pytest.mark.parametrize("algorithm", ["rloo", "ppo", "sft", "dpo"])
-def test_every_algorithm_learns_from_what_was_collected(finished, copied, monkeypatch, algorithm):
+@pytest.mark.parametrize("algorithms", [("ppo", "sft"), ("rloo", "dpo")])
+def test_each_role_learns_by_its_own_algorithm_from_what_was_collected(finished, copied, monkeypatch, algorithms):
     monkeypatch.setattr(stages, "_run_worker", lambda path, *_: worker.main([str(path)]))  # in this process
-    chosen = {"algorithm": algorithm, "critic_epochs": 1}
-    stages.train_stage(changed(finished.recipe, training={"at_once": 1} | dict.fromkeys(ROLES, chosen)), copied, 0)
-    metrics = json.loads(copied.metrics(0).read_text())
-    trained = [role for role in ROLES if metrics["training"][role]["trained"]]
-    assert trained and {metrics["training"][role]["algorithm"] for role in ROLES} == {algorithm}
-    assert all(copied.sha256(role, 1) != copied.sha256(role, 0) for role in trained)
+    chosen = {role: {"algorithm": name, "critic_epochs": 1} for role, name in zip(ROLES, algorithms, strict=True)}
+    stages.train_stage(changed(finished.recipe, training={"at_once": 1} | chosen), copied, 0)
+    metrics = json.loads(copied.metrics(0).read_text())["training"]
+    assert tuple(metrics[role]["algorithm"] for role in ROLES) == algorithms
+    for role in ROLES:
+        assert metrics[role]["trained"] and copied.sha256(role, 1) != copied.sha256(role, 0)
+
+
+def test_what_another_run_collected_is_imitated_too(finished, copied, monkeypatch):
+    """The other run has the same name and the same episodes: its turns are turns of their own."""
+    monkeypatch.setattr(stages, "_run_worker", lambda path, *_: worker.main([str(path)]))  # in this process
+    rows = []
+    for others in ([], [str(finished.run.root)]):
+        chosen = {"algorithm": "sft", "selection": "all", "imitate": others}
+        recipe = changed(finished.recipe, training={"schedule": "alternate", ROLES[0]: chosen})
+        stages.train_stage(recipe, copied, 0)
+        learned = json.loads(stages.training_metrics(copied, 0, ROLES[0]).read_text())
+        rows.append((learned["rows"], learned["dropped"]["empty"]))
+        shutil.rmtree(copied.adapter(ROLES[0], 1))
+        copied.metrics(0).unlink()
+    assert rows[1] == (2 * rows[0][0], 2 * rows[0][1]) and rows[0][0] > 0
+
+
+def test_a_run_that_cannot_be_imitated_is_refused_before_anything_is_played(finished, copied, tmp_path):
+    def opened_with(**sections: Any) -> None:
+        chosen = {"algorithm": "sft", "imitate": [str(copied.root)]}
+        recipe = changed(finished.recipe, training={ROLES[1]: chosen}, **sections)
+        (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
+        with open_run(tmp_path / "recipe.yaml", tmp_path / "new", "http://127.0.0.1:9"):
+            raise AssertionError("opened")
+
+    with pytest.raises(UserError, match=r"training.ml_engineer.imitate: .* has no finished iteration"):
+        opened_with()
+    with pytest.raises(UserError, match="was played by data/models/tiny, not by other/model"):
+        opened_with(model={"path": "other/model"})
+    assert not (tmp_path / "new").exists()
 
 
 def test_adapters_of_the_other_role_play_a_point_of_an_experiment(finished, tmp_path):

@@ -45,6 +45,7 @@ def test_an_empty_mapping_is_the_default_recipe(tmp_path):
             "credit: {alpha: 0.5}\ntraining: {data_scientist: {algorithm: ppo}, ml_engineer: {algorithm: ppo}}",
             "credit.alpha: ppo takes own rewards only",
         ),
+        ("training: {ml_engineer: {imitate: [runs/a]}}", "imitate names runs, which grpo cannot learn from"),
         ("promotion:\n  tasks: 4\n  first_seed: 1003", "tasks.first_seed (1000 to 1031) and promotion.first_seed"),
         ("tasks:\n  first_seed: 899990", "(899990 to 900021) and evaluation.first_seed (900000 to 900015) share tasks"),
     ],

@@ -34,6 +34,10 @@ class TrainConfig(BaseModel):
         default="best_of_group",
         description="sft: imitate the best turn of each group that beats its baseline (rejection sampling), or all",
     )
+    imitate: tuple[str, ...] = Field(
+        default=(),
+        description="sft: directories of other runs of the same base model, whose trajectories are imitated besides",
+    )
     dpo_beta: float = Field(
         default=0.1, gt=0, description="dpo: how strongly the policy is held to the adapter it started from"
     )
@@ -133,6 +137,17 @@ class TrainConfig(BaseModel):
                 "set old_logps to recompute and tis_cap to a number"
             )
         return self
+
+    @model_validator(mode="after")
+    def _only_sft_imitates(self) -> TrainConfig:
+        if self.imitate and self.algorithm != "sft":
+            raise ValueError(f"imitate names runs, which {self.algorithm} cannot learn from: set algorithm to sft")
+        return self
+
+    @property
+    def own_rows_only(self) -> bool:
+        """sft: rows must be of the adapter that is trained, unless all rows or those of other runs are imitated."""
+        return self.selection == "best_of_group" and not self.imitate
 
     def tolerance(self, precision: str) -> float:
         """The gate's tolerance at a precision ("float32" or "bfloat16")."""

@@ -33,13 +33,13 @@ def train_imitation(rows: Sequence[ReplayRow], phase: Phase) -> tuple[Any, dict[
     Raises
     ------
     IntegrityError
-        `selection: best_of_group` and all rows are of another adapter.
+        All rows are of another adapter, and `selection` and `imitate` do not ask for such.
     RunFailed
         The loss stopped being a number.
     """
     config, seed = phase.config, phase.seed
-    fingerprints = [row.adapter_sha256 if config.selection == "best_of_group" else "" for row in rows]
-    check_fingerprints(fingerprints, phase.adapter_sha256)
+    if config.own_rows_only:
+        check_fingerprints([row.adapter_sha256 for row in rows], phase.adapter_sha256)
     model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, config)
     from marl_llm.training.history import StepReport, logged_steps
     from marl_llm.training.resume import phase_fingerprint, train_on

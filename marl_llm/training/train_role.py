@@ -112,7 +112,7 @@ def _learn(frame: pd.DataFrame, values: Path, phase: Phase) -> tuple[Any | None,
         from marl_llm.training.sft import train_imitation as train
 
         chosen, dropped = imitation_rows(frame, config)
-        old = config.selection == "best_of_group" and only_old_kept(chosen, _fingerprints(frame), sha256)
+        old = config.own_rows_only and only_old_kept(chosen, _fingerprints(frame), sha256)
     elif config.algorithm == "dpo":
         from marl_llm.training.dpo import train_preferences as train
 

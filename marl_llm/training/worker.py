@@ -28,14 +28,20 @@ from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
 
 
-class WorkerSpec(BaseModel):
-    """What one worker process does."""
+class LoggedRows(BaseModel):
+    """Rows of one run."""
 
     model_config = ConfigDict(extra="forbid")
 
-    role: str = Field(description="role to train; team: the adapter of both roles, trained on the rows of both")
     rows: list[Path] = Field(min_length=1, description="trajectory directories, the latest last")
     credit: list[Path] = Field(min_length=1, description="credit tables of these rows, one a directory and role")
+
+
+class WorkerSpec(LoggedRows):
+    """What one worker process does: `rows` and `credit` are its own run's."""
+
+    role: str = Field(description="role to train; team: the adapter of both roles, trained on the rows of both")
+    imitated: list[LoggedRows] = Field(default=[], description="sft: what other runs left")
     base_dir: Path = Field(description="base model")
     adapter_dir: Path = Field(description="adapter to go on from")
     out_dir: Path = Field(description="the next version's directory; must not exist")
@@ -85,12 +91,11 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
     """Train as `spec` says; `report` receives events as keyword arguments."""
     from marl_llm.training.ranks import is_first
     from marl_llm.training.train_role import train_role
-    from marl_llm.trajectories import read_rows
 
-    rows = read_rows(spec.rows, columns=TRAINING_COLUMNS, role=None if spec.role == TEAM else spec.role)
-    credit = pd.concat([read_credit(path) for path in spec.credit], ignore_index=True)
+    role = None if spec.role == TEAM else spec.role
+    frames = [_joined(spec, role), *(_joined(run, role).assign(run=str(run.rows[0])) for run in spec.imitated)]
     metrics = train_role(
-        join_credit(rows, credit),
+        pd.concat(frames, ignore_index=True),
         base_dir=spec.base_dir,
         adapter_dir=spec.adapter_dir,
         out_dir=spec.out_dir,
@@ -103,6 +108,13 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
     if is_first():
         write_json(metrics, spec.metrics)
     report(event="done", metrics=str(spec.metrics), trained=metrics["trained"])
+
+
+def _joined(logged: LoggedRows, role: str | None) -> pd.DataFrame:
+    from marl_llm.trajectories import read_rows
+
+    rows = read_rows(logged.rows, columns=TRAINING_COLUMNS, role=role)
+    return join_credit(rows, pd.concat([read_credit(path) for path in logged.credit], ignore_index=True))
 
 
 def main(arguments: list[str]) -> int:
