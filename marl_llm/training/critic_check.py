@@ -1,9 +1,10 @@
 """`python -m marl_llm.training.critic_check RUN --role R --out FILE.json`: how much of the returns a critic can explain
 on episodes it was not fitted to.
 
-The episodes of a run's trajectories are split at random, a new critic is fitted to one part as PPO would, and its
-values are compared with the rewards really received in the other part. Best on plain episodes (groups of one), where
-every turn was followed. Nothing of the run is changed.
+The episodes of a run's trajectories are split at random, a new critic is fitted to one part, and its values are
+compared with the rewards really received in the other part. As in PPO's first phase there are no values before, so a
+turn that the episode did not follow is fitted to its own reward alone; compared are followed turns only. Nothing of
+the run is changed.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ several rows computed once; each piece's loss is weighted so that the step's gra
 on any number of processes. What we rely on beyond TRL's public surface, guarded by
 `tests/training/test_trl_contract.py`:
 
-overridden : `get_train_dataloader`, `training_step`, `_prepare_inputs`, `get_batch_samples`, `_save_checkpoint` (hooks
-of `transformers.Trainer`), `_get_per_token_logps_and_entropies` (also called before training)
+overridden : `train`, `get_train_dataloader`, `training_step`, `_prepare_inputs`, `get_batch_samples`,
+`_save_checkpoint` (of `transformers.Trainer`), `_get_per_token_logps_and_entropies` (also called before training)
 wrapped    : `_compute_loss` (results read for metrics)
 contract   : the keys `_compute_loss` reads, with advantages of shape (B, T); `_metrics`; `beta`;
 `args.steps_per_generation`; how each loss is normalised; the fused head's `shift_labels`, `log_probs` and `entropy`

@@ -3,7 +3,7 @@
 A simulation with the embedded model alone, no environment and no server. The model answers short prompts in its own
 language of proposals; a reply earns 1/4 for each different column it names, up to four, and nothing if it does not
 end in time. The loop trains version k on rows that version k - age sampled, as a pipeline does whose sampler lags
-behind; the rows are as many, and new, at every age. The corrections:
+behind; as many rows are sampled, and new ones, at every age. The corrections:
 
     none       the ratio starts at 1, as if the rows were fresh: old log-probabilities recomputed, no weights
     clip       the clipped ratio against the policy that sampled
