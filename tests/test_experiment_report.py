@@ -176,7 +176,15 @@ def an_experiment(root: Path, *, headroom_seed: int = 0) -> ExperimentDirectory:
     )
     write_json(root / "headroom-benchmark.json", found.model_dump(mode="json"))
     promotion = {"promoted": {"data_scientist": True, "ml_engineer": False}}
-    write_json(directory.run("per_role", 1).metrics(0), {"iteration": 0, "promotion": promotion})
+    training = {"data_scientist": {"tokens": 3000, "critic": {"explained_variance_heldout": None}}}
+    training["ml_engineer"] = {"tokens": 1000, "frozen": True}
+    done = {"iteration": 0, "promotion": promotion, "collected": {"rows": 90}, "training": training}
+    write_json(directory.run("per_role", 1).metrics(0), done)
+    later = training | {"data_scientist": {"tokens": 1000, "critic": {"explained_variance_heldout": 0.25}}}
+    write_json(directory.run("per_role", 1).metrics(1), {"iteration": 1, "collected": {"rows": 30}, "training": later})
+    seconds = {"iteration": (240, 360), "benchmark": (600,)}
+    units = [{"job": "per_role.s1", "kind": kind, "seconds": s} for kind, all_s in seconds.items() for s in all_s]
+    write_text(root / "units.jsonl", "".join(json.dumps(unit) + "\n" for unit in units))
     return directory
 
 
@@ -207,6 +215,15 @@ def test_the_tables_name_targets_tasks_and_adapters_that_stayed(tmp_path: Path):
     assert "data_scientist stays" not in text
     assert "| t0 | 0.500 | +0.020 | +0.080▲ | +0.060▲ | +0.080 | +0.100 | 1 of 1 |" in text
     assert "| t1 | 0.600 | +0.000 | +0.020 | +0.020 | +0.000 | +0.020 | 0 of 1 |" in text
+
+
+def test_each_runs_size_and_time_are_told_and_what_its_critic_foresaw(tmp_path: Path):
+    material = read_material(an_experiment(tmp_path))
+    text = to_markdown(material)
+    assert "| per_role, seed 1 | 2 | 60 | 3000 | 5.0 | 10.0 | 0.33 |" in text
+    assert "| per_role, seed 0 |" not in text, "nothing of it is finished"
+    assert "per_role, seed 1: the data_scientist's critic" in text and "before it learned from them: -, 0.25" in text
+    assert [run["iteration_s"] for run in material.runs] == [[], [240, 360]]
 
 
 def test_a_search_with_another_seed_cannot_be_joined(tmp_path: Path):

@@ -4,8 +4,10 @@ evaluation. Pure but for looking whether files exist.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from marl_llm.experiment.config import UNTRAINED, Experiment
 from marl_llm.experiment.layout import ExperimentDirectory, Point, untrained_point
@@ -57,6 +59,19 @@ class Job:
     def point(self, unit: Unit) -> Point:
         """The point that an evaluation unit makes."""
         return untrained_point(unit.kind) if self.seed is None else Point(unit.kind, self.arm, self.seed, unit.number)
+
+
+def read_units(directory: ExperimentDirectory) -> list[dict[str, Any]]:
+    """All finished pieces of work with job, kind, number and seconds; half a line, which a killed process leaves, is
+    skipped."""
+    path = directory.root / "units.jsonl"
+    found: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found
 
 
 def plan(experiment: Experiment, parts: Sequence[str], arms: Iterable[str] | None = None) -> list[Job]:

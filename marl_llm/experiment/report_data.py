@@ -7,7 +7,6 @@ computed here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, l
 from marl_llm.evaluation.report import EvaluationReport, Result, load_report
 from marl_llm.experiment.config import UNTRAINED, Experiment
 from marl_llm.experiment.layout import PARTS, ExperimentDirectory, Point
+from marl_llm.experiment.report_runs import Run, read_runs
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Material:
 
     experiment: Experiment
     parts: list[Part]
-    runs: list[dict[str, Any]]
+    runs: list[Run]
 
     def complete(self, part: Part, arm: str) -> bool:
         """Whether every seed of an arm was evaluated at the arm's last version."""
@@ -99,7 +99,7 @@ def read_material(directory: ExperimentDirectory) -> Material:
     if not points:
         raise UserError(f"{directory.root}: nothing was evaluated yet; run `marl-llm experiment` first.")
     parts = [_part(directory, name, [p for p in points if p.part == name]) for name in PARTS]
-    return Material(experiment, [part for part in parts if part.played], _runs(directory, experiment))
+    return Material(experiment, [part for part in parts if part.played], read_runs(directory, experiment))
 
 
 def _part(directory: ExperimentDirectory, name: str, points: Sequence[Point]) -> Part:
@@ -137,21 +137,3 @@ def _decided_by(found: HeadroomFile) -> dict[str, Any]:
 
 def _settings(seed: int, environment: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": seed, **{key: environment[key] for key in DECIDES}}
-
-
-def _runs(directory: ExperimentDirectory, experiment: Experiment) -> list[dict[str, Any]]:
-    """Each training run: iterations done, and whose adapter was not promoted after which of them."""
-    runs = []
-    for name, arm in experiment.arms.items():
-        for seed in [] if arm.of else arm.seeds:
-            run = directory.run(name, seed)
-            done = run.next_iteration()
-            metrics = [json.loads(run.metrics(k).read_text(encoding="utf-8")) for k in range(done)]
-            refused = [[k, who] for k, one in enumerate(metrics) for who in _refused(one)]
-            runs.append({"arm": name, "seed": seed, "iterations": done, "refused": refused})
-    return runs
-
-
-def _refused(metrics: dict[str, Any]) -> list[str]:
-    promotion = metrics.get("promotion") or {}
-    return sorted(trainee for trainee, promoted in promotion.get("promoted", {}).items() if not promoted)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from marl_llm.evaluation.statistics import Estimate
 from marl_llm.experiment.config import UNTRAINED
+from marl_llm.experiment.markdown import NONE, mean, number, share, table
 from marl_llm.experiment.report_data import Material, Part, Played
 from marl_llm.experiment.report_figures import Figures, Split, by_seed, figures
+from marl_llm.experiment.report_runs import runs_to_markdown
 from marl_llm.experiment.report_targets import Target, targets
 
-NONE = "-"
+_NOTHING = Estimate(None, None, None, 0, 0)
 _CARE = ("compliance", "failed_code")
 NOTES = (
     "Score: weighted mean of the task's metrics as skills on the test part, 1 is perfect. Gain: score minus the "
@@ -33,7 +35,7 @@ def to_markdown(material: Material) -> str:
     lines = [f"# {material.experiment.name}", ""]
     for part in material.parts:
         lines += _part_lines(material, part)
-    lines += _refusals(material)
+    lines += runs_to_markdown(material.runs)
     lines += ["## What the figures mean", "", *(f"- {note}" for note in NOTES)]
     lines += [f"- {name}: {arm.about}" for name, arm in material.experiment.arms.items() if arm.about]
     return "\n".join(lines) + "\n"
@@ -164,48 +166,10 @@ def _task_table(part: Part, final: dict[str, list[Played]]) -> list[str]:
         for played in final.values():
             results = [one.result for one in played if one.result.task == task]
             better, worse = sum(r.improved for r in results), sum(r.worse for r in results)
-            cells.append(_plain([r.gain for r in results]) + "▲" * bool(better) + "▼" * bool(worse))
+            cells.append(mean([r.gain for r in results]) + "▲" * bool(better) + "▼" * bool(worse))
         rooms = [room for room in part.headroom.values() if room.task == task]
         confirmed = f"{sum(r.confirmed for r in rooms)} of {len(rooms)}" if rooms else NONE
         oracle = [None if room.oracle is None else room.oracle.test_gain for room in rooms]
-        best = _plain([room.best_gain for room in rooms])
-        rows.append([task, _plain(start, "", 3), *cells, best, _plain(oracle), confirmed])
+        best = mean([room.best_gain for room in rooms])
+        rows.append([task, mean(start, "", 3), *cells, best, mean(oracle), confirmed])
     return table(["task", "baseline score", *final, "best step", "oracle", "confirmed"], rows)
-
-
-def _refusals(material: Material) -> list[str]:
-    refused = [(run, k, who) for run in material.runs for k, who in run["refused"]]
-    if not refused:
-        return []
-    said = (f"- {run['arm']}, seed {run['seed']}, iteration {k}: {who} stays as it was" for run, k, who in refused)
-    return ["## Adapters that were not promoted", "", *said, ""]
-
-
-def number(e: Estimate, digits: int = 3) -> str:
-    """A mean with its interval."""
-    if e.mean is None:
-        return NONE
-    ends = "" if e.low is None or e.high is None else f" [{e.low:.{digits}f}, {e.high:.{digits}f}]"
-    return f"{e.mean:.{digits}f}{ends}"
-
-
-def share(e: Estimate) -> str:
-    """A share in percent with its interval."""
-    if e.mean is None:
-        return NONE
-    ends = "" if e.low is None or e.high is None else f" [{e.low:.1%}, {e.high:.1%}]"
-    return f"{e.mean:.1%}{ends}"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; one column of text, then numbers."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (header, rule, *rows)]
-
-
-def _plain(values: Sequence[float | None], sign: str = "+", digits: int = 3) -> str:
-    known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):{sign}.{digits}f}" if known else NONE
-
-
-_NOTHING = Estimate(None, None, None, 0, 0)

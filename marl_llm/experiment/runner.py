@@ -20,7 +20,7 @@ from pathlib import Path
 
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.experiment.config import Experiment, dump_experiment, load_experiment
-from marl_llm.experiment.jobs import Job, left, plan, startable, time_left
+from marl_llm.experiment.jobs import Job, left, plan, read_units, startable, time_left
 from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
 from marl_llm.experiment.points import check_benchmark
 from marl_llm.run import make_directory, write_text
@@ -204,14 +204,9 @@ class Runner:
 
 
 def durations(directory: ExperimentDirectory) -> dict[str, list[float]]:
-    """Seconds of all finished units, by kind; half a line, which a killed process leaves, is skipped."""
+    """Seconds of all finished units, by kind."""
     found: defaultdict[str, list[float]] = defaultdict(list)
-    path = directory.root / "units.jsonl"
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            unit = json.loads(line)
-        except json.JSONDecodeError:
-            continue
+    for unit in read_units(directory):
         found[unit["kind"]].append(unit["seconds"])
     return dict(found)
 
