@@ -75,7 +75,7 @@ lint: install ## ruff and pyright
 bench: install ## speed, as ratios measured side by side
 	@$(BIN)/marl-llm bench
 
-tiny-model: install ## make the embedded model again (half an hour on one core)
+tiny-model: install ## make the embedded model again (40 minutes on one core)
 	@$(BIN)/python -m marl_llm.tiny.pretrain --out data/models/tiny
 
 clean: ## remove the environment and the runs

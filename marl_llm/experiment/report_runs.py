@@ -54,7 +54,14 @@ def runs_to_markdown(runs: Sequence[Run]) -> list[str]:
     """A table of sizes and times, the critics, and the adapters that stayed as they were."""
     header = ["run", "iterations", "model calls", "tokens learned from", "minutes", "evaluations, minutes", "hours"]
     rows = [[_name(run), str(run["iterations"]), *_sizes(run)] for run in runs if run["iterations"]]
-    lines = ["## Runs", "", "Calls, tokens (one pass) and minutes are means of an iteration.", "", *table(header, rows), ""]
+    lines = [
+        "## Runs",
+        "",
+        "Calls, tokens (one pass) and minutes are means of an iteration.",
+        "",
+        *table(header, rows),
+        "",
+    ]
     for run in runs:
         lines += [
             f"- {_name(run)}: the {role}'s critic explained of the next iteration's returns, before it learned from "

@@ -1,7 +1,7 @@
 """`python -m marl_llm.tiny.pretrain`: make the embedded model from nothing (`make tiny-model`).
 
 The Engineer's task first (its answers are determined by the prompt, so copying forms), then both roles. Writes the
-model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; half an hour on a core.
+model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread; 40 minutes on a busy core.
 """
 
 from __future__ import annotations
@@ -69,11 +69,9 @@ def _optimizers(model: Any, phase: Phase) -> list[torch.optim.Optimizer]:
 
 def _answer_losses(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of each learned token, shape (learned,), and the row each belongs to."""
-    hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state[:, :-1]
-    learned = batch.learned[:, 1:]
-    losses = torch.nn.functional.cross_entropy(
-        model.lm_head(hidden[learned]), batch.ids[:, 1:][learned], reduction="none"
-    )
+    ids, learned = batch.ids.to(model.device), batch.learned[:, 1:].to(model.device)
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]), ids[:, 1:][learned], reduction="none")
     return losses, learned.nonzero()[:, 0]
 
 
@@ -89,7 +87,7 @@ class LossCurve:
         """Take in one step."""
         roles = [batch.roles[int(r)] for r in rows]
         for role in set(roles):
-            mask = torch.tensor([r == role for r in roles])
+            mask = torch.tensor([r == role for r in roles], device=losses.device)
             value = float(losses.detach()[mask].mean())
             self._mean[role] = 0.95 * self._mean.get(role, value) + 0.05 * value
         if step % self._every == 0:
@@ -133,12 +131,12 @@ def tokenizer_texts(pool: list[World], seed: int, count: int = 6000) -> list[str
     return [m["content"] for e in islice(stream, count) for m in e.messages]
 
 
-def pretrain(out: Path, config: PretrainConfig) -> dict[str, Any]:
-    """Make tokenizer and model, save both under `out` with the record of how they came about."""
+def pretrain(out: Path, config: PretrainConfig, device: str = "cpu") -> dict[str, Any]:
+    """Make tokenizer and model on a device, save both under `out` with the record of how they came about."""
     began = time.monotonic()
     pool = worlds(config.tasks, config.first_task_seed)
     tokenizer = train_tokenizer(tokenizer_texts(pool, config.seed + 1), config.vocabulary)
-    model = new_model(tokenizer, config.size, config.seed)
+    model = new_model(tokenizer, config.size, config.seed).to(device)
     curve, progress = LossCurve(), (0, 0)
     for i, phase in enumerate(config.phases):
         stream = examples(config.seed + 100 + i, pool, phase.roles, phase.error_rate, config.answers_a_prompt)
@@ -165,12 +163,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("data/models/tiny"))
     parser.add_argument("--scale", type=float, default=1.0, help="share of the recipe's tokens, for a quick trial")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cuda, where there is one (not measured)")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     config = PretrainConfig()
     phases = tuple(Phase(**{**asdict(p), "tokens": int(p.tokens * args.scale)}) for p in config.phases)
-    record = pretrain(args.out, PretrainConfig(phases=phases))
+    record = pretrain(args.out, PretrainConfig(phases=phases), args.device)
     logger.info("%d parameters, %d tokens, %d s", record["parameters"], record["tokens"], record["seconds"])
 
 

@@ -1,0 +1,66 @@
+"""Making the embedded model, in small: it learns, says how it came about, and comes out the same from the same seed."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.tiny.measure import figures
+from marl_llm.tiny.model import TinySize
+from marl_llm.tiny.pretrain import Phase, PretrainConfig, pretrain
+
+SMALL = PretrainConfig(
+    size=TinySize(hidden=32, layers=2, intermediate=64, head=16),
+    vocabulary=700,
+    tasks=4,
+    tokens_a_batch=256,
+    phases=(
+        Phase((ML_ENGINEER,), 28_000, 0.02, 0.01, 1.5e-3, 0.3),
+        Phase((DATA_SCIENTIST, ML_ENGINEER), 28_000, 0.035, 0.008, 1.2e-3, 0.7),
+    ),
+)
+
+
+def test_pretraining_learns_and_comes_out_the_same_again(tmp_path):
+    records = [pretrain(tmp_path / name, SMALL) for name in ("one", "two")]
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys() and all((one[name] == two[name]).all() for name in one)
+    kept = json.loads((tmp_path / "one" / "pretraining.json").read_text())
+    assert kept["tokens"] == records[0]["tokens"] >= 56_000 and kept["config"]["tasks"] == 4
+    model, tokenizer = (kind.from_pretrained(tmp_path / "one") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    text = tokenizer.apply_chat_template([{"role": "user", "content": "x1 num"}], tokenize=False)
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    loss = float(model(ids, labels=ids).loss)
+    assert math.isfinite(loss) and model.config.num_hidden_layers == 2
+    first, last = records[0]["curve"][0], records[0]["curve"][-1]
+    assert first["step"] == 100 and last["step"] >= 200
+    assert last[ML_ENGINEER] < first[ML_ENGINEER] < math.log(700)
+
+
+def test_rates_are_of_turns_and_of_first_replies():
+    def row(role: str, branch: str, verdict: str, call: int = 0, **more: object) -> dict[str, object]:
+        blank = {"compliance": None, "reference_gain": None, "significant": None}
+        return {"episode": "e", "branch": branch, "role": role, "call": call, "verdict": verdict} | blank | more
+
+    rows = [
+        row(DATA_SCIENTIST, "0.d0", "accepted", reference_gain=0.2, significant=True),
+        row(DATA_SCIENTIST, "0.d1", "no_gain", reference_gain=0.1, significant=False),
+        row(DATA_SCIENTIST, "0.d2", "invalid"),
+        row(DATA_SCIENTIST, "1.d0", "finished"),
+        row(ML_ENGINEER, "0.d0.e0", "accepted", compliance=1.0),
+        row(ML_ENGINEER, "0.d0.e1", "accepted", compliance=0.5),
+        row(ML_ENGINEER, "0.d1.e0", "failed", compliance=0.0),
+        row(ML_ENGINEER, "0.d1.e1", "failed", compliance=0.0),  # repaired in a second call
+        row(ML_ENGINEER, "0.d1.e1", "no_gain", call=1, compliance=1.0),
+    ]
+    found = figures(pd.DataFrame(rows))
+    assert found == {
+        "valid_actions": 0.75, "replies_that_run": 0.5, "replies_as_asked": 0.25,
+        "step_gain": pytest.approx(0.1), "turns": 4, "replies": 4,
+    }  # fmt: skip
