@@ -24,7 +24,7 @@ _ARMS: tuple[tuple[str, Pick], ...] = (
     ("test gain over the baseline, skill", lambda f: f.gain),
     ("test score minus the untrained pair's", lambda f: f.over_untrained),
     ("share of the best single step's gain", lambda f: f.of_best),
-    ("tokens, change from the untrained pair", lambda f: f.tokens_change),
+    ("tokens, change", lambda f: f.tokens_change),
 )
 _MEANS = {"headroom": "on hold-out", "confirmed": "on test"}
 _COLOURS = (
@@ -74,7 +74,8 @@ def _curves(material: Material, path: Path) -> Path:
             axis.set(xlabel="iterations of training")
             _title(axis, part, title)
             axis.grid(alpha=0.3)
-    axes[0][0].legend(fontsize=7)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     figure.suptitle(f"Before, during and after training; {main}: every seed, and all with 95% intervals over tasks")
     return _saved(figure, path)
 
@@ -125,7 +126,7 @@ def _arms(material: Material, path: Path) -> Path:
         for axis, (title, pick) in zip(row, _ARMS, strict=True):
             for place, arm in enumerate(arms):
                 _draw_arm(axis, part, arm, pick, place, _colour(material, arm))
-            axis.set(yticks=range(len(arms)), yticklabels=arms)
+            axis.set_yticks(range(len(arms)), [f"{arm} v{part.versions(arm)[-1]}" for arm in arms], fontsize=8)
             _title(axis, part, title)
             axis.invert_yaxis()
             axis.axvline(0.0, color="black", lw=0.8)
@@ -135,7 +136,7 @@ def _arms(material: Material, path: Path) -> Path:
             best = clustered_mean([room.best_gain for room in rooms], [room.task for room in rooms]).mean
             row[0].axvline(best, color="grey", lw=1.2, ls="--", label="best single step")
             row[0].legend(fontsize=7)
-    figure.suptitle("Teams after training; bars: 95% intervals over tasks; rings: each training seed")
+    figure.suptitle("Teams after training, with the version that played; bars: 95% intervals over tasks; rings: each training seed")
     return _saved(figure, path)
 
 
