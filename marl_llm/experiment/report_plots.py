@@ -136,7 +136,9 @@ def _arms(material: Material, path: Path) -> Path:
             best = clustered_mean([room.best_gain for room in rooms], [room.task for room in rooms]).mean
             row[0].axvline(best, color="grey", lw=1.2, ls="--", label="best single step")
             row[0].legend(fontsize=7)
-    figure.suptitle("Teams after training, with the version that played; bars: 95% intervals over tasks; rings: each training seed")
+    figure.suptitle(
+        "Teams after training, with the version that played; bars: 95% intervals over tasks; rings: each training seed"
+    )
     return _saved(figure, path)
 
 

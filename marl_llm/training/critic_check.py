@@ -1,10 +1,10 @@
 """`python -m marl_llm.training.critic_check RUN --role R --out FILE.json`: how much of the returns a critic can explain
 on episodes it was not fitted to.
 
-The episodes of a run's trajectories are split at random, a new critic is fitted to one part, and its values are
-compared with the rewards really received in the other part. As in PPO's first phase there are no values before, so a
-turn that the episode did not follow is fitted to its own reward alone; compared are followed turns only. Nothing of
-the run is changed.
+The episodes of a run's trajectories are split at random, or by iteration (`--ahead`: other tasks, a later policy), a
+new critic is fitted to one part, and its values are compared with the rewards really received in the other part. As in
+PPO's first phase there are no values before, so a turn that the episode did not follow is fitted to its own reward
+alone; compared are followed turns only. Nothing of the run is changed.
 """
 
 from __future__ import annotations
@@ -28,23 +28,52 @@ from marl_llm.training.worker import write_json
 from marl_llm.trajectories import read_rows
 
 
+def split_at_random(frame: pd.DataFrame, share: float, seed: int) -> np.ndarray:
+    """Mask of the rows of a random `share`, in (0, 1), of the episodes; bool, shape (n,).
+
+    Raises
+    ------
+    UserError
+        All episodes are chosen, or none.
+    """
+    names = np.random.default_rng(seed).permutation(sorted(set(frame["episode"])))
+    chosen = frame["episode"].isin(list(names[: round(share * len(names))])).to_numpy(bool)
+    if chosen.all() or not chosen.any():
+        raise UserError(f"{len(names)} episodes cannot be split by a share of {share:g}; collect more of them.")
+    return chosen
+
+
+def split_ahead(frame: pd.DataFrame, iteration: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows up to an iteration, and the mask of those before it.
+
+    Raises
+    ------
+    UserError
+        There are none of that iteration, or none before.
+    """
+    number = frame["iteration"].to_numpy()
+    if not (number == iteration).any() or not (number < iteration).any():
+        raise UserError(f"there is nothing before iteration {iteration}, or nothing of it; the last is {number.max()}.")
+    return frame.loc[number <= iteration], number[number <= iteration] < iteration
+
+
 def heldout_variance(
-    frame: pd.DataFrame, base_dir: Path, config: TrainConfig, share: float, seed: int
+    frame: pd.DataFrame, fitted: np.ndarray, base_dir: Path, config: TrainConfig, seed: int
 ) -> dict[str, Any]:
-    """Fit a new critic to `share` of the episodes and measure it on the others.
+    """Fit a new critic to some rows and measure it on the others.
 
     Parameters
     ----------
     frame : DataFrame
         Rows of one role, as `ppo.train_ppo` takes them; no completion is empty.
+    fitted : array of bool, shape (n,)
+        The rows to fit.
     base_dir : Path
         Base model.
     config : TrainConfig
         Its `critic_*` keys, `gamma` and `batch_tokens`; lambda counts as 1, so that returns are rewards received.
-    share : float
-        Of the episodes to fit, in (0, 1).
     seed : int
-        Of the split, the critic and the order of rows.
+        Of the critic and the order of rows.
 
     Returns
     -------
@@ -58,10 +87,6 @@ def heldout_variance(
     rows, _ = replay_rows(frame.assign(advantage=0.0, kept=True))
     nothing = [np.zeros(len(row.completion_ids), np.float32) for row in rows]
     credits = agent_credit(frame, nothing, config.model_copy(update={"gae_lambda": 1.0}))
-    names = np.random.default_rng(seed).permutation(sorted(set(frame["episode"])))
-    fitted = frame["episode"].isin(list(names[: round(share * len(names))])).to_numpy(bool)
-    if fitted.all() or not fitted.any():
-        raise UserError(f"{len(names)} episodes cannot be split by a share of {share:g}; collect more of them.")
     with tempfile.TemporaryDirectory() as folder:
         critic = load_critic(base_dir, Path(folder) / "none", config, Path(folder), seed)
     chosen = np.flatnonzero(fitted)
@@ -96,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--base", type=Path, default=Path("data/models/tiny"), help="base model")
     parser.add_argument("--share", type=float, default=0.7, help="share of the episodes to fit")
     parser.add_argument("--splits", type=int, default=3, help="random splits, from seed 0")
+    parser.add_argument("--ahead", type=int, help="measure on this iteration, fitted to those before it")
     parser.add_argument("--epochs", type=int, default=8, help="passes over the rows")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="of the critic")
     parser.add_argument("--batch-tokens", type=int, default=4096, help="most tokens computed at once")
@@ -111,7 +137,11 @@ def main(arguments: list[str] | None = None) -> int:
         folders = sorted(told.run.glob("iteration_*/trajectories")) or [told.run]
         rows = read_rows(folders, TRAINING_COLUMNS, told.role)
         rows = rows.loc[rows["completion_ids"].map(len) > 0]
-        splits = [heldout_variance(rows, told.base, config, told.share, seed) for seed in range(told.splits)]
+        if told.ahead is None:
+            parts = [(rows, split_at_random(rows, told.share, seed)) for seed in range(told.splits)]
+        else:
+            parts = [split_ahead(rows, told.ahead)]
+        splits = [heldout_variance(*part, told.base, config, seed) for seed, part in enumerate(parts)]
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(told).items()}
         mean = {key: float(np.mean([split["heldout"][key] for split in splits])) for key in ("tokens", "first")}
         write_json({"settings": settings, "heldout_mean": mean, "splits": splits}, told.out)

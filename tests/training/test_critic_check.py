@@ -21,7 +21,8 @@ def trajectories(tmp_path: Path) -> Path:
     for number in range(64):
         good = bool(rng.integers(2))
         prompt = [int(rng.integers(10, 250)), 5 if good else 6]
-        writer.append([make_row(episode=f"e{number}", prompt_ids=prompt, reward=float(good), followed=True)])
+        row = {"episode": f"e{number}", "prompt_ids": prompt, "reward": float(good), "followed": True}
+        writer.append([make_row(**row, iteration=number // 40)])
     return tmp_path / "rows"
 
 
@@ -37,6 +38,16 @@ def test_what_the_prompt_says_of_the_reward_is_found_in_unseen_episodes(
     assert split["heldout"]["turns"] == 19 and len(split["loss"]) == 40
     assert 0.5 < split["heldout"]["first"] == found["heldout_mean"]["first"] < 1
     assert "held-out explained variance: tokens" in capsys.readouterr().out
+
+
+def test_looking_ahead_measures_on_a_later_iteration_alone(trajectories: Path, tiny: Any, tmp_path: Path) -> None:
+    out = tmp_path / "check.json"
+    told = ["--role", "data_scientist", "--base", str(tiny.base_dir), "--out", str(out), "--ahead"]
+    assert main([str(trajectories), *told, "1", "--epochs", "40", "--learning-rate", "0.01"]) == 0
+    [split] = json.loads(out.read_text())["splits"]
+    assert (split["fitted"]["episodes"], split["heldout"]["episodes"]) == (40, 24)
+    assert split["heldout"]["first"] > 0.5
+    assert main([str(trajectories), *told, "0"]) == 2
 
 
 def test_too_few_episodes_are_said_in_a_sentence(
