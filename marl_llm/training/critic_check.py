@@ -1,17 +1,19 @@
-"""`python -m marl_llm.training.critic_check RUN --role R --out FILE.json`: how much of the returns a critic can explain
-on episodes it was not fitted to.
+"""`python -m marl_llm.training.critic_check RUN... --role R --out FILE.json`: how much of the returns a critic can
+explain on tasks it was not fitted to.
 
-The episodes of a run's trajectories are split at random, or by iteration (`--ahead`: other tasks, a later policy), a
-new critic is fitted to one part, and its values are compared with the rewards really received in the other part. As in
+The tasks of one or more runs' trajectories are split at random, or by iteration (`--ahead`: a later policy too), a new
+critic is fitted to one part, and its values are compared with the rewards really received in the other part. As in
 PPO's first phase there are no values before, so a turn that the episode did not follow is fitted to its own reward
-alone; compared are followed turns only. Nothing of the run is changed.
+alone; compared are followed turns only. Nothing of the runs is changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +31,17 @@ from marl_llm.trajectories import read_rows
 
 
 def split_at_random(frame: pd.DataFrame, share: float, seed: int) -> np.ndarray:
-    """Mask of the rows of a random `share`, in (0, 1), of the episodes; bool, shape (n,).
+    """Mask of the rows of a random `share`, in (0, 1), of the tasks; bool, shape (n,).
 
     Raises
     ------
     UserError
-        All episodes are chosen, or none.
+        All tasks are chosen, or none.
     """
-    names = np.random.default_rng(seed).permutation(sorted(set(frame["episode"])))
-    chosen = frame["episode"].isin(list(names[: round(share * len(names))])).to_numpy(bool)
+    names = np.random.default_rng(seed).permutation(sorted(set(frame["task"])))
+    chosen = frame["task"].isin(list(names[: round(share * len(names))])).to_numpy(bool)
     if chosen.all() or not chosen.any():
-        raise UserError(f"{len(names)} episodes cannot be split by a share of {share:g}; collect more of them.")
+        raise UserError(f"{len(names)} tasks cannot be split by a share of {share:g}; collect more of them.")
     return chosen
 
 
@@ -78,7 +80,7 @@ def heldout_variance(
     Returns
     -------
     dict
-        For "fitted" and "heldout": episodes, turns, and the explained variance over all tokens of followed turns
+        For "fitted" and "heldout": tasks, turns, and the explained variance over all tokens of followed turns
         ("tokens") and over their first tokens only ("first", what the state alone says); `loss` of each epoch.
     """
     from marl_llm.training.critic import load_critic
@@ -97,7 +99,7 @@ def heldout_variance(
     for name, mask in (("fitted", fitted), ("heldout", ~fitted)):
         part = np.flatnonzero(mask)
         found[name] = _explained([values[i] for i in part], [credits[i] for i in part])
-        found[name]["episodes"] = int(frame.loc[mask, "episode"].nunique())
+        found[name]["tasks"] = int(frame.loc[mask, "task"].nunique())
     return found
 
 
@@ -115,11 +117,11 @@ def _explained(values: list[np.ndarray], credits: list[RowCredit]) -> dict[str, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the check as told on the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description="explained variance of a critic on episodes it was not fitted to")
-    parser.add_argument("run", type=Path, help="run directory, or a directory of trajectories")
+    parser = argparse.ArgumentParser(description="explained variance of a critic on tasks it was not fitted to")
+    parser.add_argument("runs", type=Path, nargs="+", help="run directories, or directories of trajectories")
     parser.add_argument("--role", choices=ROLES, required=True, help="whose rows")
     parser.add_argument("--base", type=Path, default=Path("data/models/tiny"), help="base model")
-    parser.add_argument("--share", type=float, default=0.7, help="share of the episodes to fit")
+    parser.add_argument("--share", type=float, default=0.7, help="share of the tasks to fit")
     parser.add_argument("--splits", type=int, default=3, help="random splits, from seed 0")
     parser.add_argument("--ahead", type=int, help="measure on this iteration, fitted to those before it")
     parser.add_argument("--epochs", type=int, default=8, help="passes over the rows")
@@ -134,15 +136,15 @@ def main(arguments: list[str] | None = None) -> int:
         batch_tokens=told.batch_tokens,
     )
     try:
-        folders = sorted(told.run.glob("iteration_*/trajectories")) or [told.run]
-        rows = read_rows(folders, TRAINING_COLUMNS, told.role)
+        folders = [sorted(run.glob("iteration_*/trajectories")) or [run] for run in told.runs]
+        rows = read_rows(list(chain.from_iterable(folders)), [*TRAINING_COLUMNS, "task"], told.role)
         rows = rows.loc[rows["completion_ids"].map(len) > 0]
         if told.ahead is None:
             parts = [(rows, split_at_random(rows, told.share, seed)) for seed in range(told.splits)]
         else:
             parts = [split_ahead(rows, told.ahead)]
         splits = [heldout_variance(*part, told.base, config, seed) for seed, part in enumerate(parts)]
-        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(told).items()}
+        settings = json.loads(json.dumps(vars(told), default=str))
         mean = {key: float(np.mean([split["heldout"][key] for split in splits])) for key in ("tokens", "first")}
         write_json({"settings": settings, "heldout_mean": mean, "splits": splits}, told.out)
     except UserError as error:

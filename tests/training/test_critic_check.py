@@ -1,4 +1,4 @@
-"""The check of a critic on held-out episodes, on rows whose returns are known to be predictable."""
+"""The check of a critic on held-out tasks, on rows whose returns are known to be predictable."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.trajectories.rows import make_row
 
 @pytest.fixture
 def trajectories(tmp_path: Path) -> Path:
-    """64 episodes of one turn, which earns 1 where its prompt ends with token 5 and nothing where it ends with 6."""
+    """64 tasks of one turn, which earns 1 where its prompt ends with token 5 and nothing where it ends with 6."""
     rng, writer = np.random.default_rng(0), TrajectoryWriter(tmp_path / "rows")
     for number in range(64):
         good = bool(rng.integers(2))
         prompt = [int(rng.integers(10, 250)), 5 if good else 6]
-        row = {"episode": f"e{number}", "prompt_ids": prompt, "reward": float(good), "followed": True}
-        writer.append([make_row(**row, iteration=number // 40)])
+        names = {"task": f"t{number}", "episode": f"e{number}", "iteration": number // 40}
+        writer.append([make_row(**names, prompt_ids=prompt, reward=float(good), followed=True)])
     return tmp_path / "rows"
 
 
-def test_what_the_prompt_says_of_the_reward_is_found_in_unseen_episodes(
+def test_what_the_prompt_says_of_the_reward_is_found_in_unseen_tasks(
     trajectories: Path, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "check.json"
@@ -34,10 +34,24 @@ def test_what_the_prompt_says_of_the_reward_is_found_in_unseen_episodes(
     assert main([str(trajectories), *told, "--epochs", "40", "--learning-rate", "0.01"]) == 0
     found = json.loads(out.read_text())
     split = found["splits"][0]
-    assert (split["fitted"]["episodes"], split["heldout"]["episodes"]) == (45, 19)
+    assert (split["fitted"]["tasks"], split["heldout"]["tasks"]) == (45, 19)
     assert split["heldout"]["turns"] == 19 and len(split["loss"]) == 40
     assert 0.5 < split["heldout"]["first"] == found["heldout_mean"]["first"] < 1
     assert "held-out explained variance: tokens" in capsys.readouterr().out
+
+
+def test_a_task_of_several_runs_is_either_fitted_or_held_out(trajectories: Path, tiny: Any, tmp_path: Path) -> None:
+    out, again = tmp_path / "check.json", tmp_path / "again"
+    again.mkdir()
+    writer = TrajectoryWriter(again)
+    for number in range(64):
+        writer.append([make_row(task=f"t{number}", episode=f"x{number}", run="again", prompt_ids=[7], reward=0.5)])
+    told = ["--role", "data_scientist", "--base", str(tiny.base_dir), "--out", str(out), "--splits", "1"]
+    assert main([str(trajectories), str(again), *told, "--epochs", "1"]) == 0
+    found = json.loads(out.read_text())
+    [split] = found["splits"]
+    assert (split["fitted"]["tasks"], split["heldout"]["tasks"], split["heldout"]["turns"]) == (45, 19, 38)
+    assert found["settings"]["runs"] == [str(trajectories), str(again)]
 
 
 def test_looking_ahead_measures_on_a_later_iteration_alone(trajectories: Path, tiny: Any, tmp_path: Path) -> None:
@@ -45,15 +59,15 @@ def test_looking_ahead_measures_on_a_later_iteration_alone(trajectories: Path, t
     told = ["--role", "data_scientist", "--base", str(tiny.base_dir), "--out", str(out), "--ahead"]
     assert main([str(trajectories), *told, "1", "--epochs", "40", "--learning-rate", "0.01"]) == 0
     [split] = json.loads(out.read_text())["splits"]
-    assert (split["fitted"]["episodes"], split["heldout"]["episodes"]) == (40, 24)
+    assert (split["fitted"]["tasks"], split["heldout"]["tasks"]) == (40, 24)
     assert split["heldout"]["first"] > 0.5
     assert main([str(trajectories), *told, "0"]) == 2
 
 
-def test_too_few_episodes_are_said_in_a_sentence(
+def test_too_few_tasks_are_said_in_a_sentence(
     trajectories: Path, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = ["--role", "data_scientist", "--base", str(tiny.base_dir), "--out", str(tmp_path / "x.json")]
     assert main([str(trajectories), *told, "--share", "1"]) == 2
-    assert "64 episodes cannot be split by a share of 1" in capsys.readouterr().err
+    assert "64 tasks cannot be split by a share of 1" in capsys.readouterr().err
     assert main([str(tmp_path / "nowhere"), *told]) == 2
