@@ -136,7 +136,8 @@ def pretrain(out: Path, config: PretrainConfig, device: str = "cpu") -> dict[str
     began = time.monotonic()
     pool = worlds(config.tasks, config.first_task_seed)
     tokenizer = train_tokenizer(tokenizer_texts(pool, config.seed + 1), config.vocabulary)
-    model = new_model(tokenizer, config.size, config.seed).to(device)
+    model = new_model(tokenizer, config.size, config.seed)
+    torch.nn.Module.to(model, device)
     curve, progress = LossCurve(), (0, 0)
     for i, phase in enumerate(config.phases):
         stream = examples(config.seed + 100 + i, pool, phase.roles, phase.error_rate, config.answers_a_prompt)
