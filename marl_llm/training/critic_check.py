@@ -4,7 +4,8 @@ explain on tasks it was not fitted to.
 The tasks of one or more runs' trajectories are split at random, or by iteration (`--ahead`: a later policy too), a new
 critic is fitted to one part, and its values are compared with the rewards really received in the other part. As in
 PPO's first phase there are no values before, so a turn that the episode did not follow is fitted to its own reward
-alone; compared are followed turns only. Nothing of the runs is changed.
+alone; compared are followed turns only. How much of what single turns earn lies between states, rather than between the
+answers to one, is the most that a state's value can explain of it. Nothing of the runs is changed.
 """
 
 from __future__ import annotations
@@ -57,6 +58,24 @@ def split_ahead(frame: pd.DataFrame, iteration: int) -> tuple[pd.DataFrame, np.n
     if not (number == iteration).any() or not (number < iteration).any():
         raise UserError(f"there is nothing before iteration {iteration}, or nothing of it; the last is {number.max()}.")
     return frame.loc[number <= iteration], number[number <= iteration] < iteration
+
+
+def share_between_states(frame: pd.DataFrame) -> float | None:
+    """Share of the variance of turns' own rewards that lies between their groups, which are of one state each: the
+    one-way intraclass correlation (Shrout & Fleiss 1979, ICC(1,1), for groups of different sizes), at most 1;
+    None where there are no two groups, or none of two turns."""
+    calls = frame.sort_values("call").groupby(["run", "iteration", "episode", "branch"])
+    groups, rewards = calls["group"].first(), calls["reward"].last().to_numpy(float)
+    turns = pd.MultiIndex.from_arrays([groups.index.get_level_values("run"), groups])  # of the first call
+    codes, n = pd.factorize(turns)[0], len(rewards)
+    sizes = np.bincount(codes)
+    if not 1 < len(sizes) < n:
+        return None
+    means = np.bincount(codes, weights=rewards) / sizes
+    between = np.sum(sizes * (means - rewards.mean()) ** 2) / (len(sizes) - 1)
+    within = np.sum((rewards - means[codes]) ** 2) / (n - len(sizes))
+    size = (n - np.sum(sizes**2) / n) / (len(sizes) - 1)
+    return float((between - within) / (between + (size - 1) * within))
 
 
 def heldout_variance(
@@ -146,7 +165,8 @@ def main(arguments: list[str] | None = None) -> int:
         splits = [heldout_variance(*part, told.base, config, seed) for seed, part in enumerate(parts)]
         settings = json.loads(json.dumps(vars(told), default=str))
         mean = {key: float(np.mean([split["heldout"][key] for split in splits])) for key in ("tokens", "first")}
-        write_json({"settings": settings, "heldout_mean": mean, "splits": splits}, told.out)
+        known = {"share_between_states": share_between_states(rows), "heldout_mean": mean}
+        write_json({"settings": settings} | known | {"splits": splits}, told.out)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from marl_llm.training.critic_check import main
+from marl_llm.training.critic_check import main, share_between_states
 from marl_llm.trajectories import TrajectoryWriter
 from tests.trajectories.rows import make_row
 
@@ -71,3 +72,15 @@ def test_too_few_tasks_are_said_in_a_sentence(
     assert main([str(trajectories), *told, "--share", "1"]) == 2
     assert "64 tasks cannot be split by a share of 1" in capsys.readouterr().err
     assert main([str(tmp_path / "nowhere"), *told]) == 2
+
+
+def test_what_lies_between_states_is_the_intraclass_correlation() -> None:
+    # Groups of 2: means 2 and 6, deviations 1 within. MSB = 2 * (4 + 4) / 1 = 16, MSW = 4 / 2 = 2, (16 - 2) / (16 + 2).
+    rewards, groups = [1.0, 3.0, 5.0, 7.0], ["a", "a", "b", "b"]
+    one = pd.DataFrame({"run": "r", "iteration": 0, "episode": "e", "branch": list("0123"), "call": 0})
+    frame = one.assign(group=groups, reward=rewards)
+    assert share_between_states(frame) == pytest.approx(14 / 18)
+    repaired = frame.assign(call=1, reward=[1.0, 3.0, 5.0, 7.0])  # a turn's reward stands in its last call
+    assert share_between_states(pd.concat([frame.assign(reward=9.0), repaired])) == pytest.approx(14 / 18)
+    assert share_between_states(frame.assign(group="a")) is None
+    assert share_between_states(frame.assign(group=list("abcd"))) is None
