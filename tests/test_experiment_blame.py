@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.experiment.blame import blame, main
 from marl_llm.roles import ML_ENGINEER
 from marl_llm.run import RunDirectory
-from marl_llm.training.blame_check import blame, main
 from marl_llm.trajectories import TrajectoryWriter
 from tests.trajectories.rows import make_row
 

@@ -1,4 +1,4 @@
-"""`python -m marl_llm.training.blame_check RUN... --out FILE.json`: whether the Engineer was blamed for suggestions
+"""`python -m marl_llm.experiment.blame RUN... --out FILE.json`: whether the Engineer was blamed for suggestions
 that it only carried out.
 
 Code that does what was asked should not be discouraged because the suggestion brought no gain. Read are the advantages
@@ -20,8 +20,7 @@ from marl_llm.credit.gae import whiten
 from marl_llm.credit.stage import ROW_KEY
 from marl_llm.errors import UserError
 from marl_llm.roles import ML_ENGINEER
-from marl_llm.run import RunDirectory
-from marl_llm.training.worker import write_json
+from marl_llm.run import RunDirectory, write_json
 from marl_llm.trajectories import read_rows
 
 GAINED = "accepted"
@@ -95,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not iterations:
                 raise UserError(f"{path}: no finished iteration; name a run directory.")
             found[str(path)] = blame(pd.concat([learned_from(run, k) for k in iterations]))
-        write_json(found, told.out)
+        write_json(told.out, found)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
