@@ -21,7 +21,7 @@ from marl_llm.rewards import RewardConfig
 from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.schedule import Schedule
-from marl_llm.training.config import TrainConfig
+from marl_llm.training.config import ON_POLICY, TrainConfig
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -161,6 +161,13 @@ class Recipe(_Section):
                 "model.adapters: shared trains one adapter, so training.data_scientist and training.ml_engineer must "
                 "be the same"
             )
+        for role in ROLES:
+            config, sampled = getattr(training, role), self.rollout.temperature
+            if config.algorithm in ON_POLICY and config.temperature != sampled:
+                raise ValueError(
+                    f"training.{role}.temperature ({config.temperature:g}) must be rollout.temperature ({sampled:g}), "
+                    "at which its rows are sampled; set both"
+                )
         if self.credit.alpha > 0 and all(getattr(training, role).algorithm == "ppo" for role in ROLES):
             raise ValueError("credit.alpha: ppo takes own rewards only; set it to 0")
         return self

@@ -34,6 +34,10 @@ def test_an_empty_mapping_is_the_default_recipe(tmp_path):
         ("sandbox:\n  zzz: 3", "known here: level, slots"),
         ("seed: many", "key 'seed'"),
         ("rollout:\n  temperature: 0", "key 'rollout.temperature'"),
+        (
+            "rollout: {temperature: 0.7}\ntraining: {data_scientist: {algorithm: sft}, ml_engineer: {algorithm: ppo}}",
+            "training.ml_engineer.temperature (1) must be rollout.temperature (0.7)",
+        ),
         ("rollout: 3", "key 'rollout'"),
         ("tasks:", "key 'tasks'"),
         ("1: 2", "1"),
