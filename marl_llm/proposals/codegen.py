@@ -40,22 +40,47 @@ def generate_code(spec: PipelineSpec) -> str:
 
     Two equal specs give the same text; `compile(spec)` and the executed text predict identically.
     """
-    lines = _ensemble_lines(spec) if spec.members else [*_solution_lines(spec), f"return {_pipeline(spec)}"]
-    return "\n".join(["def build_pipeline():", *(f"    {line}" for line in lines)])
+    return "\n\n\n".join((*member_functions(spec), final_function(spec)))
 
 
-def _ensemble_lines(spec: PipelineSpec) -> list[str]:
-    lines: list[str] = []
-    for number, member in enumerate(spec.members, 1):
-        lines += [*_solution_lines(member), f"m{number} = {_pipeline(member)}"]
-    members = ", ".join(f'("m{i}", m{i})' for i in range(1, len(spec.members) + 1))
+def member_functions(spec: PipelineSpec) -> list[str]:
+    """`solution_1`, `solution_2`, ...: functions that return an ensemble's members; none of a plain solution."""
+    return [_function(f"solution_{i}", _plain_lines(member)) for i, member in enumerate(spec.members, 1)]
+
+
+def final_function(spec: PipelineSpec) -> str:
+    """The text of `build_pipeline` alone; an ensemble's calls the functions of its members."""
+    lines = [f"return {ensemble_call(spec)}"] if spec.members else _plain_lines(spec)
+    return _function("build_pipeline", lines)
+
+
+ENSEMBLE_START = "def build_pipeline():\n    return solution_1()"
+"""Where the Engineer starts from when it is asked for an ensemble: the functions of the members are at hand."""
+
+
+def ensemble_call(spec: PipelineSpec) -> str:
+    """The constructor call of an ensemble, on the functions of its members."""
+    members = ", ".join(f'("s{i}", solution_{i}())' for i in range(1, len(spec.members) + 1))
     kind = "Classifier" if spec.classifier else "Regressor"
+    return f"{spec.estimator}{kind}([{members}]{_ensemble_options(spec)})"
+
+
+def _ensemble_options(spec: PipelineSpec) -> str:
     if spec.estimator == "Voting":
-        options = ', voting="soft"' if spec.classifier else ""
-    else:
+        return ', voting="soft"' if spec.classifier else ""
+    if spec.estimator == "Stacking":
         final = "LogisticRegression()" if spec.classifier else "Ridge()"
-        options = f", final_estimator={final}, cv={INNER_FOLDS}"
-    return [*lines, f"return {spec.estimator}{kind}([{members}]{options})"]
+        return f", final_estimator={final}, cv={INNER_FOLDS}"
+    power = f", power={spec.power:g}" if spec.power else ""
+    return f", weights={list(spec.weights)}{power}"
+
+
+def _function(name: str, lines: list[str]) -> str:
+    return "\n".join([f"def {name}():", *(f"    {line}" for line in lines)])
+
+
+def _plain_lines(spec: PipelineSpec) -> list[str]:
+    return [*_solution_lines(spec), f"return {_pipeline(spec)}"]
 
 
 def _solution_lines(spec: PipelineSpec) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import Reduction
-from marl_llm.proposals.spec import PipelineSpec
+from marl_llm.proposals.spec import BLEND, PipelineSpec
 
 
 def compile(spec: PipelineSpec) -> Any:
@@ -39,7 +39,13 @@ def _ensemble(spec: PipelineSpec) -> Any:
     from sklearn import ensemble
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    members = [(f"m{i}", _solution(member)) for i, member in enumerate(spec.members, 1)]
+    from marl_llm.proposals.blending import BlendClassifier, BlendRegressor
+
+    members = [(f"s{i}", _solution(member)) for i, member in enumerate(spec.members, 1)]
+    if spec.estimator == BLEND and spec.classifier:
+        return BlendClassifier(members, weights=list(spec.weights), power=spec.power)
+    if spec.estimator == BLEND:
+        return BlendRegressor(members, weights=list(spec.weights))
     if spec.estimator == "Voting" and spec.classifier:
         return ensemble.VotingClassifier(members, voting="soft")
     if spec.estimator == "Voting":

@@ -14,6 +14,8 @@ from pathlib import Path
 from marl_llm.proposals.estimators import ESTIMATORS
 
 _ENSEMBLES = ("VotingClassifier", "VotingRegressor", "StackingClassifier", "StackingRegressor")
+_BLENDS = ("BlendClassifier", "BlendRegressor")
+_BLEND_IMPORT = "from sklearn.base import ClassifierMixin, RegressorMixin, clone\n"
 _MARK = "# ---- the prelude embeds what follows ----\n"
 _IMPORTS = """\
 import numpy as np
@@ -76,9 +78,9 @@ def _wrapped(line: str) -> str:
     return "\n".join([f"{head} import (", *(f"    {row.rstrip()}" for row in rows), ")"])
 
 
-def _own_source() -> str:
-    """The text of `transformers.py`, read and not imported: importing scikit-learn takes a second."""
-    return Path(__file__).with_name("transformers.py").read_text(encoding="utf-8").split(_MARK)[1].strip("\n")
+def _own_source(file: str) -> str:
+    """The text of a file beside this one, read and not imported: importing scikit-learn takes a second."""
+    return Path(__file__).with_name(file).read_text(encoding="utf-8").split(_MARK)[1].strip("\n")
 
 
 def _in_sklearn() -> list[str]:
@@ -86,16 +88,19 @@ def _in_sklearn() -> list[str]:
 
 
 @functools.cache
-def _prelude(others: tuple[str, ...]) -> str:
-    imports = _estimator_imports([*_in_sklearn(), *others])
-    return f"{_IMPORTS}{imports}\n\n{_own_source()}\n\n\n{CONSTANTS}"
+def _prelude(others: tuple[str, ...], blends: bool = False) -> str:
+    imports = (_BLEND_IMPORT if blends else "") + _estimator_imports([*_in_sklearn(), *others])
+    blending = _own_source("blending.py") + "\n\n\n" if blends else ""
+    return f"{_IMPORTS}{imports}\n\n{_own_source('transformers.py')}\n\n\n{blending}{CONSTANTS}"
 
 
 def prelude_for(code: str) -> str:
-    """The prelude of one candidate: libraries besides scikit-learn are imported only where the code names them."""
+    """The prelude of one candidate: what not every solution needs, libraries besides scikit-learn and the blends, only
+    where the code names it.
+    """
     words = set(re.findall(r"\w+", code))
     others = (n for n, info in ESTIMATORS.items() if n in words and not info.module.startswith("sklearn."))
-    return _prelude(tuple(n for n in others if ESTIMATORS[n].available))
+    return _prelude(tuple(n for n in others if ESTIMATORS[n].available), not words.isdisjoint(_BLENDS))
 
 
 PRELUDE = _prelude(())

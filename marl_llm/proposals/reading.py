@@ -16,14 +16,15 @@ from pydantic import ValidationError
 from marl_llm.proposals.codegen import ENCODERS, EXTRAS, INNER_FOLDS, TARGET_OF_NUMBERS
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import EXTRA_OPS, Extra, Reduction, ordered_columns, sorted_columns
-from marl_llm.proposals.spec import PipelineSpec, canonical_value, ordered_params
+from marl_llm.proposals.spec import BLEND, PipelineSpec, canonical_value, member_parts, ordered_params
 from marl_llm.proposals.symbols import Call, Name, Unreadable, constant, read_returned
 
 _SCALERS = {
     "StandardScaler": "standard", "RobustScaler": "robust", "MinMaxScaler": "minmax", "PowerTransformer": "power",
 }  # fmt: skip
 _MEMBERS = {"VotingClassifier": "Voting", "VotingRegressor": "Voting"} | {
-    "StackingClassifier": "Stacking", "StackingRegressor": "Stacking"
+    "StackingClassifier": "Stacking", "StackingRegressor": "Stacking",
+    "BlendClassifier": BLEND, "BlendRegressor": BLEND,
 }  # fmt: skip
 
 _WRAPPERS = (
@@ -95,20 +96,31 @@ def _named(step: Any, length: int) -> tuple[Any, ...]:
 
 def _ensemble(call: Call) -> dict[str, object]:
     name, options = _MEMBERS[call.name], dict(call.options)
-    members = [_named(m, 2)[1] for m in _sequence(options.pop("estimators", None))]
-    found = frozenset(frozenset(_components(m).items()) for m in members)
+    listed = options.pop("members" if name == BLEND else "estimators", None)
+    members = [_named(m, 2)[1] for m in _sequence(listed)]
+    weights = _weights(options.pop("weights", None), len(members)) if name == BLEND else [None] * len(members)
+    power = options.pop("power", 0.0) if call.name == "BlendClassifier" else 0.0
+    found = frozenset(member_parts(_components(m), w) for m, w in zip(members, weights, strict=True))
     usual: dict[str, Any] = {}
     if name == "Stacking":
         final = "LogisticRegression" if call.name.endswith("Classifier") else "Ridge"
         usual = {"cv": INNER_FOLDS, "final_estimator": Call(final, (), ())}
     elif call.name == "VotingClassifier":
         usual = {"voting": "soft"}
-    parts: dict[str, object] = {"estimator": name, "members": found}
+    parts: dict[str, object] = {"estimator": name, "members": found, **({"power": float(power)} if power else {})}
     if options != usual:
         parts["other options"] = str(sorted(options.items(), key=str))
     if len(members) != len(found):
         parts["other members"] = len(members)
     return parts
+
+
+def _weights(value: Any, count: int) -> list[Any]:
+    """A weight for each member of a blend; equal ones where none are given."""
+    weights = [1] * count if value is None else list(_sequence(value))
+    if len(weights) != count:
+        raise Unreadable("a weight for each member was expected")
+    return weights
 
 
 def _dropped(call: Call) -> frozenset[str]:
@@ -227,9 +239,7 @@ def _spec(parts: Mapping[str, object]) -> PipelineSpec:
         raise Unreadable("the code does what no proposal can ask for")
     members = parts.get("members")
     if isinstance(members, frozenset):
-        specs = (_spec(dict(member)) for member in members)
-        ordered = sorted(specs, key=lambda spec: spec.model_dump_json())
-        return PipelineSpec(estimator=str(parts["estimator"]), members=tuple(ordered))
+        return _ensemble_spec(str(parts["estimator"]), members, parts.get("power", 0.0))
     if parts["estimator"] not in ESTIMATORS:
         raise Unreadable(f"{parts['estimator']} is no estimator of the catalogue")
     fields: dict[str, Any] = {f: parts[f] for f in ("impute", "scale", "encode", "estimator")}
@@ -241,6 +251,19 @@ def _spec(parts: Mapping[str, object]) -> PipelineSpec:
     params = {name.removeprefix("param "): value for name, value in parts.items() if name.startswith("param ")}
     try:
         return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        raise Unreadable("the code does what no proposal can ask for") from error
+
+
+def _ensemble_spec(estimator: str, members: frozenset[Any], power: Any) -> PipelineSpec:
+    pairs = [({**dict(member)}, dict(member).get("weight")) for member in members]
+    specs = [(_spec({k: v for k, v in parts.items() if k != "weight"}), weight) for parts, weight in pairs]
+    ordered = sorted(specs, key=lambda pair: (pair[0].model_dump_json(), str(pair[1])))
+    weights = tuple(weight for _, weight in ordered) if estimator == BLEND else ()
+    try:
+        return PipelineSpec(
+            estimator=estimator, members=tuple(spec for spec, _ in ordered), weights=weights, power=power
+        )
     except ValidationError as error:
         raise Unreadable("the code does what no proposal can ask for") from error
 

@@ -23,6 +23,10 @@ EncodeMethod = Literal["ordinal", "one_hot", "target"]
 Calibration = Literal["sigmoid", "isotonic"]
 ENSEMBLES = ("Voting", "Stacking")
 """Names of ensembles of earlier solutions; their classes follow from the kind of target."""
+BLEND = "Blend"
+"""Name of the ensemble that `finish` delivers: a weighted mean, with a rule for the label."""
+MOST_WEIGHT = 100
+MOST_POWER = 2.0
 
 
 class PipelineSpec(BaseModel):
@@ -48,6 +52,10 @@ class PipelineSpec(BaseModel):
         Scorer that the decision threshold is tuned for; binary targets only.
     members : tuple of PipelineSpec
         The solutions of an ensemble; empty otherwise. Of an ensemble all other fields keep their defaults.
+    weights : tuple of int
+        Of a blend, one for each member; empty otherwise.
+    power : float
+        Of a blend of classifiers: the label is the class with the largest probability / prior ** power.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,14 +70,19 @@ class PipelineSpec(BaseModel):
     calibration: Calibration | None = None
     threshold: str | None = None
     members: tuple[PipelineSpec, ...] = ()
+    weights: tuple[int, ...] = ()
+    power: float = 0.0
 
     @model_validator(mode="after")
     def _known(self) -> PipelineSpec:
         """What comes from outside (a file) is held against the catalogue: names become code."""
         if self.members:
-            if self.estimator not in ENSEMBLES or any(member.members for member in self.members):
-                raise ValueError("an ensemble is Voting or Stacking of plain solutions")
+            if self.estimator not in (*ENSEMBLES, BLEND) or any(member.members for member in self.members):
+                raise ValueError("an ensemble is Voting, Stacking or Blend of plain solutions")
+            self._check_blend()
             return self
+        if self.weights or self.power:
+            raise ValueError("weights and power are a blend's")
         info = ESTIMATORS.get(self.estimator)
         if info is None:
             raise ValueError(f"{self.estimator!r:.60} is no estimator of the catalogue")
@@ -78,6 +91,16 @@ class PipelineSpec(BaseModel):
             if param is None or param.problem(value):
                 raise ValueError(f"{self.estimator} takes no {name!r:.40} of that value")
         return self
+
+    def _check_blend(self) -> None:
+        if self.estimator != BLEND and not self.weights and not self.power:
+            return
+        if self.estimator != BLEND or len(self.weights) != len(self.members):
+            raise ValueError("a blend has a weight for each member")
+        if not all(1 <= weight <= MOST_WEIGHT for weight in self.weights):
+            raise ValueError(f"weights are whole numbers from 1 to {MOST_WEIGHT}")
+        if not 0 <= self.power <= (MOST_POWER if self.classifier else 0):
+            raise ValueError(f"power lies between 0 and {MOST_POWER:g}, and is for classes")
 
     @property
     def classifier(self) -> bool:
@@ -100,8 +123,13 @@ class PipelineSpec(BaseModel):
         and of an ensemble's members.
         """
         if self.members:
-            members = sorted((m.normal() for m in self.members), key=lambda m: m.model_dump_json())
-            return self.model_copy(update={"members": tuple(members)})
+            weights = self.weights or (1,) * len(self.members)
+            pairs = sorted(
+                ((m.normal(), w) for m, w in zip(self.members, weights, strict=True)),
+                key=lambda pair: (pair[0].model_dump_json(), pair[1]),
+            )
+            ordered = {"members": tuple(m for m, _ in pairs)}
+            return self.model_copy(update=ordered | ({"weights": tuple(w for _, w in pairs)} if self.weights else {}))
         params = tuple((name, value) for name, value in self.params if not _is_default(self.estimator, name, value))
         extra = tuple(sorted(self.extra, key=lambda e: (e.op, e.columns)))
         return self.model_copy(update={"params": params, "extra": extra})
@@ -109,8 +137,10 @@ class PipelineSpec(BaseModel):
     def components(self) -> dict[str, object]:
         """The solution as named parts, for comparing one solution with another clause by clause."""
         if self.members:
-            members = frozenset(frozenset(m.components().items()) for m in self.members)
-            return {"estimator": self.estimator, "members": members}
+            weights: tuple[int | None, ...] = self.weights or (None,) * len(self.members)
+            members = frozenset(member_parts(m.components(), w) for m, w in zip(self.members, weights, strict=True))
+            power = {"power": self.power} if self.power else {}
+            return {"estimator": self.estimator, "members": members, **power}
         parts: dict[str, object] = {f: getattr(self, f) for f in ("impute", "scale", "encode", "estimator")}
         parts["drop"] = frozenset(self.drop)
         for extra in self.extra:
@@ -120,6 +150,11 @@ class PipelineSpec(BaseModel):
                 parts[name] = value.component if isinstance(value, Reduction) else value
         parts.update({f"param {name}": value for name, value in self.params})
         return parts
+
+
+def member_parts(components: Mapping[str, object], weight: int | None) -> frozenset[tuple[str, object]]:
+    """A member of an ensemble as a set of its parts, with its weight in a blend."""
+    return frozenset({**components, **({} if weight is None else {"weight": weight})}.items())
 
 
 def normal_components(parts: Mapping[str, object]) -> dict[str, object]:

@@ -14,7 +14,7 @@ import inspect
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from marl_llm.proposals.estimator_info import LONGEST
@@ -99,20 +99,15 @@ def constant(name: str) -> Any:
 def _run(module: ast.Module, reader: _Reader) -> Any:
     *before, function = module.body or [ast.Pass()]
     for statement in before:
-        if not isinstance(statement, ast.Import | ast.ImportFrom) and not _is_text(statement):
-            raise Unreadable("there is more than build_pipeline")
-        reader.run(statement)
+        if isinstance(statement, ast.FunctionDef):
+            reader.define(statement)
+        elif isinstance(statement, ast.Import | ast.ImportFrom) or _is_text(statement):
+            reader.run(statement)
+        else:
+            raise Unreadable("there is more than functions and build_pipeline")
     if not isinstance(function, ast.FunctionDef) or function.name != "build_pipeline":
         raise Unreadable("the code does not end with build_pipeline")
-    if ast.unparse(function.args) or function.decorator_list:
-        raise Unreadable("build_pipeline takes no arguments")
-    if function.returns is not None and not isinstance(function.returns, ast.Name):
-        raise Unreadable("an annotation that is no name")
-    for statement in function.body:
-        if isinstance(statement, ast.Return) and statement.value is not None:
-            return reader.value(statement.value)
-        reader.run(statement)
-    raise Unreadable("nothing is returned")
+    return reader.returned(function)
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -130,6 +125,26 @@ class _Reader:
 
     constructors: Mapping[str, Any]
     names: dict[str, Any]
+    functions: dict[str, Any] = field(default_factory=dict)
+
+    def define(self, function: ast.FunctionDef) -> None:
+        """A function before `build_pipeline`, such as `solution_1`: a call of it stands for what it returns."""
+        if function.name in self.constructors or function.name in (*self.names, "pd", "np", "build_pipeline"):
+            raise Unreadable(f"{function.name} is given another meaning")
+        self.functions[function.name] = self.returned(function)
+
+    def returned(self, function: ast.FunctionDef) -> Any:
+        """The value of a function without arguments; its own names end with it."""
+        if ast.unparse(function.args) or function.decorator_list:
+            raise Unreadable(f"{function.name} takes no arguments")
+        if function.returns is not None and not isinstance(function.returns, ast.Name):
+            raise Unreadable("an annotation that is no name")
+        inner = _Reader(self.constructors, dict(self.names), self.functions)
+        for statement in function.body:
+            if isinstance(statement, ast.Return) and statement.value is not None:
+                return inner.value(statement.value)
+            inner.run(statement)
+        raise Unreadable("nothing is returned")
 
     def run(self, statement: ast.stmt) -> None:
         """One statement that is no return."""
@@ -146,7 +161,7 @@ class _Reader:
         value = getattr(statement, "value", None)
         if not isinstance(target, ast.Name) or value is None:
             raise Unreadable("only assignments to names")
-        if target.id in self.constructors or target.id in ("pd", "np"):
+        if target.id in self.constructors or target.id in self.functions or target.id in ("pd", "np"):
             raise Unreadable(f"{target.id} is given another meaning")
         self.names[target.id] = self.value(value)
 
@@ -218,10 +233,12 @@ class _Reader:
             raise Unreadable(f"cannot read {text[:60]}")
         return Name(text)
 
-    def _call(self, node: ast.Call) -> Call:
+    def _call(self, node: ast.Call) -> Any:
         name = ast.unparse(node.func)
         if name in self.names:
             raise Unreadable(f"{name} was assigned and then called")
+        if name in self.functions and not node.args and not node.keywords:
+            return self.functions[name]
         if name not in self.constructors:
             raise Unreadable(f"a call of {name[:60]}")
         if any(k.arg is None for k in node.keywords):
