@@ -37,7 +37,7 @@ from marl_llm.proposals.spec import ENSEMBLES
 
 _QUERIES = (
     "distribution", "missing", "correlation", "information", "target", "outliers", "leakage", "errors", "confusion",
-    "segments", "importance", "calibration",
+    "segments", "importance", "calibration", "models",
 )  # fmt: skip
 _WEIGHTS = {"propose_model": 0.36, "tune": 0.22, "engineer_features": 0.32, "analyze": 0.05, "finish": 0.05}
 _ENSEMBLE_SHARE, _REGION_SHARE = 0.15, 0.2
@@ -65,7 +65,7 @@ def full_action(
     weights = {k: w for k, w in _WEIGHTS.items() if not kinds or k in kinds}
     kind = rng.choices(list(weights), list(weights.values()))[0]
     if kind == "finish":
-        return Finish()
+        return Finish(deliver=rng.choice(("current", "best", "blend")))
     if kind == "analyze":
         return Analyze(query=rng.choice(_QUERIES))
     if spec.members or kind == "propose_model":

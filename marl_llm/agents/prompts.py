@@ -14,7 +14,7 @@ from marl_llm.agents.edits import numbered
 from marl_llm.agents.rules import ENGINEER_RULES, data_scientist_rules
 from marl_llm.environment.card import ColumnCard, TaskCard
 from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
-from marl_llm.proposals import PipelineSpec, generate_code
+from marl_llm.proposals import PipelineSpec
 from marl_llm.proposals.text import call
 
 Message = dict[str, str]
@@ -41,7 +41,9 @@ class PromptConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Situation:
-    """What there is to tell at the start of a step: the task, the current solution, its scores, the past."""
+    """What there is to tell at the start of a step: the task, the current solution, its scores, the past; what the
+    screening of models found, if there was one; and of the Engineer's turn the functions at hand.
+    """
 
     card: TaskCard
     spec: PipelineSpec
@@ -50,6 +52,8 @@ class Situation:
     raw: dict[str, float]
     memory: Memory
     steps_left: int
+    models: tuple[str, ...] = ()
+    at_hand: tuple[str, ...] = ()
 
 
 def harmless(text: str) -> str:
@@ -116,6 +120,8 @@ def data_scientist_prompt(situation: Situation, config: PromptConfig, count: Tok
         lines.append(f"and {hidden} columns more")
     lines += [f"warning: {harmless(warning)}" for warning in card.warnings[: config.max_warnings]]
     lines += _solution_lines(spec)
+    if situation.models:
+        lines.append("\n".join(("models:", *situation.models)))
     memory = situation.memory.render(config.memory_tokens, count, numbered=config.instructions)
     if memory:
         lines.append(f"memory:\n{harmless(memory)}")
@@ -134,6 +140,7 @@ def engineer_prompt(
     memory = situation.memory.render(config.engineer_memory_tokens, count) if config.engineer_memory_tokens else ""
     if memory:
         lines.append(f"memory:\n{harmless(memory)}")
+    lines += situation.at_hand
     lines.append(numbered(situation.code))
     lines.append(f"proposal: {proposal}")
     return "\n".join(lines)
@@ -149,8 +156,19 @@ def answer_message(answer: str) -> str:
     return f"answer: {harmless(answer)}"
 
 
-def proposal_text(text: str, wanted: PipelineSpec | None, current: PipelineSpec) -> str:
-    """The proposal as the Engineer reads it: canonical text, and of an ensemble the code of its other members."""
+def proposal_text(text: str, wanted: PipelineSpec | None) -> str:
+    """The proposal as the Engineer reads it: canonical text, and of an ensemble what of which solutions."""
+    if wanted is None or not wanted.members:
+        return text
+    verb = text.split(" ", 1)[0]
+    kind = "Classifier" if wanted.classifier else "Regressor"
+    solutions = ", ".join(f"solution_{i}" for i in range(1, len(wanted.members) + 1))
+    weights = f", weights={list(wanted.weights)}" if wanted.weights else ""
+    power = f", power={wanted.power:g}" if wanted.power else ""
+    return f"{verb} est = {wanted.estimator}{kind}({solutions}{weights}{power})"
+
+
+def functions_at_hand(wanted: PipelineSpec | None) -> tuple[str, ...]:
+    """One line for each function that an ensemble's Engineer may call: its name and the model it returns."""
     members = wanted.members if wanted is not None else ()
-    others = [f"solution {i}:\n{generate_code(m)}" for i, m in enumerate(members, 1) if m != current]
-    return "\n".join([text, *others])
+    return tuple(f"solution_{i}() {call(member.estimator, member.params)}" for i, member in enumerate(members, 1))

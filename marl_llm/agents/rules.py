@@ -22,10 +22,11 @@ Columns are dropped by `drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"
 `red = SelectKBest(k=10)` (of numbers `SelectKBest(f_regression, k=10)`) and `red = PCA(n_components=0.9)`; then
 `return make_pipeline(drop, prep, red, est)`. Where asked for, behind `est = ...` come
 `est = CalibratedClassifierCV(est, method="isotonic", cv=3)` and
-`est = TunedThresholdClassifierCV(est, scoring="f1", cv=3)`. An ensemble repeats the lines of each solution with
-`m1 = make_pipeline(prep, est)`, ..., and returns `VotingClassifier([("m1", m1), ("m2", m2)], voting="soft")`,
-`VotingRegressor([...])`, `StackingClassifier([...], final_estimator=LogisticRegression(), cv=3)` or
-`StackingRegressor([...], final_estimator=Ridge(), cv=3)`."""
+`est = TunedThresholdClassifierCV(est, scoring="f1", cv=3)`. For an ensemble the functions solution_1(), ... are at
+hand: return `VotingClassifier([("s1", solution_1()), ("s2", solution_2())], voting="soft")`, `VotingRegressor([...])`,
+`StackingClassifier([...], final_estimator=LogisticRegression(), cv=3)`, `StackingRegressor([...],
+final_estimator=Ridge(), cv=3)`, `BlendClassifier([...], weights=[2, 1], power=0.5)` or `BlendRegressor([...],
+weights=[2, 1])`."""
 
 
 def data_scientist_rules(kind: Kind) -> str:
@@ -34,9 +35,9 @@ def data_scientist_rules(kind: Kind) -> str:
 Improve the model by one new change, or finish. u levels, m missing, s skew, t relation.
 Answer one line: propose_model est = NAME(parameter=value) | propose_model est = Voting(0, 2) (or Stacking; 0 now, 2 memory
 line) | tune parameter=value | tune parameter=between(1, 9), budget=8 | engineer_features OP; OP | analyze QUERY ["x0"] |
-analyze code PANDAS | finish
+analyze models | analyze code PANDAS | finish | finish best | finish blend
 NAME: {_models(kind)}
-QUERY: {"|".join(query for query in get_args(Query) if query != "code")}
+QUERY: {"|".join(query for query in get_args(Query) if query not in ("code", "models"))}
 OP: {_operations()}{_special(kind)}"""  # noqa: E501
 
 

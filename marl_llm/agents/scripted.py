@@ -27,8 +27,8 @@ from marl_llm.proposals import (
     ProposeModel,
     Scale,
     Tune,
-    generate_code,
 )
+from marl_llm.proposals.codegen import final_function
 from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
 
 Space = Literal["core", "full"]
@@ -180,7 +180,7 @@ class ScriptedEngineer:
 
     def answer(self, card: TaskCard, code: str, wanted: PipelineSpec) -> str:
         """Line edits from `code` to the code of `wanted`."""
-        right = generate_code(wanted)
+        right = final_function(wanted)
         new = corrupt(self._rng, code, right, card) if self._rng.random() < self._error_rate else right
         return line_edits(code, new) or NO_CHANGE
 

@@ -22,7 +22,7 @@ from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.reading import read_components
-from marl_llm.proposals.spec import normal_components
+from marl_llm.proposals.spec import BLEND, ENSEMBLES, normal_components
 from marl_llm.proposals.symbols import Unreadable
 from marl_llm.syntax import parse
 
@@ -205,7 +205,7 @@ def _described(description: Mapping[str, object] | None) -> dict[str, str]:
 
 
 def _witness_agrees(clause: str, wanted: object, described: Mapping[str, str]) -> bool:
-    if clause == "estimator" and wanted not in ("Voting", "Stacking"):
+    if clause == "estimator" and wanted not in (*ENSEMBLES, BLEND):
         return described.get("estimator") == wanted
     if clause.startswith("param ") and wanted is not None:
         return described.get(clause) == repr(wanted)

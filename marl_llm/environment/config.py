@@ -21,6 +21,12 @@ class EnvironmentConfig(BaseModel):
     analyses: int = Field(default=1, ge=0, description="most analyses in one turn of the Data Scientist")
     analysis_tokens: int = Field(default=160, ge=16, description="most tokens of an answer to an analysis")
     search_settings: int = Field(default=16, ge=2, le=64, description="most settings tried in one search of a region")
+    screen_rows: int = Field(
+        default=3000, ge=50, description="development rows on which `analyze models` screens; of more, a sample"
+    )
+    screen_folds: int = Field(default=2, ge=1, description="folds of that screening")
+    screen_s: float = Field(default=8, gt=0, description="longest fit and prediction of one fold there, seconds")
+    blend_members: int = Field(default=6, ge=1, le=20, description="most different models in a blend")
     repairs: int = Field(default=1, ge=0, description="most repairs in one turn of the Engineer")
     early_stop: bool = Field(
         default=False, description="leave out the remaining folds of a candidate that cannot be a significant gain"

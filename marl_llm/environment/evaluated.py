@@ -27,8 +27,8 @@ class Evaluated:
         evaluation has those of the first folds only, or none.
     description : dict or None
         What the sandboxed process said of the estimator; unverified.
-    seconds : float
-        Wall time of the folds when they were run.
+    seconds, cpu_seconds : float
+        Wall and processor time of the folds when they were run.
     isolation : str
         Level of the sandbox.
     stopped_after : int or None
@@ -44,6 +44,7 @@ class Evaluated:
     holdout_predictions: Predictions | None = None
     description: dict[str, object] | None = None
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     isolation: str = ""
     stopped_after: int | None = None
 

@@ -23,12 +23,14 @@ from marl_llm.environment.cache.keys import code_key, same_code
 from marl_llm.environment.compliance import same_predictions
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.elsewhere import unexpected_folds
-from marl_llm.environment.evaluated import Evaluated
+from marl_llm.environment.blend import blended
+from marl_llm.environment.evaluated import Evaluated, some_rows
 from marl_llm.environment.fold_runner import Candidate, FoldRunner, KeyedFold
 from marl_llm.environment.gain import GainTest, Truth
 from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
 from marl_llm.predictions import Predictions
-from marl_llm.sandbox import Evaluation, Fold, Sandbox, Stage, Status
+from marl_llm.proposals import PipelineSpec, generate_code
+from marl_llm.sandbox import Evaluation, Fold, Limits, Sandbox, Stage, Status
 from marl_llm.tasks import Task
 
 __all__ = ["Evaluated", "Evaluator", "code_key", "same_code"]
@@ -82,6 +84,7 @@ class Evaluator:
         part, splits = task.development, task.cv_folds(config.cv_folds, seed)
         self._folds = [self._fold(i, part.X.iloc[a], part.y[a], part.X.iloc[b]) for i, (a, b) in enumerate(splits)]
         self._folds.append(self._fold(config.cv_folds, part.X, part.y, task.holdout.X))
+        self._priors = [self._shares(part.y[a]) for a, _ in splits] + [self._shares(part.y)]
         self.out_of_fold_rows: np.ndarray = np.concatenate([b for _, b in splits])
         self.out_of_fold_labels: np.ndarray = part.y[self.out_of_fold_rows]
         edges = np.cumsum([0, *(len(b) for _, b in splits)]).tolist()
@@ -104,6 +107,16 @@ class Evaluator:
     def fits(self) -> int:
         """Folds fitted so far."""
         return self._runner.fits
+
+    @property
+    def class_shares(self) -> np.ndarray | None:
+        """Class shares of the development rows, shape (classes,); None for regression."""
+        return self._priors[-1]
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of all candidates run so far."""
+        return self._runner.cpu_seconds
 
     def evaluate(self, code: str, against: Evaluated | None = None) -> Evaluated:
         """Run a candidate, or return what the same code gave before. Blocks; call it from a worker thread.
@@ -156,6 +169,58 @@ class Evaluator:
         pooled = _pool(done)
         return None if pooled is None else self.scores(self.out_of_fold_labels, pooled)
 
+    def compose(self, spec: PipelineSpec) -> Evaluated:
+        """A blend's result from those of its members, which are evaluated where they were not: what running its code
+        would give, without fitting anything again. Blocks.
+        """
+        parts = [self.evaluate(generate_code(member)) for member in spec.members]
+        folds = [one.out_of_fold for one in parts if one.out_of_fold is not None]
+        holdouts = [one.holdout_predictions for one in parts if one.holdout_predictions is not None]
+        if len(folds) < len(parts) or len(holdouts) < len(parts):
+            return next(one for one in parts if not one.complete)
+        *priors, last = self._priors
+        pieces = [
+            blended([some_rows(one, a, b) for one in folds], spec.weights, shares, spec.power)
+            for (a, b), shares in zip(self.fold_bounds, priors, strict=True)
+        ]
+        out_of_fold = _pool(pieces)
+        assert out_of_fold is not None
+        holdout = blended(holdouts, spec.weights, last, spec.power)
+        return Evaluated(
+            status=Status.ok,
+            stage=Stage.predicted,
+            cv=self.scores(self.out_of_fold_labels, out_of_fold),
+            holdout=self.scores(self.task.holdout.y, holdout),
+            out_of_fold=out_of_fold,
+            holdout_predictions=holdout,
+            seconds=sum(one.seconds for one in parts),
+            cpu_seconds=sum(one.cpu_seconds for one in parts),
+            isolation=parts[0].isolation,
+        )
+
+    def screen(self, code: str, folds: Sequence[KeyedFold], limits: Limits) -> list[Evaluation]:
+        """Run a candidate on some folds, tight in time, until one fails. Blocks."""
+        tree = code_key(code)
+        runs: list[Evaluation] = []
+        for fold in folds if tree is not None else ():
+            assert tree is not None
+            run, _ = self._runner.run(Candidate(code, tree), fold, describe=False, probe=False, limits=limits)
+            runs.append(run)
+            if run.status is not Status.ok:
+                break
+        return runs
+
+    def own_folds(self, count: int) -> list[tuple[KeyedFold, np.ndarray]]:
+        """The first folds of the cross-validation, each with the targets of its validation rows."""
+        found = zip(self._folds[:-1], self.fold_bounds, strict=True)
+        return [(fold, self.out_of_fold_labels[a:b]) for fold, (a, b) in list(found)[:count]]
+
+    def fold_of(self, train: np.ndarray, valid: np.ndarray) -> tuple[KeyedFold, np.ndarray]:
+        """A fold of other rows, positions in the development part, with the targets of its validation rows."""
+        part = self.task.development
+        fold = self._fold(len(self._folds), part.X.iloc[train], part.y[train], part.X.iloc[valid])
+        return fold, part.y[valid]
+
     def agree_elsewhere(self, code: str, other: str) -> bool:
         """True if two codes fit and predict the same on rows that neither can expect: `elsewhere.py`. Blocks."""
         candidates = [Candidate(c, tree) for c in (code, other) if (tree := code_key(c)) is not None]
@@ -191,6 +256,10 @@ class Evaluator:
         for one in self._folds:
             one.fold.close()
         self._cache.close()
+
+    def _shares(self, y: np.ndarray) -> np.ndarray | None:
+        """Class shares; None for regression."""
+        return None if self._classes is None else np.bincount(y.astype(int), minlength=self._classes) / len(y)
 
     def _fold(self, number: int, X_train: pd.DataFrame, y_train: np.ndarray, X_valid: pd.DataFrame) -> KeyedFold:
         fold = Fold.prepare(X_train, y_train, X_valid, n_classes=self._classes, seed=self._seed + number)
@@ -233,6 +302,7 @@ class Evaluator:
             holdout_predictions=holdout,
             description=runs[0].description,
             seconds=sum(run.seconds for run in runs),
+            cpu_seconds=sum(run.cpu_seconds for run in runs),
             isolation=runs[0].isolation,
             stopped_after=len(done) if len(done) <= last else None,
         )
@@ -256,7 +326,7 @@ def _failed(runs: Sequence[Evaluation]) -> Evaluated:
     last = runs[-1]
     return Evaluated(
         last.status, last.stage, last.error, description=runs[0].description,
-        seconds=sum(run.seconds for run in runs), isolation=last.isolation,
+        seconds=sum(run.seconds for run in runs), cpu_seconds=sum(run.cpu_seconds for run in runs), isolation=last.isolation,
     )  # fmt: skip
 
 

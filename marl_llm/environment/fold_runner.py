@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from marl_llm.environment.cache import EvaluationCache
 from marl_llm.environment.cache.keys import fold_key, run_key
 from marl_llm.proposals import prelude_for
-from marl_llm.sandbox import Evaluation, Fold, Probe, Sandbox
+from marl_llm.sandbox import Evaluation, Fold, Limits, Probe, Sandbox
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,15 @@ class FoldRunner:
         self._sandbox, self._cache, self._prelude, self._seed = sandbox, cache, prelude, seed
         self._lock = threading.Lock()
         self.fits = 0
+        self.cpu_seconds = 0.0
 
-    def run(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> tuple[Evaluation, bool]:
+    def run(
+        self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool, limits: Limits | None = None
+    ) -> tuple[Evaluation, bool]:
         """The candidate's predictions on the fold, or why there are none, and whether it had to be run. Blocks.
 
-        `describe` asks for the estimator's description, `probe` for the check that predictions are consistent.
+        `describe` asks for the estimator's description, `probe` for the check that predictions are consistent. `limits`
+        tighter than the sandbox's give the same predictions or none, and none is not kept: they are no part of the key.
         """
         prelude = prelude_for(candidate.code) if self._prelude is None else self._prelude
         key = run_key(
@@ -67,9 +71,10 @@ class FoldRunner:
             return known, False
         done = self._sandbox.evaluate(
             candidate.code, [fold.fold], prelude=prelude, seed=self._seed, describe=describe,
-            probe=Probe.every if probe else Probe.never,
+            probe=Probe.every if probe else Probe.never, limits=limits,
         )  # fmt: skip
         with self._lock:
             self.fits += 1
+            self.cpu_seconds += done.cpu_seconds
         self._cache.put(key, done)
         return done, True

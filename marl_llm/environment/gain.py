@@ -78,7 +78,20 @@ class GainTest:
             return self._compare_folds(before, after)
         if before.holdout_predictions is None or after.holdout_predictions is None:
             return None
-        return self._compare_holdout(before.holdout_predictions, after.holdout_predictions)
+        found = self._compare_holdout(before.holdout_predictions, after.holdout_predictions)
+        return self._unless_contradicted(found, before, after)
+
+    def _unless_contradicted(self, found: Comparison, before: Evaluated, after: Evaluated) -> Comparison:
+        """A gain on the hold-out that the folds show to be a loss is no gain: one of the two is an accident."""
+        if not found.significant or not before.complete or not after.complete:
+            return found
+        assert before.out_of_fold is not None and after.out_of_fold is not None
+        truth, config = self._truth, self._config
+        folds = paired_bootstrap(
+            truth.metrics, np.concatenate(truth.labels[:-1]), before.out_of_fold, after.out_of_fold, truth.reference,
+            level=config.level, n_resamples=config.resamples, seed=self._seed,
+        )  # fmt: skip
+        return found.contradicted_by(folds)
 
     def hopeless(self, before: Evaluated, done: Mapping[int, Predictions]) -> bool:
         """Whether the folds done so far decide that there is no significant gain over `before`.

@@ -8,7 +8,7 @@ from typing import Any
 from marl_llm.environment.evaluator import Evaluated
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.metrics import Comparison
-from marl_llm.proposals import PipelineSpec, Tune
+from marl_llm.proposals import Finish, PipelineSpec, Tune
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class State:
     """Where an episode stands: the current solution, its result, the memory, and steps done so far.
 
     `credited` is the largest reference gain over the current solution that was suggested already, and may not have been
-    built.
+    built; `looked`: the models were screened (`analyze models`).
     """
 
     spec: PipelineSpec
@@ -26,6 +26,7 @@ class State:
     step: int = 0
     finished: bool = False
     credited: float = 0.0
+    looked: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Suggestion:
         Why the action is invalid, "" if it is valid.
     redundant : bool
         Nothing would change, or memory already answers it.
+    looked : bool
+        The models were screened in this turn.
     """
 
     text: str
@@ -51,6 +54,7 @@ class Suggestion:
     spec: PipelineSpec | None = None
     problem: str = ""
     redundant: bool = False
+    looked: bool = False
 
     @property
     def valid(self) -> bool:
@@ -63,9 +67,19 @@ class Suggestion:
         return self.valid and isinstance(self.action, Tune) and bool(self.action.regions)
 
     @property
+    def to_choose(self) -> bool:
+        """True for a `finish` that leaves to the environment what is delivered: `TeamEnv.resolve`."""
+        return self.valid and isinstance(self.action, Finish) and self.action.deliver != "current"
+
+    @property
+    def ends(self) -> bool:
+        """True if the episode ends with it."""
+        return self.valid and isinstance(self.action, Finish)
+
+    @property
     def to_implement(self) -> bool:
-        """True if the Engineer's turn follows."""
-        return self.spec is not None and not self.redundant
+        """True if the Engineer's turn follows. A blend has to be written; the best of what was tried is written."""
+        return self.spec is not None and not self.redundant and (not self.ends or bool(self.spec.members))
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,8 @@ class StepOutcome:
     @property
     def step_gain(self) -> float:
         """Skill gained by the team: the significant gain of a compliant implementation, else 0."""
-        return self.comparison.gain if self.accepted and self.comparison else 0.0
+        done = self.accepted or (self.verdict is Verdict.finished and self.compliance == 1)
+        return self.comparison.gain if done and self.comparison and self.comparison.significant else 0.0
 
     @property
     def reference_gain(self) -> float | None:
@@ -139,6 +154,8 @@ class StepOutcome:
         """The line this step leaves in the memory."""
         ran = self.implementation.evaluated.error if self.implementation else ""
         note = self.suggestion.problem or ran
+        if self.comparison is not None and self.comparison.contradicted:
+            note = "better on the hold-out, but the folds say worse"
         return MemoryEntry(self.suggestion.text, self.verdict, self.measured_gain, self.suggestion.spec, note)
 
 
@@ -147,10 +164,24 @@ def advance(state: State, outcome: StepOutcome, code: str | None = None) -> Stat
 
     `code` is the canonical code of the accepted solution.
     """
-    after = replace(state, memory=state.memory.add(outcome.entry()), step=state.step + 1)
-    if outcome.verdict is Verdict.finished:
-        return replace(after, finished=True)
+    suggestion = outcome.suggestion
+    after = replace(
+        state, memory=state.memory.add(outcome.entry()), step=state.step + 1, looked=state.looked or suggestion.looked
+    )
+    if suggestion.ends:
+        return _ended(after, outcome, code)
     if not outcome.accepted or outcome.reference is None or code is None:
         return replace(after, credited=max(state.credited, outcome.reference_gain or 0.0))
-    assert outcome.suggestion.spec is not None
-    return replace(after, credited=0.0, spec=outcome.suggestion.spec, code=code, evaluated=outcome.reference)
+    assert suggestion.spec is not None
+    return replace(after, credited=0.0, spec=suggestion.spec, code=code, evaluated=outcome.reference)
+
+
+def _ended(state: State, outcome: StepOutcome, code: str | None) -> State:
+    """The last state. What `finish` delivers takes the place of the current solution, if the Engineer wrote it as
+    asked or had nothing to write.
+    """
+    spec, reference = outcome.suggestion.spec, outcome.reference
+    written = outcome.verdict is Verdict.finished and (outcome.compliance == 1 or outcome.implementation is None)
+    if spec is None or reference is None or code is None or not written or not reference.complete:
+        return replace(state, finished=True)
+    return replace(state, finished=True, spec=spec, code=code, evaluated=reference)

@@ -7,15 +7,21 @@ spec and its canonical code: an implementation that behaves like the reference i
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
+from marl_llm.environment.analysis.wording import Answer
+from marl_llm.environment.cache.keys import same_code
 from marl_llm.environment.card import TaskCard, describe_task
 from marl_llm.environment.compliance import Case, compliance, says_the_same
 from marl_llm.environment.config import EnvironmentConfig
+from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
 from marl_llm.environment.evaluator import Evaluated, Evaluator
 from marl_llm.environment.memory import Memory, TokenCounter, Verdict, rough_tokens
+from marl_llm.environment.model_screen import ModelScreen, screen_models
 from marl_llm.environment.search import search_region
 from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance
 from marl_llm.errors import RunFailed
@@ -37,8 +43,14 @@ from marl_llm.proposals import (
     parse_action,
     resolve_columns,
 )
+from marl_llm.proposals.screened import screened_specs
+from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
+
+
+_SCREENED = 8
+"""Families that `analyze models` tells of at most."""
 
 
 class TeamEnv:
@@ -62,6 +74,8 @@ class TeamEnv:
         self._context = self.card.context()
         self._sandbox = sandbox
         self.evaluator = Evaluator(task, sandbox, self.config, seed=seed)
+        self._screen: ModelScreen | None = None
+        self._screening = threading.Lock()
 
     def reset(self, memory: Memory | None = None) -> State:
         """The first state: the baseline, evaluated; `memory` of an earlier episode on the same data is carried on.
@@ -91,7 +105,7 @@ class TeamEnv:
         except InvalidAction as error:
             return Suggestion(_writable(" ".join(reply.split())[:60]), problem=_writable(str(error)))
         if isinstance(action, Analyze | Finish):
-            return Suggestion(text, action)
+            return Suggestion(text, action)  # what a finish delivers is chosen by `resolve`
         try:
             return self._asked(state, action, text)
         except InvalidAction as error:
@@ -113,9 +127,11 @@ class TeamEnv:
         return effective(spec, self._context)
 
     def resolve(self, state: State, suggestion: Suggestion) -> Suggestion:
-        """A `tune` with regions as one with the values that a search on the development part found; anything else as it
-        is. Blocks while candidates run.
+        """A `tune` with regions as one with the values that a search on the development part found, a `finish` with what
+        it delivers; anything else as it is. Blocks while candidates run.
         """
+        if suggestion.to_choose:
+            return replace(suggestion, spec=self._delivered(state, suggestion))
         if not suggestion.to_search:
             return suggestion
         found = search_region(
@@ -123,15 +139,58 @@ class TeamEnv:
         )
         return self._asked(state, found, canonical(found))
 
+    def _delivered(self, state: State, suggestion: Suggestion) -> PipelineSpec | None:
+        """What a `finish` asks for; None where it is the current solution."""
+        most = self.config.blend_members if suggestion.action.deliver == "blend" else 1
+        looked = state.looked or suggestion.looked
+        spec = choose_delivery(self.tried(state, looked), Evidence(self.evaluator, "folds"), most)
+        return None if self._effective(spec) == self._effective(state.spec) else spec
+
+    def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
+        """What a delivery is chosen from, with all folds: the start, the current solution, the best by hold-out of what
+        memory holds, and the best families of the screening, if there was one. Blocks while folds are missing.
+        """
+        most = self.config.blend_members
+        solutions = state.memory.solutions()
+        gains = {i: state.memory.entries[i - 1].gain or 0.0 for i in solutions}
+        best = sorted(solutions, key=lambda i: -gains[i])[: 2 * most]
+        screen = self._screen.ranked[:most] if self._screen is not None and (state.looked or looked) else ()
+        specs = [baseline(self.task.kind), state.spec, *(solutions[i] for i in best), *(one.spec for one in screen)]
+        found = ((spec, self.evaluate(spec)) for spec in distinct(specs))
+        return [Tried(spec, evaluated) for spec, evaluated in found if evaluated.complete]
+
+    def evaluate(self, spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
+        """A solution's result: of a blend that of its members, of all others by running the reference. Blocks."""
+        return self.evaluator.compose(spec) if spec.estimator == BLEND else self.reference(spec, against)
+
+    def screen(self, enough: Callable[[], bool] = lambda: False) -> ModelScreen:
+        """How the families do at their defaults; computed once. Blocks."""
+        with self._screening:
+            if self._screen is None:
+                self._screen = screen_models(
+                    self.evaluator, screened_specs(self._context), self.config, self._sandbox.limits,
+                    self._sandbox.slots, self.seed, enough,
+                )  # fmt: skip
+            return self._screen
+
     def analyze(self, state: State, query: Analyze, count: TokenCounter = rough_tokens) -> str:
         """Answer a query from development rows and the current model, in at most `analysis_tokens` tokens. May block: a
         snippet and permutation importance run in the sandbox.
         """
         budget = self.config.analysis_tokens
+        if query.query == "models":
+            return Answer(self.screen().lines(_SCREENED), head="models: ").render(budget, count)
         return answer(query, current_view(self.evaluator, self._sandbox, state, self.seed, budget, count))
 
-    def run(self, code: str, against: Evaluated | None = None) -> Evaluated:
-        """Run an Engineer's code; `against` the current model folds may be left out (early stopping). Blocks."""
+    def run(
+        self, code: str, against: Evaluated | None = None, wanted: PipelineSpec | None = None
+    ) -> Evaluated:
+        """Run an Engineer's code; `against` the current model folds may be left out (early stopping). Blocks.
+
+        The very code of a blend that is `wanted` is not run: its members were.
+        """
+        if wanted is not None and wanted.estimator == BLEND and same_code(code, generate_code(wanted)):
+            return self.evaluator.compose(wanted)
         return self.evaluator.evaluate(code, against)
 
     def reference(self, spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
@@ -146,8 +205,8 @@ class TeamEnv:
         """What one suggestion, and one implementation of it, came to. Blocks while the reference runs."""
         if not suggestion.valid:
             return StepOutcome(suggestion, None, None, Verdict.invalid)
-        if isinstance(suggestion.action, Finish):
-            return StepOutcome(suggestion, None, None, Verdict.finished)
+        if suggestion.ends:
+            return self._judge_end(state, suggestion, implementation)
         if not suggestion.to_implement or suggestion.spec is None:
             return StepOutcome(suggestion, None, None, Verdict.redundant)
         reference = self.reference(suggestion.spec, state.evaluated)
@@ -163,18 +222,43 @@ class TeamEnv:
             return outcome
         return self._judge_result(state, outcome, implementation)
 
+    def _judge_end(self, state: State, suggestion: Suggestion, implementation: Implementation | None) -> StepOutcome:
+        """A `finish`: what is delivered may be a gain, and is no failure where it is none."""
+        if suggestion.spec is None:
+            return StepOutcome(suggestion, None, None, Verdict.finished)
+        reference = self.evaluate(suggestion.spec)
+        compared = self.compare(state.evaluated, reference)
+        outcome = StepOutcome(
+            suggestion, implementation, reference, Verdict.finished, reference_comparison=compared, comparison=None
+        )
+        if implementation is None:
+            return outcome
+        if same_code(implementation.code, generate_code(suggestion.spec)):
+            return replace(outcome, compliance=1.0, comparison=compared)
+        if not implementation.evaluated.ok:
+            return replace(outcome, verdict=Verdict.failed)
+        share = self._compliance(state, suggestion.spec, implementation, self.reference(suggestion.spec))
+        comparison = self.compare(state.evaluated, implementation.evaluated)
+        verdict = Verdict.finished if share == 1 else Verdict.not_as_asked
+        return replace(outcome, verdict=verdict, compliance=share, comparison=comparison)
+
+    def _compliance(
+        self, state: State, spec: PipelineSpec, implementation: Implementation, reference: Evaluated
+    ) -> float:
+        return compliance(
+            Case(
+                implementation.code, implementation.evaluated, reference, state.evaluated, state.spec, spec,
+                lambda: self.evaluator.agree_elsewhere(implementation.code, generate_code(spec)),
+            )
+        )  # fmt: skip
+
     def _judge_result(self, state: State, outcome: StepOutcome, implementation: Implementation) -> StepOutcome:
         result, reference, spec = implementation.evaluated, outcome.reference, outcome.suggestion.spec
         assert reference is not None and spec is not None
         comparison = self.compare(state.evaluated, result)
         if comparison is not None and comparison.significant:
             reference = self.reference(spec)  # with all its folds: it may become the current model
-        share = compliance(
-            Case(
-                implementation.code, result, reference, state.evaluated, state.spec, spec,
-                lambda: self.evaluator.agree_elsewhere(implementation.code, generate_code(spec)),
-            )
-        )  # fmt: skip
+        share = self._compliance(state, spec, implementation, reference)
         if share < 1:
             verdict = Verdict.not_as_asked
         else:

@@ -8,7 +8,7 @@ which level, is decided by the caller.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,9 @@ class Comparison:
     low, high : float
         95% confidence interval of the gain.
     significant : bool
-        `gain > 0` and `p_value <= level`.
+        `gain > 0` and `p_value <= level`, and nothing contradicts it.
+    contradicted : bool
+        It would be significant, but other rows say the opposite: see `contradicted_by`.
     """
 
     gain: float
@@ -41,6 +43,14 @@ class Comparison:
     low: float
     high: float
     significant: bool
+    contradicted: bool = False
+
+    def contradicted_by(self, other: Comparison) -> Comparison:
+        """The same comparison, not significant where `other`, of the same two models on other rows, finds a loss: its
+        interval lies below zero.
+        """
+        loss = other.gain < -_TIE and other.high < 0
+        return replace(self, significant=False, contradicted=True) if self.significant and loss else self
 
 
 def paired_bootstrap(

@@ -19,8 +19,11 @@ MAX_OPS = 3
 MAX_SNIPPET_CHARACTERS = 2000
 Query = Literal[
     "distribution", "missing", "correlation", "information", "target", "outliers", "leakage",
-    "errors", "confusion", "segments", "importance", "calibration", "code",
+    "errors", "confusion", "segments", "importance", "calibration", "models", "code",
 ]  # fmt: skip
+
+
+Delivery = Literal["current", "best", "blend"]
 
 
 class InvalidAction(ValueError):
@@ -103,7 +106,9 @@ class Between(_Strict):
 
 
 class Analyze(_Strict):
-    """Ask about the development data; costs tokens, no step. `code`: a pandas snippet, for query "code" only."""
+    """Ask about the development data; costs tokens, no step. `models`: how the families of estimators do at their
+    defaults; `code`: a pandas snippet, for query "code" only.
+    """
 
     action: Literal["analyze"] = "analyze"
     query: Query
@@ -156,9 +161,10 @@ class EngineerFeatures(_Strict):
 
 
 class Finish(_Strict):
-    """Deliver the current model."""
+    """End: deliver the current model, the best that was tried, or a blend of what was tried."""
 
     action: Literal["finish"] = "finish"
+    deliver: Delivery = "current"
     why: str = ""
 
 

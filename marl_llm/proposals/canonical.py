@@ -2,7 +2,7 @@
 
 `propose_model est = Ridge(alpha=0.3)`, `propose_model est = Voting(0, 2)`, `tune alpha=0.3`,
 `tune alpha=between(0.1, 10.0), budget=8`, `engineer_features log ["x1"]; scale quantile; select 10`,
-`analyze target ["x2"]`, `analyze code df["x2"].mean()`, `finish`. The text is what the Engineer reads, what memory
+`analyze target ["x2"]`, `analyze models`, `analyze code df["x2"].mean()`, `finish`, `finish blend`. The text is what the Engineer reads, what memory
 shows, and what the embedded model writes; larger models may answer with the JSON of `actions.py` instead. Both come out
 as the same typed action.
 """
@@ -77,7 +77,7 @@ def canonical(action: Any) -> str:
         return f"analyze code {' '.join(action.code.split())}".rstrip()
     if isinstance(action, Analyze):
         return f"analyze {action.query}" + (f" {column_list(action.columns)}" if action.columns else "")
-    return "finish"
+    return "finish" if action.deliver == "current" else f"finish {action.deliver}"
 
 
 def _setting(value: Any) -> str:
@@ -180,7 +180,8 @@ def _split_ops(body: str) -> list[str]:
 
 def _parse_body(verb: str, body: str, why: str) -> Any:
     if verb == "finish":
-        return Finish(why=why)
+        word = body.split()[0].strip(".,:").lower() if body.split() else ""
+        return Finish(deliver=word if word in ("best", "blend") else "current", why=why)
     if verb == "propose_model":
         name, members, params = _parse_call(re.sub(r"^est\s*=\s*", "", body))
         return ProposeModel(estimator=name, members=members, params=params, why=why)

@@ -54,6 +54,16 @@ def final_function(spec: PipelineSpec) -> str:
     return _function("build_pipeline", lines)
 
 
+def engineer_start(wanted: PipelineSpec, current: PipelineSpec) -> tuple[str, str]:
+    """What the Engineer edits, and the functions at hand that are put before it (each but the last empty or text).
+
+    An ensemble starts from one of its members; another model that replaces an ensemble starts from its first member.
+    """
+    if wanted.members:
+        return ENSEMBLE_START, "\n\n\n".join(member_functions(wanted))
+    return generate_code(current.members[0] if current.members else current), ""
+
+
 ENSEMBLE_START = "def build_pipeline():\n    return solution_1()"
 """Where the Engineer starts from when it is asked for an ensemble: the functions of the members are at hand."""
 

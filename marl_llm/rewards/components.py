@@ -46,7 +46,7 @@ def data_scientist_reward(
     Parameters
     ----------
     proposed : bool
-        The turn ended with a proposal; False for `finish`, which earns nothing.
+        The turn ended with a proposal; False for `finish`, which risks nothing and earns what a blend gains.
     valid : bool
         The action could be read and carried out.
     redundant : bool
@@ -59,11 +59,11 @@ def data_scientist_reward(
     """
     if not valid:
         return RewardComponents(failure=-config.invalid_penalty)
+    gain = reference_gain if config.credit == "reference" else (step_gain if implemented else None)
     if not proposed:
-        return RewardComponents()
+        return RewardComponents(metric_delta=config.gain_weight * max(0.0, gain or 0.0))
     if redundant:
         return RewardComponents(redundant=-config.redundant_penalty)
-    gain = reference_gain if config.credit == "reference" else (step_gain if implemented else None)
     if gain is None:
         return RewardComponents()
     if gain <= 0:

@@ -46,6 +46,11 @@ class Branch:
         assert self.turn.suggestion is not None
         return self.turn.suggestion
 
+    @property
+    def asks(self) -> tuple[bool, object]:
+        """What two branches have in common that ask for the same: to end or not, and the solution."""
+        return self.suggestion.ends, self.suggestion.spec or self.suggestion.text
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -125,10 +130,10 @@ class EpisodePlayer:
         branches = [Branch(turn) for turn in await asyncio.gather(*asked)]
         distinct: dict[object, Branch] = {}
         for branch in branches:
-            distinct.setdefault(branch.suggestion.spec or branch.suggestion.text, branch)
+            distinct.setdefault(branch.asks, branch)
         await asyncio.gather(*(self._implement(state, b, i) for i, b in enumerate(distinct.values())))
         for branch in branches:
-            branch.outcomes = distinct[branch.suggestion.spec or branch.suggestion.text].outcomes
+            branch.outcomes = distinct[branch.asks].outcomes
         return branches
 
     async def _implement(self, state: State, branch: Branch, number: int) -> None:
@@ -149,7 +154,8 @@ class EpisodePlayer:
         Of equal proposals only the chosen one counts as followed, while the implementation that is followed may be
         recorded with the first of them.
         """
-        state_text = (state.code, state.memory.render(10**6), str(state.step))
+        looked = ("looked",) if state.looked else ()
+        state_text = (state.code, state.memory.render(10**6), str(state.step), *looked)
         place = TurnPlace(
             state.step, DATA_SCIENTIST, f"{state.step}.d{number}", self._turns, state_hash(*state_text), followed
         )
@@ -184,6 +190,8 @@ def _without_code(outcome: StepOutcome) -> StepOutcome:
     """The part of an outcome that is the Data Scientist's: the reference implementation's, not the Engineer's."""
     if outcome.reference is None:
         return outcome
+    if outcome.suggestion.ends:
+        return replace(outcome, implementation=None, compliance=None, comparison=None, verdict=Verdict.finished)
     gained = outcome.reference_comparison is not None and outcome.reference_comparison.significant
     verdict = Verdict.accepted if gained else Verdict.no_gain
     return replace(outcome, implementation=None, compliance=None, comparison=None, verdict=verdict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from marl_llm.agents.prompts import (
@@ -19,19 +19,23 @@ from marl_llm.agents.prompts import (
     answer_message,
     data_scientist_prompt,
     engineer_prompt,
+    functions_at_hand,
     proposal_text,
     repair_message,
 )
 from marl_llm.agents.reply import UnreadableReply, read_code
 from marl_llm.environment import Evaluated, Implementation, State, Suggestion, TeamEnv
 from marl_llm.environment.memory import TokenCounter, rough_tokens
-from marl_llm.proposals import Analyze
+from marl_llm.proposals import Analyze, PipelineSpec
+from marl_llm.proposals.codegen import engineer_start
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.policies import Ask, Policy
 from marl_llm.sandbox import Stage, Status
 from marl_llm.serving import Completion, PromptTooLong
 
 T = TypeVar("T")
+SCREENED_LINES = 5
+"""Families of the screening in the prompts after it."""
 
 
 def derive_seed(*parts: object) -> int:
@@ -87,6 +91,7 @@ class TurnContext:
             raw=scores.raw,
             memory=state.memory,
             steps_left=self.env.config.steps - state.step,
+            models=self.env.screen().lines(SCREENED_LINES) if state.looked else (),
         )
 
 
@@ -95,6 +100,7 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
     env, now = context.env, context.situation(state)
     messages: list[Message] = [_user(data_scientist_prompt(now, context.prompts, context.count))]
     calls: list[CallRecord] = []
+    looked = False
     for call in range(env.config.analyses + 1):
         may_analyze = call < env.config.analyses
         ask = Ask(DATA_SCIENTIST, messages, derive_seed(seed, call), now, may_analyze=may_analyze)
@@ -103,28 +109,42 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
         except PromptTooLong as error:
             return Turn(calls, Suggestion("", problem=str(error)))
         calls.append(CallRecord(messages, completion, ask.seed))
-        suggestion = env.read(state, completion.text)
+        suggestion = replace(env.read(state, completion.text), looked=looked)
         if not isinstance(suggestion.action, Analyze):
             return Turn(calls, await context.blocking(env.resolve, state, suggestion))
-        told = await context.blocking(env.analyze, state, suggestion.action, context.count)
+        told, seconds = await context.blocking(_timed_analysis, env, state, suggestion.action, context.count)
+        looked |= suggestion.action.query == "models"
+        calls[-1] = replace(calls[-1], evaluation_s=seconds)
         messages = [*messages, _assistant(completion.text), _user(answer_message(told))]
-    return Turn(calls, Suggestion(suggestion.text[:120], problem="too many analyses in one turn"))
+    return Turn(calls, Suggestion(suggestion.text[:120], problem="too many analyses in one turn", looked=looked))
+
+
+def _timed_analysis(env: TeamEnv, state: State, query: Analyze, count: TokenCounter) -> tuple[str, float]:
+    """The answer, and its processor time, seconds: of a screening that of all its fits, also where they were known."""
+    before = env.evaluator.cpu_seconds
+    told = env.analyze(state, query, count)
+    if query.query == "models":
+        return told, env.screen().seconds
+    return told, env.evaluator.cpu_seconds - before
 
 
 async def engineer_turn(context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int) -> Turn:
     """Play one turn of the Engineer for `suggestion` at `state`; `seed` is the turn's own."""
-    env, now = context.env, context.situation(state)
-    asked = proposal_text(suggestion.text, suggestion.spec, state.spec)
+    env, wanted = context.env, suggestion.spec
+    assert wanted is not None
+    shown, helpers = engineer_start(wanted, state.spec)
+    now = replace(context.situation(state), code=shown, at_hand=functions_at_hand(wanted))
+    asked = proposal_text(suggestion.text, wanted)
     messages: list[Message] = [_user(engineer_prompt(now, asked, context.prompts, context.count))]
     calls: list[CallRecord] = []
     implementation = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
     for call in range(env.config.repairs + 1):
-        ask = Ask(ML_ENGINEER, messages, derive_seed(seed, call), now, wanted=suggestion.spec)
+        ask = Ask(ML_ENGINEER, messages, derive_seed(seed, call), now, wanted=wanted)
         try:
             completion = await policy.reply(ask)
         except PromptTooLong:
             break
-        implementation = await _run_reply(context, state, completion.text)
+        implementation = await _run_reply(context, state, completion.text, shown, helpers, wanted)
         result = implementation.evaluated
         calls.append(CallRecord(messages, completion, ask.seed, implementation.code, result.seconds))
         if result.ok:
@@ -133,12 +153,15 @@ async def engineer_turn(context: TurnContext, state: State, suggestion: Suggesti
     return Turn(calls, implementation=implementation)
 
 
-async def _run_reply(context: TurnContext, state: State, reply: str) -> Implementation:
+async def _run_reply(
+    context: TurnContext, state: State, reply: str, shown: str, helpers: str, wanted: PipelineSpec
+) -> Implementation:
     try:
-        code = read_code(reply, state.code)
+        written = read_code(reply, shown)
     except UnreadableReply as error:
         return Implementation("", Evaluated(Status.error, Stage.none, str(error)))
-    return Implementation(code, await context.blocking(context.env.run, code, state.evaluated))
+    code = f"{helpers}\n\n\n{written}" if helpers else written
+    return Implementation(code, await context.blocking(context.env.run, code, state.evaluated, wanted))
 
 
 def _user(text: str) -> Message:

@@ -84,6 +84,11 @@ class Sandbox:
         return self._level.value
 
     @property
+    def slots(self) -> int:
+        """Evaluations that run at once."""
+        return max(1, len(self._slots))
+
+    @property
     def limits(self) -> Limits:
         """Of one fold, unless an evaluation brings its own."""
         return self._limits

@@ -1,0 +1,128 @@
+"""What `finish` delivers: the best of what was tried, or a blend of it, with the decision rule for labels.
+
+Which rows decide is the caller's choice. A rollout chooses on the folds alone, so that the hold-out can still say
+whether the gain is real and the reward stays honest. `solve` chooses on folds and hold-out together: what is delivered
+uses all the evidence there is, and the test part is still unread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from marl_llm.environment.blend import Blend, choose_blend
+from marl_llm.environment.evaluated import Evaluated
+from marl_llm.environment.evaluator import Evaluator
+from marl_llm.predictions import Predictions
+from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals.applying import can_vote
+from marl_llm.proposals.spec import BLEND
+
+Rows = Literal["folds", "all"]
+_MOST_ROWS = 5000
+"""Rows that greedy selection scores on: of more, an even sample."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A solution with all its folds and the hold-out."""
+
+    spec: PipelineSpec
+    evaluated: Evaluated
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Scores predictions of the rows that decide."""
+
+    evaluator: Evaluator
+    rows: Rows
+
+    def predictions(self, evaluated: Evaluated) -> Predictions:
+        """Of the deciding rows, in a fixed order."""
+        folds, holdout = evaluated.out_of_fold, evaluated.holdout_predictions
+        assert folds is not None and holdout is not None
+        joint = _joined([folds, holdout]) if self.rows == "all" else folds
+        return _some(joint, self._sample(len(joint)))
+
+    def labels(self) -> np.ndarray:
+        """Targets of the same rows."""
+        parts = [self.evaluator.out_of_fold_labels, *([self.evaluator.task.holdout.y] if self.rows == "all" else [])]
+        joint = np.concatenate(parts)
+        return joint[self._sample(len(joint))]
+
+    def score(self, evaluated: Evaluated) -> float:
+        """The score of a solution on the deciding rows (of many, a sample)."""
+        return self.evaluator.scores(self.labels(), self.predictions(evaluated)).score
+
+    @staticmethod
+    def _sample(rows: int) -> np.ndarray:
+        return np.arange(rows) if rows <= _MOST_ROWS else np.linspace(0, rows - 1, _MOST_ROWS).astype(int)
+
+
+def choose_delivery(tried: Sequence[Tried], evidence: Evidence, most: int) -> PipelineSpec:
+    """The solution to deliver.
+
+    Parameters
+    ----------
+    tried : sequence of Tried
+        At least one, the start among them.
+    evidence : Evidence
+    most : int
+        Different members of a blend; 1: the best single solution, with its decision rule.
+
+    Returns
+    -------
+    PipelineSpec
+        One of `tried`, or a blend of some.
+    """
+    best = max(tried, key=lambda one: evidence.score(one.evaluated))
+    pool = [one for one in tried if not one.spec.members and can_vote(one.spec)]
+    if not pool:
+        return best.spec
+    labels, evaluator = evidence.labels(), evidence.evaluator
+    priors = evaluator.class_shares
+    chosen = choose_blend(
+        [evidence.predictions(one.evaluated) for one in pool],
+        priors,
+        lambda predictions: evaluator.scores(labels, predictions).score,
+        most,
+    )
+    spec = _spec([one.spec for one in pool], chosen)
+    return spec if chosen.score > evidence.score(best.evaluated) else best.spec
+
+
+def _spec(pool: Sequence[PipelineSpec], chosen: Blend) -> PipelineSpec:
+    taken = sorted(chosen.weights)
+    if len(taken) == 1 and not chosen.power:
+        return pool[taken[0]]
+    weights = [chosen.weights[i] for i in taken]
+    shared = int(np.gcd.reduce(weights))
+    return PipelineSpec(
+        estimator=BLEND,
+        members=tuple(pool[i] for i in taken),
+        weights=tuple(w // shared for w in weights),
+        power=chosen.power,
+    )
+
+
+def distinct(specs: Iterable[PipelineSpec]) -> list[PipelineSpec]:
+    """Specs without repetitions (in normal form), in their order."""
+    found: dict[PipelineSpec, PipelineSpec] = {}
+    for spec in specs:
+        found.setdefault(spec.normal(), spec)
+    return list(found.values())
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    labels = np.concatenate([part.labels for part in parts])
+    probabilities = [part.proba for part in parts if part.proba is not None]
+    return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)
+
+
+def _some(predictions: Predictions, rows: np.ndarray) -> Predictions:
+    proba = predictions.proba
+    return Predictions(predictions.labels[rows], None if proba is None else proba[rows])
