@@ -125,8 +125,8 @@ class ExperienceStore:
         unreadable = parsed.count(None) - bool(tail and parsed[-1] is None)
         if unreadable:
             logger.warning(
-                "%s: the experience store has %d damaged lines, which are left out; the others count. Delete the file "
-                "to begin anew.", self._path, unreadable,
+                "%s: damaged lines of the experience store are left out (%d), the others count. Delete the file to "
+                "begin anew.", self._path, unreadable,
             )  # fmt: skip
         for data_set in parsed:
             if data_set is not None:
