@@ -123,12 +123,13 @@ def _entry(args: argparse.Namespace) -> TaskFile:
 
 def _solve(args: argparse.Namespace) -> int:
     from marl_llm.solve import read_memory, solve_task
+    from marl_llm.solve.experience import named_store
 
     if args.csv.is_dir():
         return _solve_suite(args)
     report = solve_task(
         _entry(args), team=args.team, steps=args.steps, out=args.out, server=args.server,
-        memory=read_memory(args.memory) if args.memory else None,
+        memory=read_memory(args.memory) if args.memory else None, experience=named_store(args.experience),
         on_line=(lambda line: None) if args.json else say,
     )  # fmt: skip
     if args.json:
@@ -138,11 +139,14 @@ def _solve(args: argparse.Namespace) -> int:
 
 def _solve_suite(args: argparse.Namespace) -> int:
     from marl_llm.solve import solve_task
+    from marl_llm.solve.experience import named_store
     from marl_llm.solve.suite import solve_suite
     from marl_llm.tasks import load_suite
 
+    store = named_store(args.experience)
+
     def solve(entry: TaskFile, out: Path) -> Any:
-        return solve_task(entry, team=args.team, steps=args.steps, out=out, server=args.server)
+        return solve_task(entry, team=args.team, steps=args.steps, out=out, server=args.server, experience=store)
 
     ignored = [f"--{name}" for name in (*_ENTRY_OPTIONS, "metric", "memory") if name != "seed" and getattr(args, name)]
     if ignored:
@@ -301,6 +305,9 @@ def _add_using(commands: Any) -> None:
     solve.add_argument("--steps", type=int, default=6, help="most proposals")
     solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
     solve.add_argument("--memory", type=Path, help="directory of an earlier solve: what it tried is not tried again")
+    solve.add_argument(
+        "--experience", metavar="FILE", help="store of what worked on earlier CSVs, or none (default: your own)"
+    )
     _server_option(solve)
     solve.set_defaults(command=_solve)
     inspect = commands.add_parser("inspect", help="what is detected in a CSV, and a task file to change it")

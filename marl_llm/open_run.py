@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.base_model import local_model
+from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, snapshot
 from marl_llm.imitation import imitated_runs
 from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.roles import ROLES
@@ -58,6 +59,16 @@ def settings(recipe: Recipe, iteration: int, **changes: Any) -> CollectSettings:
     return CollectSettings(**{**values, **changes})
 
 
+def seen_experience(recipe: Recipe, directory: Path) -> Experience:
+    """What episodes played into `directory` are told of other data sets: the store as it was when the first of them
+    began, kept there in `experience.jsonl`. Nothing if the recipe shows no lines.
+    """
+    store = recipe.environment.experience
+    if store is None or not recipe.prompts.experience_lines:
+        return NOTHING
+    return snapshot(Path(store), directory / "experience.jsonl")
+
+
 def policies(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
     """The adapters of these versions, with the names they have on the server."""
     named = {}
@@ -87,6 +98,8 @@ def open_run(
         recipe = recipe.model_copy(update={"iterations": iterations})
     for role in ROLES:
         imitated_runs(recipe, role)  # a mistake there should not show after hours of collecting
+    if recipe.environment.experience is not None:
+        ExperienceStore(Path(recipe.environment.experience))  # nor here
     with run.held():
         run.prepare(recipe)
         with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:

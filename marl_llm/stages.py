@@ -21,7 +21,7 @@ from marl_llm.base_model import local_model
 from marl_llm.credit import assign_credit, write_credit
 from marl_llm.errors import RunFailed
 from marl_llm.imitation import imitated_runs
-from marl_llm.open_run import OpenRun, play, policies, settings
+from marl_llm.open_run import OpenRun, play, policies, seen_experience, settings
 from marl_llm.owner import OWNED
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES, TEAM
@@ -57,7 +57,10 @@ def collect_stage(opened: OpenRun, k: int) -> None:
         logger.info("iteration %d is already collected", k)
         return
     roles = policies(recipe, run, dict.fromkeys(ROLES, k))
-    play(opened, roles, run.trajectories(k), training_plans(recipe, k), settings(recipe, k), f"collect {k}")
+    store = recipe.environment.experience
+    seen = seen_experience(recipe, run.iteration(k))
+    chosen = settings(recipe, k, seen=seen, remember=Path(store) if store else None)
+    play(opened, roles, run.trajectories(k), training_plans(recipe, k), chosen, f"collect {k}")
     write_manifest(run.trajectories(k))
 
 

@@ -31,6 +31,9 @@ class PromptConfig(BaseModel):
     names: bool = Field(default=True, description="show the columns' own names beside their aliases")
     memory_tokens: int = Field(default=300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
     engineer_memory_tokens: int = Field(default=0, ge=0, description="most tokens of memory in the Engineer's prompt")
+    experience_lines: int = Field(
+        default=0, ge=0, le=3, description="most lines of what worked on similar data sets; 0: none are shown"
+    )
     max_warnings: int = Field(
         default=4, ge=0, description="most warnings of the screening in the Data Scientist's prompt"
     )
@@ -42,7 +45,8 @@ class PromptConfig(BaseModel):
 @dataclass(frozen=True)
 class Situation:
     """What there is to tell at the start of a step: the task, the current solution, its scores, the past; what the
-    screening of models found, if there was one; and of the Engineer's turn the functions at hand.
+    screening of models found, if there was one; what worked on similar data sets; and of the Engineer's turn the
+    functions at hand.
     """
 
     card: TaskCard
@@ -54,6 +58,7 @@ class Situation:
     steps_left: int
     models: tuple[str, ...] = ()
     at_hand: tuple[str, ...] = ()
+    experience: tuple[str, ...] = ()
 
 
 def harmless(text: str) -> str:
@@ -122,6 +127,7 @@ def data_scientist_prompt(situation: Situation, config: PromptConfig, count: Tok
     lines += _solution_lines(spec)
     if situation.models:
         lines.append("\n".join(("models:", *situation.models)))
+    lines += [f"seen: {harmless(line)}" for line in situation.experience[: config.experience_lines]]
     memory = situation.memory.render(config.memory_tokens, count, numbered=config.instructions)
     if memory:
         lines.append(f"memory:\n{harmless(memory)}")

@@ -50,7 +50,7 @@ def _pick(rng: random.Random, pool: list[str], most: int) -> tuple[str, ...]:
 def _feature_op(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> object:
     left = [c for c in card.columns if c.alias not in spec.drop]
     numbers, words = [c.alias for c in left if c.numeric], [c.alias for c in left if c.kind == "categorical"]
-    choices = ["impute", "scale", "log"] * bool(numbers) + ["polynomial"] * (len(numbers) > 1)
+    choices = ["impute", "scale", "log", "log"] * bool(numbers) + ["polynomial"] * 2 * (len(numbers) > 1)
     choices += ["encode"] * bool(words) + ["drop"] * (len(left) > 2)
     kind = rng.choice(choices or ["drop"])
     if kind == "impute":
@@ -91,9 +91,9 @@ def random_action(rng: random.Random, card: TaskCard, spec: PipelineSpec, kinds:
         return EngineerFeatures(ops=(_feature_op(rng, card, spec),))  # pyright: ignore[reportArgumentType]
     if kind == "analyze":
         left = [c.alias for c in card.columns if c.alias not in spec.drop]
-        query = rng.choice(("distribution", "target", "errors"))
-        return Analyze(query=query, columns=() if query == "errors" else _pick(rng, left, 2))
-    return Finish()
+        query = rng.choice(("distribution", "target", "errors", "models", "models", "models"))
+        return Analyze(query=query, columns=() if query in ("errors", "models") else _pick(rng, left, 2))
+    return Finish(deliver=rng.choice(("current", "best", "blend")))
 
 
 def corrupt(rng: random.Random, old: str, new: str, card: TaskCard) -> str:

@@ -92,7 +92,9 @@ def as_predictions(mean: np.ndarray, priors: np.ndarray | None, power: float) ->
     return Predictions(np.argmax(favoured, axis=1).astype(np.int64), mean)
 
 
-def blended(parts: Sequence[Predictions], weights: Sequence[int], priors: np.ndarray | None, power: float) -> Predictions:
+def blended(
+    parts: Sequence[Predictions], weights: Sequence[int], priors: np.ndarray | None, power: float
+) -> Predictions:
     """The predictions of a fitted blend, bit for bit: the same mean over the same members."""
     mean = np.average(np.stack([_values(part) for part in parts]), axis=0, weights=list(weights))
     return as_predictions(mean, priors, power)

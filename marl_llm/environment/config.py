@@ -38,3 +38,6 @@ class EnvironmentConfig(BaseModel):
         default=None, description="file of the evaluation cache, shared by all processes; null: in memory"
     )
     cache_mib: int = Field(default=256, ge=1, description="largest size of the evaluation cache, MiB")
+    experience: str | None = Field(
+        default=None, description="file of what worked on each data set, filled by training; null: nothing is kept"
+    )

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from marl_llm.environment.blend import blended
 from marl_llm.environment.cache import PASSING, EvaluationCache
 from marl_llm.environment.cache.keys import code_key, same_code
 from marl_llm.environment.compliance import same_predictions
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.elsewhere import unexpected_folds
-from marl_llm.environment.blend import blended
 from marl_llm.environment.evaluated import Evaluated, some_rows
 from marl_llm.environment.fold_runner import Candidate, FoldRunner, KeyedFold
 from marl_llm.environment.gain import GainTest, Truth

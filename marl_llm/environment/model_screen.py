@@ -71,8 +71,10 @@ class ModelScreen:
         return sum(one.seconds for one in self.found)
 
     def lines(self, most: int) -> tuple[str, ...]:
-        """The best of them, one line each."""
-        return tuple(one.line() for one in self.ranked[:most])
+        """The best of them, one line each. What a proposal of the model alone would not give, a calibrated one, is left
+        out; a blend may still be made of it.
+        """
+        return tuple(one.line() for one in self.ranked if one.spec.calibration is None)[:most]
 
 
 def screen_models(

@@ -48,7 +48,6 @@ from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 
-
 _SCREENED = 8
 """Families that `analyze models` tells of at most."""
 
@@ -182,9 +181,7 @@ class TeamEnv:
             return Answer(self.screen().lines(_SCREENED), head="models: ").render(budget, count)
         return answer(query, current_view(self.evaluator, self._sandbox, state, self.seed, budget, count))
 
-    def run(
-        self, code: str, against: Evaluated | None = None, wanted: PipelineSpec | None = None
-    ) -> Evaluated:
+    def run(self, code: str, against: Evaluated | None = None, wanted: PipelineSpec | None = None) -> Evaluated:
         """Run an Engineer's code; `against` the current model folds may be left out (early stopping). Blocks.
 
         The very code of a blend that is `wanted` is not run: its members were.

@@ -15,12 +15,13 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
+from marl_llm.environment.experience import NOTHING, Experience
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.evaluation.arms import Arm, fixed_spec, plain
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, final_code
 from marl_llm.evaluation.trials import Trial
-from marl_llm.open_run import OpenRun, play, settings
+from marl_llm.open_run import OpenRun, play, seen_experience, settings
 from marl_llm.proposals import generate_code
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.collect import Collector, PlannedEpisode
@@ -48,16 +49,24 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """What all arms of a comparison share: the run with sandbox and server, the seed, and the scoring."""
+    """What all arms of a comparison share: the run with sandbox and server, the seed, the scoring, and what the teams
+    are told of other data sets.
+    """
 
     opened: OpenRun
     seed: int
     bench: Bench
+    seen: Experience = NOTHING
 
     @classmethod
-    def of(cls, opened: OpenRun, seed: int) -> Comparison:
-        """A comparison that scores with the run's sandbox."""
-        return cls(opened, seed, Bench(opened.sandbox, opened.recipe.environment, seed))
+    def of(cls, opened: OpenRun, seed: int, directory: Path | None = None) -> Comparison:
+        """A comparison that scores with the run's sandbox.
+
+        All that is played under `directory` (by default all evaluations of the run) sees the experience as it was when
+        the first of it began, so that versions are compared under the same prompts; none of it is remembered.
+        """
+        seen = seen_experience(opened.recipe, directory or opened.run.root / "evaluation")
+        return cls(opened, seed, Bench(opened.sandbox, opened.recipe.environment, seed), seen)
 
 
 def play_arm(comparison: Comparison, arm: Arm, trials: Sequence[Trial], directory: Path) -> list[Result]:
@@ -147,7 +156,7 @@ def _play(comparison: Comparison, arm: Arm, plans: list[PlannedEpisode], directo
     # Iteration 0 for every arm and version: the same folds and seeds, so that differences are paired. The test part is
     # read by `Bench`, which also keeps raw metrics and compares row by row.
     whole = recipe.environment.model_copy(update={"early_stop": False})
-    chosen = settings(recipe, 0, rollout=plain(recipe), environment=whole, seed=comparison.seed)
+    chosen = settings(recipe, 0, rollout=plain(recipe), environment=whole, seed=comparison.seed, seen=comparison.seen)
     if arm.roles is not None:
         play(opened, arm.roles, directory, plans, chosen, what)
         return

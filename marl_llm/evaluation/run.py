@@ -137,7 +137,7 @@ def _compare(
     results: list[Result] = []
     found = list(problems)
     with _open(where, recipe) as opened:
-        comparison = Comparison.of(opened, seed)
+        comparison = Comparison.of(opened, seed, out)
         for arm in sorted(arms, key=lambda arm: arm.name != BASELINE):
             on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
             done = play_arm(comparison, arm, trials, out / arm.folder)

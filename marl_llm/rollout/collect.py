@@ -16,6 +16,7 @@ from typing import Any
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.environment import EnvironmentConfig, TeamEnv
+from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, known_data_set, shown_lines
 from marl_llm.environment.memory import TokenCounter, rough_tokens
 from marl_llm.errors import UserError
 from marl_llm.rewards import RewardConfig
@@ -40,7 +41,11 @@ class PlannedEpisode:
 
 @dataclass(frozen=True)
 class CollectSettings:
-    """The sections of the recipe that collecting needs, and the run's names."""
+    """The sections of the recipe that collecting needs, and the run's names.
+
+    `seen` is what the agents may be told of other data sets; `remember` the store that the episodes fill, None for
+    none (evaluation).
+    """
 
     run: str
     iteration: int
@@ -50,6 +55,8 @@ class CollectSettings:
     rollout: RolloutConfig
     rewards: RewardConfig
     count: TokenCounter = rough_tokens
+    seen: Experience = NOTHING
+    remember: Path | None = None
 
 
 class Collector:
@@ -58,6 +65,7 @@ class Collector:
     def __init__(self, directory: Path, team: Team, sandbox: Sandbox, slots: int, settings: CollectSettings) -> None:
         self._directory, self._team, self._sandbox, self._settings = directory, team, sandbox, settings
         self._writer = TrajectoryWriter(directory)
+        self._store = ExperienceStore(settings.remember) if settings.remember else None
         self._pool = ThreadPoolExecutor(max_workers=2 * slots + 2, thread_name_prefix="evaluate")
 
     async def collect(self, plans: Sequence[PlannedEpisode], progress: Progress) -> None:
@@ -78,20 +86,24 @@ class Collector:
 
     async def _one(self, plan: PlannedEpisode, gate: asyncio.Semaphore, progress: Progress) -> None:
         async with gate:
+            most_lines = self._settings.prompts.experience_lines
             seed = derive_seed(self._settings.seed, self._settings.iteration, plan.name)
             task = await self._blocking(plan.load)
             env = await self._blocking(TeamEnv, task, self._sandbox, self._settings.environment, seed)
             try:
-                result = await self._player(plan, env, seed).play()
+                lines = await self._blocking(shown_lines, env, self._settings.seen, most_lines)
+                result = await self._player(plan, env, seed, lines).play()
                 summary = self._summary(plan, env, result)
+                if self._store:  # before the rows: what is played again is kept again, which changes nothing
+                    self._store.add(await self._blocking(known_data_set, env, result.first, result.visited))
             finally:
                 env.close()
             self._save(summary, result)
             progress.episode(summary)
 
-    def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int) -> EpisodePlayer:
+    def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int, lines: tuple[str, ...]) -> EpisodePlayer:
         settings = self._settings
-        context = TurnContext(env, settings.prompts, self._blocking, settings.count)
+        context = TurnContext(env, settings.prompts, self._blocking, settings.count, lines)
         key = EpisodeKey(settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature)
         return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
 

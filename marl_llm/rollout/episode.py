@@ -63,12 +63,15 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """A finished episode: its rows, its first and last state, and the steps on the line it followed."""
+    """A finished episode: its rows, its first and last state, the steps on the line it followed, and what came of each
+    suggestion on that line and beside it, with the state it was made at.
+    """
 
     rows: list[Row]
     first: State
     last: State
     steps: list[StepRecord]
+    visited: list[tuple[State, StepOutcome]] = field(default_factory=list)
 
 
 class EpisodePlayer:
@@ -110,17 +113,19 @@ class EpisodePlayer:
         env = self._context.env
         first = state = await self._context.blocking(env.reset, memory)
         steps: list[StepRecord] = []
+        visited: list[tuple[State, StepOutcome]] = []
         while not state.finished:
             branches = await self._branches(state)
             chosen, outcome = self._choose(state, branches)
             for number, branch in enumerate(branches):
                 self._record(state, number, branch, branch is chosen, outcome)
+            visited += [(state, branch.outcomes[0]) for branch in branches]
             after = env.advance(state, outcome)
             steps.append(StepRecord(outcome, state, after))
             if self._on_step:
                 self._on_step(steps[-1])
             state = after
-        return EpisodeResult(self._rows, first, state, steps)
+        return EpisodeResult(self._rows, first, state, steps, visited)
 
     async def _branches(self, state: State) -> list[Branch]:
         """The group of proposals at a state, each distinct one implemented and judged."""

@@ -66,12 +66,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class TurnContext:
-    """What every turn needs: the environment, prompt settings, a token counter and a function to run blocking work."""
+    """What every turn needs: the environment, prompt settings, a token counter, a function to run blocking work, and
+    what worked on similar data sets.
+    """
 
     env: TeamEnv
     prompts: PromptConfig
     run_blocking: Callable[..., Awaitable[Any]] | None = None
     count: TokenCounter = rough_tokens
+    experience: tuple[str, ...] = ()
 
     async def blocking(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking call off the event loop."""
@@ -92,6 +95,7 @@ class TurnContext:
             memory=state.memory,
             steps_left=self.env.config.steps - state.step,
             models=self.env.screen().lines(SCREENED_LINES) if state.looked else (),
+            experience=self.experience,
         )
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from marl_llm.environment import State
+from marl_llm.environment import State, StepOutcome
 from marl_llm.rollout.episode import StepRecord
 from marl_llm.solve.directory import SolveDirectory
 from marl_llm.solve.report import scores_dict
@@ -23,6 +23,8 @@ class Journal:
         The baseline, and the model the episode has come to.
     steps, accepted : int
         Steps so far.
+    visited : list of (State, StepOutcome)
+        Each step's state before it and what came of it.
     meter : TokenMeter
         Counts the team's tokens.
     on_line : callable
@@ -35,6 +37,7 @@ class Journal:
         self._directory, self.meter, self.on_line = directory, meter, on_line
         self.first = self.best = first
         self.steps = self.accepted = 0
+        self.visited: list[tuple[State, StepOutcome]] = []
         self._since, self._tokens = time.monotonic(), meter.snapshot()
         directory.start_history()
         on_line(HEADER)
@@ -44,6 +47,7 @@ class Journal:
         """Note one step."""
         self.best = record.after
         self.steps += 1
+        self.visited.append((record.before, record.outcome))
         self.accepted += record.outcome.accepted
         now = time.monotonic()
         self._directory.append(self._line(record, now - self._since))

@@ -36,6 +36,7 @@ from marl_llm.rollout.turns import TurnContext
 from marl_llm.run import RunDirectory, package_versions, write_text
 from marl_llm.serving import ModelServer
 from marl_llm.solve.directory import SolveDirectory, file_sha256
+from marl_llm.solve.experience import OwnExperience
 from marl_llm.solve.journal import Journal
 from marl_llm.solve.report import SolveReport, gains, part_scores, scores_dict
 from marl_llm.solve.solution import solution_text
@@ -56,6 +57,7 @@ def solve_task(
     recipe: Recipe | None = None,
     server: str | None = None,
     memory: Memory | None = None,
+    experience: Path | None = None,
     on_line: Callable[[str], None] = lambda line: None,
 ) -> SolveReport:
     """Improve a model on the task of a task file.
@@ -77,6 +79,9 @@ def solve_task(
         URL of a running vLLM server to use instead of starting one.
     memory : Memory, optional
         Of an earlier solve of the same data: what it holds is not tried again.
+    experience : Path, optional
+        Store of what was found on earlier data sets; this one's findings are added. Shown to the agents if the team's
+        recipe says so (`prompts.experience_lines`).
     on_line : callable
         Told each line of the table as it happens.
 
@@ -89,7 +94,7 @@ def solve_task(
     """
     began = time.monotonic()
     _check_numbers(steps, entry.seed)
-    choice = _linear(choose_team(team, recipe), steps)
+    choice, own = _linear(choose_team(team, recipe), steps), OwnExperience(experience)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
     directory.claim(entry.csv, sha256)
@@ -102,7 +107,11 @@ def solve_task(
     ):
         journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
         delivery = _Delivery(env, choice, directory, journal, sha256, began)
-        return _improve(env, choice, model_server, journal, delivery)
+        lines = own.lines(env, choice.recipe.prompts.experience_lines)
+        try:
+            return _improve(env, choice, model_server, journal, delivery, lines)
+        finally:
+            own.remember(env, journal)
 
 
 @contextmanager
@@ -116,11 +125,16 @@ def _model_server(choice: TeamChoice, out: Path, attach: str | None) -> Iterator
 
 
 def _improve(
-    env: TeamEnv, choice: TeamChoice, server: ModelServer | None, journal: Journal, delivery: _Delivery
+    env: TeamEnv,
+    choice: TeamChoice,
+    server: ModelServer | None,
+    journal: Journal,
+    delivery: _Delivery,
+    lines: tuple[str, ...],
 ) -> SolveReport:
     """Play all steps and deliver; when that is cut short, deliver what there is and pass the reason on."""
     try:
-        asyncio.run(_play(env, choice, server, journal))
+        asyncio.run(_play(env, choice, server, journal, lines))
         before = env.test_scores(journal.first)
         after = env.test_scores(journal.best) if journal.accepted else before
     except BaseException:
@@ -147,12 +161,14 @@ def _linear(choice: TeamChoice, steps: int) -> TeamChoice:
     return TeamChoice(choice.name, recipe.model_copy(update=changes), choice.run)
 
 
-async def _play(env: TeamEnv, choice: TeamChoice, server: ModelServer | None, journal: Journal) -> None:
+async def _play(
+    env: TeamEnv, choice: TeamChoice, server: ModelServer | None, journal: Journal, lines: tuple[str, ...]
+) -> None:
     """Play the one episode. Evaluations run in threads that are not waited for when it is interrupted."""
     recipe, pool = choice.recipe, ThreadPoolExecutor(2, thread_name_prefix="evaluate")
     blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
     count = token_counter(local_model(recipe.model.path)) if choice.served else rough_tokens
-    context = TurnContext(env, recipe.prompts, blocking, count)
+    context = TurnContext(env, recipe.prompts, blocking, count, lines)
     key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
     try:
         async with open_team(choice, server) as team:

@@ -8,8 +8,10 @@ purpose: the embedded model must know the language, not the trade.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from marl_llm.agents.edits import line_edits
 from marl_llm.agents.prompts import (
@@ -19,25 +21,45 @@ from marl_llm.agents.prompts import (
     answer_message,
     data_scientist_prompt,
     engineer_prompt,
+    functions_at_hand,
+    proposal_text,
     repair_message,
 )
 from marl_llm.agents.scripted import NO_CHANGE, corrupt, random_action
 from marl_llm.environment.analysis import AnalysisView, answer
 from marl_llm.environment.card import TaskCard, describe_task
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
-from marl_llm.proposals import Analyze, InvalidAction, PipelineSpec, apply, baseline, canonical, generate_code
+from marl_llm.environment.model_screen import ModelScreen, Screened
+from marl_llm.proposals import (
+    Analyze,
+    InvalidAction,
+    PipelineSpec,
+    apply,
+    baseline,
+    canonical,
+    generate_code,
+    parse_action,
+)
+from marl_llm.proposals.codegen import ENSEMBLE_START, final_function
+from marl_llm.proposals.screened import screened_specs
+from marl_llm.proposals.spec import BLEND, ENSEMBLES
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.rollout.turns import SCREENED_LINES
 from marl_llm.tasks import Task
 from marl_llm.tasks.procedural import procedural_task
 
 TINY_PROMPTS = PromptConfig(
-    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, max_columns=40
+    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, experience_lines=3, max_columns=40
 )
 """The compact prompts the embedded model reads; recipes for it use the same values."""
 
 CHANGES = ("propose_model", "tune", "engineer_features")
-HABITS = {"propose_model": 0.34, "tune": 0.21, "engineer_features": 0.31, "analyze": 0.04, "finish": 0.1}
+HABITS = {"propose_model": 0.34, "tune": 0.18, "engineer_features": 0.28, "analyze": 0.1, "finish": 0.1}
 """How often each action is imitated: near the scripted pair's weights, with more `finish`, so it can be learned."""
+
+
+ENSEMBLE_SHARE = 0.12
+"""Of the Engineer's examples: solutions at hand as functions are combined."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +120,49 @@ def situation(rng: random.Random, world: World) -> Situation:
     spec, memory = _walk(rng, world.card)
     score = rng.uniform(0.05, 0.98)
     raw = _raw_metrics(rng, world.card, score)
-    return Situation(world.card, spec, generate_code(spec), score, raw, memory, rng.randint(1, 8))
+    models = made_up_screen(rng, world.card) if rng.random() < 0.4 else ()
+    seen = _seen(rng, world.card) if rng.random() < 0.5 else ()
+    left = rng.randint(1, 8)
+    return Situation(world.card, spec, generate_code(spec), score, raw, memory, left, models=models, experience=seen)
+
+
+def made_up_screen(rng: random.Random, card: TaskCard) -> tuple[str, ...]:
+    """What a screening might have told: the families in random order, with falling scores."""
+    specs = screened_specs(card.context())
+    scores = sorted((rng.uniform(0.05, 0.98) for _ in specs), reverse=True)
+    drawn = rng.sample(specs, len(specs))
+    found = [Screened(spec, score, rng.uniform(0, 0.08), 1.0) for spec, score in zip(drawn, scores, strict=True)]
+    return ModelScreen(tuple(found)).lines(SCREENED_LINES)
+
+
+def _seen(rng: random.Random, card: TaskCard) -> tuple[str, ...]:
+    """Lines of experience that might be shown: models, and at times a change of features last."""
+    kinds = ["propose_model"] * rng.randint(1, 2) + ["engineer_features"] * (rng.random() < 0.4)
+    gains = sorted((rng.uniform(0.01, 0.4) for _ in kinds), reverse=True)
+    actions = [random_action(rng, card, baseline(card.kind), (kind,)) for kind in kinds]
+    return tuple(f"{gain:+.2f} {canonical(action)}" for gain, action in zip(gains, actions, strict=True))
+
+
+def drawn_action(rng: random.Random, now: Situation, kind: str) -> object:
+    """An undirected action; where models or experience are shown it often is one of those, whichever."""
+    if kind == "propose_model" and now.models and rng.random() < 0.45:
+        return parse_action(f"propose_model est = {_CALL.match(rng.choice(now.models))[0]}")  # pyright: ignore[reportOptionalSubscript]
+    if kind in ("propose_model", "engineer_features") and now.experience and rng.random() < 0.35:
+        return parse_action(rng.choice(now.experience).split(" ", 1)[1])
+    if kind == "analyze" and now.models:
+        return _other_query(rng, now)
+    return random_action(rng, now.card, now.spec, (kind,))
+
+
+_CALL = re.compile(r"\w+\(.*?\)")
+
+
+def _other_query(rng: random.Random, now: Situation) -> object:
+    while True:
+        action = random_action(rng, now.card, now.spec, ("analyze",))
+        assert isinstance(action, Analyze)
+        if action.query != "models":
+            return action
 
 
 def _user(text: str) -> Message:
@@ -123,24 +187,63 @@ def data_scientist_example(rng: random.Random, world: World, answers: int = 1) -
     """
     now = situation(rng, world)
     messages = [_user(data_scientist_prompt(now, TINY_PROMPTS))]
-    if rng.random() < 0.06:
-        query = random_action(rng, world.card, now.spec, ("analyze",))
+    if rng.random() < 0.12:
+        query = drawn_action(rng, now, "analyze")
         assert isinstance(query, Analyze)
-        told = _fake_errors(rng, world.card) if query.query == "errors" else answer(query, AnalysisView(world.task))
-        messages += [_assistant(canonical(query)), _user(answer_message(told))]
+        messages += [_assistant(canonical(query)), _user(answer_message(_told(rng, world, query)))]
+        if query.query == "models":
+            now = replace(now, models=tuple(messages[-1]["content"].removeprefix("answer: models: ").split("; ")))
         kinds: tuple[str, ...] = (*CHANGES, "finish")
     else:
         kinds = tuple(HABITS)
     drawn = rng.choices(kinds, [HABITS[kind] for kind in kinds], k=answers)
-    actions = [canonical(random_action(rng, world.card, now.spec, (kind,))) for kind in drawn]
+    actions = [canonical(drawn_action(rng, now, kind)) for kind in drawn]
     return Example(DATA_SCIENTIST, [*messages, _assistant(actions[0])], extra_answers=actions[1:])
+
+
+def _told(rng: random.Random, world: World, query: Analyze) -> str:
+    if query.query == "errors":
+        return _fake_errors(rng, world.card)
+    if query.query == "models":
+        return "models: " + "; ".join(made_up_screen(rng, world.card))
+    return answer(query, AnalysisView(world.task))
+
+
+def ensemble_example(rng: random.Random, world: World, error_rate: float) -> Example:
+    """An Engineer's turn at the end: solutions are at hand as functions, one line combines them."""
+    now, members = situation(rng, world), _members(rng, world)
+    name = rng.choice((BLEND, BLEND, BLEND, BLEND, *ENSEMBLES))
+    blend: dict[str, Any] = {}
+    if name == BLEND:
+        power = rng.choice((0.0, 0.0, 0.25, 0.5, 0.75, 1.0)) if world.card.class_shares else 0.0
+        blend = {"weights": tuple(rng.randint(1, 9) for _ in members), "power": power}
+    wanted = PipelineSpec(estimator=name, members=members, **blend)
+    right = final_function(wanted)
+    now = replace(now, code=ENSEMBLE_START, at_hand=functions_at_hand(wanted))
+    verb = "finish blend" if name == BLEND else "propose_model"
+    messages = [_user(engineer_prompt(now, proposal_text(verb, wanted), TINY_PROMPTS))]
+    if rng.random() < 0.1:
+        messages += _failed_attempt(rng, now.code, right, world.card)
+    code = corrupt(rng, now.code, right, world.card) if rng.random() < error_rate else right
+    return Example(ML_ENGINEER, [*messages, _assistant(line_edits(now.code, code) or NO_CHANGE)], wanted=right)
+
+
+def _members(rng: random.Random, world: World) -> tuple[PipelineSpec, ...]:
+    """Two to six different solutions, a screened family or a walked one each."""
+    families = screened_specs(world.card.context())
+    found: dict[PipelineSpec, None] = {}
+    while len(found) < 2 or rng.random() < 0.6 and len(found) < 6:
+        found[rng.choice(families) if rng.random() < 0.6 else _walk(rng, world.card)[0]] = None
+    return tuple(found)
 
 
 def engineer_example(rng: random.Random, world: World, error_rate: float) -> Example:
     """An Engineer's turn: a proposal, and line edits that carry it out (wrong in a share `error_rate`)."""
+    if rng.random() < ENSEMBLE_SHARE:
+        return ensemble_example(rng, world, error_rate)
     while True:
         now = situation(rng, world)
-        action = random_action(rng, world.card, now.spec, CHANGES)
+        action = drawn_action(rng, now, rng.choice(CHANGES))
         try:
             after = apply(action, now.spec, world.card.context())  # pyright: ignore[reportArgumentType]
         except InvalidAction:

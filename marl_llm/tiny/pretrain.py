@@ -53,7 +53,7 @@ class PretrainConfig:
     seed: int = 0
     phases: tuple[Phase, ...] = (
         Phase((ML_ENGINEER,), 1_800_000, 0.02, 0.01, 1.5e-3, 0.3),
-        Phase((DATA_SCIENTIST, ML_ENGINEER), 5_000_000, 0.035, 0.008, 1.2e-3, 0.7),
+        Phase((DATA_SCIENTIST, ML_ENGINEER), 5_600_000, 0.035, 0.008, 1.2e-3, 0.7),
     )
 
 

@@ -35,10 +35,10 @@ _QUIET_EXTREME = (("n_jobs", 1), ("verbosity", 0))
 _QUIET_CAT = (("thread_count", 1), ("verbose", 0), ("allow_writing_files", False))
 
 BOOSTING = (
-    EstimatorInfo("LGBMClassifier", "lightgbm", True, "boosting", (*_LIGHT, BALANCED), _QUIET_LIGHT),
-    EstimatorInfo("LGBMRegressor", "lightgbm", False, "boosting", _LIGHT, _QUIET_LIGHT),
+    EstimatorInfo("LGBMClassifier", "lightgbm", True, "boosting", (*_LIGHT, BALANCED), _QUIET_LIGHT, core=True),
+    EstimatorInfo("LGBMRegressor", "lightgbm", False, "boosting", _LIGHT, _QUIET_LIGHT, core=True),
     EstimatorInfo("XGBClassifier", "xgboost", True, "boosting", _EXTREME, _QUIET_EXTREME),
     EstimatorInfo("XGBRegressor", "xgboost", False, "boosting", _EXTREME, _QUIET_EXTREME),
-    EstimatorInfo("CatBoostClassifier", "catboost", True, "boosting", _CAT, _QUIET_CAT),
-    EstimatorInfo("CatBoostRegressor", "catboost", False, "boosting", _CAT, _QUIET_CAT),
+    EstimatorInfo("CatBoostClassifier", "catboost", True, "boosting", _CAT, _QUIET_CAT, core=True),
+    EstimatorInfo("CatBoostRegressor", "catboost", False, "boosting", _CAT, _QUIET_CAT, core=True),
 )

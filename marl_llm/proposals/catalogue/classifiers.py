@@ -74,4 +74,7 @@ _ENTRIES = (
 )  # fmt: skip
 
 _WITHOUT_PROBABILITIES = ("RidgeClassifier", "SGDClassifier", "Perceptron", "LinearSVC", "SVC", "NuSVC")
-CLASSIFIERS = tuple(replace(info, proba=info.name not in _WITHOUT_PROBABILITIES) for info in _ENTRIES)
+_CORE = ("QuadraticDiscriminantAnalysis", "MLPClassifier")
+CLASSIFIERS = tuple(
+    replace(info, proba=info.name not in _WITHOUT_PROBABILITIES, core=info.name in _CORE) for info in _ENTRIES
+)

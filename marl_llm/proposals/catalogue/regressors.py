@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from marl_llm.proposals.catalogue.params import (
     ALPHA,
     BAGGING,
@@ -28,7 +30,7 @@ def _regressor(
     return EstimatorInfo(name, f"sklearn.{module}", False, family, params, max_rows=max_rows)
 
 
-REGRESSORS = (
+_ENTRIES = (
     _regressor("LinearRegression", "linear_model", "linear", (choice("positive", (False, True), False),)),
     _regressor("Lasso", "linear_model", "sparse_linear", (ALPHA,)),
     _regressor("LassoLars", "linear_model", "sparse_linear", (ALPHA,)),
@@ -105,3 +107,6 @@ REGRESSORS = (
     ),
     _regressor("PLSRegression", "cross_decomposition", "linear", (count("n_components", (1, 2, 3, 5), 1, 100, 2),)),
 )  # fmt: skip
+
+_CORE = ("SVR", "MLPRegressor")
+REGRESSORS = tuple(replace(info, core=info.name in _CORE) for info in _ENTRIES)

@@ -1,0 +1,84 @@
+"""From the steps of an episode to what is worth knowing on another data set.
+
+In: the suggestions an episode visited, on its line and beside it, with what the reference implementation of each came
+to. Out: findings. What cannot be carried over is left out: ensembles of memory lines, dropped columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from marl_llm.environment.evaluated import Evaluated
+from marl_llm.environment.experience.data_set import Finding, best_findings
+from marl_llm.environment.state import State, StepOutcome
+from marl_llm.proposals import PipelineSpec, Tune, canonical
+from marl_llm.proposals.applying import SPECIAL
+from marl_llm.proposals.features import EXTRA_OPS
+from marl_llm.proposals.text import call
+
+LEAST_GAIN = 0.005
+"""Skill; smaller gains would be shown as 0."""
+Visit = tuple[State, StepOutcome]
+"""A state, and what one suggestion at it came to."""
+_FEATURES = "engineer_features "
+_OF_THESE_DATA = ("drop", "reduce")
+"""Operations that undo or leave out something of this data set."""
+
+
+def findings(first: State, visits: Iterable[Visit]) -> tuple[Finding, ...]:
+    """The best findings of an episode that began at `first`."""
+    found = (_finding(first, state, outcome) for state, outcome in visits)
+    return best_findings(f for f in found if f is not None)
+
+
+def _finding(first: State, state: State, outcome: StepOutcome) -> Finding | None:
+    spec, result = outcome.suggestion.spec, outcome.reference
+    if spec is None or spec.members or result is None or result.holdout is None:
+        return None
+    if (spec.estimator, spec.params) != (state.spec.estimator, state.spec.params):
+        text, gain = model_text(spec), supported_gain(first.evaluated, result)
+    else:
+        compared = outcome.reference_comparison
+        if compared is None or not compared.significant:
+            return None
+        text, gain = _change_text(outcome), supported_gain(state.evaluated, result)
+    if not text or gain is None or gain < LEAST_GAIN:
+        return None
+    return Finding(text=text, gain=round(gain, 4), score=round(result.holdout.score, 4))
+
+
+def model_text(spec: PipelineSpec) -> str:
+    """The proposal of a solution's model, without parameters at their default."""
+    plain = spec.normal()
+    return f"propose_model est = {call(plain.estimator, plain.params)}"
+
+
+def supported_gain(before: Evaluated, after: Evaluated) -> float | None:
+    """Skill gained on the hold-out, or its mean with that of the cross-validation where all folds were run; None if
+    either says there is none.
+    """
+    if before.holdout is None or after.holdout is None:
+        return None
+    gains = [after.holdout.score - before.holdout.score]
+    if before.complete and after.complete and before.cv is not None and after.cv is not None:
+        gains.append(after.cv.score - before.cv.score)
+    return sum(gains) / len(gains) if min(gains) > 0 else None
+
+
+def _change_text(outcome: StepOutcome) -> str:
+    """A change of features, or of what surrounds the model, without columns; "" if it is of these data alone."""
+    action = outcome.suggestion.action
+    if isinstance(action, Tune):
+        return canonical(action) if set(action.params) <= set(SPECIAL) else ""
+    text = outcome.suggestion.text
+    if not text.startswith(_FEATURES):
+        return ""
+    ops = [_op_text(op) for op in text.removeprefix(_FEATURES).split("; ")]
+    return _FEATURES + "; ".join(ops) if all(ops) else ""
+
+
+def _op_text(op: str) -> str:
+    word = op.split(" ", 1)[0]
+    if word in _OF_THESE_DATA:
+        return ""
+    return word if word in EXTRA_OPS else op

@@ -1,0 +1,51 @@
+"""A person's own experience: what `solve` found on earlier CSVs, in a file of the user's data directory.
+
+It holds names of data sets, their meta-features and suggestions; no rows and no column names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from marl_llm.environment import TeamEnv
+from marl_llm.environment.experience import ExperienceStore, known_data_set, shown_lines
+from marl_llm.solve.journal import Journal
+
+NO_STORE = "none"
+
+
+def user_store() -> Path:
+    """The default store: `marl_llm/experience.jsonl` under XDG_DATA_HOME, by default ~/.local/share."""
+    base = os.environ.get("XDG_DATA_HOME") or ""
+    home = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
+    return home / "marl_llm" / "experience.jsonl"
+
+
+def named_store(option: str | None) -> Path | None:
+    """The store that `--experience` names: a file, None for "none", the user's own by default."""
+    if option is None:
+        return user_store()
+    return None if option == NO_STORE else Path(option)
+
+
+class OwnExperience:
+    """What a `solve` is told of earlier CSVs, and what it leaves for later ones; does nothing without a store.
+
+    Raises
+    ------
+    UserError
+        The file is no experience store of this version.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._store = ExperienceStore(path) if path else None
+
+    def lines(self, env: TeamEnv, most: int) -> tuple[str, ...]:
+        """At most `most` lines for the prompts."""
+        return shown_lines(env, self._store.read(), most) if self._store else ()
+
+    def remember(self, env: TeamEnv, journal: Journal) -> None:
+        """Keep what the steps so far have found."""
+        if self._store and journal.visited:
+            self._store.add(known_data_set(env, journal.first, journal.visited))

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from marl_llm.agents.prompts import PromptConfig
+from marl_llm.environment.experience import ExperienceStore, table_key
+from marl_llm.evaluation.arms import team_arm
+from marl_llm.evaluation.play import Comparison, play_arm
+from marl_llm.evaluation.trials import Trial
+from marl_llm.kind import Kind
+from marl_llm.open_run import OpenRun, seen_experience
+from marl_llm.recipe import Recipe
+from marl_llm.rewards import RewardConfig
+from marl_llm.roles import DATA_SCIENTIST
+from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.config import RolloutConfig
+from marl_llm.rollout.episode import Team
+from marl_llm.rollout.policies import ScriptedPolicy
+from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.session import ServerSession
+from marl_llm.run import RunDirectory
+from marl_llm.serving import ServerConfig
+from marl_llm.tasks import Task
+from marl_llm.trajectories import read_rows
+from tests.environment.known import BAYES, FOREST, data_set
+from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
+
+SETTINGS = CollectSettings(
+    "test", 0, 7, CONFIG.model_copy(update={"steps": 2}), PromptConfig(instructions=False, experience_lines=3),
+    RolloutConfig(proposals=3, implementations=1, episodes_at_once=1), RewardConfig(),
+)  # fmt: skip
+NO_SERVER = ServerSession(Path("none"), 0, Path("none.log"), ServerConfig())
+TEAM = Team(ScriptedPolicy(may_finish=False), ScriptedPolicy())
+TASKS = [small_task(Kind.binary, 200), small_task(Kind.binary, 240)]
+PLANS = [PlannedEpisode(f"e{i}", lambda task=task: task) for i, task in enumerate(TASKS)]
+
+
+def collect(directory: Path, plans=PLANS, **changes) -> pd.DataFrame:
+    collector = Collector(directory, TEAM, shared_sandbox(), 2, replace(SETTINGS, **changes))
+    asyncio.run(collector.collect(plans, Progress("test")))
+    return read_rows(directory)
+
+
+def prompts(rows: pd.DataFrame) -> list[str]:
+    """First messages of the Data Scientist, by episode and turn."""
+    chosen = rows[rows["role"] == DATA_SCIENTIST].sort_values(["episode", "turn", "call"])
+    return [json.loads(messages)[0]["content"] for messages in chosen["messages"]]
+
+
+def seen(prompt: str) -> list[str]:
+    return [line for line in prompt.split("\n") if line.startswith("seen: ")]
+
+
+def test_an_iteration_fills_the_store_with_what_it_visited_beside_the_line_too(tmp_path, sandbox):
+    store = tmp_path / "experience.jsonl"
+    rows = collect(tmp_path / "a", remember=store)
+    known = ExperienceStore(store).read().data_sets
+    assert {d.key for d in known} == {table_key(task) for task in TASKS}
+    beside = rows[(rows["role"] == DATA_SCIENTIST) & ~rows["followed"] & rows["action"].str.startswith("propose")]
+    estimators = {f.text.split("(")[0] for d in known for f in d.findings}
+    assert estimators & {action.split("(")[0] for action in beside["action"]}
+    assert not any(seen(prompt) for prompt in prompts(rows))
+
+
+def test_episodes_see_others_but_never_themselves(tmp_path, sandbox):
+    store = tmp_path / "experience.jsonl"
+    collect(tmp_path / "a", remember=store)
+    rows = collect(tmp_path / "b", seen=ExperienceStore(store).read())
+    for episode, group in rows.groupby("episode"):
+        assert all(1 <= len(seen(prompt)) <= 3 for prompt in prompts(group)), episode
+    alone = collect(tmp_path / "c", PLANS[:1], seen=ExperienceStore(store).read())
+    assert prompts(alone) == prompts(rows[rows["episode"] == "e0"])
+    own = [d for d in ExperienceStore(store).read().data_sets if d.key == table_key(TASKS[0])]
+    only = replace(ExperienceStore(store).read(), data_sets=tuple(own))
+    other_split = Task.from_frame(small_frame(Kind.binary, 200), target="outcome", seed=5)
+    again = collect(tmp_path / "d", [PlannedEpisode("again", lambda: other_split)], seen=only)
+    assert not any(seen(prompt) for prompt in prompts(again))
+
+
+def recipe_with(store: Path, lines: int = 3) -> Recipe:
+    return Recipe.model_validate(
+        {"environment": {"steps": 1, "cv_folds": 2, "resamples": 100, "experience": str(store)},
+         "prompts": {"instructions": False, "experience_lines": lines}}
+    )  # fmt: skip
+
+
+def test_an_iteration_that_goes_on_shows_what_it_showed_before_it_was_killed(tmp_path, sandbox):
+    store = tmp_path / "experience.jsonl"
+    ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
+    recipe, iteration = recipe_with(store), tmp_path / "iteration_0000"
+
+    def stage(plans) -> pd.DataFrame:
+        return collect(iteration / "trajectories", plans, seen=seen_experience(recipe, iteration), remember=store)
+
+    stage(PLANS[:1])  # and here it is killed; others go on filling the store
+    ExperienceStore(store).add(data_set("later", (BAYES, 0.9)))
+    halves = prompts(stage(PLANS))
+    assert all(seen(prompt) == [f"seen: +0.20 {FOREST}"] for prompt in halves)
+    shutil.rmtree(iteration / "trajectories")
+    assert prompts(stage(PLANS)) == halves
+    fresh = seen_experience(recipe, tmp_path / "iteration_0001")
+    assert {"earlier", "later"} < {d.key for d in fresh.data_sets}
+
+
+def test_the_lines_can_be_switched_off_by_recipe(tmp_path):
+    store = tmp_path / "experience.jsonl"
+    ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
+    assert seen_experience(recipe_with(store, lines=0), tmp_path / "a").data_sets == ()
+    assert not (tmp_path / "a").exists()
+    assert len(seen_experience(recipe_with(store), tmp_path / "a").data_sets) == 1
+
+
+def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
+    store = tmp_path / "experience.jsonl"
+    ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
+    before = store.read_bytes()
+    opened = OpenRun(recipe_with(store), RunDirectory(tmp_path / "run"), NO_SERVER, shared_sandbox())
+    comparison = Comparison.of(opened, 0)
+    trials = [Trial("t0", "t0", 0, PLANS[0].load)]
+    arm = team_arm("scripted", opened.recipe, None, "", 0)
+    (result,) = play_arm(comparison, arm, trials, tmp_path / "out")
+    assert result.test is not None and store.read_bytes() == before
+    assert all(seen(prompt) for prompt in prompts(read_rows(tmp_path / "out")))
