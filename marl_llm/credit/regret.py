@@ -1,9 +1,9 @@
 """What stopping passes up: logged rows of one role go in, what is taken off each row's reward comes out.
 
-A turn that ends the episode risks nothing, and earns nothing but what a blend gains. Whether that was right shows in its group: the other
-turns from the same state tried what else could have been done. Ending is therefore charged the best gain among them,
-where credit is assigned and nowhere else: early in an episode, where most groups hold a gain, it is dear; where no
-proposal gains anything it is free. The group's mean alone tells the two apart far less.
+A turn that ends the episode risks nothing, and earns nothing but what a blend gains. Whether that was right shows in
+its group: the other turns from the same state tried what else could have been done. Ending is therefore charged what
+the best of them gained more, where credit is assigned and nowhere else: early in an episode, where most groups hold a
+gain, it is dear; where no proposal gains anything it is free. The group's mean alone tells the two apart far less.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which of several models to blend, how much of each, and how to decide for a label: from predictions alone.
 
-Greedy selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of models): begin with the best
-model, add in each round the one that makes the mean better most, and keep the best of all rounds. The decision rule for
-labels, `argmax p / prior ** power`, is chosen last on the same rows. Nothing is fitted, and no label leaves this module.
+Greedy selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of models): begin with the
+best model, add in each round the one that makes the mean better most, and keep the best of all rounds. The decision
+rule for labels, `argmax p / prior ** power`, is chosen last on the same rows. Nothing is fitted here.
 """
 
 from __future__ import annotations

@@ -325,8 +325,8 @@ def _pool(parts: Sequence[Predictions]) -> Predictions | None:
 def _failed(runs: Sequence[Evaluation]) -> Evaluated:
     last = runs[-1]
     return Evaluated(
-        last.status, last.stage, last.error, description=runs[0].description,
-        seconds=sum(run.seconds for run in runs), cpu_seconds=sum(run.cpu_seconds for run in runs), isolation=last.isolation,
+        last.status, last.stage, last.error, description=runs[0].description, isolation=last.isolation,
+        seconds=sum(run.seconds for run in runs), cpu_seconds=sum(run.cpu_seconds for run in runs),
     )  # fmt: skip
 
 

@@ -48,6 +48,8 @@ class MemoryEntry:
         The solution it asked for.
     note : str
         One short line: the error, or why it was invalid.
+    score : float or None
+        Hold-out score of that solution, if it was measured.
     """
 
     text: str
@@ -55,6 +57,7 @@ class MemoryEntry:
     gain: float | None = None
     spec: PipelineSpec | None = None
     note: str = ""
+    score: float | None = None
 
     def line(self) -> str:
         """The entry as the agents read it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -156,7 +157,16 @@ class StepOutcome:
         note = self.suggestion.problem or ran
         if self.comparison is not None and self.comparison.contradicted:
             note = "better on the hold-out, but the folds say worse"
-        return MemoryEntry(self.suggestion.text, self.verdict, self.measured_gain, self.suggestion.spec, note)
+        holdout = self.reference.holdout if self.reference is not None else None
+        score = holdout.score if holdout is not None else None
+        return MemoryEntry(self.suggestion.text, self.verdict, self.measured_gain, self.suggestion.spec, note, score)
+
+
+def remember(state: State, outcomes: Iterable[StepOutcome]) -> State:
+    """The state with more in its memory: what was tried beside the step it went on from. Each counts as a step."""
+    for outcome in outcomes:
+        state = replace(state, memory=state.memory.add(outcome.entry()), step=state.step + 1)
+    return state
 
 
 def advance(state: State, outcome: StepOutcome, code: str | None = None) -> State:

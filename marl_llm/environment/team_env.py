@@ -8,8 +8,10 @@ spec and its canonical code: an implementation that behaves like the reference i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+
+import numpy as np
 
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
@@ -23,7 +25,7 @@ from marl_llm.environment.evaluator import Evaluated, Evaluator
 from marl_llm.environment.memory import Memory, TokenCounter, Verdict, rough_tokens
 from marl_llm.environment.model_screen import ModelScreen, screen_models
 from marl_llm.environment.search import search_region
-from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance
+from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance, remember
 from marl_llm.errors import RunFailed
 from marl_llm.metrics import Comparison, Scores
 from marl_llm.proposals import (
@@ -48,6 +50,8 @@ from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 
+_TRIED = 3
+"""Times as many solutions of the memory as a blend has members are looked at for it."""
 _SCREENED = 8
 """Families that `analyze models` tells of at most."""
 
@@ -126,8 +130,8 @@ class TeamEnv:
         return effective(spec, self._context)
 
     def resolve(self, state: State, suggestion: Suggestion) -> Suggestion:
-        """A `tune` with regions as one with the values that a search on the development part found, a `finish` with what
-        it delivers; anything else as it is. Blocks while candidates run.
+        """A `tune` with regions as one with the values that a search on the development part found, a `finish` with
+        what it delivers; anything else as it is. Blocks while candidates run.
         """
         if suggestion.to_choose:
             return replace(suggestion, spec=self._delivered(state, suggestion))
@@ -145,14 +149,19 @@ class TeamEnv:
         spec = choose_delivery(self.tried(state, looked), Evidence(self.evaluator, "folds"), most)
         return None if self._effective(spec) == self._effective(state.spec) else spec
 
+    def deliver(self, state: State) -> Tried:
+        """What to hand over after an episode: chosen from all that was tried, on folds and hold-out. Blocks."""
+        spec = choose_delivery(self.tried(state), Evidence(self.evaluator, "all"), self.config.blend_members)
+        return Tried(spec, self.evaluate(spec))
+
     def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
         """What a delivery is chosen from, with all folds: the start, the current solution, the best by hold-out of what
         memory holds, and the best families of the screening, if there was one. Blocks while folds are missing.
         """
         most = self.config.blend_members
         solutions = state.memory.solutions()
-        gains = {i: state.memory.entries[i - 1].gain or 0.0 for i in solutions}
-        best = sorted(solutions, key=lambda i: -gains[i])[: 2 * most]
+        scores = {i: state.memory.entries[i - 1].score for i in solutions}
+        best = sorted(solutions, key=lambda i: -(scores[i] if scores[i] is not None else -np.inf))[: _TRIED * most]
         screen = self._screen.ranked[:most] if self._screen is not None and (state.looked or looked) else ()
         specs = [baseline(self.task.kind), state.spec, *(solutions[i] for i in best), *(one.spec for one in screen)]
         found = ((spec, self.evaluate(spec)) for spec in distinct(specs))
@@ -267,6 +276,11 @@ class TeamEnv:
         spec = outcome.suggestion.spec
         after = advance(state, outcome, generate_code(spec) if spec else None)
         return after if after.step < self.config.steps else State(**{**vars(after), "finished": True})
+
+    def remember(self, state: State, outcomes: Iterable[StepOutcome]) -> State:
+        """The state with what was tried beside its last step in memory."""
+        after = remember(state, outcomes)
+        return after if after.step < self.config.steps else replace(after, finished=True)
 
     def test_scores(self, state: State) -> Scores | None:
         """Scores on the test part: for reports, once, at the end."""

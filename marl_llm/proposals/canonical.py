@@ -2,9 +2,9 @@
 
 `propose_model est = Ridge(alpha=0.3)`, `propose_model est = Voting(0, 2)`, `tune alpha=0.3`,
 `tune alpha=between(0.1, 10.0), budget=8`, `engineer_features log ["x1"]; scale quantile; select 10`,
-`analyze target ["x2"]`, `analyze models`, `analyze code df["x2"].mean()`, `finish`, `finish blend`. The text is what the Engineer reads, what memory
-shows, and what the embedded model writes; larger models may answer with the JSON of `actions.py` instead. Both come out
-as the same typed action.
+`analyze target ["x2"]`, `analyze models`, `analyze code df["x2"].mean()`, `finish`, `finish blend`. The text is what
+the Engineer reads, what memory shows, and what the embedded model writes; larger models may answer with the JSON of
+`actions.py` instead. Both come out as the same typed action.
 """
 
 from __future__ import annotations

@@ -259,7 +259,7 @@ def _ensemble_spec(estimator: str, members: frozenset[Any], power: Any) -> Pipel
     pairs = [({**dict(member)}, dict(member).get("weight")) for member in members]
     specs = [(_spec({k: v for k, v in parts.items() if k != "weight"}), weight) for parts, weight in pairs]
     ordered = sorted(specs, key=lambda pair: (pair[0].model_dump_json(), str(pair[1])))
-    weights = tuple(weight for _, weight in ordered) if estimator == BLEND else ()
+    weights = tuple(weight for _, weight in ordered if weight is not None) if estimator == BLEND else ()
     try:
         return PipelineSpec(
             estimator=estimator, members=tuple(spec for spec, _ in ordered), weights=weights, power=power

@@ -1,7 +1,7 @@
 """The families that `analyze models` screens: one plain solution each, at the defaults a person would begin with.
 
-Preparation is that of the baseline, with one-hot encoding where an estimator needs distances or coefficients; texts and
-dates are read where there are some. Sizes of forests and boosting are the usual ones; nothing here is tuned to any data.
+Preparation is that of the baseline, with one-hot encoding where an estimator needs distances or coefficients; texts
+and dates are read where there are some. Sizes of forests and boosting are the usual ones; nothing is tuned to any data.
 """
 
 from __future__ import annotations

@@ -15,8 +15,10 @@ class RolloutConfig(BaseModel):
     implementations: int = Field(
         default=2, ge=1, description="turns of the Engineer for each distinct proposal (group size)"
     )
-    advance: Literal["best", "sampled"] = Field(
-        default="sampled", description="branch the episode goes on from: the best gain, or one drawn uniformly"
+    advance: Literal["best", "sampled", "merged"] = Field(
+        default="sampled",
+        description="branch the episode goes on from: the best gain, or one drawn uniformly; merged: the best gain, "
+        "and what the other branches found is remembered too",
     )
     episodes_at_once: int = Field(default=8, ge=1, description="episodes played concurrently")
     temperature: float = Field(

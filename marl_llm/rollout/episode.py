@@ -91,6 +91,8 @@ class EpisodePlayer:
         Everything random in the episode follows from it.
     on_step : callable, optional
         Told after each step on the followed line.
+    stop : callable
+        Asked before each step; True ends the episode there (a budget that is spent).
     """
 
     def __init__(
@@ -102,9 +104,10 @@ class EpisodePlayer:
         key: EpisodeKey,
         seed: int,
         on_step: Callable[[StepRecord], None] | None = None,
+        stop: Callable[[State], bool] = lambda state: False,
     ) -> None:
         self._context, self._team, self._config, self._rewards = context, team, config, rewards
-        self._key, self._seed, self._on_step = key, seed, on_step
+        self._key, self._seed, self._on_step, self._stop = key, seed, on_step, stop
         self._rows: list[Row] = []
         self._turns = 0
 
@@ -114,13 +117,16 @@ class EpisodePlayer:
         first = state = await self._context.blocking(env.reset, memory)
         steps: list[StepRecord] = []
         visited: list[tuple[State, StepOutcome]] = []
-        while not state.finished:
+        while not state.finished and not self._stop(state):
             branches = await self._branches(state)
             chosen, outcome = self._choose(state, branches)
             for number, branch in enumerate(branches):
                 self._record(state, number, branch, branch is chosen, outcome)
             visited += [(state, branch.outcomes[0]) for branch in branches]
             after = env.advance(state, outcome)
+            if self._config.advance == "merged" and not after.finished:
+                others = {b.asks: b.outcomes[0] for b in branches if b.asks != chosen.asks and not b.suggestion.ends}
+                after = env.remember(after, others.values())
             steps.append(StepRecord(outcome, state, after))
             if self._on_step:
                 self._on_step(steps[-1])
@@ -183,8 +189,10 @@ class EpisodePlayer:
         """The branch and the outcome the episode goes on from."""
         rng = random.Random(derive_seed(self._seed, state.step, "advance"))
         accepted = [(b, o) for b in branches for o in b.outcomes if o.accepted]
-        if self._config.advance == "best" and accepted:
+        if self._config.advance != "sampled" and accepted:
             return max(accepted, key=lambda pair: pair[1].step_gain)
+        if self._config.advance == "merged":
+            return branches[0], branches[0].outcomes[0]
         going_on = [b for b in branches if not isinstance(b.suggestion.action, Finish)]
         pool = going_on if self._config.advance == "best" and going_on else branches
         branch = rng.choice(pool)
