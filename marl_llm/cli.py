@@ -141,18 +141,19 @@ def _solve_suite(args: argparse.Namespace) -> int:
     from marl_llm.solve import solve_task
     from marl_llm.solve.experience import named_store
     from marl_llm.solve.suite import solve_suite
+    from marl_llm.solve.teams import choose_team, team_session
     from marl_llm.tasks import load_suite
-
-    store = named_store(args.experience)
-
-    def solve(entry: TaskFile, out: Path) -> Any:
-        return solve_task(entry, team=args.team, steps=args.steps, out=out, server=args.server, experience=store)
 
     ignored = [f"--{name}" for name in (*_ENTRY_OPTIONS, "metric", "memory") if name != "seed" and getattr(args, name)]
     if ignored:
         raise UserError(f"{args.csv} is a directory, its task files say what {ignored[0]} would: change it there.")
-    entries = load_suite(args.csv, args.seed or 0)
-    rows = solve_suite(entries, args.out, solve, (lambda line: None) if args.json else say)
+    entries, store = load_suite(args.csv, args.seed or 0), named_store(args.experience)
+    with team_session(choose_team(args.team), args.out, args.server) as session:
+
+        def solve(entry: TaskFile, out: Path) -> Any:
+            return solve_task(entry, team=args.team, steps=args.steps, out=out, session=session, experience=store)
+
+        rows = solve_suite(entries, args.out, solve, (lambda line: None) if args.json else say)
     if args.json:
         say_json({row.name: row.report.to_dict() if row.report else {"problem": row.problem} for row in rows})
     return 0 if all(row.report for row in rows) else 1
@@ -268,7 +269,7 @@ def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_
 
 
 def _server_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", help="URL of a running vLLM server to use instead of starting one")
+    parser.add_argument("--server", help="URL of a running vLLM server to use")
 
 
 def _add_running(commands: Any) -> None:

@@ -20,10 +20,18 @@ from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.progress import Progress
-from marl_llm.rollout.session import RolePolicy, ServerSession, make_team, token_counter
+from marl_llm.rollout.session import (
+    InProcessSession,
+    ModelSession,
+    RolePolicy,
+    ServerSession,
+    make_team,
+    token_counter,
+)
 from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Limits, Sandbox
-from marl_llm.serving import ChatClient, ServerConfig
+from marl_llm.serving import ServerConfig
+from marl_llm.serving.in_process import suits_in_process
 
 
 def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ServerSession:
@@ -38,6 +46,20 @@ def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None)
         start_timeout_s=section.start_timeout_s,
     )
     return ServerSession(local_model(recipe.model.path), section.port, run.root / "server.log", config, attach)
+
+
+def playing_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ModelSession:
+    """Who answers where nothing is trained on: the model in this process if it is small, else as `server_session`.
+
+    Raises
+    ------
+    UserError
+        The model's files are missing or damaged.
+    """
+    directory, section = local_model(recipe.model.path), recipe.serving
+    if attach is None and suits_in_process(directory, section.in_process_parameters):
+        return InProcessSession(directory, recipe.model.path, section.max_model_len)
+    return server_session(recipe, run, attach)
 
 
 @contextmanager
@@ -115,10 +137,9 @@ def play(
     what: str,
 ) -> None:
     """Play planned episodes with served policies into a directory."""
-    server = opened.session.server()
 
     async def run_all() -> None:
-        async with ChatClient(server) as client:
+        async with opened.session.client() as client:
             team = await make_team(client, roles, chosen.rollout)
             slots = opened.recipe.sandbox.slots
             await Collector(directory, team, opened.sandbox, slots, chosen).collect(plans, Progress(what))

@@ -44,7 +44,7 @@ class ModelSection(_Section):
 
 
 class ServingSection(_Section):
-    """The vLLM server."""
+    """The vLLM server, and which models need none to play."""
 
     port: int = Field(default=0, ge=0, le=65535, description="TCP port on 127.0.0.1; 0 takes a free one")
     max_model_len: int = Field(default=1024, ge=64, description="context: prompt and completion together, tokens")
@@ -54,6 +54,11 @@ class ServingSection(_Section):
         default=0.9, gt=0, le=1, description="share of the GPU's memory for the server"
     )
     start_timeout_s: float = Field(default=300, gt=0, description="longest wait for the server to answer, seconds")
+    in_process_parameters: int = Field(
+        default=20_000_000,
+        ge=0,
+        description="largest model, parameters, that `solve` plays in its own process; larger ones, and 0: a server",
+    )
     while_training: bool = Field(
         default=True, description="keep the server up while adapters are trained (false frees the GPU)"
     )
@@ -133,7 +138,7 @@ class Recipe(_Section):
     rewards: RewardConfig = Field(default_factory=lambda: RewardConfig(), description="weights of the rewards")
     prompts: PromptConfig = Field(default_factory=lambda: PromptConfig(), description="how prompts are written")
     rollout: RolloutConfig = Field(default_factory=lambda: RolloutConfig(), description="tree, concurrency, sampling")
-    serving: ServingSection = Field(default_factory=lambda: ServingSection(), description="the vLLM server")
+    serving: ServingSection = Field(default_factory=lambda: ServingSection(), description="who answers")
     sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(), description="where candidates run")
     credit: CreditConfig = Field(default_factory=lambda: CreditConfig(), description="from rewards to advantages")
     training: TrainingSection = Field(default_factory=lambda: TrainingSection(), description="per role")

@@ -12,7 +12,7 @@ from marl_llm.agents.prompts import Message, Situation
 from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, Space
 from marl_llm.proposals import PipelineSpec, canonical
 from marl_llm.roles import DATA_SCIENTIST
-from marl_llm.serving import ChatClient, Completion
+from marl_llm.serving import Completion, Sampler
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Policy(Protocol):
 
 
 class ModelPolicy:
-    """A served model: samples from the adapter (or the base model) named in `info`."""
+    """A model: samples from the adapter (or the base model) named in `info`."""
 
-    def __init__(self, client: ChatClient, info: PolicyInfo, *, temperature: float, max_tokens: int) -> None:
+    def __init__(self, client: Sampler, info: PolicyInfo, *, temperature: float, max_tokens: int) -> None:
         self._client, self._info = client, info
         self._temperature, self._max_tokens = temperature, max_tokens
 
@@ -64,7 +64,7 @@ class ModelPolicy:
         return self._info
 
     async def reply(self, ask: Ask) -> Completion:
-        """Sample one reply through the server."""
+        """Sample one reply."""
         return await self._client.sample(
             self._info.name, ask.messages, temperature=self._temperature, max_tokens=self._max_tokens, seed=ask.seed
         )

@@ -1,17 +1,19 @@
-"""What playing needs around it: a model server that starts when it is first asked for, and policies made on it."""
+"""What playing needs around it: a model, in a server or in this process, and policies made on it."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, Self
 
 from marl_llm.environment.memory import TokenCounter, rough_tokens
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import ModelPolicy, PolicyInfo
-from marl_llm.serving import ChatClient, ModelServer, ServerConfig
+from marl_llm.serving import ChatClient, ModelServer, Sampler, ServerConfig
+from marl_llm.serving.in_process import InProcessClient, InProcessModel
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +30,66 @@ BASE_POLICY = RolePolicy(None, PolicyInfo("base"))
 """The base model without an adapter: the untrained agent."""
 
 
+class ModelSession(Protocol):
+    """A model over several stages or CSVs; a context manager that ends what it started."""
+
+    def ready(self) -> None:
+        """Start or load the model now; otherwise the first client does."""
+        ...
+
+    def client(self) -> Sampler:
+        """A client of the model, for one event loop."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class InProcessSession:
+    """A small model in this process, loaded on first use. A `ModelSession`.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the base model.
+    name : str
+        How the recipe calls it; adapters may know it by this name.
+    max_model_len : int
+        Context: prompt and completion together, tokens.
+    """
+
+    def __init__(self, directory: Path, name: str, max_model_len: int) -> None:
+        self._directory, self._name, self._max_model_len = directory, name, max_model_len
+        self._model: InProcessModel | None = None
+
+    def ready(self) -> None:
+        """Load the model."""
+        self._loaded()
+
+    def client(self) -> InProcessClient:
+        """A client of the model."""
+        return InProcessClient(self._loaded())
+
+    def _loaded(self) -> InProcessModel:
+        if self._model is None:
+            self._model = InProcessModel(self._directory, self._max_model_len, self._name)
+        return self._model
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._model is not None:
+            self._model.close()
+            self._model = None
+
+
 class ServerSession:
-    """One model server over several stages; started on first use, or attached to; a context manager that ends it."""
+    """One model server over several stages; started on first use, or attached to; a context manager that ends it.
+
+    A `ModelSession`. A server that has died is started again when it is next asked for.
+    """
 
     def __init__(self, model: Path, port: int, log_path: Path, config: ServerConfig, attach: str | None = None) -> None:
         self._model, self._port, self._log_path, self._config, self._attach = model, port, log_path, config, attach
@@ -37,6 +97,8 @@ class ServerSession:
 
     def server(self) -> ModelServer:
         """The running server."""
+        if self._server is not None and not self._server.alive():
+            self.stop()
         if self._server is None:
             if self._attach:
                 self._server = ModelServer.attach(self._attach)
@@ -45,21 +107,29 @@ class ServerSession:
                 self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self._config)
         return self._server
 
+    def ready(self) -> None:
+        """Start the server, or attach to it."""
+        self.server()
+
+    def client(self) -> ChatClient:
+        """A client of the running server."""
+        return ChatClient(self.server())
+
     def stop(self) -> None:
         """End the server if it was started here; the next `server()` starts it again."""
         if self._server is not None:
             self._server.stop()
             self._server = None
 
-    def __enter__(self) -> ServerSession:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
 
-async def make_team(client: ChatClient, roles: dict[str, RolePolicy], config: RolloutConfig) -> Team:
-    """Load the adapters and return the pair that plays through the server."""
+async def make_team(client: Sampler, roles: dict[str, RolePolicy], config: RolloutConfig) -> Team:
+    """Load the adapters and return the pair that plays through the client."""
     tokens = {DATA_SCIENTIST: config.data_scientist_tokens, ML_ENGINEER: config.engineer_tokens}
     policies = {}
     for role, policy in roles.items():

@@ -1,8 +1,9 @@
-"""The model server (a real vLLM process) and the client that samples from it and keeps the sampled tokens."""
+"""Who samples: a model server (a real vLLM process) with its client, or a small model in this process."""
 
 from __future__ import annotations
 
-from marl_llm.serving.client import ChatClient, Completion
+from marl_llm.serving.client import ChatClient
+from marl_llm.serving.completion import Completion, Sampler
 from marl_llm.serving.config import ServerConfig
 from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, RequestTimedOut, ServerDied
 from marl_llm.serving.server import ModelServer
@@ -15,6 +16,7 @@ __all__ = [
     "ModelServer",
     "PromptTooLong",
     "RequestTimedOut",
+    "Sampler",
     "ServerConfig",
     "ServerDied",
 ]

@@ -11,13 +11,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from marl_llm.serving.completion import Completion
 from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, RequestTimedOut
 from marl_llm.serving.server import ModelServer
 
@@ -36,34 +36,6 @@ _BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
 _LAST_BREATH_S = 3.0
 _MISSING_LOGPROB = -9999.0
 """What vLLM writes for a token whose log-probability it does not have."""
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One sampled completion.
-
-    Attributes
-    ----------
-    text : str
-        The decoded completion without special tokens.
-    prompt_ids : list of int, length P
-        Token ids of the rendered prompt.
-    completion_ids : list of int, length T
-        Token ids as sampled; a completion that ended by itself includes its end token.
-    logprobs : list of float, length T
-        Natural logarithm of each token's probability under the distribution it was sampled from (temperature included).
-    finish_reason : str
-        "stop" (ended by itself) or "length" (cut at max_tokens).
-    latency_s : float
-        Seconds from sending the request to the answer, waiting in the server included.
-    """
-
-    text: str
-    prompt_ids: list[int]
-    completion_ids: list[int]
-    logprobs: list[float]
-    finish_reason: str
-    latency_s: float
 
 
 class ChatClient:
@@ -89,6 +61,11 @@ class ChatClient:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             trust_env=False,
         )
+
+    @property
+    def base_name(self) -> str:
+        """Name of the model without an adapter."""
+        return self.server.base_name
 
     async def __aenter__(self) -> Self:
         return self

@@ -17,6 +17,9 @@ from marl_llm.errors import UserError
 BASE_NAME = "base"
 """The name under which a server of ours serves the model without an adapter."""
 
+SEEDED_NAME = "base-takes-seeds"
+"""A second name of the model, by which a server says that requests may carry seeds: its API tells this nowhere else."""
+
 _NO_VLLM = (
     "vLLM is not installed in this environment: install the extra for your machine, `pip install 'marl-llm[vllm]'` "
     "with an NVIDIA GPU or `make install` without one."
@@ -120,7 +123,8 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
     """
     dtype = {Device.cpu: "float32", Device.cuda: "bfloat16"}[device] if config.dtype == "auto" else config.dtype
     args = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    args += ["--model", str(model_dir), "--served-model-name", BASE_NAME, "--host", host, "--port", str(port)]
+    names = [BASE_NAME] if config.chunked_prefill else [BASE_NAME, SEEDED_NAME]
+    args += ["--model", str(model_dir), "--served-model-name", *names, "--host", host, "--port", str(port)]
     args += ["--dtype", dtype, "--max-model-len", str(config.max_model_len), "--max-num-seqs", str(config.max_num_seqs)]
     args += ["--enable-lora", "--max-loras", str(config.max_loras), "--max-cpu-loras", str(config.max_cpu_loras)]
     args += ["--max-lora-rank", str(_lora_rank(config.max_lora_rank))]

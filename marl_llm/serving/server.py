@@ -21,7 +21,7 @@ from typing import Self
 import httpx
 
 from marl_llm.errors import UserError
-from marl_llm.serving.config import BASE_NAME, ServerConfig, command, environment, installed_device
+from marl_llm.serving.config import BASE_NAME, SEEDED_NAME, ServerConfig, command, environment, installed_device
 from marl_llm.serving.errors import ServerDied
 from marl_llm.serving.guard import GRACE_S
 from marl_llm.serving.log import last_words
@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 _GUARD = Path(__file__).with_name("guard.py")
 _HOST = "127.0.0.1"
 _POLL_S = 0.25
+_NO_SEEDS = (
+    "The model server at %s does not say that it takes seeds, so none are sent and its samples will not repeat: start "
+    "it with --no-enable-chunked-prefill (needed on a CPU only) and --served-model-name %s %s."
+)
 
 
 class ModelServer:
@@ -45,7 +49,7 @@ class ModelServer:
     max_model_len : int
         Context, tokens.
     seeds : bool
-        Whether requests may carry a seed (a seed and chunked prefill kill vLLM's engine).
+        Whether requests may carry a seed (on a CPU a seed and chunked prefill kill vLLM's engine).
     log_path : Path or None
         The server's log; None for an attached server.
     """
@@ -128,15 +132,16 @@ class ModelServer:
         return server
 
     @classmethod
-    def attach(cls, url: str, *, seeds: bool = False) -> Self:
+    def attach(cls, url: str) -> Self:
         """Use a server that somebody else runs; `stop` leaves it alone.
+
+        It gets seeds if it says that it takes them, by the name `SEEDED_NAME` beside the model's own: a server of ours
+        does. Without it samples do not repeat, and a warning says so.
 
         Parameters
         ----------
         url : str
             Address, with or without a trailing "/v1".
-        seeds : bool
-            Set only if the server was started with `--no-enable-chunked-prefill`.
 
         Raises
         ------
@@ -144,7 +149,10 @@ class ModelServer:
             If nothing answers there, or what answers is no vLLM server.
         """
         url = url.rstrip("/").removesuffix("/v1")
-        card = _served_model(url)
+        cards = _served_models(url)
+        card, seeds = cards[0], any(card["id"] == SEEDED_NAME for card in cards)
+        if not seeds:
+            logger.warning(_NO_SEEDS, url, card["id"], SEEDED_NAME)
         return cls(url, base_name=card["id"], max_model_len=card["max_model_len"], seeds=seeds)
 
     @property
@@ -200,7 +208,7 @@ class ModelServer:
                 if time.monotonic() - started > timeout_s:
                     raise self.died(f"did not answer within {timeout_s:.0f} s (start_timeout_s)")
                 time.sleep(_POLL_S)
-        _served_model(self.url)
+        _served_models(self.url)
         logger.info("model server at %s ready after %.1f s", self.url, time.monotonic() - started)
 
     def __enter__(self) -> Self:
@@ -258,8 +266,8 @@ def _healthy(http: httpx.Client, url: str) -> bool:
         return False
 
 
-def _served_model(url: str) -> dict:
-    """Return the entry of the base model in the server's list of models: at least "id" and "max_model_len"."""
+def _served_models(url: str) -> list[dict]:
+    """Return the base model's entries in the server's list, one per name: at least "id" and "max_model_len"."""
     not_vllm = UserError(
         f"What answers at {url} is not a vLLM server: give the address of one, e.g. http://127.0.0.1:8000."
     )
@@ -276,4 +284,4 @@ def _served_model(url: str) -> dict:
         raise not_vllm from None
     if health.status_code != 200 or not bases:
         raise not_vllm
-    return bases[0]
+    return bases

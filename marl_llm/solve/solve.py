@@ -12,9 +12,9 @@ import functools
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,21 @@ from marl_llm.environment import Memory, State, TeamEnv
 from marl_llm.environment.memory import rough_tokens
 from marl_llm.errors import UserError
 from marl_llm.metrics import Scores
-from marl_llm.open_run import open_sandbox, server_session
+from marl_llm.open_run import open_sandbox
 from marl_llm.proposals import PipelineSpec, compile
 from marl_llm.recipe import Recipe
 from marl_llm.rollout.episode import EpisodePlayer
 from marl_llm.rollout.rows import EpisodeKey
-from marl_llm.rollout.session import token_counter
+from marl_llm.rollout.session import ModelSession, token_counter
 from marl_llm.rollout.turns import TurnContext
-from marl_llm.run import RunDirectory, package_versions, write_text
-from marl_llm.serving import ModelServer
+from marl_llm.run import package_versions, write_text
 from marl_llm.solve.directory import SolveDirectory, file_sha256
 from marl_llm.solve.experience import OwnExperience
 from marl_llm.solve.journal import Journal
 from marl_llm.solve.report import SolveReport, gains, part_scores, scores_dict
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.table import delivered_lines
-from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, open_team
+from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, open_team, team_session
 from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task, TaskFile
 
@@ -56,6 +55,7 @@ def solve_task(
     out: Path,
     recipe: Recipe | None = None,
     server: str | None = None,
+    session: ModelSession | None = None,
     memory: Memory | None = None,
     experience: Path | None = None,
     on_line: Callable[[str], None] = lambda line: None,
@@ -76,7 +76,10 @@ def solve_task(
     recipe : Recipe, optional
         Instead of the run's own, or of the defaults.
     server : str, optional
-        URL of a running vLLM server to use instead of starting one.
+        URL of a running vLLM server to use; otherwise a small model plays in this process, and a server is started for
+        a larger one (`serving.in_process_parameters` of the recipe).
+    session : ModelSession, optional
+        The team's model, opened by `team_session` for several calls; it is left open.
     memory : Memory, optional
         Of an earlier solve of the same data: what it holds is not tried again.
     experience : Path, optional
@@ -101,7 +104,7 @@ def solve_task(
     for line in (*(f"note: {note}" for note in task.notes), *(f"warning: {warning}" for warning in task.warnings)):
         on_line(line)
     with (
-        _model_server(choice, out, server) as model_server,
+        nullcontext(session) if session else team_session(choice, out, server) as model,
         open_sandbox(choice.recipe) as sandbox,
         closing(TeamEnv(task, sandbox, choice.recipe.environment, entry.seed)) as env,
     ):
@@ -109,32 +112,22 @@ def solve_task(
         delivery = _Delivery(env, choice, directory, journal, sha256, began)
         lines = own.lines(env, choice.recipe.prompts.experience_lines)
         try:
-            return _improve(env, choice, model_server, journal, delivery, lines)
+            return _improve(env, choice, model, journal, delivery, lines)
         finally:
             own.remember(env, journal)
-
-
-@contextmanager
-def _model_server(choice: TeamChoice, out: Path, attach: str | None) -> Iterator[ModelServer | None]:
-    """The team's model server, attached to or started with its log in `out`; None for the scripted team."""
-    if not choice.served:
-        yield None
-        return
-    with server_session(choice.recipe, RunDirectory(out), attach) as session:
-        yield session.server()
 
 
 def _improve(
     env: TeamEnv,
     choice: TeamChoice,
-    server: ModelServer | None,
+    model: ModelSession | None,
     journal: Journal,
     delivery: _Delivery,
     lines: tuple[str, ...],
 ) -> SolveReport:
     """Play all steps and deliver; when that is cut short, deliver what there is and pass the reason on."""
     try:
-        asyncio.run(_play(env, choice, server, journal, lines))
+        asyncio.run(_play(env, choice, model, journal, lines))
         before = env.test_scores(journal.first)
         after = env.test_scores(journal.best) if journal.accepted else before
     except BaseException:
@@ -162,7 +155,7 @@ def _linear(choice: TeamChoice, steps: int) -> TeamChoice:
 
 
 async def _play(
-    env: TeamEnv, choice: TeamChoice, server: ModelServer | None, journal: Journal, lines: tuple[str, ...]
+    env: TeamEnv, choice: TeamChoice, model: ModelSession | None, journal: Journal, lines: tuple[str, ...]
 ) -> None:
     """Play the one episode. Evaluations run in threads that are not waited for when it is interrupted."""
     recipe, pool = choice.recipe, ThreadPoolExecutor(2, thread_name_prefix="evaluate")
@@ -171,7 +164,7 @@ async def _play(
     context = TurnContext(env, recipe.prompts, blocking, count, lines)
     key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
     try:
-        async with open_team(choice, server) as team:
+        async with open_team(choice, model) as team:
             watched, rollout, rewards = journal.meter.watch(team), recipe.rollout, recipe.rewards
             player = EpisodePlayer(context, watched, rollout, rewards, key, env.seed, journal.step)
             await player.play(journal.first.memory)

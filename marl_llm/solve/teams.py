@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.errors import UserError
-from marl_llm.open_run import policies
+from marl_llm.open_run import playing_session, policies
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import Ask, Policy, PolicyInfo, ScriptedPolicy
-from marl_llm.rollout.session import RolePolicy, make_team
+from marl_llm.rollout.session import ModelSession, RolePolicy, make_team
 from marl_llm.run import RunDirectory
-from marl_llm.serving import ChatClient, Completion, ModelServer
+from marl_llm.serving import Completion
 
 SCRIPTED, TINY = "scripted", "tiny"
 PROJECT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ class TeamChoice:
 
     @property
     def served(self) -> bool:
-        """True if it needs a model server."""
+        """True if a model plays."""
         return self.name != SCRIPTED
 
 
@@ -78,20 +78,48 @@ def _with_found_model(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": str(here)})})
 
 
+@contextmanager
+def team_session(choice: TeamChoice, directory: Path, attach: str | None = None) -> Iterator[ModelSession | None]:
+    """The team's model, ready: in this process if it is small, else in a server; None for the scripted team.
+
+    Parameters
+    ----------
+    choice : TeamChoice
+        Who plays.
+    directory : Path
+        Where a server that is started writes its log.
+    attach : str, optional
+        URL of a running server to use.
+
+    Raises
+    ------
+    UserError
+        The model's files are missing or damaged.
+    ServerDied
+        The server did not start.
+    """
+    if not choice.served:
+        yield None
+        return
+    with playing_session(choice.recipe, RunDirectory(directory), attach) as session:
+        session.ready()
+        yield session
+
+
 @asynccontextmanager
-async def open_team(choice: TeamChoice, server: ModelServer | None) -> AsyncIterator[Team]:
+async def open_team(choice: TeamChoice, session: ModelSession | None) -> AsyncIterator[Team]:
     """The pair, ready to play; its client is closed with the block."""
-    if server is None:
+    if session is None:
         policy = ScriptedPolicy(may_finish=False, space="full")
         yield Team(policy, policy)
         return
-    async with ChatClient(server) as client:
-        yield await make_team(client, _role_policies(choice, server), choice.recipe.rollout)
+    async with session.client() as client:
+        yield await make_team(client, _role_policies(choice, client.base_name), choice.recipe.rollout)
 
 
-def _role_policies(choice: TeamChoice, server: ModelServer) -> dict[str, RolePolicy]:
+def _role_policies(choice: TeamChoice, base_name: str) -> dict[str, RolePolicy]:
     if choice.run is None:
-        return dict.fromkeys(ROLES, RolePolicy(None, PolicyInfo(server.base_name)))
+        return dict.fromkeys(ROLES, RolePolicy(None, PolicyInfo(base_name)))
     return policies(choice.recipe, choice.run, {role: choice.run.version(role) for role in ROLES})
 
 

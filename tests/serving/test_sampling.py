@@ -185,7 +185,7 @@ def test_a_prompt_that_does_not_fit_is_typed_and_the_server_goes_on(tiny_server:
 
 
 def test_one_can_attach_to_a_running_server(tiny_server: ModelServer) -> None:
-    with ModelServer.attach(tiny_server.url + "/v1/", seeds=True) as attached:
+    with ModelServer.attach(tiny_server.url + "/v1/") as attached:
         assert (attached.base_name, attached.max_model_len, attached.owned) == ("base", 1024, False)
         assert with_client(attached, lambda client: client.sample("base", SHORT, max_tokens=4), {}).completion_ids
     assert tiny_server.alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -94,6 +95,40 @@ def test_attaching_to_a_server_that_is_not_vllm_says_so() -> None:
         with pytest.raises(UserError, match="is not a vLLM server"):
             ModelServer.attach(f"http://127.0.0.1:{other.server_port}")
         other.shutdown()
+
+
+class ForeignServer(BaseHTTPRequestHandler):
+    """A vLLM server's list of models, under the names in `names`."""
+
+    names: tuple[str, ...] = ()
+
+    def do_GET(self) -> None:
+        cards = [{"id": name, "parent": None, "max_model_len": 64} for name in self.names]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": cards}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("names", "seeds"), [(("qwen",), False), (("qwen", "base-takes-seeds"), True)])
+def test_an_attached_server_gets_seeds_if_it_says_so_and_a_warning_if_not(
+    names: tuple[str, ...], seeds: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ForeignServer, "names", names)
+    with HTTPServer(("127.0.0.1", 0), ForeignServer) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        attached = ModelServer.attach(f"http://127.0.0.1:{other.server_port}")
+        other.shutdown()
+    assert (attached.base_name, attached.seeds) == ("qwen", seeds)
+    assert ("--served-model-name qwen base-takes-seeds" in caplog.text) is not seeds
+
+
+def test_a_server_of_ours_says_that_it_takes_seeds_unless_prompts_come_in_chunks() -> None:
+    for chunked in (False, True):
+        made = config.command("model", "host", 1, ServerConfig(chunked_prefill=chunked), Device.cpu)
+        assert (config.SEEDED_NAME in made) is not chunked
 
 
 OWNER = """
