@@ -23,6 +23,7 @@ from marl_llm.rollout.session import RolePolicy, ServerSession, make_team, token
 from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Limits, Sandbox
 from marl_llm.serving import ChatClient, ServerConfig
+from marl_llm.tasks.mixture import suite_files
 
 
 def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ServerSession:
@@ -85,8 +86,9 @@ def open_run(
     recipe, run = load_recipe(recipe_path), RunDirectory(directory)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
+    suite_files(recipe.tasks)  # a mistake in what the recipe names should not show after hours of collecting
     for role in ROLES:
-        imitated_runs(recipe, role)  # a mistake there should not show after hours of collecting
+        imitated_runs(recipe, role)
     with run.held():
         run.prepare(recipe)
         with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:
