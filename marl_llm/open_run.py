@@ -30,8 +30,13 @@ from marl_llm.rollout.session import (
 )
 from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Limits, Sandbox
+<<<<<<< HEAD
 from marl_llm.serving import ServerConfig
 from marl_llm.serving.in_process import suits_in_process
+=======
+from marl_llm.serving import ChatClient, ServerConfig
+from marl_llm.tasks.mixture import suite_files
+>>>>>>> suite
 
 
 def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ServerSession:
@@ -118,10 +123,15 @@ def open_run(
     recipe, run = load_recipe(recipe_path), RunDirectory(directory)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
+    suite_files(recipe.tasks)  # a mistake in what the recipe names should not show after hours of collecting
     for role in ROLES:
+<<<<<<< HEAD
         imitated_runs(recipe, role)  # a mistake there should not show after hours of collecting
     if recipe.environment.experience is not None:
         ExperienceStore(Path(recipe.environment.experience))  # nor here
+=======
+        imitated_runs(recipe, role)
+>>>>>>> suite
     with run.held():
         run.prepare(recipe)
         with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:

@@ -21,6 +21,7 @@ from marl_llm.rewards import RewardConfig
 from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.schedule import Schedule
+from marl_llm.tasks.mixture import TaskSection
 from marl_llm.training.config import ON_POLICY, TrainConfig
 
 M = TypeVar("M", bound=BaseModel)
@@ -73,16 +74,6 @@ class SandboxSection(_Section):
     slots: int = Field(default=2, ge=1, description="candidates run at once, one core each")
     wall_s: float = Field(default=20, gt=0, description="longest fit and prediction of one fold, seconds")
     memory_gib: float = Field(default=2, gt=0, description="memory of one candidate, GiB")
-
-
-class TaskSection(_Section):
-    """Where training tasks come from: procedural ones by seed, or a suite of CSV files."""
-
-    suite: str | None = Field(default=None, description="directory with suite.yaml; null for procedural tasks")
-    first_seed: int = Field(
-        default=1000, ge=0, description="seed of the first procedural task; iteration k goes on from there"
-    )
-    per_iteration: int = Field(default=8, ge=1, description="episodes (one task each) in one iteration")
 
 
 class TrainingSection(_Section):
@@ -148,7 +139,7 @@ class Recipe(_Section):
     def seeds(self) -> dict[str, range]:
         """Seeds of procedural tasks by the key that says where they begin: training, validation, evaluation."""
         tasks, validation, evaluation = self.tasks, self.promotion, self.evaluation
-        count = 0 if tasks.suite else self.iterations * tasks.per_iteration
+        count = tasks.procedural(self.iterations * tasks.per_iteration)
         return {
             "tasks.first_seed": range(tasks.first_seed, tasks.first_seed + count),
             "promotion.first_seed": range(validation.first_seed, validation.first_seed + validation.tasks),

@@ -31,8 +31,7 @@ from marl_llm.rollout.progress import minutes
 from marl_llm.rollout.summary import read_summaries
 from marl_llm.run import RunDirectory, write_json
 from marl_llm.schedule import trained_roles
-from marl_llm.tasks.procedural import procedural_task
-from marl_llm.tasks.suite import load_suite
+from marl_llm.tasks.mixture import planned_tasks
 from marl_llm.training.adapters import copy_version
 from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
@@ -41,13 +40,10 @@ logger = logging.getLogger(__name__)
 
 
 def training_plans(recipe: Recipe, k: int) -> list[PlannedEpisode]:
-    """The episodes of iteration k: procedural tasks by seed, or the suite's CSV files in turn."""
-    count, first = recipe.tasks.per_iteration, recipe.tasks.first_seed + k * recipe.tasks.per_iteration
-    if recipe.tasks.suite is None:
-        return [PlannedEpisode(f"p{s}", functools.partial(procedural_task, s)) for s in range(first, first + count)]
-    files = load_suite(Path(recipe.tasks.suite))
-    chosen = [(i, files[i % len(files)]) for i in range(k * count, (k + 1) * count)]
-    return [PlannedEpisode(f"e{i}-{Path(f.csv).stem}", f.load) for i, f in chosen]
+    """The episodes of iteration k: tables of the suite and procedural tasks in the recipe's shares."""
+    count = recipe.tasks.per_iteration
+    planned = planned_tasks(recipe.tasks, range(k * count, (k + 1) * count), recipe.seed)
+    return [PlannedEpisode(task.name, task.load) for task in planned]
 
 
 def collect_stage(opened: OpenRun, k: int) -> None:

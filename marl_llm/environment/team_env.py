@@ -129,6 +129,11 @@ class TeamEnv:
     def _effective(self, spec: PipelineSpec) -> PipelineSpec:
         return effective(spec, self._context)
 
+    @property
+    def search_seed(self) -> int:
+        """Seed of the settings a search tries: with one seed, other settings on other data."""
+        return self.seed + int(self.task.key, 16)
+
     def resolve(self, state: State, suggestion: Suggestion) -> Suggestion:
         """A `tune` with regions as one with the values that a search on the development part found, a `finish` with
         what it delivers; anything else as it is. Blocks while candidates run.
@@ -138,7 +143,7 @@ class TeamEnv:
         if not suggestion.to_search:
             return suggestion
         found = search_region(
-            suggestion.action, state.spec, self.evaluator.cross_validate, self.seed, self.config.search_settings
+            suggestion.action, state.spec, self.evaluator.cross_validate, self.search_seed, self.config.search_settings
         )
         return self._asked(state, found, canonical(found))
 

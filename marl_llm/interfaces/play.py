@@ -14,7 +14,7 @@ from marl_llm.agents.prompts import PromptConfig
 from marl_llm.environment import State, StepOutcome, TeamEnv
 from marl_llm.environment.memory import TokenCounter
 from marl_llm.rollout.policies import Ask, PolicyInfo
-from marl_llm.rollout.turns import TurnContext, data_scientist_turn, derive_seed, engineer_turn
+from marl_llm.rollout.turns import TurnContext, data_scientist_turn, derive_seed, engineer_turn, episode_seed
 from marl_llm.serving import Completion
 
 T = TypeVar("T")
@@ -45,6 +45,7 @@ def turn_context(env: TeamEnv, prompts: PromptConfig, count: TokenCounter) -> Tu
 
 async def _step(context: TurnContext, state: State, seed: int) -> StepOutcome:
     env, policy = context.env, _Outside()
+    seed = episode_seed(seed, env.task)
     scientist = await data_scientist_turn(context, state, policy, derive_seed(seed, state.step, "d", 0))
     suggestion = scientist.suggestion
     assert suggestion is not None

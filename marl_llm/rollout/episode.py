@@ -20,7 +20,7 @@ from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.policies import Policy
 from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
 from marl_llm.rollout.rows import EpisodeKey, TurnPlace, state_hash, turn_rows
-from marl_llm.rollout.turns import Turn, TurnContext, data_scientist_turn, derive_seed, engineer_turn
+from marl_llm.rollout.turns import Turn, TurnContext, data_scientist_turn, derive_seed, engineer_turn, episode_seed
 from marl_llm.trajectories import Row
 
 
@@ -88,7 +88,7 @@ class EpisodePlayer:
     key : EpisodeKey
         Names for the rows.
     seed : int
-        Everything random in the episode follows from it.
+        Everything random in the episode follows from it and from the task.
     on_step : callable, optional
         Told after each step on the followed line.
     stop : callable
@@ -107,7 +107,12 @@ class EpisodePlayer:
         stop: Callable[[State], bool] = lambda state: False,
     ) -> None:
         self._context, self._team, self._config, self._rewards = context, team, config, rewards
+<<<<<<< HEAD
         self._key, self._seed, self._on_step, self._stop = key, seed, on_step, stop
+=======
+        self._key, self._on_step = key, on_step
+        self._seed = episode_seed(seed, context.env.task)
+>>>>>>> suite
         self._rows: list[Row] = []
         self._turns = 0
 

@@ -32,6 +32,7 @@ from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.policies import Ask, Policy
 from marl_llm.sandbox import Stage, Status
 from marl_llm.serving import Completion, PromptTooLong
+from marl_llm.tasks import Task
 
 T = TypeVar("T")
 SCREENED_LINES = 5
@@ -42,6 +43,11 @@ def derive_seed(*parts: object) -> int:
     """A seed in [0, 2**31) that depends on all parts and on nothing else."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "little") & 0x7FFFFFFF
+
+
+def episode_seed(seed: int, task: Task) -> int:
+    """What all draws of an episode follow from: two data sets given the same `seed` are played with other draws."""
+    return derive_seed(seed, task.key)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ def test_the_environment_searches_on_development_rows_alone_and_alike_each_time(
     assert id(env.evaluator._folds[-1]) not in seen and seen  # the hold-out's fold is not touched
     assert resolved.to_implement and not resolved.to_search
     assert resolved == env.resolve(state, suggestion)
-    scores = [env.evaluator.cross_validate(env_code(env, state, s)) for s in settings(suggestion.action, state.spec, 0)]
+    tried = settings(suggestion.action, state.spec, env.search_seed)
+    scores = [env.evaluator.cross_validate(env_code(env, state, setting)) for setting in tried]
     best = env.evaluator.cross_validate(env_code(env, state, resolved.action.exact))
     assert best.score == max(s.score for s in scores)
 

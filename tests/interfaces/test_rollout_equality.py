@@ -22,6 +22,7 @@ from marl_llm.serving import Completion
 from marl_llm.trajectories import Row
 
 PROMPTS = PromptConfig(instructions=False)
+SEEDS = range(6)
 EPISODE = {"steps": 5, "analyses": 2}
 ONE_BRANCH = RolloutConfig(proposals=1, implementations=1)
 
@@ -72,7 +73,7 @@ def earned(rows: list[Row], role: str) -> list[float]:
 
 @pytest.mark.parametrize("credit", ["reference", "step"])
 @pytest.mark.parametrize("kind", [Kind.binary, Kind.regression])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_one_branch_gives_the_same_calls_rewards_and_states(make_env, kind, credit, seed):
     env, policy = make_env(kind, **EPISODE, prompts=PROMPTS, rewards=RewardConfig(credit=credit)), Careless()
     result = rolled_out(env.team_env, seed, RewardConfig(credit=credit))
@@ -104,7 +105,7 @@ def test_the_compared_episodes_hold_every_kind_of_step(make_env):
     verdicts, lengths, failures = set(), set(), set()
     for kind in (Kind.binary, Kind.regression):
         env = make_env(kind, **EPISODE).team_env
-        for seed in range(4):
+        for seed in SEEDS:
             result = rolled_out(env, seed, RewardConfig())
             verdicts |= {str(step.outcome.verdict) for step in result.steps}
             lengths |= {(row.role, row.call) for row in result.rows}

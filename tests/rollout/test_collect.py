@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,21 +10,25 @@ import pandas as pd
 import pytest
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.environment import TeamEnv, team_env
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.kind import Kind
+from marl_llm.proposals import Tune
 from marl_llm.rewards import RewardConfig
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.config import RolloutConfig
-from marl_llm.rollout.episode import Team
+from marl_llm.rollout.episode import EpisodePlayer, Team
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.policies import Ask, PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.rows import EpisodeKey
 from marl_llm.rollout.summary import SUMMARIES, append_summary, read_summaries
-from marl_llm.rollout.turns import derive_seed
+from marl_llm.rollout.turns import TurnContext, derive_seed
 from marl_llm.serving import Completion
+from marl_llm.tasks import Task
 from marl_llm.trajectories import finished_episodes, read_rows
-from tests.fixtures import CONFIG, shared_sandbox, small_task
+from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 
 TWO_STEPS = CONFIG.model_copy(update={"steps": 2})
 ONE_STEP = CONFIG.model_copy(update={"steps": 1})
@@ -246,6 +251,35 @@ def test_figures_of_a_collection_are_the_means_of_its_turns(rows, collected):
     assert figures["failed_code"] == pytest.approx((engineer["verdict"] == "failed").mean())
     assert figures["compliance"] == pytest.approx(engineer["compliance"].fillna(0).mean())
     assert figures["episodes"] == 2 and figures["rows"] == len(rows)
+
+
+def proposals_with_one_seed(frame: pd.DataFrame, split_seed: int = 0) -> list[tuple[str, str]]:
+    """What the careless scripted pair says in one episode of seed 3 on a CSV, as `solve` plays it."""
+    task = Task.from_frame(frame, target="outcome", seed=split_seed)
+    rollout = RolloutConfig(proposals=2, implementations=2)
+    with closing(TeamEnv(task, shared_sandbox(), TWO_STEPS, 3)) as env:
+        context, key = TurnContext(env, PromptConfig(instructions=False)), EpisodeKey("run", 0, "csv", "e", 1.0)
+        player = EpisodePlayer(context, Team(ScriptedPolicy(), ScriptedPolicy(0.4)), rollout, RewardConfig(), key, 3)
+        return [(row.role, str(row.seed)) for row in asyncio.run(player.play()).rows]
+
+
+def test_one_seed_draws_otherwise_on_another_csv_and_the_same_on_the_same_csv(sandbox):
+    first = small_frame(Kind.binary, 200)
+    other = first.assign(gap=first["gap"] + 1)
+    drawn, again, elsewhere = map(proposals_with_one_seed, (first, first, other))
+    assert drawn == again
+    assert not set(drawn) & set(elsewhere)
+    assert not set(drawn) & set(proposals_with_one_seed(first, split_seed=1))
+
+
+def test_a_searched_region_is_tried_at_other_points_on_another_csv(sandbox, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(team_env, "search_region", lambda *told: seeds.append(told[3]) or Tune(params={"C": 0.5}))
+    for frame in (small_frame(Kind.binary, 200), small_frame(Kind.binary, 200), small_frame(Kind.binary, 220)):
+        with closing(TeamEnv(Task.from_frame(frame, target="outcome"), shared_sandbox(), ONE_STEP, 3)) as env:
+            state = env.reset()
+            env.resolve(state, env.read(state, "tune C=between(0.1, 10)"))
+    assert seeds[0] == seeds[1] != seeds[2]
 
 
 def test_a_seed_depends_on_all_parts_and_stays_what_it_was():

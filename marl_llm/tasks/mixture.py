@@ -1,0 +1,103 @@
+"""Which tasks training plays: real tables of a suite and procedural ones, in the shares of the recipe.
+
+In: the recipe's section, a seed, numbers of episodes. Out: for each episode a name and how to load its task. Whether
+an episode is of the suite follows from its number alone; which table, and which split of it, from number and seed.
+Every table is drawn once before one is drawn again, and then it is split anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from marl_llm.errors import UserError
+from marl_llm.tasks.procedural import procedural_task
+from marl_llm.tasks.suite import TaskFile, load_suite
+from marl_llm.tasks.task import Task
+
+_SPLITS = 2**31
+
+
+class TaskSection(BaseModel):
+    """Where training tasks come from: procedural ones by seed, a suite of CSV files, or both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    suite: str | None = Field(
+        default=None,
+        description="directory with suite.yaml (`marl-llm suite build` makes one); null: procedural tasks alone",
+    )
+    suite_share: float = Field(
+        default=1.0, gt=0, le=1, description="share of episodes on the suite's tables; the others are procedural"
+    )
+    first_seed: int = Field(
+        default=1000, ge=0, description="seed of the first procedural task; iteration k goes on from there"
+    )
+    per_iteration: int = Field(default=8, ge=1, description="episodes (one task each) in one iteration")
+
+    def of_suite(self, episodes: int) -> int:
+        """How many of the first so many episodes of a run are of the suite."""
+        return int(episodes * Fraction(str(self.suite_share))) if self.suite else 0
+
+    def procedural(self, episodes: int) -> int:
+        """How many of the first so many episodes of a run are procedural: as many seeds they take from `first_seed`."""
+        return episodes - self.of_suite(episodes)
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """The task of one episode: a name, unique in the run, and how to load it."""
+
+    name: str
+    load: Callable[[], Task]
+
+
+def suite_files(section: TaskSection) -> list[TaskFile]:
+    """The tables of the section's suite; none where it names no suite.
+
+    Raises
+    ------
+    UserError
+        The suite is not there, or cannot be read.
+    """
+    if section.suite is None:
+        return []
+    try:
+        return load_suite(Path(section.suite))
+    except UserError as error:
+        raise UserError(
+            f"tasks.suite: {error} Build one with `marl-llm suite build --out {section.suite}` (pip extra: suite)."
+        ) from None
+
+
+def planned_tasks(section: TaskSection, episodes: range, seed: int) -> list[PlannedTask]:
+    """The tasks of the episodes with these numbers, counted from the start of the run.
+
+    Raises
+    ------
+    UserError
+        As of `suite_files`.
+    """
+    files = suite_files(section)
+    return [_planned(section, files, number, seed) for number in episodes]
+
+
+def _planned(section: TaskSection, files: Sequence[TaskFile], number: int, seed: int) -> PlannedTask:
+    drawn = section.of_suite(number)
+    if section.of_suite(number + 1) == drawn:
+        procedural = section.first_seed + section.procedural(number)
+        return PlannedTask(f"p{procedural}", functools.partial(procedural_task, procedural))
+    turn, place = divmod(drawn, len(files))
+    file = files[_order(len(files), seed, turn)[place]]
+    file = replace(file, seed=random.Random(f"split/{seed}/{turn}/{file.name}").randrange(_SPLITS))
+    return PlannedTask(f"e{number}-{file.name}", file.load)
+
+
+def _order(count: int, seed: int, turn: int) -> list[int]:
+    """The order in which the tables are played, the `turn`th time round."""
+    return random.Random(f"order/{seed}/{turn}").sample(range(count), count)
