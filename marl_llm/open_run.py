@@ -6,6 +6,7 @@ What collecting, evaluation and solving share. It knows no trainer.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from marl_llm.imitation import imitated_runs
 from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import RolePolicy, ServerSession, make_team, token_counter
@@ -103,11 +105,12 @@ def play(
 ) -> None:
     """Play planned episodes with served policies into a directory."""
     server = opened.session.server()
+    meter = Meter(lambda: time.process_time() + server.cpu_seconds(), server.startup_cpu_s)
 
     async def run_all() -> None:
         async with ChatClient(server) as client:
             team = await make_team(client, roles, chosen.rollout)
             slots = opened.recipe.sandbox.slots
-            await Collector(directory, team, opened.sandbox, slots, chosen).collect(plans, Progress(what))
+            await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(plans, Progress(what))
 
     asyncio.run(run_all())

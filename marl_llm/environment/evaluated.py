@@ -27,8 +27,8 @@ class Evaluated:
         evaluation has those of the first folds only, or none.
     description : dict or None
         What the sandboxed process said of the estimator; unverified.
-    seconds : float
-        Wall time of the folds when they were run.
+    seconds, cpu_seconds : float
+        Wall time and CPU time of the folds when they were run.
     isolation : str
         Level of the sandbox.
     stopped_after : int or None
@@ -46,6 +46,7 @@ class Evaluated:
     seconds: float = 0.0
     isolation: str = ""
     stopped_after: int | None = None
+    cpu_seconds: float = 0.0
 
     @property
     def ok(self) -> bool:

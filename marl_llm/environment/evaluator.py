@@ -105,6 +105,11 @@ class Evaluator:
         """Folds fitted so far."""
         return self._runner.fits
 
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of all fits asked for so far, each counted once; one that the cache answered, as when it was run."""
+        return self._runner.cpu_seconds
+
     def evaluate(self, code: str, against: Evaluated | None = None) -> Evaluated:
         """Run a candidate, or return what the same code gave before. Blocks; call it from a worker thread.
 
@@ -233,6 +238,7 @@ class Evaluator:
             holdout_predictions=holdout,
             description=runs[0].description,
             seconds=sum(run.seconds for run in runs),
+            cpu_seconds=sum(run.cpu_seconds for run in runs),
             isolation=runs[0].isolation,
             stopped_after=len(done) if len(done) <= last else None,
         )
@@ -256,7 +262,8 @@ def _failed(runs: Sequence[Evaluation]) -> Evaluated:
     last = runs[-1]
     return Evaluated(
         last.status, last.stage, last.error, description=runs[0].description,
-        seconds=sum(run.seconds for run in runs), isolation=last.isolation,
+        seconds=sum(run.seconds for run in runs), cpu_seconds=sum(run.cpu_seconds for run in runs),
+        isolation=last.isolation,
     )  # fmt: skip
 
 
