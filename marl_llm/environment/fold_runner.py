@@ -45,6 +45,13 @@ class FoldRunner:
         Trusted text that is run before each candidate; None: `prelude_for` its code.
     seed : int
         Of numpy and random in the sandbox.
+
+    Attributes
+    ----------
+    fits : int
+        Folds that were fitted, not answered by the cache.
+    cpu_seconds : float
+        CPU time of all runs asked for, each counted once; one that the cache answered, as when it was run.
     """
 
     def __init__(self, sandbox: Sandbox, cache: EvaluationCache, prelude: str | None, seed: int) -> None:
@@ -52,6 +59,7 @@ class FoldRunner:
         self._lock = threading.Lock()
         self.fits = 0
         self.cpu_seconds = 0.0
+        self._charged: set[str] = set()
 
     def run(
         self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool, limits: Limits | None = None
@@ -68,6 +76,7 @@ class FoldRunner:
         )  # fmt: skip
         known = self._cache.get(key)
         if known is not None:
+            self._charge(key, known)
             return known, False
         done = self._sandbox.evaluate(
             candidate.code, [fold.fold], prelude=prelude, seed=self._seed, describe=describe,
@@ -75,6 +84,12 @@ class FoldRunner:
         )  # fmt: skip
         with self._lock:
             self.fits += 1
-            self.cpu_seconds += done.cpu_seconds
+        self._charge(key, done)
         self._cache.put(key, done)
         return done, True
+
+    def _charge(self, key: str, run: Evaluation) -> None:
+        with self._lock:
+            if key not in self._charged:
+                self._charged.add(key)
+                self.cpu_seconds += run.cpu_seconds

@@ -1,8 +1,8 @@
 """Arms of a comparison: the ways to get a model for a task.
 
-A *team arm* lets two agents improve the baseline; an arm without a team is one fixed solution. In: an arm's name, a
-recipe, a run. Out: who plays, or which solution stands, and a fingerprint of everything the results depend on.
-Nothing is played here.
+A *team arm* lets two agents improve the baseline; a *fixed arm* is one solution as it comes; `flaml` is what people use
+instead. In: an arm's name, a recipe, a run. Out: who plays, or which solution stands, and a fingerprint of everything
+the results depend on. Nothing is played here.
 """
 
 from __future__ import annotations
@@ -16,21 +16,30 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from marl_llm.errors import UserError
-from marl_llm.kind import Kind
+from marl_llm.evaluation.fixed import BASELINE, FIXED, missing_package
+from marl_llm.evaluation.flaml_arm import DEFAULT_SECONDS, FLAML, MIN_SECONDS, require_flaml
 from marl_llm.open_run import policies
-from marl_llm.proposals import PipelineSpec, baseline
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
 from marl_llm.run import RunDirectory
 
-BASELINE = "baseline"
 ARMS = ("untrained", "trained", "scripted", "hgb", BASELINE)
-"""All arms but `SWAPPED`; "trained@K" is the pair of adapters of version K."""
+"""The arms of a comparison by default; "trained@K" is the pair of adapters of version K."""
 SWAPPED = "swapped"
 """Each role plays with the other role's adapter; "swapped@K" likewise."""
+KNOWN = tuple(dict.fromkeys((*ARMS, *FIXED, FLAML, SWAPPED)))
+"""All arms by name."""
 _VERSIONED = re.compile(rf"(trained|{SWAPPED})(?:@(\d+))?")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """CPU seconds per trial: a number, or what the arm `like` took on the same trial (then `seconds` is None)."""
+
+    seconds: float | None
+    like: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,12 +56,15 @@ class Arm:
         Served policies of a team; None for the scripted pair and for fixed solutions.
     fingerprint : str
         Eight hexadecimal digits: results under the same fingerprint may be kept.
+    budget : Budget or None
+        Of `flaml`; None for all others.
     """
 
     name: str
     what: str
     roles: dict[str, RolePolicy] | None
     fingerprint: str
+    budget: Budget | None = None
 
     @property
     def is_team(self) -> bool:
@@ -65,21 +77,13 @@ class Arm:
         return f"{self.name.replace('@', '-v')}-{self.fingerprint}"
 
 
-def fixed_spec(arm: str, kind: Kind) -> PipelineSpec:
-    """The solution of an arm without a team: the start of every episode, or gradient boosting as it comes."""
-    if arm == BASELINE:
-        return baseline(kind)
-    estimator = "HistGradientBoostingClassifier" if kind.is_classification else "HistGradientBoostingRegressor"
-    return PipelineSpec(estimator=estimator, impute="median", scale="none", encode="ordinal")
-
-
 def plain(recipe: Recipe) -> RolloutConfig:
     """The recipe's rollout as a plain episode: one proposal, one implementation."""
     return recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1})
 
 
 def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int) -> Arm:
-    """An arm by name.
+    """An arm by name; `flaml`, which depends on the others, is made by `make_arms`.
 
     Raises
     ------
@@ -87,10 +91,9 @@ def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int) -> Arm:
         Unknown name, an adapter version that the run does not have, or a swap of one adapter that both roles share.
     """
     versioned = _VERSIONED.fullmatch(name)
-    known = (*ARMS, SWAPPED)
-    if name not in known and not versioned:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)} and trained@VERSION."
+    if name not in KNOWN and not versioned:
+        near = difflib.get_close_matches(name, KNOWN, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(KNOWN)} and trained@VERSION."
         raise UserError(f"Unknown arm '{name}': {hint}")
     if name == "untrained":
         return team_arm(name, recipe, dict.fromkeys(ROLES, BASE_POLICY), "base model without adapters", seed)
@@ -105,8 +108,7 @@ def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int) -> Arm:
     if name == "scripted":
         rate = recipe.evaluation.scripted_error_rate
         return team_arm(name, recipe, None, f"random valid proposals, Engineer wrong in {rate:.0%}", seed)
-    what = "start of every episode: linear model" if name == BASELINE else "default HistGradientBoosting"
-    return Arm(name, what, None, _fingerprint(name, _common(recipe, seed)))
+    return Arm(name, FIXED[name].what, None, _fingerprint(name, _common(recipe, seed)))
 
 
 def trained_roles(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
@@ -134,9 +136,56 @@ def team_arm(name: str, recipe: Recipe, roles: dict[str, RolePolicy] | None, wha
     return Arm(name, what, roles, _fingerprint(name, _common(recipe, seed), *sections))
 
 
-def make_arms(names: Sequence[str], recipe: Recipe, run: RunDirectory, seed: int) -> list[Arm]:
-    """Distinct arms in the order given, the baseline always among them: every gain is measured against it."""
-    return [make_arm(name, recipe, run, seed) for name in dict.fromkeys((*names, BASELINE))]
+def make_arms(
+    names: Sequence[str], recipe: Recipe, run: RunDirectory, seed: int, flaml_seconds: float | None = None
+) -> list[Arm]:
+    """Distinct arms in the order given, the baseline always among them: every gain is measured against it.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Fixed arms whose package is missing should have been left out (`left_out`).
+    recipe, run, seed
+    flaml_seconds : float, optional
+        Budget of `flaml` for each trial, CPU seconds. Default: what a team took on the same trial, see `flaml_arm`.
+
+    Raises
+    ------
+    UserError
+        As `make_arm`; FLAML is asked for and not installed, or its budget is too small.
+    """
+    distinct = dict.fromkeys((*names, BASELINE))
+    if FLAML in distinct:  # said before anything else takes time
+        require_flaml()
+        if flaml_seconds is not None and not flaml_seconds >= MIN_SECONDS:
+            raise UserError(f"--flaml-seconds {flaml_seconds:g}: FLAML needs at least {MIN_SECONDS:g} second of CPU.")
+    arms = {name: make_arm(name, recipe, run, seed) for name in distinct if name != FLAML}
+    if FLAML in distinct:
+        arms[FLAML] = flaml_arm(list(arms.values()), recipe, seed, flaml_seconds)
+    return [arms[name] for name in distinct]
+
+
+def flaml_arm(others: Sequence[Arm], recipe: Recipe, seed: int, seconds: float | None) -> Arm:
+    """FLAML with a number of CPU seconds for each trial, or with those that a team takes there.
+
+    The team is the first trained one of the comparison, or the first of any; where there is none, FLAML gets 60 s.
+    """
+    teams = sorted((arm for arm in others if arm.is_team), key=lambda arm: not arm.name.startswith("trained"))
+    if seconds is None and teams:
+        what, budget = f"FLAML, one core, the CPU seconds of {teams[0].name} on the same trial", teams[0].folder
+        return Arm(FLAML, what, None, _fingerprint(FLAML, _common(recipe, seed), budget), Budget(None, teams[0].name))
+    seconds = seconds or DEFAULT_SECONDS
+    what = f"FLAML, one core, {seconds:g} CPU seconds on each trial"
+    return Arm(FLAML, what, None, _fingerprint(FLAML, _common(recipe, seed), seconds), Budget(seconds))
+
+
+def left_out(names: Sequence[str]) -> dict[str, str]:
+    """Fixed arms among `names` whose package is not installed, each with the sentence that says so."""
+    missing = {name: package for name in names if name in FIXED and (package := missing_package(name))}
+    return {
+        name: f"Arm '{name}' is left out: {package} is not installed (`pip install 'marl_llm[boosting]'`)."
+        for name, package in missing.items()
+    }
 
 
 def _common(recipe: Recipe, seed: int) -> list[Any]:

@@ -1,4 +1,5 @@
-"""Playing the arms: fixed solutions are run, teams play plain episodes, and every trial's result is kept in a file.
+"""Playing the arms: fixed solutions are run, teams play plain episodes, FLAML searches, and each trial's result is kept
+in a file.
 
 In: arms, trials, a directory. Out: results; `<directory>/results/<trial>.json` exists when a trial is scored, beside
 the episode's trajectory. Interrupted and started again, nothing finished is repeated.
@@ -7,7 +8,7 @@ the episode's trajectory. Interrupted and started again, nothing finished is rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,12 @@ from pydantic import ValidationError
 
 from marl_llm.environment.experience import NOTHING, Experience
 from marl_llm.errors import RunFailed, UserError
-from marl_llm.evaluation.arms import Arm, fixed_spec, plain
+from marl_llm.evaluation.arms import Arm, Budget, plain
+from marl_llm.evaluation.costs import Cost
+from marl_llm.evaluation.fixed import fixed_spec
+from marl_llm.evaluation.flaml_arm import MIN_SECONDS, FlamlFailed, FlamlProcesses
 from marl_llm.evaluation.report import Result
-from marl_llm.evaluation.scoring import Bench, final_code
+from marl_llm.evaluation.scoring import Bench, TestRun, final_code
 from marl_llm.evaluation.trials import Trial
 from marl_llm.open_run import OpenRun, play, seen_experience, settings
 from marl_llm.proposals import generate_code
@@ -69,18 +73,37 @@ class Comparison:
         return cls(opened, seed, Bench(opened.sandbox, opened.recipe.environment, seed), seen)
 
 
-def play_arm(comparison: Comparison, arm: Arm, trials: Sequence[Trial], directory: Path) -> list[Result]:
+def play_arm(
+    comparison: Comparison,
+    arm: Arm,
+    trials: Sequence[Trial],
+    directory: Path,
+    budgets: Mapping[str, float | None] | None = None,
+) -> list[Result]:
     """Results of an arm on all trials, in their order; those that lie in `directory` are not made again.
+
+    Parameters
+    ----------
+    comparison, arm, trials, directory
+    budgets : mapping of trial name to float or None, optional
+        CPU seconds on each trial, for an arm with a budget (`budgets_of`); None: no budget, and so no result.
 
     Raises
     ------
     RunFailed
         The server died, the disk is full, or the data defeat the environment; finished trials are kept.
     """
-    kept = {trial.name: _kept(directory, trial) for trial in trials}
+    budgets = budgets or {}
+    kept = {trial.name: _kept(directory, trial, budgets.get(trial.name)) for trial in trials}
     missing = [trial for trial in trials if kept[trial.name] is None]
     if missing:
-        finish = _team_results(comparison, arm, missing, directory) if arm.is_team else _fixed_result(comparison, arm)
+        processes = FlamlProcesses()
+        if arm.is_team:
+            finish = _team_results(comparison, arm, missing, directory)
+        elif arm.budget:
+            finish = _flaml_result(comparison, arm, processes, budgets)
+        else:
+            finish = _fixed_result(comparison, arm)
 
         def make(trial: Trial) -> Result:
             result = finish(trial)
@@ -88,7 +111,7 @@ def play_arm(comparison: Comparison, arm: Arm, trials: Sequence[Trial], director
                 write_text(_path(directory, trial), result.model_dump_json(indent=1) + "\n")
             return result
 
-        made = _each(make, missing, comparison.opened.recipe.sandbox.slots)
+        made = _each(make, missing, comparison.opened.recipe.sandbox.slots, processes.stop)
         kept |= {trial.name: result for trial, result in zip(missing, made, strict=True)}
     return [result for trial in trials if (result := kept[trial.name]) is not None]
 
@@ -97,6 +120,56 @@ def _fixed_result(comparison: Comparison, arm: Arm) -> Callable[[Trial], Result]
     def finish(trial: Trial) -> Result:
         task = trial.load()
         return comparison.bench.fixed(arm.name, trial, task, generate_code(fixed_spec(arm.name, task.kind)))
+
+    return finish
+
+
+def budgets_of(budget: Budget, trials: Sequence[Trial], results: Sequence[Result]) -> dict[str, float | None]:
+    """CPU seconds on each trial, at least `MIN_SECONDS`.
+
+    Parameters
+    ----------
+    budget : Budget
+    trials : sequence of Trial
+    results : sequence of Result
+        Of the arms played so far.
+
+    Returns
+    -------
+    dict of trial name to float, or to None where the arm to be matched has no result.
+
+    Raises
+    ------
+    UserError
+        The arm to be matched has a result without a cost: it was played by an older version.
+    """
+    if budget.seconds is not None:
+        return {trial.name: budget.seconds for trial in trials}
+    matched = {r.trial: r for r in results if r.arm == budget.like and not r.error}
+    unknown = next((r for r in matched.values() if r.cpu_s is None), None)
+    if unknown:
+        raise UserError(
+            f"What {budget.like} took on {unknown.task} was not recorded by the version that played it: give "
+            "--flaml-seconds, or another --out to play it again."
+        )
+    costs = {name: result.cpu_s or 0.0 for name, result in matched.items()}
+    return {trial.name: max(MIN_SECONDS, costs[trial.name]) if trial.name in costs else None for trial in trials}
+
+
+def _flaml_result(
+    comparison: Comparison, arm: Arm, processes: FlamlProcesses, budgets: Mapping[str, float | None]
+) -> Callable[[Trial], Result]:
+    def finish(trial: Trial) -> Result:
+        task, seconds = trial.load(), budgets[trial.name]
+        result = Result(arm=arm.name, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind))
+        if seconds is None:
+            return result.model_copy(update={"error": "no budget: the arm it is to match has no result here"})
+        try:
+            predictions, cost = processes.predict(task, seconds, trial.seed(comparison.seed))
+        except FlamlFailed as error:
+            return result.model_copy(update={"budget_s": seconds, "error": f"FLAML gave no model: {error}"})
+        figures = {"budget_s": seconds, "cpu_s": round(cost.cpu_s, 3), "wall_s": round(cost.wall_s, 3)}
+        return comparison.bench.judged(result.model_copy(update=figures), trial, task, TestRun(predictions))
 
     return finish
 
@@ -117,7 +190,8 @@ def _team_results(
         summary, rows = summaries[trial.name], episodes[trial.name]
         figures = {"holdout": summary.final, "holdout_gain": summary.gain, "team": team_figures(rows, summary)}
         result = result.model_copy(update=figures)
-        return comparison.bench.with_test(result, trial, task, final_code(task, rows, summary.accepted))
+        spent = None if summary.cpu_s is None else Cost(summary.cpu_s, summary.wall_s or 0.0)
+        return comparison.bench.with_test(result, trial, task, final_code(task, rows, summary.accepted), spent)
 
     return finish
 
@@ -198,18 +272,25 @@ def _path(directory: Path, trial: Trial) -> Path:
     return directory / "results" / f"{trial.name}.json"
 
 
-def _kept(directory: Path, trial: Trial) -> Result | None:
+def _kept(directory: Path, trial: Trial, budget: float | None) -> Result | None:
+    """The result that lies there, unless it was made with another budget."""
     path = _path(directory, trial)
     try:
-        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+        result = Result.model_validate_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValidationError):  # not made yet, or by another version
         return None
+    return result if result.budget_s == budget else None
 
 
-def _each(function: Callable[[Trial], Result], trials: Sequence[Trial], workers: int) -> list[Result]:
-    """Apply to every trial, some at once; the first error or Ctrl-C drops those not begun."""
+def _each(
+    function: Callable[[Trial], Result], trials: Sequence[Trial], workers: int, stop: Callable[[], None]
+) -> list[Result]:
+    """Apply to every trial, some at once; the first error or Ctrl-C drops those not begun and stops those under way."""
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="score")
     try:
         return list(pool.map(function, trials))
+    except BaseException:  # Ctrl-C reaches this thread only
+        stop()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -10,8 +10,9 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marl_llm.evaluation.arms import BASELINE
-from marl_llm.evaluation.report import ArmSummary, EvaluationReport, Result
+from marl_llm.evaluation.fixed import BASELINE
+from marl_llm.evaluation.pairs import Pair
+from marl_llm.evaluation.report import NOTHING, ArmSummary, EvaluationReport, Result
 from marl_llm.evaluation.statistics import MIN_BOOTSTRAP_TASKS, Estimate
 
 WIDTH = 118
@@ -27,9 +28,17 @@ MEANING = (
     "this kind.",
     f"{BETTER} better, {WORSE} worse than the baseline: the 95% interval of that trial's gain (paired bootstrap of its "
     "test rows) excludes 0; about one trial in 40 would show each by chance. Better and worse above: shares of trials.",
-    "Hold-out gain is what a team chose its steps by and is therefore too high; compare test gains.",
+    "Hold-out: gain there, which a team chose its steps by and which is therefore too high; compare test gains.",
+    "CPU s: user and system seconds per trial of all processes that worked for the arm, as one would pay for it alone: "
+    "fits on folds, for the hold-out and the final one; of a team also its share of server and environment and the "
+    "server's start (an attached server's are unknown); of FLAML its process. Wall s: from start to end; of a team's "
+    "episode with those beside it.",
 )
 """What the figures mean, for every report."""
+_AGAINST = (
+    "Against one arm: a task's interval is that of the corrected resampled t-test over its splits and speaks of other "
+    "splits of that CSV (none for a single split); that of all tasks, of other tasks."
+)
 
 
 @dataclass(frozen=True)
@@ -77,28 +86,42 @@ def notes(report: EvaluationReport) -> list[str]:
         *MEANING,
     ]
     said += [f"{arm.arm}: {arm.what}." for arm in report.arms]
+    said += [_worse_note(report)]
+    if report.against:
+        said.append(_AGAINST)
     failed = [f"{arm.arm} {arm.failed}" for arm in report.arms if arm.failed]
     said += [f"Trials without a score, left out of the means: {', '.join(failed)}."] if failed else []
+    said += report.settings.get("left_out", [])
     return said + [f"{r.arm} on {r.task}: {r.error}" for r in report.results if r.error]
+
+
+def _worse_note(report: EvaluationReport) -> str:
+    """How many tasks each arm makes significantly worse, and which."""
+    arms = [arm for arm in report.arms if arm.arm != BASELINE]
+    counts = [f"{a.arm} {len(a.worse_tasks)}" + f" ({', '.join(a.worse_tasks)})" * bool(a.worse_tasks) for a in arms]
+    by = "over its splits" if report.repeats > 1 else "by its test rows"
+    return f"Tasks significantly worse than the baseline ({by}, of {report.tasks}): {', '.join(counts) or NONE}."
 
 
 def _grids(report: EvaluationReport) -> list[Grid]:
     teams = [arm for arm in report.arms if arm.team]
     grids = [_arms_grid(report.arms)]
     grids += [_differences_grid(report)] if report.differences else []
+    grids += _against_grids(report.against)
     grids += [_team_grid(teams)] if teams else []
     return [*grids, _task_grid(report)]
 
 
 def _arms_grid(arms: Sequence[ArmSummary]) -> Grid:
-    header = ["arm", "test score", "gain", "closed", "better", "worse", "hold-out gain", "tasks"]
+    header = ["arm", "test score", "gain", "closed", "better", "worse", "hold-out", "CPU s", "wall s", "tasks"]
     lines = []
     for arm in arms:
         cells = [_estimate(arm.gain, sign=True), _share(arm.relative, interval=True), _share(arm.improved)]
         cells += [_share(arm.worse), _number(arm.holdout_gain, 3, sign=True)]
         if arm.arm == BASELINE:
             cells = [NONE] * len(cells)
-        lines.append([arm.arm, _estimate(arm.test), *cells, str(arm.test.tasks)])
+        costs = [_number(arm.cpu_s, 1), _number(arm.wall_s, 1)]
+        lines.append([arm.arm, _estimate(arm.test), *cells, *costs, str(arm.test.tasks)])
     return Grid("All tasks: mean [95% interval]", header, lines)
 
 
@@ -107,6 +130,21 @@ def _differences_grid(report: EvaluationReport) -> Grid:
         [f"{d.arm} - {d.against}", _estimate(d.estimate, sign=True), str(d.estimate.tasks)] for d in report.differences
     ]
     return Grid("Differences of test scores, paired by task", ["arms", "difference", "tasks"], lines)
+
+
+def _against_grids(pairs: Sequence[Pair]) -> list[Grid]:
+    """One arm held against a few others at a time, so that the table fits a terminal."""
+    return [_against_grid(pairs[start : start + 3]) for start in range(0, len(pairs), 3)]
+
+
+def _against_grid(pairs: Sequence[Pair]) -> Grid:
+    header = ["task", *(f"{pair.arm} - {pair.against}" for pair in pairs)]
+    by_pair = [{one.task: one.estimate for one in pair.tasks} for pair in pairs]
+    tasks = list(dict.fromkeys(task for of_pair in by_pair for task in of_pair))
+    lines = [[task, *(_estimate(found.get(task, NOTHING), sign=True) for found in by_pair)] for task in tasks]
+    lines.append(["all tasks", *(_estimate(pair.overall, sign=True) for pair in pairs)])
+    lines.append(["better, worse", *(f"{len(pair.better)}, {len(pair.worse)} of {len(pair.tasks)}" for pair in pairs)])
+    return Grid("Test score by task, against one arm: mean over splits [95% interval over splits]", header, lines)
 
 
 def _team_grid(arms: Sequence[ArmSummary]) -> Grid:

@@ -1,7 +1,7 @@
 """Results of a comparison and what they come to: typed, as they stand in `evaluation.json`. Nothing is run here.
 
-In: one `Result` an arm and trial. Out: an `EvaluationReport` with a summary of every arm and the differences between
-teams. All means weigh tasks equally; see `statistics.py`.
+In: one `Result` an arm and trial. Out: an `EvaluationReport` with a summary of every arm, the differences between arms,
+and all arms against one CSV by CSV where that was asked for. All means weigh tasks equally; see `statistics.py`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from marl_llm.errors import UserError
-from marl_llm.evaluation.arms import BASELINE, Arm
+from marl_llm.evaluation.arms import Arm
+from marl_llm.evaluation.fixed import BASELINE
+from marl_llm.evaluation.pairs import Pair, Scores, over_splits, pair
 from marl_llm.evaluation.statistics import Estimate, clustered_mean, paired_difference, relative_gain
 from marl_llm.evaluation.trials import Problem
 
 REPORT_FILE = "evaluation.json"
+NOTHING = Estimate(None, None, None, 0, 0)
 
 
 class _Part(BaseModel):
@@ -41,6 +44,10 @@ class Result(_Part):
     team : dict
         Figures of the episode, by name; empty without a team. None where there is nothing to count (no code was
         written).
+    cpu_s, wall_s : float or None
+        What the arm took, seconds: see `costs.py`. None where an older version made it.
+    budget_s : float or None
+        CPU seconds that FLAML was given.
     """
 
     arm: str
@@ -56,6 +63,9 @@ class Result(_Part):
     high: float | None = None
     raw: dict[str, float] = Field(default_factory=dict)
     team: dict[str, float | None] = Field(default_factory=dict)
+    cpu_s: float | None = None
+    wall_s: float | None = None
+    budget_s: float | None = None
     error: str = ""
 
     @property
@@ -73,7 +83,9 @@ class ArmSummary(_Part):
     """One arm over all tasks: estimates of what `Result` holds.
 
     `relative` is the share of `1 - baseline` that was gained; `improved` and `worse` are shares of trials whose own
-    test gain differs from zero; `failed` counts trials without a score.
+    test gain differs from zero; `failed` counts trials without a score. `worse_tasks` are the tasks that the arm makes
+    significantly worse than the baseline: over the splits of the CSV (`pairs.py`), of a single split by its test rows.
+    `cpu_s` and `wall_s` are seconds per trial.
     """
 
     arm: str
@@ -86,6 +98,9 @@ class ArmSummary(_Part):
     worse: Estimate
     holdout_gain: Estimate
     team: dict[str, Estimate]
+    cpu_s: Estimate = NOTHING
+    wall_s: Estimate = NOTHING
+    worse_tasks: list[str] = Field(default_factory=list)
 
 
 class Difference(_Part):
@@ -107,6 +122,7 @@ class EvaluationReport(_Part):
     settings: dict[str, Any]
     arms: list[ArmSummary]
     differences: list[Difference]
+    against: list[Pair] = Field(default_factory=list)
     results: list[Result]
     problems: list[Problem]
     created_at: str
@@ -136,7 +152,21 @@ def summarise_arm(name: str, what: str, results: Sequence[Result], seed: int = 0
         worse=estimate(lambda r: float(r.worse)),
         holdout_gain=estimate(lambda r: r.holdout_gain, results),
         team={key: estimate(lambda r, key=key: r.team.get(key), results) for key in _team_keys(results)},
+        cpu_s=estimate(lambda r: r.cpu_s),
+        wall_s=estimate(lambda r: r.wall_s),
+        worse_tasks=worse_tasks(scored),
     )
+
+
+def worse_tasks(results: Sequence[Result]) -> list[str]:
+    """Tasks on which one arm is significantly worse than the baseline, from its results with a score."""
+    found: list[str] = []
+    for task in dict.fromkeys(r.task for r in results):
+        splits = [r for r in results if r.task == task]
+        high = splits[0].high if len(splits) == 1 else over_splits([r.gain or 0.0 for r in splits]).high
+        if high is not None and high < 0:
+            found.append(task)
+    return found
 
 
 def summarise_arms(arms: Sequence[Arm], results: Sequence[Result], seed: int) -> list[ArmSummary]:
@@ -146,9 +176,7 @@ def summarise_arms(arms: Sequence[Arm], results: Sequence[Result], seed: int) ->
 
 def differences(arms: Sequence[Arm], results: Sequence[Result]) -> list[Difference]:
     """Every two arms, trained ones first; the baseline aside, against which gains stand in the summaries."""
-    scores = {
-        a.name: {(r.task, r.repeat): r.test for r in results if r.arm == a.name and r.test is not None} for a in arms
-    }
+    scores = {arm.name: scores_of(arm.name, results) for arm in arms}
     names = [arm.name for arm in arms if arm.name != BASELINE]
     found: list[Difference] = []
     for i, first in enumerate(names):
@@ -156,6 +184,17 @@ def differences(arms: Sequence[Arm], results: Sequence[Result]) -> list[Differen
             high, low = (second, first) if second.startswith("trained") else (first, second)
             found.append(Difference(arm=high, against=low, estimate=paired_difference(scores[high], scores[low])))
     return found
+
+
+def pairs_against(arm: str, arms: Sequence[Arm], results: Sequence[Result]) -> list[Pair]:
+    """All other arms minus `arm`, overall and task by task."""
+    second = scores_of(arm, results)
+    return [pair(other.name, arm, scores_of(other.name, results), second) for other in arms if other.name != arm]
+
+
+def scores_of(arm: str, results: Sequence[Result]) -> Scores:
+    """Test scores of an arm by task and repetition."""
+    return {(r.task, r.repeat): r.test for r in results if r.arm == arm and r.test is not None}
 
 
 def load_report(path: Path) -> EvaluationReport:

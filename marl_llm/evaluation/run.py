@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import RunFailed
-from marl_llm.evaluation.arms import ARMS, BASELINE, Arm, make_arms, plain, team_arm, trained_roles
-from marl_llm.evaluation.play import Comparison, play_arm
+from marl_llm.errors import RunFailed, UserError
+from marl_llm.evaluation.arms import ARMS, Arm, left_out, make_arms, plain, team_arm, trained_roles
+from marl_llm.evaluation.fixed import BASELINE
+from marl_llm.evaluation.play import Comparison, budgets_of, play_arm
 from marl_llm.evaluation.report import (
     REPORT_FILE,
     EvaluationReport,
     Result,
     differences,
+    pairs_against,
     summarise_arm,
     summarise_arms,
 )
@@ -44,6 +47,8 @@ def evaluate_suite(
     arms: Sequence[str] = ARMS,
     repeats: int = 1,
     seed: int = 0,
+    flaml_seconds: float | None = None,
+    against: str | None = None,
     server: str | None = None,
     opened: OpenRun | None = None,
     out: Path,
@@ -58,10 +63,14 @@ def evaluate_suite(
     suite : Path
         Directory with task files.
     arms : sequence of str
-        Of `ARMS`, or "trained@K". The baseline is always added.
+        Of `arms.KNOWN`, or "trained@K". The baseline is always added; a fixed arm whose package is missing is left out.
     repeats : int
         Repetitions of each CSV, each with another split and other seeds.
     seed : int
+    flaml_seconds : float, optional
+        CPU seconds of the arm `flaml` on each trial. Default: those that a team of the comparison took there.
+    against : str, optional
+        An arm of the comparison that all others are held against, CSV by CSV.
     server : str, optional
         Address of a running model server; else one is started when it is needed.
     opened : OpenRun, optional
@@ -79,14 +88,15 @@ def evaluate_suite(
     Raises
     ------
     UserError
-        Unknown arm, no such suite, or a suite without a single usable CSV.
+        Unknown arm, FLAML not installed, `against` not in the comparison, no such suite, or a suite without a single
+        usable CSV.
     """
-    chosen = make_arms(arms, recipe, run, seed)
+    chosen = _choose(arms, against, flaml_seconds, recipe, run, seed)
     trials, problems = suite_trials(suite, repeats, seed)
     for problem in problems:
         on_line(f"{problem.task} is left out: {problem.error}")
     about = {"suite": suite.resolve().name, "split": "development 50%, hold-out 25%, test 25%"}
-    return _compare(opened or (run, server), recipe, chosen, trials, problems, about, repeats, seed, out, on_line)
+    return _compare(opened or (run, server), recipe, chosen, trials, problems, about, repeats, out, on_line)
 
 
 def evaluate_procedural(
@@ -98,16 +108,42 @@ def evaluate_procedural(
     first_seed: int,
     repeats: int = 1,
     seed: int = 0,
+    flaml_seconds: float | None = None,
+    against: str | None = None,
     server: str | None = None,
     opened: OpenRun | None = None,
     out: Path,
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
     """Compare arms on `count` procedural tasks, with seeds from `first_seed` on; otherwise as `evaluate_suite`."""
-    chosen = make_arms(arms, recipe, run, seed)
+    chosen = _choose(arms, against, flaml_seconds, recipe, run, seed)
     trials = procedural_trials(first_seed, count, repeats)
     about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
-    return _compare(opened or (run, server), recipe, chosen, trials, [], about, repeats, seed, out, on_line)
+    return _compare(opened or (run, server), recipe, chosen, trials, [], about, repeats, out, on_line)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The arms of a comparison, the one the others are held against, and a sentence for each that had to stay away."""
+
+    arms: list[Arm]
+    against: str | None
+    left_out: list[str]
+    seed: int
+
+
+def _choose(
+    names: Sequence[str], against: str | None, flaml_seconds: float | None, recipe: Recipe, run: RunDirectory, seed: int
+) -> _Chosen:
+    """The arms by name. Raises UserError as `make_arms`, and where nothing is there to be held against."""
+    missing = left_out(names)
+    arms = make_arms([name for name in names if name not in missing], recipe, run, seed, flaml_seconds)
+    known = [arm.name for arm in arms]
+    if against is not None and against not in known:
+        raise UserError(
+            f"--against {against}: the comparison has no such arm; it has {', '.join(known)}. Add it to --arms."
+        )
+    return _Chosen(arms, against, list(missing.values()), seed)
 
 
 @contextmanager
@@ -124,30 +160,35 @@ def _open(where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe) -> I
 def _compare(
     where: OpenRun | tuple[RunDirectory, str | None],
     recipe: Recipe,
-    arms: Sequence[Arm],
+    chosen: _Chosen,
     trials: Sequence[Trial],
     problems: Sequence[Problem],
     about: dict[str, Any],
     repeats: int,
-    seed: int,
     out: Path,
     on_line: OnLine,
 ) -> EvaluationReport:
-    """Play all arms, the baseline first: a task that defeats it is a problem of the data and takes no part."""
+    """Play all arms, the baseline first: a task that defeats it is a problem of the data and takes no part.
+
+    An arm with a budget comes last, since what another took may be it.
+    """
+    for sentence in chosen.left_out:
+        on_line(sentence)
     results: list[Result] = []
     found = list(problems)
     with _open(where, recipe) as opened:
-        comparison = Comparison.of(opened, seed, out)
-        for arm in sorted(arms, key=lambda arm: arm.name != BASELINE):
+        comparison = Comparison.of(opened, chosen.seed, out)
+        for arm in sorted(chosen.arms, key=lambda arm: (arm.name != BASELINE, arm.budget is not None)):
             on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
-            done = play_arm(comparison, arm, trials, out / arm.folder)
+            budgets = budgets_of(arm.budget, trials, results) if arm.budget else None
+            done = play_arm(comparison, arm, trials, out / arm.folder, budgets)
             if arm.name == BASELINE:
                 found += _defeated(done)
                 trials, done = _usable(trials, done)
             results += done
     if not trials:
         raise RunFailed(f"No task could be used: {'; '.join(f'{p.task}: {p.error}' for p in found[:3])}")
-    report = _report(recipe, arms, results, found, about, repeats, seed)
+    report = _report(recipe, chosen, results, found, about, repeats)
     write_json(out / REPORT_FILE, report.to_dict())
     return report
 
@@ -165,15 +206,15 @@ def _usable(trials: Sequence[Trial], baseline: Sequence[Result]) -> tuple[list[T
 
 def _report(
     recipe: Recipe,
-    arms: Sequence[Arm],
+    chosen: _Chosen,
     results: Sequence[Result],
     problems: Sequence[Problem],
     about: dict[str, Any],
     repeats: int,
-    seed: int,
 ) -> EvaluationReport:
     settings = {
         **about,
+        "left_out": chosen.left_out,
         "recipe": recipe.name,
         "model": Path(recipe.model.path).name,
         "environment": recipe.environment.model_dump(mode="json"),
@@ -185,11 +226,12 @@ def _report(
         name=about["suite"],
         level=LEVEL,
         repeats=repeats,
-        seed=seed,
+        seed=chosen.seed,
         tasks=len({r.task for r in results}),
         settings=settings,
-        arms=summarise_arms(arms, results, seed),
-        differences=differences(arms, results),
+        arms=summarise_arms(chosen.arms, results, chosen.seed),
+        differences=differences(chosen.arms, results),
+        against=pairs_against(chosen.against, chosen.arms, results) if chosen.against else [],
         results=list(results),
         problems=list(problems),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

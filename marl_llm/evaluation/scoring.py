@@ -14,6 +14,7 @@ import pandas as pd
 
 from marl_llm.environment import EnvironmentConfig, Evaluated, Evaluator, Verdict, describe_task
 from marl_llm.errors import RunFailed
+from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.trials import Trial
 from marl_llm.metrics import Comparison, Reference, Scores, paired_bootstrap, score_predictions
@@ -26,12 +27,13 @@ from marl_llm.tasks import Task
 
 @dataclass(frozen=True)
 class TestRun:
-    """A solution on the test part: its predictions, or why there are none."""
+    """A solution on the test part: its predictions, or why there are none, and what fitting it for them cost."""
 
     __test__ = False  # not a test class, whatever its name says to pytest
 
     predictions: Predictions | None
     error: str = ""
+    cost: Cost = Cost(0.0, 0.0)
 
 
 class Bench:
@@ -65,11 +67,21 @@ class Bench:
         assert before.holdout is not None and after.holdout is not None
         holdout, gain = after.holdout.score, after.holdout.score - before.holdout.score
         known = missing.model_copy(update={"holdout": holdout, "holdout_gain": gain})
-        return self.with_test(known, trial, task, code)
+        return self.with_test(known, trial, task, code, Cost(after.cpu_seconds, after.seconds))
 
-    def with_test(self, result: Result, trial: Trial, task: Task, code: str) -> Result:
-        """The result with its test scores, and its test gain over the baseline on the same rows."""
-        after = self._test(trial, task, code)
+    def with_test(self, result: Result, trial: Trial, task: Task, code: str, spent: Cost | None = None) -> Result:
+        """The result with its test scores, its test gain over the baseline on the same rows, and its cost.
+
+        `spent` is what it took to find the solution, None where that is not known; the final fit is added here.
+        """
+        fitted = self._test(trial, task, code)
+        if spent is not None:
+            spent += fitted.cost
+            result = result.model_copy(update={"cpu_s": round(spent.cpu_s, 3), "wall_s": round(spent.wall_s, 3)})
+        return self.judged(result, trial, task, fitted)
+
+    def judged(self, result: Result, trial: Trial, task: Task, after: TestRun) -> Result:
+        """The result with the scores of predictions of the test part, and their gain over the baseline's."""
         start = self._test(trial, task, generate_code(baseline(task.kind)))
         if after.predictions is None or start.predictions is None:
             return result.model_copy(update={"error": f"no test score: {after.error or start.error}"})
@@ -91,9 +103,10 @@ class Bench:
         classes = len(task.classes) if task.kind.is_classification else None
         with Fold.prepare(X, y, task.test.X, n_classes=classes, seed=seed) as fold:
             done = self._sandbox.evaluate(code, [fold], prelude=prelude_for(code), seed=seed)
+        cost = Cost(done.cpu_seconds, done.seconds)
         if done.status is not Status.ok:
-            return TestRun(None, done.error or str(done.status))
-        return TestRun(done.predictions[0])
+            return TestRun(None, done.error or str(done.status), cost)
+        return TestRun(done.predictions[0], cost=cost)
 
     def _scores(self, task: Task, predictions: Predictions) -> Scores:
         return score_predictions(task.metrics, task.test.y, predictions, _reference(task))

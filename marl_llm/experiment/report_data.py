@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marl_llm.errors import UserError
-from marl_llm.evaluation.arms import BASELINE
+from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, load_headroom
 from marl_llm.evaluation.report import EvaluationReport, Result, load_report
 from marl_llm.experiment.config import UNTRAINED, Experiment

@@ -8,6 +8,7 @@ server, the sandbox and the adapters are the caller's.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from marl_llm.errors import UserError
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
+from marl_llm.rollout.meter import Meter, Share
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.rows import EpisodeKey
 from marl_llm.rollout.summary import EpisodeSummary, append_summary
@@ -60,9 +62,18 @@ class CollectSettings:
 
 
 class Collector:
-    """Plays planned episodes into a directory."""
+    """Plays planned episodes into a directory; `meter` divides the CPU time they share, by default this process's."""
 
-    def __init__(self, directory: Path, team: Team, sandbox: Sandbox, slots: int, settings: CollectSettings) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        team: Team,
+        sandbox: Sandbox,
+        slots: int,
+        settings: CollectSettings,
+        meter: Meter | None = None,
+    ) -> None:
+        self._meter = meter or Meter()
         self._directory, self._team, self._sandbox, self._settings = directory, team, sandbox, settings
         self._writer = TrajectoryWriter(directory)
         self._store = ExperienceStore(settings.remember) if settings.remember else None
@@ -86,20 +97,26 @@ class Collector:
 
     async def _one(self, plan: PlannedEpisode, gate: asyncio.Semaphore, progress: Progress) -> None:
         async with gate:
-            most_lines = self._settings.prompts.experience_lines
-            seed = derive_seed(self._settings.seed, self._settings.iteration, plan.name)
-            task = await self._blocking(plan.load)
-            env = await self._blocking(TeamEnv, task, self._sandbox, self._settings.environment, seed)
-            try:
-                lines = await self._blocking(shown_lines, env, self._settings.seen, most_lines)
-                result = await self._player(plan, env, seed, lines).play()
-                summary = self._summary(plan, env, result)
-                if self._store:  # before the rows: what is played again is kept again, which changes nothing
-                    self._store.add(await self._blocking(known_data_set, env, result.first, result.visited))
-            finally:
-                env.close()
-            self._save(summary, result)
-            progress.episode(summary)
+            with self._meter.episode() as share:
+                await self._play(plan, progress, share)
+
+    async def _play(self, plan: PlannedEpisode, progress: Progress, share: Share) -> None:
+        began = time.monotonic()
+        seed = derive_seed(self._settings.seed, self._settings.iteration, plan.name)
+        task = await self._blocking(plan.load)
+        env = await self._blocking(TeamEnv, task, self._sandbox, self._settings.environment, seed)
+        try:
+            lines = await self._blocking(shown_lines, env, self._settings.seen, self._settings.prompts.experience_lines)
+            result = await self._player(plan, env, seed, lines).play()
+            self._meter.settle()
+            cost = env.evaluator.cpu_seconds + share.cpu_s, time.monotonic() - began
+            summary = self._summary(plan, env, result, cost)
+            if self._store:  # before the rows: what is played again is kept again, which changes nothing
+                self._store.add(await self._blocking(known_data_set, env, result.first, result.visited))
+        finally:
+            env.close()
+        self._save(summary, result)
+        progress.episode(summary)
 
     def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int, lines: tuple[str, ...]) -> EpisodePlayer:
         settings = self._settings
@@ -107,7 +124,9 @@ class Collector:
         key = EpisodeKey(settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature)
         return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
 
-    def _summary(self, plan: PlannedEpisode, env: TeamEnv, result: EpisodeResult) -> EpisodeSummary:
+    def _summary(
+        self, plan: PlannedEpisode, env: TeamEnv, result: EpisodeResult, cost: tuple[float, float]
+    ) -> EpisodeSummary:
         first, last = result.first.evaluated.holdout, result.last.evaluated.holdout
         assert first is not None and last is not None
         return EpisodeSummary(
@@ -115,7 +134,7 @@ class Collector:
             accepted=sum(step.outcome.accepted for step in result.steps),
             finished_early=any(step.outcome.verdict == "finished" for step in result.steps),
             tokens=sum(row.prompt_tokens + row.completion_tokens for row in result.rows), calls=len(result.rows),
-            evaluations=env.evaluator.runs,
+            evaluations=env.evaluator.runs, cpu_s=round(cost[0], 3), wall_s=round(cost[1], 3),
         )  # fmt: skip
 
     def _save(self, summary: EpisodeSummary, result: EpisodeResult) -> None:

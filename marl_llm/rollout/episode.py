@@ -107,12 +107,8 @@ class EpisodePlayer:
         stop: Callable[[State], bool] = lambda state: False,
     ) -> None:
         self._context, self._team, self._config, self._rewards = context, team, config, rewards
-<<<<<<< HEAD
-        self._key, self._seed, self._on_step, self._stop = key, seed, on_step, stop
-=======
-        self._key, self._on_step = key, on_step
+        self._key, self._on_step, self._stop = key, on_step, stop
         self._seed = episode_seed(seed, context.env.task)
->>>>>>> suite
         self._rows: list[Row] = []
         self._turns = 0
 

@@ -16,7 +16,9 @@ SUMMARIES = "episodes.jsonl"
 class EpisodeSummary:
     """One line about a finished episode.
 
-    Scores are on the hold-out (skill); tokens count all calls of the episode, sampled and prompt.
+    Scores are on the hold-out (skill); tokens count all calls of the episode, sampled and prompt. `cpu_s` and `wall_s`
+    are what it took, seconds (the sandbox's processes and a share of this one and of the server); None in files older
+    than these figures.
     """
 
     episode: str
@@ -29,6 +31,8 @@ class EpisodeSummary:
     tokens: int
     calls: int
     evaluations: int
+    cpu_s: float | None = None
+    wall_s: float | None = None
 
     @property
     def gain(self) -> float:

@@ -22,6 +22,7 @@ import httpx
 
 from marl_llm.errors import UserError
 from marl_llm.serving.config import BASE_NAME, SEEDED_NAME, ServerConfig, command, environment, installed_device
+from marl_llm.serving.cpu import tree_cpu_seconds
 from marl_llm.serving.errors import ServerDied
 from marl_llm.serving.guard import GRACE_S
 from marl_llm.serving.log import last_words
@@ -52,6 +53,8 @@ class ModelServer:
         Whether requests may carry a seed (on a CPU a seed and chunked prefill kill vLLM's engine).
     log_path : Path or None
         The server's log; None for an attached server.
+    startup_cpu_s : float
+        CPU seconds until it answered; 0 for an attached server.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class ModelServer:
         self.log_path = log_path
         self._log_start = log_start
         self._process = process
+        self.startup_cpu_s = 0.0
 
     @classmethod
     def start(
@@ -129,6 +133,7 @@ class ModelServer:
         except BaseException:  # Ctrl-C included: no path out of here may leave a server behind
             server.stop()
             raise
+        server.startup_cpu_s = server.cpu_seconds()
         return server
 
     @classmethod
@@ -163,6 +168,10 @@ class ModelServer:
     def alive(self) -> bool:
         """Tell whether the server's process runs; always True for an attached server."""
         return self._process is None or self._process.poll() is None
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds that the server's processes have used; 0 for an attached server, whose processes are unknown."""
+        return 0.0 if self._process is None else tree_cpu_seconds(self._process.pid)
 
     def check(self) -> None:
         """Do nothing while the server's process runs.
