@@ -57,7 +57,7 @@ def test_sampled_text_is_decoded_as_the_server_decodes_it(tiny_server: ModelServ
 
     completions = asyncio.run(wild())
     assert [chat.text(one.completion_ids) for one in completions] == [one.text for one in completions]
-    assert any("\ufffd" in one.text for one in completions)
+    assert len({one.text for one in completions}) > 12
 
 
 @pytest.mark.parametrize("spare", [0, -1])

@@ -41,15 +41,18 @@ def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
     }
     recipe = Recipe.model_validate(values)
     RunDirectory(tmp_path / "run").prepare(recipe)
-    for team in ("tiny", str(tmp_path / "run")):
-        out = tmp_path / ("out-" + Path(team).name)
+    histories = []
+    for team, name in (("tiny", "first"), ("tiny", "again"), (str(tmp_path / "run"), "trained")):
+        out = tmp_path / name
         chosen = recipe if team == "tiny" else None  # a run brings its own
         entry = TaskFile(CLIENTS, TARGET)
         report = solve_task(entry, team=team, steps=2, out=out, recipe=chosen, server=tiny_server.url)
         lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
         assert 1 <= report.steps == len(lines) <= 2
+        histories.append([line["proposal"] for line in lines])
         for role in ROLES:
             for kind in ("prompt", "completion"):
                 assert report.tokens[role][kind] == sum(line["tokens"][role][kind] for line in lines)
         assert report.tokens["data_scientist"]["completion"] > 0
         assert (out / "solution.py").is_file() and report.final["test"] is not None
+    assert histories[0] == histories[1]  # the seed reaches a server that one attaches to
