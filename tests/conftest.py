@@ -21,7 +21,9 @@ EMBEDDED = Path(__file__).parents[1] / "data" / "models" / "tiny"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="data-home-")  # the user's own experience stays as it is
+    home = tempfile.TemporaryDirectory(prefix="data-home-")
+    config.add_cleanup(home.cleanup)
+    os.environ["XDG_DATA_HOME"] = home.name  # the user's own experience stays as it is
     config.addinivalue_line("markers", "vllm: needs a real vLLM server; skipped where vLLM is not installed")
     config.addinivalue_line("markers", "xdist_group(name): tests of one group share a pytest-xdist worker")
     config.addinivalue_line("markers", "kills_server: ends the shared server, so it runs last")

@@ -193,7 +193,7 @@ def test_parameters_at_their_default_and_columns_are_not_carried_on(env):
 def test_what_only_the_hold_out_or_only_the_folds_call_better_is_not_kept(env):
     first = env.reset()
     state, outcome = step(env, first, FOREST)
-    worse = dataclasses.replace(outcome.reference.cv, score=first.evaluated.cv.score - 0.5)
+    worse = dataclasses.replace(outcome.reference.cv, score=first.evaluated.cv.score - 0.001)
     contradicted = dataclasses.replace(outcome, reference=dataclasses.replace(outcome.reference, cv=worse))
     assert findings(first, [(state, outcome)]) and not findings(first, [(state, contradicted)])
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +71,19 @@ def test_processes_that_make_and_fill_a_store_at_once_lose_nothing(file):
     assert len({json.dumps(json.loads(line)) for line in lines}) == len(lines)
     shared = next(d for d in ExperienceStore(file).read().data_sets if d.key == "shared")
     assert [f.gain for f in shared.findings] == [6.1, 5.1, 4.1, 3.1, 2.1]
+
+
+def test_a_writer_waits_for_the_one_at_work(file):
+    store = ExperienceStore(file)
+    store.add(data_set("a", (FOREST, 0.1)))
+    with file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=store.add, args=(data_set("b", (FOREST, 0.1)),))
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive() and keys(file) == {"a"}
+    waiting.join(10)
+    assert keys(file) == {"a", "b"}
 
 
 def test_a_writer_that_is_killed_loses_nothing_that_was_added(file):

@@ -83,9 +83,9 @@ def test_episodes_see_others_but_never_themselves(tmp_path, sandbox):
     assert not any(seen(prompt) for prompt in prompts(again))
 
 
-def recipe_with(store: Path, lines: int = 3) -> Recipe:
+def recipe_with(store: Path, lines: int = 3, steps: int = 1) -> Recipe:
     return Recipe.model_validate(
-        {"environment": {"steps": 1, "cv_folds": 2, "resamples": 100, "experience": str(store)},
+        {"environment": {"steps": steps, "cv_folds": 2, "resamples": 100, "experience": str(store)},
          "prompts": {"instructions": False, "experience_lines": lines}}
     )  # fmt: skip
 
@@ -120,10 +120,11 @@ def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
     before = store.read_bytes()
-    opened = OpenRun(recipe_with(store), RunDirectory(tmp_path / "run"), NO_SERVER, shared_sandbox())
+    opened = OpenRun(recipe_with(store, steps=6), RunDirectory(tmp_path / "run"), NO_SERVER, shared_sandbox())
     comparison = Comparison.of(opened, 0)
-    trials = [Trial("t0", "t0", 0, PLANS[0].load)]
+    trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(5)]
     arm = team_arm("scripted", opened.recipe, None, "", 0)
-    (result,) = play_arm(comparison, arm, trials, tmp_path / "out")
-    assert result.test is not None and store.read_bytes() == before
-    assert all(seen(prompt) for prompt in prompts(read_rows(tmp_path / "out")))
+    results = play_arm(comparison, arm, trials, tmp_path / "out")
+    assert all(result.test is not None for result in results) and store.read_bytes() == before
+    rows = read_rows(tmp_path / "out")
+    assert all(seen(prompt) for prompt in prompts(rows)) and (rows["verdict"] == "accepted").any()
