@@ -34,6 +34,8 @@ _TELLING = 0.25
 """Distinct combinations that they must have, as a share of rows: columns of mostly zeros agree with many others."""
 _ROWS = 200
 """Rows of the smaller table that are looked up in the larger one."""
+_LOOKUPS = 1000
+"""Combinations of columns that are tried for a pair of tables: a copy shows early, dozens of look-alikes never end."""
 _SAME_NAMES = 0.6
 """Share of the smaller table's column names that must be among the other's for the same."""
 
@@ -131,20 +133,28 @@ def _copies(one: _Content, other: _Content) -> bool:
     small = small.sampled()
     fits = [[j for j, theirs in enumerate(large.values) if _inside(own, theirs)] for own in small.values]
     needed = min(_TOGETHER, len(small.columns), len(large.columns))
-    return needed > 1 and _found_together(small, large, fits, (), (), needed)
+    return needed > 1 and _found_together(small, large, fits, (), (), needed, iter(range(_LOOKUPS)))
 
 
 def _found_together(
-    small: _Content, large: _Content, fits: list[list[int]], own: tuple[int, ...], theirs: tuple[int, ...], needed: int
+    small: _Content,
+    large: _Content,
+    fits: list[list[int]],
+    own: tuple[int, ...],
+    theirs: tuple[int, ...],
+    needed: int,
+    lookups: Iterator[int],
 ) -> bool:
     """True if the chosen columns (`own` in the small table, `theirs` in the large one) can be made `needed` many, such
     that the rows of the one are among the rows of the other."""
+    if next(lookups, None) is None:
+        return False
     if len(own) > 1 and not _inside(small.together(own), large.together(theirs)):
         return False
     if len(own) == needed:
         return len(small.together(own)) >= _TELLING * len(small.columns[0])
     return any(
-        _found_together(small, large, fits, (*own, i), (*theirs, j), needed)
+        _found_together(small, large, fits, (*own, i), (*theirs, j), needed, lookups)
         for i in range(own[-1] + 1 if own else 0, len(fits))
         for j in fits[i]
         if j not in theirs
