@@ -128,13 +128,20 @@ def _solve(args: argparse.Namespace) -> int:
     if args.csv.is_dir():
         return _solve_suite(args)
     report = solve_task(
-        _entry(args), team=args.team, steps=args.steps, out=args.out, server=args.server,
+        _entry(args), team=args.team, limits=_limits(args), out=args.out, server=args.server,
         memory=read_memory(args.memory) if args.memory else None, experience=named_store(args.experience),
         on_line=(lambda line: None) if args.json else say,
     )  # fmt: skip
     if args.json:
         say_json(report.to_dict())
     return 0
+
+
+def _limits(args: argparse.Namespace) -> Any:
+    from marl_llm.solve.budget import Budget
+    from marl_llm.solve.playing import Limits
+
+    return Limits(Budget.parse(args.budget), args.steps, args.patience)
 
 
 def _solve_suite(args: argparse.Namespace) -> int:
@@ -148,10 +155,11 @@ def _solve_suite(args: argparse.Namespace) -> int:
     if ignored:
         raise UserError(f"{args.csv} is a directory, its task files say what {ignored[0]} would: change it there.")
     entries, store = load_suite(args.csv, args.seed or 0), named_store(args.experience)
+    limits = _limits(args)
     with team_session(choose_team(args.team), args.out, args.server) as session:
 
         def solve(entry: TaskFile, out: Path) -> Any:
-            return solve_task(entry, team=args.team, steps=args.steps, out=out, session=session, experience=store)
+            return solve_task(entry, team=args.team, limits=limits, out=out, session=session, experience=store)
 
         rows = solve_suite(entries, args.out, solve, (lambda line: None) if args.json else say)
     if args.json:
@@ -311,8 +319,10 @@ def _add_running(commands: Any) -> None:
 def _add_using(commands: Any) -> None:
     solve = commands.add_parser("solve", help="improve a model on your own CSV")
     _data_options(solve)
-    solve.add_argument("--team", default="tiny", help="scripted, tiny (the embedded model), or a run directory")
-    solve.add_argument("--steps", type=int, default=6, help="most proposals")
+    solve.add_argument("--team", help="trained (default), untrained, scripted, or a run directory")
+    solve.add_argument("--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)")
+    solve.add_argument("--steps", type=int, help="most proposals (default: by budget)")
+    solve.add_argument("--patience", type=int, default=8, help="proposals in a row without a gain that end it")
     solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
     solve.add_argument("--memory", type=Path, help="directory of an earlier solve: what it tried is not tried again")
     solve.add_argument(

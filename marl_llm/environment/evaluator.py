@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from marl_llm.environment.gain import GainTest, Truth
 from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
 from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec, generate_code
+from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Evaluation, Fold, Limits, Sandbox, Stage, Status
 from marl_llm.tasks import Task
 
@@ -61,6 +63,8 @@ class Evaluator:
         Where each fold of the cross-validation begins and ends among them.
     runs, hits : int
         Evaluations that had to fit something, and those that were answered without.
+    enough : callable or None
+        Asked before each fold; True ends the evaluation as out of time (a budget that is spent).
 
     Raises
     ------
@@ -97,6 +101,7 @@ class Evaluator:
         self._lock = threading.Lock()
         self.runs = 0
         self.hits = 0
+        self.enough: Callable[[], bool] | None = None
 
     @property
     def reference(self) -> Reference:
@@ -240,8 +245,26 @@ class Evaluator:
 
     def test_scores(self, code: str) -> Scores | None:
         """Fit on development and hold-out rows, score on the test part: for reports, once, at the end. None if
-        it fails.
+        it fails. Blocks.
         """
+        found = self._test_predictions(code)
+        return None if found is None else self.scores(self.task.test.y, found)
+
+    def test_predictions(self, spec: PipelineSpec) -> Predictions | None:
+        """A solution's predictions of the test part, as `test_scores` scores them. Members of a blend are fitted one by
+        one, so that each has a candidate's time and memory. Blocks.
+        """
+        if spec.estimator != BLEND:
+            return self._test_predictions(generate_code(spec))
+        with ThreadPoolExecutor(len(spec.members)) as pool:
+            parts = list(pool.map(self._test_predictions, map(generate_code, spec.members)))
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        y = np.concatenate([self.task.development.y, self.task.holdout.y])
+        return blended(known, spec.weights, self._shares(y), spec.power)
+
+    def _test_predictions(self, code: str) -> Predictions | None:
         tree, task = code_key(code), self.task
         if tree is None:
             return None
@@ -249,7 +272,7 @@ class Evaluator:
         y = np.concatenate([task.development.y, task.holdout.y])
         with Fold.prepare(X, y, task.test.X, n_classes=self._classes, seed=self._seed) as fold:
             done, _ = self._runner.run(Candidate(code, tree), KeyedFold(fold), describe=False, probe=True)
-        return self.scores(task.test.y, done.predictions[0]) if done.status is Status.ok else None
+        return done.predictions[0] if done.status is Status.ok else None
 
     def close(self) -> None:
         """Release the folds' memory and the cache."""
@@ -281,6 +304,8 @@ class Evaluator:
         for fold in self._gain_test.order:
             if against is not None and self._config.early_stop and self._gain_test.hopeless(against, done):
                 break
+            if self.enough is not None and self.enough():
+                return Evaluated(Status.timeout, Stage.parsed, "the budget is used up"), fitted
             run, fresh = self._runner.run(candidate, self._folds[fold], describe=not runs, probe=fold == last)
             runs.append(run)
             fitted |= fresh

@@ -186,6 +186,16 @@ class TeamEnv:
                 )  # fmt: skip
             return self._screen
 
+    def look(self, state: State) -> State:
+        """The state with the models screened, as if the Data Scientist had asked for it. Blocks."""
+        self.screen()
+        return replace(state, looked=True)
+
+    def within_reach(self) -> list[PipelineSpec]:
+        """The best families of the screening, as many as a blend may have members."""
+        ranked = self._screen.ranked if self._screen is not None else ()
+        return [one.spec for one in ranked[: self.config.blend_members]]
+
     def analyze(self, state: State, query: Analyze, count: TokenCounter = rough_tokens) -> str:
         """Answer a query from development rows and the current model, in at most `analysis_tokens` tokens. May block: a
         snippet and permutation importance run in the sandbox.
@@ -289,7 +299,12 @@ class TeamEnv:
 
     def test_scores(self, state: State) -> Scores | None:
         """Scores on the test part: for reports, once, at the end."""
-        return self.evaluator.test_scores(state.code)
+        return self.test_scores_of(state.spec)
+
+    def test_scores_of(self, spec: PipelineSpec) -> Scores | None:
+        """Scores of a solution on the test part; None if it fails there. Blocks."""
+        found = self.evaluator.test_predictions(spec)
+        return None if found is None else self.evaluator.scores(self.task.test.y, found)
 
     def close(self) -> None:
         """Release the task's memory."""

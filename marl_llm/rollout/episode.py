@@ -112,10 +112,12 @@ class EpisodePlayer:
         self._rows: list[Row] = []
         self._turns = 0
 
-    async def play(self, memory: Memory | None = None) -> EpisodeResult:
-        """Play until the team finishes or the steps are used up; `memory` of an earlier episode is carried on."""
+    async def play(self, memory: Memory | None = None, start: State | None = None) -> EpisodeResult:
+        """Play until the team finishes or the steps are used up; `memory` of an earlier episode is carried on. With
+        `start` the episode goes on from that state.
+        """
         env = self._context.env
-        first = state = await self._context.blocking(env.reset, memory)
+        first = state = start or await self._context.blocking(env.reset, memory)
         steps: list[StepRecord] = []
         visited: list[tuple[State, StepOutcome]] = []
         while not state.finished and not self._stop(state):

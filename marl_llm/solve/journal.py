@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from marl_llm.environment import State, StepOutcome
+from marl_llm.environment.model_screen import ModelScreen
 from marl_llm.rollout.episode import StepRecord
 from marl_llm.solve.directory import SolveDirectory
 from marl_llm.solve.report import scores_dict
-from marl_llm.solve.table import HEADER, baseline_line, step_line
+from marl_llm.solve.table import HEADER, baseline_line, model_name, screened_lines, step_line
 from marl_llm.solve.teams import TokenMeter
 
 
@@ -40,8 +41,18 @@ class Journal:
         self.visited: list[tuple[State, StepOutcome]] = []
         self._since, self._tokens = time.monotonic(), meter.snapshot()
         directory.start_history()
+        self.families: list[dict[str, Any]] = []
         on_line(HEADER)
         on_line(baseline_line(first))
+
+    def screened(self, screen: ModelScreen) -> None:
+        """Note what the screening found."""
+        self.families = [
+            {"model": model_name(s.spec), "score": s.score, "spread": s.spread, "seconds": s.seconds, "why": s.problem}
+            for s in screen.found
+        ]
+        for line in screened_lines(screen):
+            self.on_line(line)
 
     def step(self, record: StepRecord) -> None:
         """Note one step."""

@@ -22,7 +22,11 @@ class SolveReport:
     csv, csv_sha256, target, kind, metrics, team, seed
         What was asked.
     steps, accepted : int
-        Proposals played, and those that became the model.
+        Proposals played, and those that became the current model.
+    stopped, budget : str
+        Why the play ended, and what it was given.
+    screened : list of dict
+        Families at their defaults, best first: {"model", "score", "spread", "seconds"}.
     baseline, final : dict
         By part ("cv": pooled out-of-fold rows of the development part, "holdout", "test"): {"raw": metrics in their own
         units, "score": weighted skill}, or None. The test part is read once, at the end, and not after an interruption.
@@ -38,8 +42,8 @@ class SolveReport:
         Level of the sandbox that ran every candidate.
     tokens : dict of role to {"prompt", "completion"}
         Tokens of all calls; 0 for the scripted team.
-    seconds : float
-        Wall time of the whole command.
+    seconds, cpu_seconds : float
+        Wall and processor time of the whole command.
     packages : dict
         Versions.
     """
@@ -54,6 +58,9 @@ class SolveReport:
     seed: int
     steps: int
     accepted: int
+    stopped: str
+    budget: str
+    screened: list[dict[str, Any]]
     baseline: dict[str, dict[str, Any] | None]
     final: dict[str, dict[str, Any] | None]
     gain: dict[str, float | None]
@@ -64,6 +71,7 @@ class SolveReport:
     isolation: str
     tokens: dict[str, dict[str, int]]
     seconds: float
+    cpu_seconds: float
     packages: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:

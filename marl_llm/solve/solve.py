@@ -7,13 +7,9 @@ trusted process, is compiled from the typed spec and not from text that an agent
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import random
-import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,37 +17,36 @@ from typing import Any
 
 import numpy as np
 
-from marl_llm.base_model import local_model
-from marl_llm.environment import Memory, State, TeamEnv
-from marl_llm.environment.memory import rough_tokens
+from marl_llm.environment import Memory, TeamEnv
+from marl_llm.environment.delivery import Tried
 from marl_llm.errors import UserError
 from marl_llm.metrics import Scores
 from marl_llm.open_run import open_sandbox
-from marl_llm.proposals import PipelineSpec, compile
+from marl_llm.proposals import PipelineSpec, compile, generate_code
 from marl_llm.recipe import Recipe
-from marl_llm.rollout.episode import EpisodePlayer
-from marl_llm.rollout.rows import EpisodeKey
-from marl_llm.rollout.session import ModelSession, token_counter
-from marl_llm.rollout.turns import TurnContext
+from marl_llm.rollout.session import ModelSession
 from marl_llm.run import package_versions, write_text
+from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.directory import SolveDirectory, file_sha256
 from marl_llm.solve.experience import OwnExperience
 from marl_llm.solve.journal import Journal
+from marl_llm.solve.playing import Limits, Play, Watchers, budgeted
 from marl_llm.solve.report import SolveReport, gains, part_scores, scores_dict
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.table import delivered_lines
-from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, open_team, team_session
+from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, team_session
 from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task, TaskFile
 
 MAX_SEED = 2**31 - 1
+DEFAULT_LIMITS = Limits(Budget(60.0))
 
 
 def solve_task(
     entry: TaskFile,
     *,
-    team: str = "tiny",
-    steps: int = 6,
+    team: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     out: Path,
     recipe: Recipe | None = None,
     server: str | None = None,
@@ -67,10 +62,11 @@ def solve_task(
     entry : TaskFile
         CSV, target and how they are read. Its seed is that of the split, the folds, the team and the delivered model; 0
         to 2**31 - 1.
-    team : str
-        "scripted", "tiny" (the embedded model, untrained), or a run directory (its latest adapters).
-    steps : int
-        Most proposals, at least 1. A served team may deliver earlier; the scripted one uses them all.
+    team : str, optional
+        "scripted", "untrained" (the embedded model as it is), "trained" (with its adapters), or a run directory (its
+        latest adapters). Default: the best on this machine.
+    limits : Limits
+        Budget, most proposals, patience. A team that finishes ends earlier.
     out : Path
         Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose files are replaced.
     recipe : Recipe, optional
@@ -95,9 +91,9 @@ def solve_task(
     RunFailed, KeyboardInterrupt
         After what was found so far was delivered.
     """
-    began = time.monotonic()
-    _check_numbers(steps, entry.seed)
-    choice, own = _linear(choose_team(team, recipe), steps), OwnExperience(experience)
+    clock = Clock(limits.budget)
+    _check_numbers(limits, entry.seed)
+    choice, own = budgeted(choose_team(team, recipe), limits), OwnExperience(experience)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
     directory.claim(entry.csv, sha256)
@@ -109,67 +105,37 @@ def solve_task(
         closing(TeamEnv(task, sandbox, choice.recipe.environment, entry.seed)) as env,
     ):
         journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
-        delivery = _Delivery(env, choice, directory, journal, sha256, began)
+        play = Play(env, choice, limits, clock, journal.first, Watchers(journal.screened, journal.step))
+        delivery = _Delivery(env, choice, directory, journal, sha256, play, clock)
         lines = own.lines(env, choice.recipe.prompts.experience_lines)
         try:
-            return _improve(env, choice, model, journal, delivery, lines)
+            return _improve(env, play, model, delivery, lines)
         finally:
             own.remember(env, journal)
 
 
 def _improve(
-    env: TeamEnv,
-    choice: TeamChoice,
-    model: ModelSession | None,
-    journal: Journal,
-    delivery: _Delivery,
-    lines: tuple[str, ...],
+    env: TeamEnv, play: Play, model: ModelSession | None, delivery: _Delivery, lines: tuple[str, ...]
 ) -> SolveReport:
-    """Play all steps and deliver; when that is cut short, deliver what there is and pass the reason on."""
+    """Look, play and deliver; when that is cut short, deliver the best there is and pass the reason on."""
     try:
-        asyncio.run(_play(env, choice, model, journal, lines))
-        before = env.test_scores(journal.first)
-        after = env.test_scores(journal.best) if journal.accepted else before
+        play.look()
+        play.run(model, delivery.journal.meter, lines)
+        delivered = play.deliver()
+        before, after = env.test_scores(play.first), env.test_scores_of(delivered.spec)
     except BaseException:
-        delivery.write("interrupted", None, None)
+        delivery.write("interrupted", play.at_hand(), None, None)
         raise
-    return delivery.write("done", before, after)
+    return delivery.write("done", delivered, before, after)
 
 
-def _check_numbers(steps: int, seed: int) -> None:
-    if steps < 1:
-        raise UserError(f"{steps} steps leave nothing to do: ask for at least 1.")
+def _check_numbers(limits: Limits, seed: int) -> None:
+    if limits.steps is not None and limits.steps < 1:
+        raise UserError(f"{limits.steps} steps leave nothing to do: ask for at least 1.")
+    if limits.patience < 1:
+        raise UserError(f"A patience of {limits.patience} leaves nothing to do: ask for at least 1.")
     if not 0 <= seed <= MAX_SEED:
         raise UserError(f"The seed is {seed}: give a whole number from 0 to {MAX_SEED}.")
-
-
-def _linear(choice: TeamChoice, steps: int) -> TeamChoice:
-    """The team with a recipe for one line of steps: groups of one, one sandbox slot."""
-    recipe = choice.recipe
-    changes = {
-        "environment": recipe.environment.model_copy(update={"steps": steps, "early_stop": False}),
-        "rollout": recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1}),
-        "sandbox": recipe.sandbox.model_copy(update={"slots": 1}),
-    }
-    return TeamChoice(choice.name, recipe.model_copy(update=changes), choice.run)
-
-
-async def _play(
-    env: TeamEnv, choice: TeamChoice, model: ModelSession | None, journal: Journal, lines: tuple[str, ...]
-) -> None:
-    """Play the one episode. Evaluations run in threads that are not waited for when it is interrupted."""
-    recipe, pool = choice.recipe, ThreadPoolExecutor(2, thread_name_prefix="evaluate")
-    blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
-    count = token_counter(local_model(recipe.model.path)) if choice.served else rough_tokens
-    context = TurnContext(env, recipe.prompts, blocking, count, lines)
-    key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
-    try:
-        async with open_team(choice, model) as team:
-            watched, rollout, rewards = journal.meter.watch(team), recipe.rollout, recipe.rewards
-            player = EpisodePlayer(context, watched, rollout, rewards, key, env.seed, journal.step)
-            await player.play(journal.first.memory)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -181,11 +147,12 @@ class _Delivery:
     directory: SolveDirectory
     journal: Journal
     sha256: str
-    began: float
+    play: Play
+    clock: Clock
 
-    def write(self, status: str, test_first: Scores | None, test_best: Scores | None) -> SolveReport:
-        """Write solution.py, model.joblib and report.json of the best model so far."""
-        task, best, seed = self.env.task, self.journal.best, self.env.seed
+    def write(self, status: str, best: Tried, test_first: Scores | None, test_best: Scores | None) -> SolveReport:
+        """Write solution.py, model.joblib and report.json of the model that is delivered."""
+        task, seed = self.env.task, self.env.seed
         before = part_scores(self.journal.first.evaluated, test_first)
         after = part_scores(best.evaluated, test_best)
         table = whole_table(task)
@@ -194,9 +161,13 @@ class _Delivery:
         self.directory.write_model(model)
         report = self._report(status, best, before, after)
         self.directory.write_report(report)
-        for line in (*delivered_lines(before, after, self.journal.accepted), *self._places(len(table.y))):
+        for line in (*delivered_lines(best.spec, before, after), *self._ending(report), *self._places(len(table.y))):
             self.journal.on_line(line)
         return report
+
+    def _ending(self, report: SolveReport) -> list[str]:
+        cost = f"{report.seconds:.0f} s, of processor time {report.cpu_seconds:.0f} s"
+        return [f"Stopped after {report.steps} proposals: {report.stopped}. {cost}."]
 
     def _places(self, rows: int) -> list[str]:
         directory = self.directory
@@ -206,7 +177,7 @@ class _Delivery:
         ]
 
     def _report(
-        self, status: str, best: State, before: dict[str, Scores | None], after: dict[str, Scores | None]
+        self, status: str, best: Tried, before: dict[str, Scores | None], after: dict[str, Scores | None]
     ) -> SolveReport:
         task, journal = self.env.task, self.journal
         return SolveReport(
@@ -218,18 +189,22 @@ class _Delivery:
             metrics=dict(task.metrics),
             team=self.choice.name,
             seed=self.env.seed,
-            steps=journal.steps,
+            steps=self.play.steps,
             accepted=journal.accepted,
+            stopped=self.play.stopped,
+            budget=str(self.clock.budget),
+            screened=journal.families,
             baseline={part: scores_dict(scores) for part, scores in before.items()},
             final={part: scores_dict(scores) for part, scores in after.items()},
             gain=gains(before, after),
-            code=best.code,
+            code=generate_code(best.spec),
             spec=best.spec.model_dump(mode="json"),
             notes=list(task.notes),
             warnings=list(task.warnings),
             isolation=best.evaluated.isolation,
             tokens=journal.meter.snapshot(),
-            seconds=round(time.monotonic() - self.began, 3),
+            seconds=round(self.clock.wall_s, 3),
+            cpu_seconds=round(self.clock.cpu_s, 3),
             packages=package_versions(),
         )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from marl_llm.environment import State
+from marl_llm.environment.model_screen import ModelScreen
 from marl_llm.metrics import Scores
+from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals.text import call
 from marl_llm.rollout.episode import StepRecord
 from marl_llm.sandbox.results import one_line
 
 _SUGGESTION, _NOTE = 46, 80  # most characters of what an agent wrote
-_LAYOUT = "{:>4}  {:<46}  {:<12}  {:>15}  {:>6}  {:>6}  {}"
-HEADER = _LAYOUT.format("step", "suggestion", "verdict", "score", "gain", "p", "metrics on the hold-out part")
+_LAYOUT = "{:>4}  {:<46}  {:<12}  {:>15}  {:>6}  {:>6}  {:>6}  {}"
+HEADER = _LAYOUT.format("step", "suggestion", "verdict", "score", "gain", "p", "cpu s", "metrics on the hold-out part")
 
 
 def metrics_text(raw: dict[str, float]) -> str:
@@ -21,7 +24,9 @@ def baseline_line(state: State) -> str:
     """The line of the model an episode starts from."""
     scores = state.evaluated.holdout
     assert scores is not None
-    return _LAYOUT.format(0, "baseline", "", f"{scores.score:.4f}", "", "", metrics_text(scores.raw))
+    return _LAYOUT.format(
+        0, "baseline", "", f"{scores.score:.4f}", "", "", f"{state.evaluated.cpu_seconds:.1f}", metrics_text(scores.raw)
+    )
 
 
 def step_line(record: StepRecord) -> str:
@@ -37,16 +42,34 @@ def step_line(record: StepRecord) -> str:
         f"{before.score:.4f}" + (f" > {after.score:.4f}" if after else ""),
         f"{comparison.gain:+.3f}" if comparison else "",
         f"{comparison.p_value:.3f}" if comparison else "",
+        f"{outcome.reference.cpu_seconds:.1f}" if outcome.reference else "",
         metrics_text(after.raw) if after else one_line(outcome.entry().note, _NOTE),
     ).rstrip()
 
 
-def delivered_lines(before: dict[str, Scores | None], after: dict[str, Scores | None], accepted: int) -> list[str]:
+def screened_lines(screen: ModelScreen) -> list[str]:
+    """The families at their defaults, best first, in one paragraph."""
+    names = [one.line() for one in screen.ranked]
+    failed = [one.line() for one in screen.found if one.score is None]
+    lines = [f"Screened {len(screen.found)} families in {screen.seconds:.1f} s of processor time:"]
+    lines += [f"      {name}" for name in names] or ["      none of them ran"]
+    return [*lines, *([f"      {'; '.join(failed)}"] if failed else [])]
+
+
+def model_name(spec: PipelineSpec) -> str:
+    """A solution in a few words."""
+    if not spec.members:
+        return call(spec.estimator, spec.params)
+    weights = spec.weights or (1,) * len(spec.members)
+    parts = ", ".join(f"{w} {m.estimator}" for w, m in zip(weights, spec.members, strict=True))
+    rule = f", labels by p / prior ** {spec.power:g}" if spec.power else ""
+    return f"{spec.estimator.lower()} of {parts}{rule}"
+
+
+def delivered_lines(spec: PipelineSpec, before: dict[str, Scores | None], after: dict[str, Scores | None]) -> list[str]:
     """What the baseline and the delivered model come to, part by part."""
     names = {"cv": "cross-validation", "holdout": "hold-out", "test": "test (read once)"}
-    changes = f"{accepted} change{'' if accepted == 1 else 's'}"
-    what = f"with {changes}" if accepted else "itself; no change was a significant gain"
-    lines = [f"Delivered: the baseline {what}."]
+    lines = [f"Delivered: {model_name(spec)}."]
     for part, name in names.items():
         first, last = before[part], after[part]
         if first is not None and last is not None:

@@ -19,12 +19,15 @@ from marl_llm.rollout.session import ModelSession, RolePolicy, make_team
 from marl_llm.run import RunDirectory
 from marl_llm.serving import Completion
 
-SCRIPTED, TINY = "scripted", "tiny"
+SCRIPTED, UNTRAINED, TRAINED = "scripted", "untrained", "trained"
+NAMES = (TRAINED, UNTRAINED, SCRIPTED)
 PROJECT = Path(__file__).resolve().parents[2]
 EMBEDDED = PROJECT / "data" / "models" / "tiny"
+EMBEDDED_TEAM = PROJECT / "data" / "models" / "team"
+"""A run directory with nothing but its recipe and the adapters that are shipped."""
 # As the embedded model was trained (marl_llm/tiny/corpus.py, which this module must not load).
 TINY_PROMPTS = PromptConfig(
-    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, max_columns=40
+    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, experience_lines=3, max_columns=40
 )
 
 
@@ -42,28 +45,37 @@ class TeamChoice:
         return self.name != SCRIPTED
 
 
-def choose_team(team: str, recipe: Recipe | None = None) -> TeamChoice:
-    """Read `--team`: "scripted", "tiny", or the directory of a run, whose own recipe is used unless one is given.
+def best_team() -> str:
+    """The team that plays where none is named: the embedded model with its adapters, or without where there are none."""
+    return TRAINED if (EMBEDDED_TEAM / "recipe.yaml").is_file() else UNTRAINED
+
+
+def choose_team(team: str | None, recipe: Recipe | None = None) -> TeamChoice:
+    """Read `--team`: "trained", "untrained", "scripted", or the directory of a run, whose own recipe is used unless one
+    is given; None is the best on this machine.
 
     Raises
     ------
     UserError
         It is none of these, the run has no adapters yet, or the embedded model is missing.
     """
+    team = team or best_team()
     if team == SCRIPTED:
         return TeamChoice(team, recipe or Recipe.model_validate({}))
-    if team == TINY:
+    if team == UNTRAINED:
         if not (EMBEDDED / "config.json").is_file():
             raise UserError(
                 f"The embedded model is not at {EMBEDDED}: get it with the repository, or `make tiny-model`."
             )
         values = {"prompts": TINY_PROMPTS.model_dump(), "model": {"path": str(EMBEDDED)}}
         return TeamChoice(team, recipe or Recipe.model_validate(values))
-    if not Path(team).is_dir():
-        near = difflib.get_close_matches(team, (SCRIPTED, TINY), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "choose scripted, tiny, or the directory of a run."
+    if team == TRAINED and best_team() != TRAINED:
+        raise UserError(f"There are no trained adapters at {EMBEDDED_TEAM}: choose untrained, or a run directory.")
+    if team != TRAINED and not Path(team).is_dir():
+        near = difflib.get_close_matches(team, NAMES, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(NAMES)}, or the directory of a run."
         raise UserError(f"There is no team '{team}': {hint}")
-    run = RunDirectory(Path(team))
+    run = RunDirectory(EMBEDDED_TEAM if team == TRAINED else Path(team))
     chosen = recipe or run.recipe()
     for role in ROLES:
         run.version(role)
