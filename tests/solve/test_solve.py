@@ -20,6 +20,7 @@ from marl_llm.solve.report import PARTS
 from marl_llm.solve.solve import fit_model
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task, TaskFile
+from tests.dispositions import heeding_ctrl_c
 from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved
 
 BUNDLED = CLIENTS.parents[1] / "bundled"
@@ -120,7 +121,9 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
         f"solve_task(task, team='scripted', steps=500, out=Path({str(out)!r}))"
     )
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True, preexec_fn=heeding_ctrl_c
+    )
     deadline = time.monotonic() + 90
     while not ((out / "history.jsonl").is_file() and history(out)) and time.monotonic() < deadline:
         time.sleep(0.1)
