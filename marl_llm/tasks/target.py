@@ -149,7 +149,7 @@ def _check_class_sizes(sizes: np.ndarray, names: Sequence[str], name: str) -> No
     least = rows_to_divide(sizes)
     small = sizes < least
     if (~small).sum() < 2:
-        listed = named_sizes([names[c] for c in np.flatnonzero(small).tolist()], sizes[small], most=3)
+        listed = named_sizes([name for name, few in zip(names, small, strict=True) if few], sizes[small], most=3)
         raise UserError(
             f"The target '{name}' needs two classes of at least {LEAST_TO_DIVIDE} rows, so that development, hold-out "
             f"and test can have both, but it has {listed}: add rows or join classes."
