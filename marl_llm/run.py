@@ -1,7 +1,7 @@
 """A run directory: where everything of a run lies, and how far it has come. Progress is read off the files, never
 kept apart.
 
-    recipe.yaml, environment.json          the resolved recipe; package versions and commit
+    recipe.yaml, environment.json          the resolved recipe; package versions, kernels and commit
     adapters/<trainee>-v<k>/               version k of an adapter; k = 0 is the untrained one. The trainees are the
                                            roles, or "team" alone where both share one adapter
     iteration_<k>/trajectories, credit     what version k collected, and its advantages
@@ -28,6 +28,7 @@ from marl_llm.base_model import local_model
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.recipe import Recipe, dump_recipe, load_recipe
 from marl_llm.roles import ROLES, TEAM
+from marl_llm.sandbox import kernels_in_use
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
 
 PACKAGES = (
@@ -171,7 +172,8 @@ class RunDirectory:
             if before.model_copy(update={"iterations": recipe.iterations}) != recipe:
                 raise UserError(f"{self.root} holds a run of another recipe: name a new directory, or use {path}.")
         else:
-            write_json(self.root / "environment.json", {"packages": package_versions(), "commit": git_commit()})
+            about = {"packages": package_versions(), "kernels": kernels_in_use()._asdict(), "commit": git_commit()}
+            write_json(self.root / "environment.json", about)
         write_text(path, dump_recipe(recipe))
         for i, trainee in enumerate((TEAM,) if recipe.model.adapters == "shared" else ROLES):
             if latest_version(self.adapters, trainee) is None:
@@ -187,8 +189,8 @@ class RunDirectory:
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages a result depends on."""
-    versions = {}
+    """Installed versions of the packages a result depends on, and the BLAS kernels that compute it ("blas")."""
+    versions = {"blas": ", ".join(kernels_in_use().blas)}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)

@@ -93,6 +93,14 @@ def test_a_run_is_not_trained_by_another_recipe(capsys, tmp_path, monkeypatch):
     assert "holds a run of another recipe" in sentence and not (run_directory.iteration(0) / "credit").exists()
 
 
+def test_a_run_records_the_kernels_it_was_begun_with(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    RunDirectory(tmp_path / "run").prepare(Recipe())
+    about = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert about["kernels"]["chosen"]["OPENBLAS_CORETYPE"] == "Haswell"
+    assert about["packages"]["blas"] == ", ".join(about["kernels"]["blas"]) != ""
+
+
 def test_a_directory_that_is_no_run_is_refused(capsys, tmp_path):
     assert "recipe.yaml" in refused(capsys, "evaluate", "--run", tmp_path, "--suite", BUNDLED)
     assert "recipe.yaml" in refused(capsys, "publish", tmp_path, "--repo-prefix", "me/x")

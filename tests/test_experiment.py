@@ -29,6 +29,7 @@ from marl_llm.experiment.runner import Runner, durations, prepare, run_experimen
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES, TEAM
 from marl_llm.run import RunDirectory
+from tests.dispositions import heeding_ctrl_c, ignoring_ctrl_c
 
 SMALL = """
 name: small
@@ -312,14 +313,9 @@ def running_workers(script: Path) -> list[int]:
     return found
 
 
-def in_the_background() -> None:
-    """As a shell without job control starts a process with `&`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 @pytest.mark.parametrize(
     ("blow", "before"),
-    [(signal.SIGINT, None), (signal.SIGKILL, None), (signal.SIGTERM, in_the_background)],
+    [(signal.SIGINT, heeding_ctrl_c), (signal.SIGKILL, heeding_ctrl_c), (signal.SIGTERM, ignoring_ctrl_c)],
     ids=["ctrl-c", "killed", "background"],
 )
 def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on_where_it_was(tmp_path, monkeypatch, blow, before):

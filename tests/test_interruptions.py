@@ -17,6 +17,7 @@ from marl_llm.open_run import open_run
 from marl_llm.serving import ModelServer, ServerDied
 from marl_llm.stages import collect_stage
 from marl_llm.trajectories import finished_episodes
+from tests.dispositions import heeding_ctrl_c
 
 RECIPE = """
 name: cut
@@ -54,7 +55,9 @@ def test_ctrl_c_in_a_rollout_keeps_finished_episodes_and_the_same_command_goes_o
     run, parts = tmp_path / "run", tmp_path / "run" / "iteration_0000" / "trajectories"
     command = [sys.executable, "-m", "marl_llm.cli", "rollout", "--recipe", str(recipe), "--run", str(run)]
     command += ["--server", tiny_server.url]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    first = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heeding_ctrl_c
+    )
     wait_for(lambda: finished_episodes(parts), 180)
     os.killpg(first.pid, signal.SIGINT)
     _, errors = first.communicate(timeout=60)

@@ -30,7 +30,7 @@ from marl_llm.proposals import (
     Select,
     Tune,
 )
-from marl_llm.proposals.applying import CALIBRATIONS, THRESHOLDS, can_vote
+from marl_llm.proposals.applying import CALIBRATIONS, THRESHOLDS, can_calibrate, can_vote
 from marl_llm.proposals.estimators import ESTIMATORS, Param, estimators_for
 from marl_llm.proposals.features import EXTRA_OPS, TAKES, ExtraOp
 from marl_llm.proposals.spec import ENSEMBLES
@@ -92,7 +92,9 @@ def _model(
 
 def _tune(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> Tune:
     info = ESTIMATORS[spec.estimator]
-    special: dict[str, tuple[str, ...]] = {"calibration": CALIBRATIONS} if card.kind.is_classification else {}
+    special: dict[str, tuple[str, ...]] = {}
+    if card.kind.is_classification and can_calibrate(card.context()):
+        special = {"calibration": CALIBRATIONS}
     special |= {"threshold": THRESHOLDS} if card.kind is Kind.binary else {}
     name = rng.choice([*(p.name for p in info.params), *special])
     if name in special:

@@ -54,7 +54,8 @@ class TaskCard:
     def context(self) -> Context:
         """What proposals are checked against."""
         facts = {c.alias: ColumnFacts(c.name, c.kind, c.missing > 0) for c in self.columns}
-        return Context(self.kind, facts, self.rows, self.lowest_target)
+        smallest = min((round(share * self.rows) for share in self.class_shares if share > 0), default=None)
+        return Context(self.kind, facts, self.rows, self.lowest_target, smallest)
 
 
 def _correlation_ratio(groups: np.ndarray, values: np.ndarray) -> float:

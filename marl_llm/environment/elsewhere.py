@@ -11,6 +11,7 @@ import pandas as pd
 
 from marl_llm.sandbox import Fold
 from marl_llm.tasks import Task
+from marl_llm.tasks.splits.learnable import ROWS_TO_LEARN
 
 _MOST_ROWS = 2000
 _SHARES = ((0.7, 0.6), (0.45, 0.9))
@@ -32,10 +33,21 @@ def unexpected_folds(task: Task, n_classes: int | None, seed: int) -> list[Fold]
     for train_share, valid_share in _SHARES:
         part = task.development
         train = rng.integers(0, len(part), _size(len(part), train_share))
+        if n_classes is not None:
+            train = np.concatenate([train, _undrawn(part.y, train)])
         valid = rng.integers(0, len(task.holdout), _size(len(task.holdout), valid_share))
         X_train, X_valid = _shaken(part.X.iloc[train], rng), _shaken(task.holdout.X.iloc[valid], rng)
         folds.append(Fold.prepare(X_train, part.y[train], X_valid, n_classes=n_classes, seed=seed))
     return folds
+
+
+def _undrawn(y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Rows of classes drawn fewer than three times, until they are (or all there are): without them neither candidate
+    could be fitted, and that would say nothing.
+    """
+    seen = np.bincount(y[drawn], minlength=int(y.max()) + 1)
+    lacking = [np.flatnonzero(y == c)[: ROWS_TO_LEARN - seen[c]] for c in np.unique(y) if seen[c] < ROWS_TO_LEARN]
+    return np.concatenate([np.empty(0, dtype=np.int64), *lacking])
 
 
 def _size(rows: int, share: float) -> int:

@@ -24,6 +24,7 @@ from marl_llm.proposals.actions import (
     Select,
     Tune,
 )
+from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.context import Context
 from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
 from marl_llm.proposals.features import TAKES, ColumnKind, Extra, Reduction, ordered_columns
@@ -197,8 +198,16 @@ def _check_special(changes: Mapping[str, Any], context: Context) -> None:
         raise InvalidAction(f"{' and '.join(changes)} is for classes, the target is a number")
     _check_choice("calibration", changes, CALIBRATIONS)
     _check_choice("threshold", changes, THRESHOLDS)
+    if changes.get("calibration") is not None and not can_calibrate(context):
+        smallest = context.smallest_class
+        raise InvalidAction(f"calibration needs {INNER_FOLDS} rows of each class, the smallest has {smallest}")
     if changes.get("threshold") is not None and context.kind is not Kind.binary:
         raise InvalidAction("a threshold is for two classes")
+
+
+def can_calibrate(context: Context) -> bool:
+    """Whether every class has a row for each of calibration's own folds."""
+    return context.smallest_class is None or context.smallest_class >= INNER_FOLDS
 
 
 def _check_choice(name: str, changes: Mapping[str, Any], values: tuple[str, ...]) -> None:

@@ -25,12 +25,15 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class Context:
-    """Kind of target, columns by alias, number of development rows, and range of a numeric target's values."""
+    """Kind of target, columns by alias, number of development rows, least value of a numeric target, and rows of the
+    smallest class in development.
+    """
 
     kind: Kind
     columns: Mapping[str, ColumnFacts]
     rows: int
     lowest_target: float | None = None
+    smallest_class: int | None = None
 
     def resolve(self, name: str) -> str:
         """Alias of a column given by alias or by its own name; raises InvalidAction with the nearest name."""

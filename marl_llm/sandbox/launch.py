@@ -9,6 +9,7 @@ from pathlib import Path
 
 from marl_llm.sandbox import bubblewrap
 from marl_llm.sandbox.inside.zygote import Configuration
+from marl_llm.sandbox.kernels import chosen_by
 from marl_llm.sandbox.results import Level
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -55,8 +56,9 @@ def command(level: Level, control: int, slot: int) -> tuple[list[str], dict[str,
 
 
 def _environment(code_root: str) -> dict[str, str]:
-    one_thread = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    one_thread = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
     return {
+        **chosen_by(os.environ),  # so that the sandbox computes with the kernels that this machine was told to use
         "PATH": "/usr/bin",
         "HOME": "/",
         "LANG": "C.UTF-8",

@@ -6,6 +6,7 @@ rows that have one. Features are none of its business.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,10 @@ from marl_llm.errors import UserError
 from marl_llm.kind import Kind
 
 MIN_ROWS = 30
-MIN_ROWS_PER_CLASS = 6
+ROWS_TO_DIVIDE = 5
+"""A class with fewer rows is not divided: all of them are in development, so that it can be learned."""
+LEAST_TO_DIVIDE = 4
+"""The same where fewer than two classes have that many: a score needs two classes in each part."""
 _MAX_INTEGER_CLASSES = 10
 _MAX_CLASSES = 200
 
@@ -49,8 +53,8 @@ def read_target(column: pd.Series, name: str, kind: Kind | str | None = None, po
     Raises
     ------
     UserError
-        Unknown or unfitting kind or positive class, fewer than two classes, a class with too few rows to be split, too
-        few rows.
+        Unknown or unfitting kind or positive class, fewer than two classes that can be divided among three parts, more
+        rows of small classes than of others, too few rows.
     """
     if len(column) < MIN_ROWS:
         raise UserError(f"Only {len(column)} rows have a value of the target '{name}': at least {MIN_ROWS} are needed.")
@@ -107,7 +111,7 @@ def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
             f"The target '{name}' has {len(values)} different values, too many for classes: name another target."
         )
     codes = column.map({value: code for code, value in enumerate(values)}).to_numpy(dtype=np.int64)
-    _check_class_sizes(np.bincount(codes), values, name)
+    _check_class_sizes(np.bincount(codes), [_class_name(value) for value in values], name)
     return Target(codes, found, tuple(_class_name(value) for value in values))
 
 
@@ -129,12 +133,31 @@ def _fitting(found: Kind, column: pd.Series) -> str:
     return str(found) if column.dtype == object else f"{found} or regression"
 
 
-def _check_class_sizes(sizes: np.ndarray, values: list[str] | list[float], name: str) -> None:
-    smallest = int(np.argmin(sizes))
-    if sizes[smallest] < MIN_ROWS_PER_CLASS:
+def rows_to_divide(sizes: np.ndarray) -> int:
+    """Rows from which on a class is divided among development, hold-out and test; `sizes` are rows by class."""
+    return ROWS_TO_DIVIDE if (sizes >= ROWS_TO_DIVIDE).sum() >= 2 else LEAST_TO_DIVIDE
+
+
+def named_sizes(names: Sequence[str], sizes: np.ndarray, most: int = 10) -> str:
+    """Classes with their rows, as "'a' (1 row), 'b' (3 rows) and 2 more"."""
+    shown = [f"'{name}' ({size} row{'s' if size != 1 else ''})" for name, size in zip(names, sizes, strict=True)]
+    rest = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + rest
+
+
+def _check_class_sizes(sizes: np.ndarray, names: Sequence[str], name: str) -> None:
+    least = rows_to_divide(sizes)
+    small = sizes < least
+    if (~small).sum() < 2:
+        listed = named_sizes([name for name, few in zip(names, small, strict=True) if few], sizes[small], most=3)
         raise UserError(
-            f"Class '{_class_name(values[smallest])}' of the target '{name}' has only {sizes[smallest]} rows: "
-            f"at least {MIN_ROWS_PER_CLASS} are needed, so remove those rows or join the class with another."
+            f"The target '{name}' needs two classes of at least {LEAST_TO_DIVIDE} rows, so that development, hold-out "
+            f"and test can have both, but it has {listed}: add rows or join classes."
+        )
+    if sizes[small].sum() > sizes.sum() / 2:
+        raise UserError(
+            f"{small.sum()} of the {len(sizes)} classes of the target '{name}' have fewer than {least} rows, and "
+            "together most of all rows: join classes or name another target."
         )
 
 

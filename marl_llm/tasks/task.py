@@ -288,8 +288,9 @@ class Task:
     def cv_folds(self, k: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """k folds of the development rows: (train positions, validation positions), int64, sorted.
 
-        Stratified; blocks of rows stay together. After a time split each fold is validated on later rows than it is
-        fitted on, and the earliest rows are never validated.
+        Stratified; blocks of rows stay together. At random, a class too small to be learned from a part of its rows is
+        fitted on and not validated (`splits/learnable.py`). After a time split each fold is validated on later rows
+        than it is fitted on, and the earliest rows are never validated.
 
         Raises
         ------
@@ -343,7 +344,14 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
         test=test,
         seed=request.seed,
         source=origin.source,
-        notes=(*origin.notes, *divided_by.notes, *target_notes(answers, target), *feature_notes(detections), *repeats),
+        notes=(
+            *origin.notes,
+            *divided_by.notes,
+            *target_notes(answers, target),
+            *feature_notes(detections),
+            *repeats,
+            *parts.notes,
+        ),
         key=_content_key(row_hashes, answer, parts, [columns, target, weights, divided_by.kind]),
         dialect=origin.dialect,
         detections=(Detection.of(target, answers), *detections),

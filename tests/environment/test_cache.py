@@ -170,6 +170,21 @@ def test_another_version_of_a_library_is_another_key(monkeypatch):
     assert key() != before
 
 
+def test_another_kernel_is_another_key(monkeypatch):
+    before, used = key(), keys.kernels_in_use()
+    assert used.blas
+    for other in (used._replace(blas=("openblas 0.3.30 Cooperlake",)), used._replace(simd=("AVX2",))):
+        monkeypatch.setattr(keys, "kernels_in_use", lambda other=other: other)
+        assert key() != before
+
+
+def test_a_variable_that_chooses_the_kernel_changes_the_key(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    before = key()
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert key() != before
+
+
 def test_the_key_of_a_fold_changes_with_every_cell_label_and_order():
     frame = pd.DataFrame({"x0": [1.0, 2.0, 3.0, 4.0], "x1": ["a", "b", "a", None]}).astype({"x1": object})
     y, rows = np.array([0, 1, 0, 1]), frame.iloc[::-1].reset_index(drop=True)

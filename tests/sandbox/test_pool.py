@@ -19,6 +19,7 @@ from marl_llm.sandbox import Fold, Limits, Sandbox, SandboxUnavailable, Status, 
 from marl_llm.sandbox import sandbox as pool
 from marl_llm.sandbox.results import Level
 from marl_llm.sandbox.selftest import check_slot
+from tests.dispositions import heeding_ctrl_c
 from tests.sandbox.support import HONEST, descendants, running, same
 
 SLEEPING = "import time\ntime.sleep(0.8)\n"
@@ -120,6 +121,7 @@ def test_no_process_outlives_the_caller(number: signal.Signals, sandbox: Sandbox
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=heeding_ctrl_c,
     )
     assert caller.stdout is not None
     assert caller.stdout.readline() == b"ready\n"

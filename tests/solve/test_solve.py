@@ -11,6 +11,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 
 from marl_llm.errors import UserError
@@ -20,7 +21,9 @@ from marl_llm.solve.report import PARTS
 from marl_llm.solve.solve import fit_model
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task, TaskFile
+from tests.dispositions import heeding_ctrl_c
 from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved
+from tests.tasks.test_small_classes import small_classes
 
 BUNDLED = CLIENTS.parents[1] / "bundled"
 
@@ -120,7 +123,9 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
         f"solve_task(task, team='scripted', steps=500, out=Path({str(out)!r}))"
     )
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True, preexec_fn=heeding_ctrl_c
+    )
     deadline = time.monotonic() + 90
     while not ((out / "history.jsonl").is_file() and history(out)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -154,3 +159,18 @@ def test_a_file_that_is_no_memory_is_named(tmp_path: Path):
     (tmp_path / "memory.json").write_text('[{"text": 1}]')
     with pytest.raises(UserError, match=r"memory\.json is no memory of an earlier solve \(not a memory: 0\.text"):
         read_memory(tmp_path)
+
+
+@pytest.mark.parametrize("sizes", [[80, 60, 1, 2, 3, 5, 8], [80, 5]], ids=str)
+def test_small_classes_are_learned_and_predicted_by_their_names(sizes: list[int], tmp_path: Path):
+    table, out = tmp_path / "t.csv", tmp_path / "out"
+    small_classes(sizes).drop(columns="day").to_csv(table, index=False)
+    arguments = ["solve", table, "--target", "y", "--team", "scripted", "--steps", "2", "--out", out]
+    done = subprocess.run([sys.executable, "-m", "marl_llm.cli", *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("'c2' (1 row), 'c3' (2 rows), 'c4' (3 rows)" in done.stdout + done.stderr) == (len(sizes) > 2)
+    predicted = tmp_path / "predicted.csv"
+    subprocess.run([sys.executable, str(out / "solution.py"), str(table), str(table), str(predicted)], check=True)
+    names = [f"c{i}" for i in range(len(sizes))]
+    answer = pd.read_csv(predicted)
+    assert list(answer.columns) == ["y", *(f"probability {name}" for name in names)] and set(answer["y"]) <= set(names)

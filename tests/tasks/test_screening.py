@@ -276,14 +276,17 @@ def test_missing_targets_are_counted(tmp_path: Path) -> None:
 def test_a_class_too_small_to_divide_is_named(tmp_path: Path) -> None:
     frame = table()
     frame.loc[:6, "y"] = "maybe"
-    assert "Class 'maybe' of 'y', 7 rows" in found(task_of(frame, tmp_path))[TrapKind.small_class].message
+    assert (
+        "Class 'maybe' (7 rows) of 'y' hardly enough to divide"
+        in found(task_of(frame, tmp_path))[TrapKind.small_class].message
+    )
 
 
 def test_a_class_that_hold_out_lacks_is_named(tmp_path: Path) -> None:
     frame = table().assign(week=np.arange(400))
     frame.loc[5:60, "y"] = "maybe"
     trap = found(task_of(frame, tmp_path, time="week"))[TrapKind.absent_class]
-    assert "Class 'maybe' of 'y' not in hold-out and test" in trap.message
+    assert "Class 'maybe' (56 rows) of 'y' not in hold-out and test" in trap.message
 
 
 @given(st.text(max_size=60), st.lists(st.text(min_size=1, max_size=90), min_size=1, max_size=40))

@@ -192,8 +192,13 @@ MISTAKES: list[tuple[dict[str, Any], Callable[[pd.DataFrame], object] | None, st
     ({}, lambda frame: frame.assign(y="yes"), "the same value 'yes' in every row"),
     (
         {},
-        lambda frame: frame.assign(y=["odd"] * 3 + ["no", "yes"] * 58 + ["no"]),
-        "Class 'odd' of the target 'y' has only 3 rows",
+        lambda frame: frame.assign(y=["odd"] * 3 + ["no"] * 117),
+        r"needs two classes of at least 4 rows, .* but it has 'odd' \(3 rows\): add rows or join classes",
+    ),
+    (
+        {},
+        lambda frame: frame.assign(y=[f"name {i // 2}" for i in range(110)] + ["no", "yes"] * 5),
+        "55 of the 57 classes of the target 'y' have fewer than 5 rows, and together most of all rows",
     ),
     ({}, lambda frame: frame.head(20), "Only 20 rows .* at least 30"),
     ({}, lambda frame: frame.assign(y=np.nan), "Only 0 rows"),

@@ -1,8 +1,9 @@
 """What an evaluation depends on, as a key: equal keys, equal predictions.
 
 The key of one candidate on one fold is made of the candidate's syntax tree, the prelude, the fold's content (rows,
-labels, order), seeds, limits, isolation, and the versions of everything that computes. Keys are computed in the trusted
-process only.
+labels, order), seeds, limits, isolation, the versions of everything that computes, and the kernels it computes with: a
+run that moves to another processor compares nothing with what was predicted on the one before. Keys are computed in the
+trusted process only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import platform
 from importlib import metadata
 
-from marl_llm.sandbox import Fold, Limits
+from marl_llm.sandbox import Fold, Limits, kernels_in_use
 from marl_llm.syntax import parse
 
 _MEANING = 2
@@ -85,5 +86,6 @@ def run_key(
     depends_on = {
         "meaning": _MEANING, "tree": tree, "prelude": prelude, "fold": fold, "seed": seed, "limits": vars(limits),
         "level": level, "describe": describe, "probe": probe, "versions": versions(),
+        "kernels": kernels_in_use(),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()

@@ -58,7 +58,7 @@ def time_order_trap(dates: pd.DataFrame) -> Trap | None:
 
 
 def class_traps(y: np.ndarray, classes: Sequence[str], parts: Sequence[np.ndarray], target: str) -> list[Trap]:
-    """Classes without rows in hold-out or test, or with too few to be divided."""
+    """Classes without rows in one of the parts, or with so few that their scores are noise."""
     sizes = np.array([np.bincount(y[part], minlength=len(classes)) for part in parts])  # (parts, classes)
     traps: list[Trap] = []
     absent = np.flatnonzero((sizes == 0).any(axis=0)).tolist()
@@ -66,13 +66,12 @@ def class_traps(y: np.ndarray, classes: Sequence[str], parts: Sequence[np.ndarra
     small = np.flatnonzero(too_few & (sizes > 0).all(axis=0)).tolist()
     if absent:
         where = " and ".join(_PARTS[part] for part in range(3) if (sizes[part] == 0).any())
-        sentence = f"{_named(classes, absent)} of {{target}} not in {where}: its scores say nothing about it."
+        so = "cannot be learned" if (sizes[0] == 0).any() else "scores say nothing about it"
+        sentence = f"{_named(classes, absent, sizes)} of {{target}} not in {where}: {so}."
         traps.append(make_trap(TrapKind.absent_class, (), sentence, target))
     if small:
-        rows = int(sizes[:, small].sum(axis=0).min())
-        sentence = (
-            f"{_named(classes, small)} of {{target}}, {rows} rows, too small to divide: join with another or add rows."
-        )
+        named = _named(classes, small, sizes)
+        sentence = f"{named} of {{target}} hardly enough to divide: join with another or add rows."
         traps.append(make_trap(TrapKind.small_class, (), sentence, target))
     return traps
 
@@ -97,6 +96,8 @@ def _is_sorted(times: np.ndarray) -> bool:
     return bool((steps >= 0).all() or (steps <= 0).all())
 
 
-def _named(classes: Sequence[str], positions: Sequence[int]) -> str:
+def _named(classes: Sequence[str], positions: Sequence[int], sizes: np.ndarray) -> str:
+    """The first of the classes with its rows, and how many more there are; `sizes` has shape (parts, classes)."""
     more = f" and {len(positions) - 1} more" if len(positions) > 1 else ""
-    return f"Class {quoted(classes[positions[0]])}{more}"
+    rows = int(sizes[:, positions[0]].sum())
+    return f"Class {quoted(classes[positions[0]])} ({rows} row{'s' if rows != 1 else ''}){more}"

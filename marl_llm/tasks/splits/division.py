@@ -21,12 +21,14 @@ from marl_llm.errors import UserError
 from marl_llm.tasks.selection import IGNORE, Reader, known_column
 from marl_llm.tasks.splits import splitting
 from marl_llm.tasks.splits.copies import Copies
-from marl_llm.tasks.target import Target
+from marl_llm.tasks.splits.learnable import known_folds, learnable_folds
+from marl_llm.tasks.target import Target, named_sizes, rows_to_divide
 
 SplitKind = Literal["random", "group", "time"]
 PARTS = ("development", "hold-out", "test")
 _MIN_GROUPS = 6
 _MIN_GROUPS_IN_DEVELOPMENT = 2
+_SMALL_SHARE = 0.05  # a class with a larger share of the rows must be in development
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +132,13 @@ class Parts:
         Ascending positions of development, hold-out and test.
     blocks : ndarray, shape (development rows,)
         For `cv_folds`: int64, equal for rows that stay together; for a time split float64 times.
+    notes : tuple of str
+        Which classes were not divided.
     """
 
     rows: list[np.ndarray]
     blocks: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def divide(
@@ -141,18 +146,21 @@ def divide(
 ) -> Parts:
     """Divide rows into development, hold-out and test.
 
+    At random, a class too small for three parts (`rows_to_divide`) is in development whole: there it can be learned.
+
     Raises
     ------
     UserError
-        For other than three positive fractions that sum to 1, too few groups or times, or a part that lacks the class
-        it needs.
+        For other than three positive fractions that sum to 1, too few groups or times, a part with one class only, or
+        a development part without a class that is not small.
     """
     if len(fractions) != len(PARTS):
         raise UserError(f"{len(fractions)} fractions are given: three are needed, for development, hold-out and test.")
     stratum = splitting.strata(answer.y, answer.kind.is_classification)
     if division.values is None:
         blocks = copies.units if copies.together else np.arange(len(stratum))
-        rows = splitting.unit_parts(stratum, blocks, fractions, seed)
+        least = rows_to_divide(np.bincount(stratum)) if answer.classes else 0
+        rows = splitting.unit_parts(stratum, blocks, fractions, seed, least)
     elif division.kind == "group":
         blocks = division.values
         rows = _group_rows(division, stratum, fractions, seed)
@@ -161,19 +169,24 @@ def divide(
         rows = splitting.time_parts(blocks, fractions)
     if answer.classes:
         _check_classes(rows, answer, target, division)
-    return Parts(rows, blocks[rows[0]])
+    return Parts(rows, blocks[rows[0]], tuple(_undivided_note(rows, answer, target)))
 
 
 def cv_folds(
     kind: SplitKind, y: np.ndarray, is_classification: bool, blocks: np.ndarray, k: int, seed: int
 ) -> splitting.Folds:
-    """k folds of development rows as their split demands; errors of `splitting`."""
+    """k folds of development rows as their split demands, small classes kept out of those that cannot hold them; errors
+    of `splitting`.
+    """
     stratum = splitting.strata(y, is_classification)
+    if kind == "random":
+        folds = splitting.unit_folds(stratum, blocks, k, seed)
+        return learnable_folds(folds, stratum, blocks) if is_classification else folds
     if kind == "time":
-        return splitting.time_folds(stratum if is_classification else np.zeros_like(stratum), blocks, k)
-    if kind == "group":
-        return splitting.group_folds(stratum, blocks, k, seed)
-    return splitting.unit_folds(stratum, blocks, k, seed)
+        folds = splitting.time_folds(stratum if is_classification else np.zeros_like(stratum), blocks, k)
+    else:
+        folds = splitting.group_folds(stratum, blocks, k, seed)
+    return known_folds(folds, stratum) if is_classification else folds
 
 
 def _group_rows(division: Division, stratum: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
@@ -195,14 +208,28 @@ def _group_rows(division: Division, stratum: np.ndarray, fractions: Sequence[flo
 
 
 def _check_classes(rows: list[np.ndarray], answer: Target, target: str, division: Division) -> None:
-    """Development needs every class, hold-out and test at least two."""
+    """Each part needs two classes, development all but small ones (which a group or a time may keep elsewhere)."""
+    sizes = np.bincount(answer.y, minlength=len(answer.classes))
     for part, name in zip(rows, PARTS, strict=True):
-        present = np.unique(answer.y[part])
-        needed = len(answer.classes) if name == "development" else 2
-        if len(present) < needed:
-            absent = next(c for c in range(len(answer.classes)) if c not in present)
+        absent = np.flatnonzero(np.bincount(answer.y[part], minlength=len(sizes)) == 0)
+        missed = absent[sizes[absent] > _SMALL_SHARE * len(answer.y)] if name == "development" else absent[:0]
+        if len(sizes) - len(absent) < 2:
+            missed = absent
+        if len(missed):
             where = f" of the {division.kind} split by '{division.column}'" if division.column else ""
             raise UserError(
-                f"Class '{answer.classes[absent]}' of the target '{target}' has no row in {name}{where}: "
+                f"Class '{answer.classes[missed[0]]}' of the target '{target}' has no row in {name}{where}: "
                 "choose other fractions, another seed or a random split, or join the class with another."
             )
+
+
+def _undivided_note(rows: list[np.ndarray], answer: Target, target: str) -> list[str]:
+    """Which classes have all their rows in development."""
+    if not answer.classes:
+        return []
+    sizes = np.bincount(answer.y, minlength=len(answer.classes))
+    whole = np.flatnonzero(np.bincount(answer.y[rows[0]], minlength=len(sizes)) == sizes)
+    if not len(whole):
+        return []
+    named = named_sizes([answer.classes[c] for c in whole], sizes[whole])
+    return [f"classes of '{target}' whose rows are all in development, too few to divide: {named}"]

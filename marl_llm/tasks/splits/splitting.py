@@ -29,10 +29,11 @@ def strata(y: np.ndarray, is_classification: bool) -> np.ndarray:
     return np.searchsorted(edges, y, side="right")
 
 
-def split_rows(stratum: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
+def split_rows(stratum: np.ndarray, fractions: Sequence[float], seed: int, least: int = 0) -> list[np.ndarray]:
     """Split rows into disjoint parts that cover all rows, each stratum in proportion to the fractions.
 
-    Every part gets at least one row of each stratum that has as many rows as there are parts.
+    Every part gets at least one row of each stratum that has as many rows as there are parts. Strata of fewer than
+    `least` rows are not split: all their rows are in the first part.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def split_rows(stratum: np.ndarray, fractions: Sequence[float], seed: int) -> li
     parts: list[list[np.ndarray]] = [[] for _ in shares]
     for value in np.unique(stratum):
         rows = rng.permutation(np.flatnonzero(stratum == value))
-        edges = np.cumsum(_sizes(len(rows), shares))[:-1]
+        edges = np.cumsum(_sizes(len(rows), shares))[:-1] if len(rows) >= least else np.full(len(shares) - 1, len(rows))
         for part, chosen in zip(parts, np.split(rows, edges), strict=True):
             part.append(chosen)
     return [np.sort(np.concatenate(part)) for part in parts]
@@ -67,14 +68,16 @@ def cv_folds(stratum: np.ndarray, k: int, seed: int) -> Folds:
     return _folds(fold_of, k)
 
 
-def unit_parts(stratum: np.ndarray, units: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
+def unit_parts(
+    stratum: np.ndarray, units: np.ndarray, fractions: Sequence[float], seed: int, least: int = 0
+) -> list[np.ndarray]:
     """`split_rows` of units: rows of equal `units`, int64 shape (n,), stay together.
 
     Units are stratified by the rarest stratum among their rows and by their size. If no unit has two rows, the parts
     are those of `split_rows`.
     """
     codes, of_unit = _unit_strata(stratum, units)
-    return [np.flatnonzero(np.isin(codes, part)) for part in split_rows(of_unit, fractions, seed)]
+    return [np.flatnonzero(np.isin(codes, part)) for part in split_rows(of_unit, fractions, seed, least)]
 
 
 def unit_folds(stratum: np.ndarray, units: np.ndarray, k: int, seed: int) -> Folds:
