@@ -46,7 +46,7 @@ class TeamChoice:
 
 
 def best_team() -> str:
-    """The team that plays where none is named: the embedded model with its adapters, or without where there are none."""
+    """The team that plays where none is named: the embedded model, with its adapters where there are some."""
     return TRAINED if (EMBEDDED_TEAM / "recipe.yaml").is_file() else UNTRAINED
 
 
