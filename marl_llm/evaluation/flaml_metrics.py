@@ -52,10 +52,6 @@ _NEAREST: dict[str, str] = {
 }
 _WITH_MORE_CLASSES: dict[str, str] = {"f1": "macro_f1", "roc_auc": "roc_auc_ovr", "ap": "log_loss"}
 """What stands for FLAML's metrics that need two classes."""
-_WITH_TWO_CLASSES = dict.fromkeys(
-    ("roc_auc_ovr", "roc_auc_ovo", "roc_auc_ovr_weighted", "roc_auc_ovo_weighted"), "roc_auc"
-)
-"""With two classes these are the plain one, by which name FLAML can compute it."""
 
 
 def heaviest(metrics: Mapping[str, float]) -> str:
@@ -83,4 +79,4 @@ def flaml_metric(metrics: Mapping[str, float], kind: Kind) -> str:
         return _WITH_MORE_CLASSES.get(found, found)
     if of_class is not None and found == "f1":  # FLAML's is that of class 1, which may not be the one meant
         return "macro_f1"
-    return _WITH_TWO_CLASSES.get(found, found)
+    return "roc_auc" if found.startswith("roc_auc") else found  # FLAML can compute the others with more classes only

@@ -99,7 +99,7 @@ def _worse_note(report: EvaluationReport) -> str:
     """How many tasks each arm makes significantly worse, and which."""
     arms = [arm for arm in report.arms if arm.arm != BASELINE]
     counts = [f"{a.arm} {len(a.worse_tasks)}" + f" ({', '.join(a.worse_tasks)})" * bool(a.worse_tasks) for a in arms]
-    by = "over its splits" if report.repeats > 1 else "by its test rows"
+    by = "over its splits, or by the test rows of most of them" if report.repeats > 1 else "by its test rows"
     return f"Tasks significantly worse than the baseline ({by}, of {report.tasks}): {', '.join(counts) or NONE}."
 
 

@@ -28,6 +28,18 @@ def test_layout_and_comments_do_not_make_a_new_run(evaluator):
     assert evaluator.runs == 2
 
 
+def test_a_fit_is_charged_once_and_one_from_the_cache_as_when_it_was_run(sandbox: Sandbox, tmp_path):
+    config, costs = EnvironmentConfig(cv_folds=2, cache=str(tmp_path / "cache.sqlite")), []
+    for runs in (1, 0):
+        evaluator = Evaluator(small_task(Kind.binary), sandbox, config)
+        result = evaluator.evaluate(CODE)
+        evaluator.cross_validate(CODE)
+        assert evaluator.cpu_seconds == pytest.approx(result.cpu_seconds) and evaluator.runs == runs
+        costs.append(evaluator.cpu_seconds)
+        evaluator.close()
+    assert costs[0] == costs[1] > 0
+
+
 def test_code_that_does_not_parse_is_answered_without_a_run(evaluator):
     result = evaluator.evaluate(CODE.replace("LogisticRegression()", "LogisticRegression("))
     assert not result.ok and result.stage is Stage.none and evaluator.runs == 0

@@ -14,6 +14,7 @@ from marl_llm.environment import TeamEnv
 from marl_llm.errors import UserError
 from marl_llm.evaluation import EvaluationReport, evaluate_procedural, evaluate_suite, load_report
 from marl_llm.evaluation import play as play_module
+from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, final_code
 from marl_llm.evaluation.trials import slug, suite_trials
 from marl_llm.recipe import Recipe
@@ -87,6 +88,16 @@ def test_only_teams_have_figures_of_play(compared):
     assert scripted.team["failed_code"].mean == 0
 
 
+def test_every_result_says_what_it_cost_and_the_summary_the_mean(compared):
+    report, _, _ = compared
+    assert all(r.cpu_s and r.wall_s and 0.01 < r.cpu_s < 60 for r in report.results)
+    for arm in report.arms:
+        costs = [r.cpu_s for r in report.results if r.arm == arm.arm]
+        assert arm.cpu_s.mean == pytest.approx(np.mean(costs))
+    by_arm = {arm.arm: arm.cpu_s.mean for arm in report.arms}
+    assert by_arm["scripted"] > by_arm["baseline"], "an episode has the baseline's fits and more"
+
+
 def test_repetitions_split_the_csv_anew(compared):
     report, _, _ = compared
     trials = {r.trial for r in report.results if r.task == "iris"}
@@ -114,7 +125,9 @@ def test_a_result_that_was_lost_is_made_again_from_its_episode(compared, monkeyp
     lost.unlink()
     monkeypatch.setattr(Collector, "_one", lambda *_: pytest.fail("played again"))
     evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
-    assert lost.read_text() == before
+    cost = {"cpu_s", "wall_s"}  # of the final fit, which is measured anew
+    again, kept = (Result.model_validate_json(text).model_dump(exclude=cost) for text in (lost.read_text(), before))
+    assert again == kept
 
 
 def test_other_settings_never_mix_with_kept_results(compared):
