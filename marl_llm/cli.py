@@ -200,13 +200,18 @@ def _score(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from marl_llm.evaluation import evaluate_suite, report_text
     from marl_llm.run import RunDirectory
+    from marl_llm.solve.budget import Budget
+    from marl_llm.solve.teams import choose_team
 
-    run = RunDirectory(args.run)
+    if args.run is None and args.out is None:
+        raise UserError("name a run with --run, or a directory for the results with --out.")
+    run = RunDirectory(args.run or args.out)
+    recipe = run.recipe() if args.run else choose_team(None).recipe
     out = args.out or run.root / "evaluation" / args.suite.name
     report = evaluate_suite(
-        run, run.recipe(), suite=args.suite, arms=tuple(args.arms), repeats=args.repeats, seed=args.seed,
+        run, recipe, suite=args.suite, arms=tuple(args.arms), repeats=args.repeats, seed=args.seed,
         server=args.server, out=out, on_line=(lambda line: None) if args.json else say,
-        flaml_seconds=args.flaml_seconds, against=args.against,
+        flaml_seconds=args.flaml_seconds, play_budget=Budget.parse(args.budget), against=args.against,
     )  # fmt: skip
     if args.json:
         say_json(report.to_dict())
@@ -350,7 +355,8 @@ def _add_using(commands: Any) -> None:
 
 def _add_reporting(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="compare teams and baselines on a suite of CSVs")
-    evaluate.add_argument("--run", type=Path, required=True, help="run directory")
+    evaluate.add_argument("--run", type=Path, help="run directory; without it: arms that need none, and --out")
+    evaluate.add_argument("--budget", default="60s", help="of the arms that play as solve does (default: 60s)")
     evaluate.add_argument("--suite", type=Path, required=True, help="directory with CSVs and task files")
     arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
     others = "catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, trained@VERSION"

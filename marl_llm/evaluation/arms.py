@@ -18,18 +18,20 @@ from typing import Any
 from marl_llm.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE, FIXED, missing_package
 from marl_llm.evaluation.flaml_arm import DEFAULT_SECONDS, FLAML, MIN_SECONDS, require_flaml
+from marl_llm.evaluation.plans import BUDGETED, DEFAULT_BUDGET, SOLVE, Plan
 from marl_llm.open_run import policies
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
 from marl_llm.run import RunDirectory
+from marl_llm.solve.budget import Budget as PlayBudget
 
 ARMS = ("untrained", "trained", "scripted", "hgb", BASELINE)
 """The arms of a comparison by default; "trained@K" is the pair of adapters of version K."""
 SWAPPED = "swapped"
 """Each role plays with the other role's adapter; "swapped@K" likewise."""
-KNOWN = tuple(dict.fromkeys((*ARMS, *FIXED, FLAML, SWAPPED)))
+KNOWN = tuple(dict.fromkeys((*ARMS, *FIXED, *BUDGETED, FLAML, SWAPPED)))
 """All arms by name."""
 _VERSIONED = re.compile(rf"(trained|{SWAPPED})(?:@(\d+))?")
 
@@ -58,6 +60,8 @@ class Arm:
         Eight hexadecimal digits: results under the same fingerprint may be kept.
     budget : Budget or None
         Of `flaml`; None for all others.
+    plan : Plan or None
+        Of an arm that plays as `solve` does.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Arm:
     roles: dict[str, RolePolicy] | None
     fingerprint: str
     budget: Budget | None = None
+    plan: Plan | None = None
 
     @property
     def is_team(self) -> bool:
@@ -74,7 +79,7 @@ class Arm:
     @property
     def folder(self) -> str:
         """Name of the arm's directory."""
-        return f"{self.name.replace('@', '-v')}-{self.fingerprint}"
+        return f"{self.name.replace('@', '-' if self.plan else '-v')}-{self.fingerprint}"
 
 
 def plain(recipe: Recipe) -> RolloutConfig:
@@ -82,7 +87,7 @@ def plain(recipe: Recipe) -> RolloutConfig:
     return recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1})
 
 
-def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int) -> Arm:
+def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int, play_budget: PlayBudget = DEFAULT_BUDGET) -> Arm:
     """An arm by name; `flaml`, which depends on the others, is made by `make_arms`.
 
     Raises
@@ -95,6 +100,9 @@ def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int) -> Arm:
         near = difflib.get_close_matches(name, KNOWN, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(KNOWN)} and trained@VERSION."
         raise UserError(f"Unknown arm '{name}': {hint}")
+    if name in BUDGETED:
+        plan = Plan.of(name, play_budget, run)
+        return Arm(name, plan.what, None, _fingerprint(*plan.depends_on, seed), plan=plan)
     if name == "untrained":
         return team_arm(name, recipe, dict.fromkeys(ROLES, BASE_POLICY), "base model without adapters", seed)
     if versioned:
@@ -137,7 +145,12 @@ def team_arm(name: str, recipe: Recipe, roles: dict[str, RolePolicy] | None, wha
 
 
 def make_arms(
-    names: Sequence[str], recipe: Recipe, run: RunDirectory, seed: int, flaml_seconds: float | None = None
+    names: Sequence[str],
+    recipe: Recipe,
+    run: RunDirectory,
+    seed: int,
+    flaml_seconds: float | None = None,
+    play_budget: PlayBudget = DEFAULT_BUDGET,
 ) -> list[Arm]:
     """Distinct arms in the order given, the baseline always among them: every gain is measured against it.
 
@@ -148,6 +161,8 @@ def make_arms(
     recipe, run, seed
     flaml_seconds : float, optional
         Budget of `flaml` for each trial, CPU seconds. Default: what a team took on the same trial, see `flaml_arm`.
+    play_budget : Budget
+        Of the arms that play as `solve` does.
 
     Raises
     ------
@@ -159,7 +174,7 @@ def make_arms(
         require_flaml()
         if flaml_seconds is not None and not flaml_seconds >= MIN_SECONDS:
             raise UserError(f"--flaml-seconds {flaml_seconds:g}: FLAML needs at least {MIN_SECONDS:g} second of CPU.")
-    arms = {name: make_arm(name, recipe, run, seed) for name in distinct if name != FLAML}
+    arms = {name: make_arm(name, recipe, run, seed, play_budget) for name in distinct if name != FLAML}
     if FLAML in distinct:
         arms[FLAML] = flaml_arm(list(arms.values()), recipe, seed, flaml_seconds)
     return [arms[name] for name in distinct]
@@ -168,9 +183,11 @@ def make_arms(
 def flaml_arm(others: Sequence[Arm], recipe: Recipe, seed: int, seconds: float | None) -> Arm:
     """FLAML with a number of CPU seconds for each trial, or with those that a team takes there.
 
-    The team is the first trained one of the comparison, or the first of any; where there is none, FLAML gets 60 s.
+    The team is that of `solve` if it is in the comparison, else the first trained one, or the first of any; where there
+    is none, FLAML gets 60 s.
     """
-    teams = sorted((arm for arm in others if arm.is_team), key=lambda arm: not arm.name.startswith("trained"))
+    playing = (arm for arm in others if arm.is_team or (arm.plan is not None and arm.plan.team is not None))
+    teams = sorted(playing, key=lambda arm: (arm.name != SOLVE, not arm.name.startswith("trained")))
     if seconds is None and teams:
         what, budget = f"FLAML, one core, the CPU seconds of {teams[0].name} on the same trial", teams[0].folder
         return Arm(FLAML, what, None, _fingerprint(FLAML, _common(recipe, seed), budget), Budget(None, teams[0].name))

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from marl_llm.environment.experience import NOTHING, Experience
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.evaluation.arms import Arm, Budget, plain
+from marl_llm.evaluation.budgeted import BudgetedArm
 from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.fixed import fixed_spec
 from marl_llm.evaluation.flaml_arm import MIN_SECONDS, FlamlFailed, FlamlProcesses
@@ -100,6 +101,8 @@ def play_arm(
         processes = FlamlProcesses()
         if arm.is_team:
             finish = _team_results(comparison, arm, missing, directory)
+        elif arm.plan:
+            finish = BudgetedArm(arm.plan, comparison.bench, directory, comparison.seed, comparison.seen).play
         elif arm.budget:
             finish = _flaml_result(comparison, arm, processes, budgets)
         else:
@@ -111,7 +114,8 @@ def play_arm(
                 write_text(_path(directory, trial), result.model_dump_json(indent=1) + "\n")
             return result
 
-        made = _each(make, missing, comparison.opened.recipe.sandbox.slots, processes.stop)
+        workers = 1 if arm.plan else comparison.opened.recipe.sandbox.slots
+        made = _each(make, missing, workers, processes.stop)
         kept |= {trial.name: result for trial, result in zip(missing, made, strict=True)}
     return [result for trial in trials if (result := kept[trial.name]) is not None]
 

@@ -17,6 +17,7 @@ from typing import Any
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.evaluation.arms import ARMS, Arm, left_out, make_arms, plain, team_arm, trained_roles
 from marl_llm.evaluation.fixed import BASELINE
+from marl_llm.evaluation.plans import DEFAULT_BUDGET
 from marl_llm.evaluation.play import Comparison, budgets_of, play_arm
 from marl_llm.evaluation.report import (
     REPORT_FILE,
@@ -35,6 +36,7 @@ from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.session import BASE_POLICY
 from marl_llm.run import RunDirectory, package_versions, write_json
+from marl_llm.solve.budget import Budget
 
 OnLine = Callable[[str], None]
 
@@ -48,6 +50,7 @@ def evaluate_suite(
     repeats: int = 1,
     seed: int = 0,
     flaml_seconds: float | None = None,
+    play_budget: Budget = DEFAULT_BUDGET,
     against: str | None = None,
     server: str | None = None,
     opened: OpenRun | None = None,
@@ -69,6 +72,8 @@ def evaluate_suite(
     seed : int
     flaml_seconds : float, optional
         CPU seconds of the arm `flaml` on each trial. Default: those that a team of the comparison took there.
+    play_budget : Budget
+        Of the arms that play as `solve` does.
     against : str, optional
         An arm of the comparison that all others are held against, CSV by CSV.
     server : str, optional
@@ -91,7 +96,7 @@ def evaluate_suite(
         Unknown arm, FLAML not installed, `against` not in the comparison, no such suite, or a suite without a single
         usable CSV.
     """
-    chosen = _choose(arms, against, flaml_seconds, recipe, run, seed)
+    chosen = _choose(arms, against, flaml_seconds, play_budget, recipe, run, seed)
     trials, problems = suite_trials(suite, repeats, seed)
     for problem in problems:
         on_line(f"{problem.task} is left out: {problem.error}")
@@ -109,6 +114,7 @@ def evaluate_procedural(
     repeats: int = 1,
     seed: int = 0,
     flaml_seconds: float | None = None,
+    play_budget: Budget = DEFAULT_BUDGET,
     against: str | None = None,
     server: str | None = None,
     opened: OpenRun | None = None,
@@ -116,7 +122,7 @@ def evaluate_procedural(
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
     """Compare arms on `count` procedural tasks, with seeds from `first_seed` on; otherwise as `evaluate_suite`."""
-    chosen = _choose(arms, against, flaml_seconds, recipe, run, seed)
+    chosen = _choose(arms, against, flaml_seconds, play_budget, recipe, run, seed)
     trials = procedural_trials(first_seed, count, repeats)
     about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
     return _compare(opened or (run, server), recipe, chosen, trials, [], about, repeats, out, on_line)
@@ -133,11 +139,17 @@ class _Chosen:
 
 
 def _choose(
-    names: Sequence[str], against: str | None, flaml_seconds: float | None, recipe: Recipe, run: RunDirectory, seed: int
+    names: Sequence[str],
+    against: str | None,
+    flaml_seconds: float | None,
+    play_budget: Budget,
+    recipe: Recipe,
+    run: RunDirectory,
+    seed: int,
 ) -> _Chosen:
     """The arms by name. Raises UserError as `make_arms`, and where nothing is there to be held against."""
     missing = left_out(names)
-    arms = make_arms([name for name in names if name not in missing], recipe, run, seed, flaml_seconds)
+    arms = make_arms([name for name in names if name not in missing], recipe, run, seed, flaml_seconds, play_budget)
     known = [arm.name for arm in arms]
     if against is not None and against not in known:
         raise UserError(

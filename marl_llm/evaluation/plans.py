@@ -1,0 +1,48 @@
+"""The arms that play under a budget, by name: which team, if any, and how much time. Nothing is played here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marl_llm.proposals.screened import SIX
+from marl_llm.roles import ROLES
+from marl_llm.run import RunDirectory
+from marl_llm.solve.budget import Budget
+from marl_llm.solve.teams import TeamChoice, choose_team
+
+SOLVE, NO_AGENTS, SIX_DEFAULTS = "solve", "no_agents", "six_defaults"
+OF_THE_RUN = "run"
+DEFAULT_BUDGET = Budget(60.0)
+BUDGETED = (SOLVE, "solve@untrained", "solve@scripted", f"solve@{OF_THE_RUN}", NO_AGENTS, SIX_DEFAULTS)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How such an arm plays: its name, the budget, and the team, None without agents."""
+
+    name: str
+    budget: Budget
+    team: TeamChoice | None
+
+    @classmethod
+    def of(cls, name: str, budget: Budget, run: RunDirectory) -> Plan:
+        """The plan of an arm by name. Raises UserError where its team is missing."""
+        if name in (NO_AGENTS, SIX_DEFAULTS):
+            return cls(name, budget, None)
+        team = name.partition("@")[2] or None
+        return cls(name, budget, choose_team(str(run.root) if team == OF_THE_RUN else team))
+
+    @property
+    def what(self) -> str:
+        """The arm in words."""
+        if self.name == SIX_DEFAULTS:
+            return f"a blend of {SIX} defaults, no agents"
+        who = f"team {self.team.name}" if self.team else "no agents"
+        return f"screen, improve, blend: {who}, {self.budget}"
+
+    @property
+    def depends_on(self) -> list[object]:
+        """What results depend on besides the data and the seed."""
+        team = self.team
+        adapters = [team.run.sha256(role, team.run.version(role)) for role in ROLES] if team and team.run else []
+        return [self.name, str(self.budget), team.recipe.model_dump(mode="json") if team else None, adapters]
