@@ -26,6 +26,9 @@ class RewardConfig(BaseModel):
     rung_bonus: float = Field(default=0.005, ge=0, description="taken off the failure penalty for each rung reached")
     prompt_token_price: float = Field(default=2e-6, ge=0, description="cost of one prompt token")
     completion_token_price: float = Field(default=1e-4, ge=0, description="cost of one sampled token")
+    cpu_second_price: float = Field(
+        default=2e-4, ge=0, description="cost of one second of processor time of an analysis"
+    )
 
     @model_validator(mode="after")
     def _failing_is_worst(self) -> RewardConfig:

@@ -171,6 +171,8 @@ def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
 def _turn(part: pd.DataFrame, values: Sequence[np.ndarray], followed: bool) -> AgentTurn:
     rewards = [np.zeros(len(values[i])) for i in part.index]
     costs = part["reward_token_cost"].to_numpy(np.float64)
+    if "reward_cpu_cost" in part:
+        costs = costs + part["reward_cpu_cost"].fillna(0.0).to_numpy(np.float64)
     for tokens, cost in zip(rewards, costs, strict=True):
         tokens[-1] += cost
     rewards[-1][-1] += part["reward"].tolist()[-1] - costs[-1]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
-ADDED = frozenset({"followed"})
+ADDED = frozenset({"followed", "reward_cpu_cost"})
 """Columns that files of this version may lack."""
 
 
@@ -105,6 +105,7 @@ class Row:
     reward_token_cost: Annotated[Float32, Doc("Component: prompt and completion tokens, weighted apart.", "skill")] = (
         0.0
     )
+    reward_cpu_cost: Annotated[Float32, Doc("Component: processor time of an analysis.", "skill")] = 0.0
     reward_redundant: Annotated[Float32, Doc("Component: a suggestion made before.", "skill")] = 0.0
     reward: Annotated[Float32, Doc("Sum of the components.", "skill")] = 0.0
     # provenance

@@ -13,7 +13,7 @@ CONTRACT = """run iteration task episode step role branch turn call group state 
 adapter_sha256 sampling messages prompt_ids completion_ids logprobs finish_reason action code verdict
 compliance metrics_before metrics_after skill_gain reference_gain significant p_value prompt_tokens
 completion_tokens latency_s evaluation_s reward_metric_delta reward_no_gain reward_compliance
-reward_failure reward_token_cost reward_redundant reward seed isolation created_at schema_version"""
+reward_failure reward_token_cost reward_cpu_cost reward_redundant reward seed isolation created_at schema_version"""
 
 
 def test_schema_and_row_have_the_agreed_columns_in_one_order() -> None:
