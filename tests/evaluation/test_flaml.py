@@ -100,8 +100,10 @@ def test_predictions_are_aligned_with_the_task_and_the_budget_holds():
 def test_a_search_that_does_not_end_is_given_up_and_one_that_fails_says_why(monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
         patch.setattr(flaml_arm, "wall_limit", lambda seconds: 0.5)
-        with pytest.raises(FlamlFailed, match=r"not done after 0 s|not done after 1 s"):
+        began = time.monotonic()
+        with pytest.raises(FlamlFailed, match="not done after 0 s"):
             FlamlProcesses().predict(iris(), 600.0, 0)
+        assert time.monotonic() - began < 10
     monkeypatch.setattr(flaml_arm, "flaml_metric", lambda metrics, kind: "beauty")
     with pytest.raises(FlamlFailed, match="beauty"):
         FlamlProcesses().predict(iris(), 2.0, 0)
@@ -116,7 +118,7 @@ def test_stopping_ends_the_search_under_way():
         except FlamlFailed as error:
             said.append(str(error))
 
-    thread = threading.Thread(target=search)
+    thread = threading.Thread(target=search, daemon=True)
     thread.start()
     while not processes._running:
         time.sleep(0.05)

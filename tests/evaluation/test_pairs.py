@@ -33,7 +33,7 @@ def test_one_split_has_no_interval_and_none_no_mean():
 
 
 def test_overall_a_csv_counts_once_however_many_splits_it_has():
-    first = scores(a=[0.5] * 5, b=[0.9])
+    first = scores(a=[0.5] * 5, b=[0.9], d=[0.2])
     found = pair("trained", "flaml", first, scores(a=[0.4] * 5, b=[0.9], c=[0.1]))
     assert found.overall.mean == pytest.approx((0.1 + 0.0) / 2)
     half = stats.t.ppf(0.975, 1) * np.std([0.1, 0.0], ddof=1) / np.sqrt(2)

@@ -98,6 +98,24 @@ def test_every_result_says_what_it_cost_and_the_summary_the_mean(compared):
     assert by_arm["scripted"] > by_arm["baseline"], "an episode has the baseline's fits and more"
 
 
+def test_a_fixed_arm_pays_for_its_folds_the_holdout_and_the_final_fit(
+    comparing: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    evaluate, spent = Sandbox.evaluate, []
+
+    def watched(self, *args, **kwargs):
+        done = evaluate(self, *args, **kwargs)
+        spent.append(done.cpu_seconds)
+        return done
+
+    monkeypatch.setattr(Sandbox, "evaluate", watched)
+    report = evaluate_procedural(
+        RunDirectory(tmp_path), RECIPE, arms=(), count=1, first_seed=900_000, out=tmp_path / "ev"
+    )
+    assert len(spent) == RECIPE.environment.cv_folds + 2
+    assert report.results[0].cpu_s == pytest.approx(sum(spent), abs=1e-3)
+
+
 def test_repetitions_split_the_csv_anew(compared):
     report, _, _ = compared
     trials = {r.trial for r in report.results if r.task == "iris"}
