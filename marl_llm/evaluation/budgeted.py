@@ -67,12 +67,14 @@ class BudgetedArm:
         ):
             first = env.reset()
             play = Play(env, choice, self._limits, clock, first, Watchers())
-            delivered = self._deliver(env, play, model, trial)
+            meter = TokenMeter()
+            delivered = self._deliver(env, play, model, meter)
             predictions = env.evaluator.test_predictions(delivered.spec)
             cost = Cost(clock.cpu_s, time.monotonic() - began)
             start, end = first.evaluated.holdout, delivered.evaluated.holdout
         assert start is not None and end is not None
-        figures: dict[str, float | None] = {"steps": float(play.steps), "looked": float(play.last.looked)}
+        tokens = sum(count for role in meter.tokens.values() for count in role.values())
+        figures = {"steps": play.steps, "accepted": play.accepted, "tokens": tokens, "followed_screen": play.followed}
         result = result.model_copy(
             update={
                 "holdout": end.score, "holdout_gain": end.score - start.score, "team": figures,
@@ -85,13 +87,13 @@ class BudgetedArm:
     def _env(self, task: Task, trial: Trial, sandbox: Sandbox) -> TeamEnv:
         return TeamEnv(task, sandbox, self._choice.recipe.environment, trial.seed(self._seed))
 
-    def _deliver(self, env: TeamEnv, play: Play, model: ModelSession | None, trial: Trial) -> Tried:
+    def _deliver(self, env: TeamEnv, play: Play, model: ModelSession | None, meter: TokenMeter) -> Tried:
         if self._plan.name == SIX_DEFAULTS:
             return six_defaults(env)
         play.look()
         if self._plan.team is not None:
             lines = shown_lines(env, self._seen, self._choice.recipe.prompts.experience_lines)
-            play.run(model, TokenMeter(), lines)
+            play.run(model, meter, lines)
         return play.deliver()
 
 

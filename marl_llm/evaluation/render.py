@@ -147,6 +147,10 @@ def _against_grid(pairs: Sequence[Pair]) -> Grid:
     return Grid("Test score by task, against one arm: mean over splits [95% interval over splits]", header, lines)
 
 
+_COUNTS = {"steps": 1, "accepted": 1, "tokens": 0}
+_SHARES = ("invalid_actions", "redundant_actions", "failed_code", "compliance", "as_asked")
+
+
 def _team_grid(arms: Sequence[ArmSummary]) -> Grid:
     header = [
         "team",
@@ -161,9 +165,9 @@ def _team_grid(arms: Sequence[ArmSummary]) -> Grid:
     ]
     lines = []
     for arm in arms:
-        counts = [_number(arm.team[key], digits) for key, digits in (("steps", 1), ("accepted", 1), ("tokens", 0))]
-        keys = ("invalid_actions", "redundant_actions", "failed_code", "compliance", "as_asked")
-        lines.append([arm.arm, *counts, *(_share(arm.team[key]) for key in keys)])
+        team = {key: arm.team.get(key, NOTHING) for key in (*_COUNTS, *_SHARES)}
+        counts = [_number(team[key], digits) for key, digits in _COUNTS.items()]
+        lines.append([arm.arm, *counts, *(_share(team[key]) for key in _SHARES)])
     return Grid("How the teams play: means over episodes, shares of turns", header, lines)
 
 

@@ -21,7 +21,7 @@ from marl_llm.environment import State, TeamEnv
 from marl_llm.environment.delivery import Tried
 from marl_llm.environment.memory import rough_tokens
 from marl_llm.environment.model_screen import ModelScreen
-from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals import PipelineSpec, ProposeModel
 from marl_llm.rollout.episode import EpisodePlayer, StepRecord
 from marl_llm.rollout.rows import EpisodeKey
 from marl_llm.rollout.session import ModelSession, token_counter
@@ -36,6 +36,7 @@ AT_ONCE = max(1, min(2, os.cpu_count() or 1))
 _FINAL_FITS = 2.5
 """Fits of a delivered model after the play, in fits on the development part: for the test part, and on all rows."""
 _WRITING_S = 1.0
+_BEST = 3
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class Play:
         self._env, self._choice, self._limits, self._clock, self._watchers = env, choice, limits, clock, watchers
         self.first = self.last = first
         self.stopped = "interrupted"
-        self.steps = 0
+        self.steps = self.accepted = 0
+        self._proposed: list[bool] = []
         self._quiet = 0
         self._kept: list[Tried] = []
         clock.fits_cpu_s = lambda: env.evaluator.cpu_seconds
@@ -147,8 +149,21 @@ class Play:
     def _step(self, record: StepRecord) -> None:
         self.steps += record.after.step - record.before.step
         self.last = record.after
+        self.accepted += record.outcome.accepted
+        self._note(record)
         self._quiet = 0 if record.outcome.accepted else self._quiet + record.after.step - record.before.step
         self._watchers.stepped(record)
+
+    @property
+    def followed(self) -> float | None:
+        """Share of the proposed models that are of one of the three best families of the screening; None without."""
+        return sum(self._proposed) / len(self._proposed) if self._proposed else None
+
+    def _note(self, record: StepRecord) -> None:
+        action = record.outcome.suggestion.action
+        if isinstance(action, ProposeModel) and not action.members:
+            best = self._env.screen().ranked[:_BEST]
+            self._proposed.append(action.estimator in {one.spec.estimator for one in best})
 
     def _ends(self, state: State) -> bool:
         if self._quiet >= self._limits.patience:

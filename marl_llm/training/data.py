@@ -22,16 +22,6 @@ TOKEN_COLUMNS = ["prompt_ids", "completion_ids", "logprobs"]
 _TURN_COLUMNS = [
     "run", "iteration", "step", "group", "followed", "verdict", "reward", "reward_token_cost", "reward_cpu_cost",
 ]  # fmt: skip
-    "run",
-    "iteration",
-    "step",
-    "group",
-    "followed",
-    "verdict",
-    "reward",
-    "reward_token_cost",
-    "reward_cpu_cost",
-]
 TRAINING_COLUMNS = [*ROW_KEY, *TOKEN_COLUMNS, *_TURN_COLUMNS, "policy_version", "adapter_sha256", "sampling"]
 """Columns of a trajectory row that training reads."""
 
