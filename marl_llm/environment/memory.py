@@ -93,6 +93,13 @@ class Memory:
         ran = (i for i, e in enumerate(self.entries) if e.verdict in _MEASURED and e.gain is not None)
         return {i + 1: spec for i in ran if (spec := self.entries[i].spec) is not None}
 
+    def scored(self) -> list[tuple[PipelineSpec, float]]:
+        """Solutions with the hold-out score of their reference implementation, best first, whatever the Engineer made
+        of them: what a delivery is chosen from.
+        """
+        found = ((e.spec, e.score) for e in self.entries if e.spec is not None and e.score is not None)
+        return sorted(found, key=lambda pair: -pair[1])
+
     def render(self, budget: int, count: TokenCounter = rough_tokens, *, numbered: bool = False) -> str:
         """The memory as text under a token budget.
 

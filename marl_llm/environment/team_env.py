@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-import numpy as np
-
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
 from marl_llm.environment.analysis.wording import Answer
@@ -164,11 +162,9 @@ class TeamEnv:
         memory holds, and the best families of the screening, if there was one. Blocks while folds are missing.
         """
         most = self.config.blend_members
-        solutions = state.memory.solutions()
-        scores = {i: state.memory.entries[i - 1].score for i in solutions}
-        best = sorted(solutions, key=lambda i: -(scores[i] if scores[i] is not None else -np.inf))[: _TRIED * most]
+        best = [spec for spec, _ in state.memory.scored()[: _TRIED * most]]
         screen = self._screen.ranked[:most] if self._screen is not None and (state.looked or looked) else ()
-        specs = [baseline(self.task.kind), state.spec, *(solutions[i] for i in best), *(one.spec for one in screen)]
+        specs = [baseline(self.task.kind), state.spec, *best, *(one.spec for one in screen)]
         found = ((spec, self.evaluate(spec)) for spec in distinct(specs))
         return [Tried(spec, evaluated) for spec, evaluated in found if evaluated.complete]
 

@@ -30,7 +30,7 @@ from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.teams import TeamChoice, TokenMeter, open_team
 
 MOST_STEPS = 200
-DEFAULT_PATIENCE = 8
+DEFAULT_PATIENCE = 20
 AT_ONCE = max(1, min(2, os.cpu_count() or 1))
 """Candidates run at the same time."""
 _FINAL_FITS = 2.5
