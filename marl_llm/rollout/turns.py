@@ -35,6 +35,8 @@ from marl_llm.serving import Completion, PromptTooLong
 from marl_llm.tasks import Task
 
 T = TypeVar("T")
+MOST_LEFT = 8
+"""Steps left that a prompt tells of: so many, or more."""
 SCREENED_LINES = 5
 """Families of the screening in the prompts after it."""
 
@@ -99,7 +101,7 @@ class TurnContext:
             score=scores.score,
             raw=scores.raw,
             memory=state.memory,
-            steps_left=self.env.config.steps - state.step,
+            steps_left=min(MOST_LEFT, self.env.config.steps - state.step),
             models=self.env.screen().lines(SCREENED_LINES) if state.looked else (),
             experience=self.experience,
         )

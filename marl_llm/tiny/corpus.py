@@ -7,6 +7,7 @@ purpose: the embedded model must know the language, not the trade.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from marl_llm.agents.prompts import (
 )
 from marl_llm.agents.scripted import NO_CHANGE, corrupt, random_action
 from marl_llm.environment.analysis import AnalysisView, answer
+from marl_llm.environment.blend import POWERS
 from marl_llm.environment.card import TaskCard, describe_task
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.environment.model_screen import ModelScreen, Screened
@@ -211,12 +213,14 @@ def _told(rng: random.Random, world: World, query: Analyze) -> str:
 
 def ensemble_example(rng: random.Random, world: World, error_rate: float) -> Example:
     """An Engineer's turn at the end: solutions are at hand as functions, one line combines them."""
-    now, members = situation(rng, world), _members(rng, world)
-    name = rng.choice((BLEND, BLEND, BLEND, BLEND, *ENSEMBLES))
+    now, name = situation(rng, world), rng.choice((BLEND, BLEND, BLEND, BLEND, *ENSEMBLES))
+    single = name == BLEND and bool(world.card.class_shares) and rng.random() < 0.2
+    members = _members(rng, world)[: 1 if single else None]
     blend: dict[str, Any] = {}
     if name == BLEND:
-        power = rng.choice((0.0, 0.0, 0.25, 0.5, 0.75, 1.0)) if world.card.class_shares else 0.0
-        blend = {"weights": tuple(rng.randint(1, 9) for _ in members), "power": power}
+        powers = POWERS[1:] if single else (0.0, *POWERS)
+        power = rng.choice(powers) if world.card.class_shares else 0.0
+        blend = {"weights": _weights(rng, len(members)), "power": power}
     wanted = PipelineSpec(estimator=name, members=members, **blend)
     right = final_function(wanted)
     now = replace(now, code=ENSEMBLE_START, at_hand=functions_at_hand(wanted))
@@ -226,6 +230,15 @@ def ensemble_example(rng: random.Random, world: World, error_rate: float) -> Exa
         messages += _failed_attempt(rng, now.code, right, world.card)
     code = corrupt(rng, now.code, right, world.card) if rng.random() < error_rate else right
     return Example(ML_ENGINEER, [*messages, _assistant(line_edits(now.code, code) or NO_CHANGE)], wanted=right)
+
+
+def _weights(rng: random.Random, count: int) -> tuple[int, ...]:
+    """Weights as greedy selection leaves them: how often each of the members was taken in up to 20 rounds."""
+    taken = [1] * count
+    for _ in range(rng.randint(0, 20 - count)):
+        taken[rng.randrange(count)] += 1
+    shared = math.gcd(*taken)
+    return tuple(weight // shared for weight in taken)
 
 
 def _members(rng: random.Random, world: World) -> tuple[PipelineSpec, ...]:

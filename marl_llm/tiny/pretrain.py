@@ -52,8 +52,8 @@ class PretrainConfig:
     answers_a_prompt: int = 5
     seed: int = 0
     phases: tuple[Phase, ...] = (
-        Phase((ML_ENGINEER,), 1_800_000, 0.02, 0.01, 1.5e-3, 0.3),
-        Phase((DATA_SCIENTIST, ML_ENGINEER), 5_600_000, 0.035, 0.008, 1.2e-3, 0.7),
+        Phase((ML_ENGINEER,), 2_200_000, 0.02, 0.01, 1.5e-3, 0.3),
+        Phase((DATA_SCIENTIST, ML_ENGINEER), 8_600_000, 0.03, 0.008, 1.2e-3, 0.7),
     )
 
 
