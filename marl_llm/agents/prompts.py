@@ -15,7 +15,7 @@ from marl_llm.agents.rules import ENGINEER_RULES, data_scientist_rules
 from marl_llm.environment.card import ColumnCard, TaskCard
 from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
 from marl_llm.proposals import PipelineSpec
-from marl_llm.proposals.text import call
+from marl_llm.proposals.text import call, short_number
 
 Message = dict[str, str]
 """A chat message: role ("user" or "assistant") and content."""
@@ -170,7 +170,7 @@ def proposal_text(text: str, wanted: PipelineSpec | None) -> str:
     kind = "Classifier" if wanted.classifier else "Regressor"
     solutions = ", ".join(f"solution_{i}" for i in range(1, len(wanted.members) + 1))
     weights = f", weights={list(wanted.weights)}" if wanted.weights else ""
-    power = f", power={wanted.power:g}" if wanted.power else ""
+    power = f", power={short_number(wanted.power)}" if wanted.power else ""
     return f"{verb} est = {wanted.estimator}{kind}({solutions}{weights}{power})"
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from marl_llm.environment.blend import Blend, choose_blend
-from marl_llm.environment.evaluated import Evaluated
+from marl_llm.environment.evaluated import Evaluated, pooled
 from marl_llm.environment.evaluator import Evaluator
 from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec
@@ -45,7 +45,7 @@ class Evidence:
         """Of the deciding rows, in a fixed order."""
         folds, holdout = evaluated.out_of_fold, evaluated.holdout_predictions
         assert folds is not None and holdout is not None
-        joint = _joined([folds, holdout]) if self.rows == "all" else folds
+        joint = pooled([folds, holdout]) if self.rows == "all" else folds
         return _some(joint, self._sample(len(joint)))
 
     def labels(self) -> np.ndarray:
@@ -92,13 +92,13 @@ def choose_delivery(tried: Sequence[Tried], evidence: Evidence, most: int) -> Pi
         most,
     )
     spec = _spec([one.spec for one in pool], chosen)
-    return spec if chosen.score > evidence.score(best.evaluated) else best.spec
+    return spec if spec.members and chosen.score > evidence.score(best.evaluated) else best.spec
 
 
 def _spec(pool: Sequence[PipelineSpec], chosen: Blend) -> PipelineSpec:
     taken = sorted(chosen.weights)
     if len(taken) == 1 and not chosen.power:
-        return pool[taken[0]]
+        return pool[taken[0]]  # and as such no better than the best by what it predicts itself
     weights = [chosen.weights[i] for i in taken]
     shared = int(np.gcd.reduce(weights))
     return PipelineSpec(
@@ -115,12 +115,6 @@ def distinct(specs: Iterable[PipelineSpec]) -> list[PipelineSpec]:
     for spec in specs:
         found.setdefault(spec.normal(), spec)
     return list(found.values())
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    labels = np.concatenate([part.labels for part in parts])
-    probabilities = [part.proba for part in parts if part.proba is not None]
-    return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)
 
 
 def _some(predictions: Predictions, rows: np.ndarray) -> Predictions:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from marl_llm.metrics import Scores
 from marl_llm.predictions import Predictions
@@ -63,3 +66,10 @@ def some_rows(predictions: Predictions, start: int, stop: int) -> Predictions:
     """Predictions of the rows `start` to `stop`."""
     proba = predictions.proba
     return Predictions(predictions.labels[start:stop], None if proba is None else proba[start:stop])
+
+
+def pooled(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of several sets of rows, at least one, as one; probabilities where all have them."""
+    labels = np.concatenate([part.labels for part in parts])
+    probabilities = [part.proba for part in parts if part.proba is not None]
+    return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)

@@ -23,9 +23,10 @@ from marl_llm.environment.blend import blended
 from marl_llm.environment.cache import PASSING, EvaluationCache
 from marl_llm.environment.cache.keys import code_key, same_code
 from marl_llm.environment.compliance import same_predictions
+from marl_llm.environment.compose import FoldFacts, composed
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.elsewhere import unexpected_folds
-from marl_llm.environment.evaluated import Evaluated, some_rows
+from marl_llm.environment.evaluated import Evaluated, pooled
 from marl_llm.environment.fold_runner import Candidate, FoldRunner, KeyedFold
 from marl_llm.environment.gain import GainTest, Truth
 from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
@@ -64,7 +65,8 @@ class Evaluator:
     runs, hits : int
         Evaluations that had to fit something, and those that were answered without.
     enough : callable or None
-        Asked before each fold; True ends the evaluation as out of time (a budget that is spent).
+        Asked before each fold; True ends the evaluation as out of time (a budget that is spent) where the fold would
+        have to be fitted.
 
     Raises
     ------
@@ -171,37 +173,21 @@ class Evaluator:
                 if run.status is not Status.ok:
                     return None
                 done.append(run.predictions[0])
-        pooled = _pool(done)
-        return None if pooled is None else self.scores(self.out_of_fold_labels, pooled)
+        return self._score_folds(pooled(done))
 
     def compose(self, spec: PipelineSpec) -> Evaluated:
         """A blend's result from those of its members, which are evaluated where they were not: what running its code
         would give, without fitting anything again. Blocks.
         """
         parts = [self.evaluate(generate_code(member)) for member in spec.members]
-        folds = [one.out_of_fold for one in parts if one.out_of_fold is not None]
-        holdouts = [one.holdout_predictions for one in parts if one.holdout_predictions is not None]
-        if len(folds) < len(parts) or len(holdouts) < len(parts):
-            return next(one for one in parts if not one.complete)
-        *priors, last = self._priors
-        pieces = [
-            blended([some_rows(one, a, b) for one in folds], spec.weights, shares, spec.power)
-            for (a, b), shares in zip(self.fold_bounds, priors, strict=True)
-        ]
-        out_of_fold = _pool(pieces)
-        assert out_of_fold is not None
-        holdout = blended(holdouts, spec.weights, last, spec.power)
-        return Evaluated(
-            status=Status.ok,
-            stage=Stage.predicted,
-            cv=self.scores(self.out_of_fold_labels, out_of_fold),
-            holdout=self.scores(self.task.holdout.y, holdout),
-            out_of_fold=out_of_fold,
-            holdout_predictions=holdout,
-            seconds=sum(one.seconds for one in parts),
-            cpu_seconds=sum(one.cpu_seconds for one in parts),
-            isolation=parts[0].isolation,
-        )
+        facts = FoldFacts(self.fold_bounds, self._priors)
+        return composed(spec, parts, facts, self._score_folds, self._score_holdout)
+
+    def _score_folds(self, predictions: Predictions) -> Scores:
+        return self.scores(self.out_of_fold_labels[: len(predictions)], predictions)
+
+    def _score_holdout(self, predictions: Predictions) -> Scores:
+        return self.scores(self.task.holdout.y, predictions)
 
     def screen(self, code: str, folds: Sequence[KeyedFold], limits: Limits) -> list[Evaluation]:
         """Run a candidate on some folds, tight in time, until one fails. Blocks."""
@@ -209,7 +195,8 @@ class Evaluator:
         runs: list[Evaluation] = []
         for fold in folds if tree is not None else ():
             assert tree is not None
-            run, _ = self._runner.run(Candidate(code, tree), fold, describe=False, probe=False, limits=limits)
+            describe = fold is self._folds[self._gain_test.order[0]]  # as a later evaluation will ask
+            run, _ = self._runner.run(Candidate(code, tree), fold, describe=describe, probe=False, limits=limits)
             runs.append(run)
             if run.status is not Status.ok:
                 break
@@ -304,9 +291,11 @@ class Evaluator:
         for fold in self._gain_test.order:
             if against is not None and self._config.early_stop and self._gain_test.hopeless(against, done):
                 break
-            if self.enough is not None and self.enough():
+            where, describe, probe = self._folds[fold], not runs, fold == last
+            spent = self.enough is not None and self.enough()
+            if spent and not self._runner.knows(candidate, where, describe=describe, probe=probe):
                 return Evaluated(Status.timeout, Stage.parsed, "the budget is used up"), fitted
-            run, fresh = self._runner.run(candidate, self._folds[fold], describe=not runs, probe=fold == last)
+            run, fresh = self._runner.run(candidate, where, describe=describe, probe=probe)
             runs.append(run)
             fitted |= fresh
             if run.status is not Status.ok:
@@ -316,13 +305,13 @@ class Evaluator:
 
     def _scored(self, runs: Sequence[Evaluation], done: Mapping[int, Predictions]) -> Evaluated:
         last = len(self._folds) - 1
-        out_of_fold = _pool([done[fold] for fold in range(last) if fold in done])
-        holdout = done.get(last)
+        by_fold, holdout = [done[fold] for fold in range(last) if fold in done], done.get(last)
+        out_of_fold = pooled(by_fold) if by_fold else None
         return Evaluated(
             status=Status.ok,
             stage=runs[-1].stage,
-            cv=None if out_of_fold is None else self.scores(self.out_of_fold_labels[: len(out_of_fold)], out_of_fold),
-            holdout=None if holdout is None else self.scores(self.task.holdout.y, holdout),
+            cv=None if out_of_fold is None else self._score_folds(out_of_fold),
+            holdout=None if holdout is None else self._score_holdout(holdout),
             out_of_fold=out_of_fold,
             holdout_predictions=holdout,
             description=runs[0].description,
@@ -337,14 +326,6 @@ def _truth(task: Task, reference: Reference, splits: Sequence[tuple[np.ndarray, 
     labels = *(task.development.y[valid] for _, valid in splits), task.holdout.y
     train, valid = (sum(map(len, parts)) // len(splits) for parts in zip(*splits, strict=True))
     return Truth(task.metrics, reference, labels, (train, valid))
-
-
-def _pool(parts: Sequence[Predictions]) -> Predictions | None:
-    if not parts:
-        return None
-    labels = np.concatenate([p.labels for p in parts])
-    probabilities = [p.proba for p in parts if p.proba is not None]
-    return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)
 
 
 def _failed(runs: Sequence[Evaluation]) -> Evaluated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from marl_llm.environment.cache import EvaluationCache
+from marl_llm.environment.cache import PASSING, EvaluationCache
 from marl_llm.environment.cache.keys import fold_key, run_key
 from marl_llm.proposals import prelude_for
 from marl_llm.sandbox import Evaluation, Fold, Limits, Probe, Sandbox
@@ -69,17 +69,13 @@ class FoldRunner:
         `describe` asks for the estimator's description, `probe` for the check that predictions are consistent. `limits`
         tighter than the sandbox's give the same predictions or none, and none is not kept: they are no part of the key.
         """
-        prelude = prelude_for(candidate.code) if self._prelude is None else self._prelude
-        key = run_key(
-            candidate.tree, prelude, fold.key, seed=self._seed, limits=self._sandbox.limits,
-            level=self._sandbox.level, describe=describe, probe=probe,
-        )  # fmt: skip
+        key = self._key(candidate, fold, describe=describe, probe=probe)
         known = self._cache.get(key)
         if known is not None:
             self._charge(key, known)
             return known, False
         done = self._sandbox.evaluate(
-            candidate.code, [fold.fold], prelude=prelude, seed=self._seed, describe=describe,
+            candidate.code, [fold.fold], prelude=self._prelude_of(candidate), seed=self._seed, describe=describe,
             probe=Probe.every if probe else Probe.never, limits=limits,
         )  # fmt: skip
         with self._lock:
@@ -88,8 +84,23 @@ class FoldRunner:
         self._cache.put(key, done)
         return done, True
 
+    def knows(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> bool:
+        """Whether `run` would answer without fitting anything."""
+        return self._cache.get(self._key(candidate, fold, describe=describe, probe=probe)) is not None
+
+    def _prelude_of(self, candidate: Candidate) -> str:
+        return prelude_for(candidate.code) if self._prelude is None else self._prelude
+
+    def _key(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> str:
+        return run_key(
+            candidate.tree, self._prelude_of(candidate), fold.key, seed=self._seed, limits=self._sandbox.limits,
+            level=self._sandbox.level, describe=describe, probe=probe,
+        )  # fmt: skip
+
     def _charge(self, key: str, run: Evaluation) -> None:
         with self._lock:
-            if key not in self._charged:
+            if key in self._charged:
+                return
+            self.cpu_seconds += run.cpu_seconds
+            if run.status not in PASSING:  # what was cut off may be run again, and costs again
                 self._charged.add(key)
-                self.cpu_seconds += run.cpu_seconds

@@ -1,10 +1,10 @@
 """Is a candidate better than the current model, and when is that decided? One rule for steps and for stopping folds.
 
 Folds are numbered 0 to k - 1 (cross-validation) and k (the hold-out, fitted on all development rows). They are run in
-an order that decides early: under `paired_bootstrap` only the hold-out decides, so it comes first, and a candidate
-without a significant gain on it needs no cross-validation (an exact stop); under `corrected_resampled_t` the folds of
-the cross-validation come first and may end by `metrics.sequential`. Only hopeless candidates are stopped: whatever is
-accepted has all its folds.
+an order that decides early. Under `paired_bootstrap` the hold-out decides, so it comes first, and a candidate without a
+significant gain on it needs no cross-validation (an exact stop); one with such a gain is accepted unless the folds show
+a loss. Under `corrected_resampled_t` the folds of the cross-validation come first and may end by `metrics.sequential`.
+Only hopeless candidates are stopped: whatever is accepted has all its folds.
 """
 
 from __future__ import annotations

@@ -165,7 +165,8 @@ class StepOutcome:
 def remember(state: State, outcomes: Iterable[StepOutcome]) -> State:
     """The state with more in its memory: what was tried beside the step it went on from. Each counts as a step."""
     for outcome in outcomes:
-        state = replace(state, memory=state.memory.add(outcome.entry()), step=state.step + 1)
+        looked = state.looked or outcome.suggestion.looked
+        state = replace(state, memory=state.memory.add(outcome.entry()), step=state.step + 1, looked=looked)
     return state
 
 

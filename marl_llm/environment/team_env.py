@@ -143,7 +143,7 @@ class TeamEnv:
         found = search_region(
             suggestion.action, state.spec, self.evaluator.cross_validate, self.search_seed, self.config.search_settings
         )
-        return self._asked(state, found, canonical(found))
+        return replace(self._asked(state, found, canonical(found)), looked=suggestion.looked)
 
     def _delivered(self, state: State, suggestion: Suggestion) -> PipelineSpec | None:
         """What a `finish` asks for; None where it is the current solution."""
@@ -154,7 +154,8 @@ class TeamEnv:
 
     def deliver(self, state: State) -> Tried:
         """What to hand over after an episode: chosen from all that was tried, on folds and hold-out. Blocks."""
-        spec = choose_delivery(self.tried(state), Evidence(self.evaluator, "all"), self.config.blend_members)
+        tried = self.tried(state)  # held, so that the members' results are at hand
+        spec = choose_delivery(tried, Evidence(self.evaluator, "all"), self.config.blend_members)
         return Tried(spec, self.evaluate(spec))
 
     def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
@@ -246,15 +247,16 @@ class TeamEnv:
         reference = self.evaluate(suggestion.spec)
         compared = self.compare(state.evaluated, reference)
         outcome = StepOutcome(
-            suggestion, implementation, reference, Verdict.finished, reference_comparison=compared, comparison=None
-        )
+            suggestion, implementation, reference, Verdict.finished, reference_comparison=compared,
+            credited=state.credited,
+        )  # fmt: skip
         if implementation is None:
             return outcome
         if same_code(implementation.code, generate_code(suggestion.spec)):
             return replace(outcome, compliance=1.0, comparison=compared)
         if not implementation.evaluated.ok:
             return replace(outcome, verdict=Verdict.failed)
-        share = self._compliance(state, suggestion.spec, implementation, self.reference(suggestion.spec))
+        share = self._compliance(state, suggestion.spec, implementation, reference)
         comparison = self.compare(state.evaluated, implementation.evaluated)
         verdict = Verdict.finished if share == 1 else Verdict.not_as_asked
         return replace(outcome, verdict=verdict, compliance=share, comparison=comparison)

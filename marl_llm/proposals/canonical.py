@@ -180,8 +180,8 @@ def _split_ops(body: str) -> list[str]:
 
 def _parse_body(verb: str, body: str, why: str) -> Any:
     if verb == "finish":
-        word = body.split()[0].strip(".,:").lower() if body.split() else ""
-        return Finish(deliver=word if word in ("best", "blend") else "current", why=why)
+        found = _DELIVERY.match(body)
+        return Finish(deliver=found[1].lower() if found else "current", why=why)  # pyright: ignore[reportArgumentType]
     if verb == "propose_model":
         name, members, params = _parse_call(re.sub(r"^est\s*=\s*", "", body))
         return ProposeModel(estimator=name, members=members, params=params, why=why)
@@ -195,6 +195,8 @@ def _parse_body(verb: str, body: str, why: str) -> Any:
     return EngineerFeatures(ops=tuple(map(_parse_op, _split_ops(body))), why=why)
 
 
+_DELIVERY = re.compile(r"""[\s:=(\["']*(?:deliver\b[\s:=("']*)?(best|blend)\b""", re.IGNORECASE)
+"""What `finish` delivers, also where it is written like a call."""
 _CALL = re.compile(r"\w+\(")
 
 

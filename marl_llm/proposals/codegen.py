@@ -8,7 +8,7 @@ from __future__ import annotations
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import Extra, ExtraOp, Reduction
 from marl_llm.proposals.spec import EncodeMethod, PipelineSpec, ScaleMethod
-from marl_llm.proposals.text import call, column_list, literal
+from marl_llm.proposals.text import call, column_list, literal, short_number
 
 INNER_FOLDS = 3
 """Folds inside calibration, threshold tuning and stacking."""
@@ -81,7 +81,7 @@ def _ensemble_options(spec: PipelineSpec) -> str:
     if spec.estimator == "Stacking":
         final = "LogisticRegression()" if spec.classifier else "Ridge()"
         return f", final_estimator={final}, cv={INNER_FOLDS}"
-    power = f", power={spec.power:g}" if spec.power else ""
+    power = f", power={short_number(spec.power)}" if spec.power else ""
     return f", weights={list(spec.weights)}{power}"
 
 

@@ -107,7 +107,9 @@ def _ensemble(call: Call) -> dict[str, object]:
         usual = {"cv": INNER_FOLDS, "final_estimator": Call(final, (), ())}
     elif call.name == "VotingClassifier":
         usual = {"voting": "soft"}
-    parts: dict[str, object] = {"estimator": name, "members": found, **({"power": float(power)} if power else {})}
+    if not isinstance(power, int | float):
+        raise Unreadable("a power was expected")
+    parts: dict[str, object] = {"estimator": name, "members": found, **({"power": power} if power else {})}
     if options != usual:
         parts["other options"] = str(sorted(options.items(), key=str))
     if len(members) != len(found):

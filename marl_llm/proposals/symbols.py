@@ -55,17 +55,17 @@ _PLAIN = int | float
 
 
 @functools.cache
-def _constructors(code_names: frozenset[str]) -> Mapping[str, Any]:
+def _constructors(prelude: str) -> Mapping[str, Any]:
     """The prelude's own names: what the code may call. The prelude is trusted text, so it may be executed."""
     names: dict[str, Any] = {}
-    exec(compile(prelude_for(" ".join(sorted(code_names))), "<prelude>", "exec", dont_inherit=True), names)
+    exec(compile(prelude, "<prelude>", "exec", dont_inherit=True), names)
     return {name: value for name, value in names.items() if isinstance(value, type) or inspect.isfunction(value)}
 
 
 @functools.cache
 def _constants() -> Mapping[str, Any]:
     """Symbolic values of NUM, LOG, ...: so that a name and what it stands for, written out, read the same."""
-    reader = _Reader(_constructors(frozenset()), {})
+    reader = _Reader(_constructors(prelude_for("")), {})
     for statement in parse(CONSTANTS).body:
         reader.run(statement)
     return dict(reader.names)
@@ -83,8 +83,8 @@ def read_returned(code: str) -> Any:
         module = parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Unreadable("the code does not parse") from error
-    words = frozenset(node.id for node in ast.walk(module) if isinstance(node, ast.Name))
-    reader = _Reader(_constructors(words), dict(_constants()))
+    words = {node.id for node in ast.walk(module) if isinstance(node, ast.Name)}
+    reader = _Reader(_constructors(prelude_for(" ".join(sorted(words)))), dict(_constants()))
     try:
         return _run(module, reader)
     except RecursionError as error:
@@ -129,7 +129,8 @@ class _Reader:
 
     def define(self, function: ast.FunctionDef) -> None:
         """A function before `build_pipeline`, such as `solution_1`: a call of it stands for what it returns."""
-        if function.name in self.constructors or function.name in (*self.names, "pd", "np", "build_pipeline"):
+        taken = (*self.names, *self.functions, "pd", "np", "build_pipeline")  # calls are looked up when they are made
+        if function.name in self.constructors or function.name in taken:
             raise Unreadable(f"{function.name} is given another meaning")
         self.functions[function.name] = self.returned(function)
 

@@ -17,6 +17,11 @@ def call(estimator: str, params: tuple[tuple[str, ParamValue], ...]) -> str:
     return f"{estimator}({', '.join(f'{name}={literal(value)}' for name, value in params)})"
 
 
+def short_number(value: float) -> str:
+    """A number of a continuous range as it stands in code, without decimals where it needs none."""
+    return text if float(text := f"{value:g}") == value else repr(value)
+
+
 def column_list(columns: tuple[str, ...]) -> str:
     """A list of aliases as it stands in code."""
     return json.dumps(list(columns))

@@ -127,7 +127,7 @@ class EpisodePlayer:
                 self._record(state, number, branch, branch is chosen, outcome)
             visited += [(state, branch.outcomes[0]) for branch in branches]
             after = env.advance(state, outcome)
-            if self._config.advance == "merged" and not after.finished:
+            if self._config.advance == "merged":
                 others = {b.asks: b.outcomes[0] for b in branches if b.asks != chosen.asks and not b.suggestion.ends}
                 after = env.remember(after, others.values())
             steps.append(StepRecord(outcome, state, after))
@@ -139,6 +139,8 @@ class EpisodePlayer:
     async def _branches(self, state: State) -> list[Branch]:
         """The group of proposals at a state, each distinct one implemented and judged."""
         count = self._config.proposals
+        if self._config.advance == "merged":  # each is a step
+            count = min(count, self._context.env.config.steps - state.step)
         seeds = [derive_seed(self._seed, state.step, "d", d) for d in range(count)]
         asked = (data_scientist_turn(self._context, state, self._team.data_scientist, seed) for seed in seeds)
         branches = [Branch(turn) for turn in await asyncio.gather(*asked)]

@@ -119,7 +119,7 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
         try:
             completion = await policy.reply(ask)
         except PromptTooLong as error:
-            return Turn(calls, Suggestion("", problem=str(error)))
+            return Turn(calls, Suggestion("", problem=str(error), looked=looked))
         calls.append(CallRecord(messages, completion, ask.seed))
         suggestion = replace(env.read(state, completion.text), looked=looked)
         if not isinstance(suggestion.action, Analyze):

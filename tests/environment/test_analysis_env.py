@@ -33,7 +33,7 @@ def queries() -> list[Analyze]:
 
 
 def test_every_query_has_an_answer():
-    assert {*_QUERIES, "code"} == set(get_args(Query)) == {*QUERIES, "code"}
+    assert {*_QUERIES, "code", "models"} == set(get_args(Query)) == {*QUERIES, "code", "models"}
 
 
 @pytest.mark.parametrize("kind", [Kind.binary, Kind.regression])
