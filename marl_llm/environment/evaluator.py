@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,8 @@ class Evaluator:
     runs, hits : int
         Evaluations that had to fit something, and those that were answered without.
     enough : callable or None
-        Asked before each fold; True ends the evaluation as out of time (a budget that is spent) where the fold would
-        have to be fitted.
+        True ends evaluations before their next fold, as out of time (a budget that is spent). What is known by then is
+        still answered, at once.
 
     Raises
     ------
@@ -97,7 +98,7 @@ class Evaluator:
         self.fold_bounds: list[tuple[int, int]] = list(zip(edges[:-1], edges[1:], strict=True))
         self._gain_test = GainTest(_truth(task, self._reference, splits), config, seed)
         self._cache = EvaluationCache(Path(config.cache) if config.cache else None, config.cache_mib)
-        self._runner = FoldRunner(sandbox, self._cache, prelude, seed)
+        self._runner, self._limits = FoldRunner(sandbox, self._cache, prelude, seed), sandbox.limits
         self._done: weakref.WeakValueDictionary[str, Evaluated] = weakref.WeakValueDictionary()
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -139,6 +140,8 @@ class Evaluator:
         tree = code_key(code)
         if tree is None:
             return Evaluated(Status.error, Stage.none, _syntax_error(code))
+        if self._over():  # equal code may be running in another thread: nobody waits for it any more
+            return self._known(Candidate(code, tree)) or _out_of_time()
         with self._turn(tree):
             known = self._done.get(tree)
             result, fitted = (known, False) if known else self._run(Candidate(code, tree), against)
@@ -148,6 +151,14 @@ class Evaluator:
                 if result.stopped_after is None and result.status not in PASSING:
                     self._done[tree] = result
         return result
+
+    def bound_fits(self, seconds: float) -> None:
+        """From now on no candidate may fit and predict a fold for longer than this, or than the sandbox allows. The
+        test part is left out: what is delivered has as long as the sandbox gives.
+        """
+        limits = self._limits
+        cpu_s = max(1, min(limits.cpu_s, round(seconds)))
+        self._runner.limits = replace(limits, wall_s=min(limits.wall_s, seconds), cpu_s=cpu_s)
 
     def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
         """Paired test of `after` against `before`; None unless both ran."""
@@ -159,7 +170,7 @@ class Evaluator:
 
     def cross_validate(self, code: str) -> Scores | None:
         """Scores of the pooled out-of-fold predictions alone, for a search that must not look at the hold-out; None if
-        the code fails. Blocks.
+        the code fails, or the budget is spent. Blocks.
         """
         tree = code_key(code)
         if tree is None:
@@ -167,6 +178,8 @@ class Evaluator:
         done: list[Predictions] = []
         with self._turn(tree):
             for i, fold in enumerate(self._folds[:-1]):
+                if self._over():
+                    return None
                 run, _ = self._runner.run(
                     Candidate(code, tree), fold, describe=i == self._gain_test.order[0], probe=False
                 )
@@ -258,7 +271,9 @@ class Evaluator:
         X = pd.concat([task.development.X, task.holdout.X], ignore_index=True)
         y = np.concatenate([task.development.y, task.holdout.y])
         with Fold.prepare(X, y, task.test.X, n_classes=self._classes, seed=self._seed) as fold:
-            done, _ = self._runner.run(Candidate(code, tree), KeyedFold(fold), describe=False, probe=True)
+            done, _ = self._runner.run(
+                Candidate(code, tree), KeyedFold(fold), describe=False, probe=True, limits=self._limits
+            )
         return done.predictions[0] if done.status is Status.ok else None
 
     def close(self) -> None:
@@ -291,17 +306,29 @@ class Evaluator:
         for fold in self._gain_test.order:
             if against is not None and self._config.early_stop and self._gain_test.hopeless(against, done):
                 break
-            where, describe, probe = self._folds[fold], not runs, fold == last
-            spent = self.enough is not None and self.enough()
-            if spent and not self._runner.knows(candidate, where, describe=describe, probe=probe):
-                return Evaluated(Status.timeout, Stage.parsed, "the budget is used up"), fitted
-            run, fresh = self._runner.run(candidate, where, describe=describe, probe=probe)
+            if self._over():
+                return self._known(candidate) or _out_of_time(), fitted
+            run, fresh = self._runner.run(candidate, self._folds[fold], describe=not runs, probe=fold == last)
             runs.append(run)
             fitted |= fresh
             if run.status is not Status.ok:
                 return _failed(runs), fitted
             done[fold] = run.predictions[0]
         return self._scored(runs, done), fitted
+
+    def _over(self) -> bool:
+        return self.enough is not None and self.enough()
+
+    def _known(self, candidate: Candidate) -> Evaluated | None:
+        """The result of all folds if each of them was run before; runs nothing."""
+        runs: dict[int, Evaluation] = {}
+        for fold in self._gain_test.order:
+            probe = fold == len(self._folds) - 1
+            run = self._runner.known(candidate, self._folds[fold], describe=not runs, probe=probe)
+            if run is None or run.status is not Status.ok:
+                return None
+            runs[fold] = run
+        return self._scored(list(runs.values()), {fold: run.predictions[0] for fold, run in runs.items()})
 
     def _scored(self, runs: Sequence[Evaluation], done: Mapping[int, Predictions]) -> Evaluated:
         last = len(self._folds) - 1
@@ -334,6 +361,10 @@ def _failed(runs: Sequence[Evaluation]) -> Evaluated:
         last.status, last.stage, last.error, description=runs[0].description, isolation=last.isolation,
         seconds=sum(run.seconds for run in runs), cpu_seconds=sum(run.cpu_seconds for run in runs),
     )  # fmt: skip
+
+
+def _out_of_time() -> Evaluated:
+    return Evaluated(Status.timeout, Stage.parsed, "the budget is used up")
 
 
 def _syntax_error(code: str) -> str:

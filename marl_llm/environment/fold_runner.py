@@ -52,6 +52,8 @@ class FoldRunner:
         Folds that were fitted, not answered by the cache.
     cpu_seconds : float
         CPU time of all runs asked for, each counted once; one that the cache answered, as when it was run.
+    limits : Limits or None
+        Of runs that bring none, if tighter than the sandbox's.
     """
 
     def __init__(self, sandbox: Sandbox, cache: EvaluationCache, prelude: str | None, seed: int) -> None:
@@ -59,6 +61,7 @@ class FoldRunner:
         self._lock = threading.Lock()
         self.fits = 0
         self.cpu_seconds = 0.0
+        self.limits: Limits | None = None
         self._charged: set[str] = set()
 
     def run(
@@ -69,14 +72,14 @@ class FoldRunner:
         `describe` asks for the estimator's description, `probe` for the check that predictions are consistent. `limits`
         tighter than the sandbox's give the same predictions or none, and none is not kept: they are no part of the key.
         """
-        key = self._key(candidate, fold, describe=describe, probe=probe)
+        key = self._key(candidate, fold, describe, probe)
         known = self._cache.get(key)
         if known is not None:
             self._charge(key, known)
             return known, False
         done = self._sandbox.evaluate(
             candidate.code, [fold.fold], prelude=self._prelude_of(candidate), seed=self._seed, describe=describe,
-            probe=Probe.every if probe else Probe.never, limits=limits,
+            probe=Probe.every if probe else Probe.never, limits=limits or self.limits,
         )  # fmt: skip
         with self._lock:
             self.fits += 1
@@ -84,18 +87,18 @@ class FoldRunner:
         self._cache.put(key, done)
         return done, True
 
-    def knows(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> bool:
-        """Whether `run` would answer without fitting anything."""
-        return self._cache.get(self._key(candidate, fold, describe=describe, probe=probe)) is not None
+    def known(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> Evaluation | None:
+        """What the cache holds of this run, None if nothing; does not run it."""
+        return self._cache.get(self._key(candidate, fold, describe, probe))
 
-    def _prelude_of(self, candidate: Candidate) -> str:
-        return prelude_for(candidate.code) if self._prelude is None else self._prelude
-
-    def _key(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> str:
+    def _key(self, candidate: Candidate, fold: KeyedFold, describe: bool, probe: bool) -> str:
         return run_key(
             candidate.tree, self._prelude_of(candidate), fold.key, seed=self._seed, limits=self._sandbox.limits,
             level=self._sandbox.level, describe=describe, probe=probe,
         )  # fmt: skip
+
+    def _prelude_of(self, candidate: Candidate) -> str:
+        return prelude_for(candidate.code) if self._prelude is None else self._prelude
 
     def _charge(self, key: str, run: Evaluation) -> None:
         with self._lock:
