@@ -66,8 +66,7 @@ class Evaluator:
     runs, hits : int
         Evaluations that had to fit something, and those that were answered without.
     enough : callable or None
-        True ends evaluations before their next fold, as out of time (a budget that is spent). What is known by then is
-        still answered, at once.
+        True ends evaluations before their next fold (a budget that is spent). What is known is still answered.
 
     Raises
     ------
@@ -156,9 +155,8 @@ class Evaluator:
         """From now on no candidate may fit and predict a fold for longer than this, or than the sandbox allows. The
         test part is left out: what is delivered has as long as the sandbox gives.
         """
-        limits = self._limits
-        cpu_s = max(1, min(limits.cpu_s, round(seconds)))
-        self._runner.limits = replace(limits, wall_s=min(limits.wall_s, seconds), cpu_s=cpu_s)
+        wall_s, cpu_s = min(self._limits.wall_s, seconds), max(1, min(self._limits.cpu_s, round(seconds)))
+        self._runner.limits = replace(self._limits, wall_s=wall_s, cpu_s=cpu_s)
 
     def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
         """Paired test of `after` against `before`; None unless both ran."""
@@ -321,10 +319,12 @@ class Evaluator:
 
     def _known(self, candidate: Candidate) -> Evaluated | None:
         """The result of all folds if each of them was run before; runs nothing."""
+        if (done := self._done.get(candidate.tree)) is not None and done.complete:
+            return done
         runs: dict[int, Evaluation] = {}
         for fold in self._gain_test.order:
-            probe = fold == len(self._folds) - 1
-            run = self._runner.known(candidate, self._folds[fold], describe=not runs, probe=probe)
+            last = fold == len(self._folds) - 1
+            run = self._runner.known(candidate, self._folds[fold], describe=not runs, probe=last)
             if run is None or run.status is not Status.ok:
                 return None
             runs[fold] = run

@@ -22,6 +22,7 @@ from marl_llm.sandbox import Evaluation, Limits, Status
 
 _LEAST = 2
 """Folds that give a spread."""
+LEFT_OUT = "left out: no time"
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def screen_models(
 
     def one(spec: PipelineSpec) -> Screened:
         if enough():
-            return Screened(spec, None, 0.0, 0.0, "left out: no time")
+            return Screened(spec, None, 0.0, 0.0, LEFT_OUT)
         runs = evaluator.screen(generate_code(spec), [fold for fold, _ in folds], tight)
         return _screened(evaluator, spec, runs, [y for _, y in folds])
 

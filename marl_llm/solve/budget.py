@@ -63,24 +63,30 @@ class Clock:
     Attributes
     ----------
     budget : Budget
+    began, cpu_began : float
+        When it began, by `wall` and by `cpu`; default: now.
     fits_cpu_s : callable
         Processor time of all candidates so far.
+    wall, cpu : callable
+        Seconds of wall time, and of this process' processor time.
     """
 
     budget: Budget
     began: float = field(default_factory=time.monotonic)
     cpu_began: float = field(default_factory=time.process_time)
     fits_cpu_s: Callable[[], float] = lambda: 0.0
+    wall: Callable[[], float] = time.monotonic
+    cpu: Callable[[], float] = time.process_time
 
     @property
     def cpu_s(self) -> float:
         """Processor time so far: of this process and of the candidates."""
-        return time.process_time() - self.cpu_began + self.fits_cpu_s()
+        return self.cpu() - self.cpu_began + self.fits_cpu_s()
 
     @property
     def wall_s(self) -> float:
         """Wall time so far."""
-        return time.monotonic() - self.began
+        return self.wall() - self.began
 
     def left(self, reserve: float = 0.0) -> float:
         """Seconds left of the budget when `reserve` is kept; negative when overdrawn."""

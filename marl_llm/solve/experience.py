@@ -6,10 +6,12 @@ It holds names of data sets, their meta-features and suggestions; no rows and no
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.experience import ExperienceStore, known_data_set, shown_lines
+from marl_llm.errors import UserError
 from marl_llm.solve.journal import Journal
 
 NO_STORE = "none"
@@ -32,20 +34,36 @@ def named_store(option: str | None) -> Path | None:
 class OwnExperience:
     """What a `solve` is told of earlier CSVs, and what it leaves for later ones; does nothing without a store.
 
+    A store that is damaged while `solve` works is one line, and is left as it is: the model matters more.
+
     Raises
     ------
     UserError
         The file is no experience store of this version.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._store = ExperienceStore(path) if path else None
+    def __init__(self, path: Path | None, on_line: Callable[[str], None] = lambda line: None) -> None:
+        self._store, self._on_line = ExperienceStore(path) if path else None, on_line
 
     def lines(self, env: TeamEnv, most: int) -> tuple[str, ...]:
         """At most `most` lines for the prompts."""
-        return shown_lines(env, self._store.read(), most) if self._store else ()
+        if self._store is None:
+            return ()
+        try:
+            return shown_lines(env, self._store.read(), most)
+        except UserError as error:
+            self._let_go(error)
+            return ()
 
     def remember(self, env: TeamEnv, journal: Journal) -> None:
         """Keep what the steps so far have found."""
-        if self._store and journal.visited:
+        if self._store is None or not journal.visited:
+            return
+        try:
             self._store.add(known_data_set(env, journal.first, journal.visited))
+        except UserError as error:
+            self._let_go(error)
+
+    def _let_go(self, error: UserError) -> None:
+        self._store = None
+        self._on_line(f"warning: going on without experience: {error}")

@@ -1,4 +1,6 @@
-"""What an episode has found so far: the best state in memory, a line a step in history.jsonl, and the lines shown."""
+"""What an episode has found so far: the best state in memory, a line for each proposal in history.jsonl, and the lines
+shown.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from marl_llm.environment import State, StepOutcome
+from marl_llm.environment.memory import MemoryEntry
 from marl_llm.environment.model_screen import ModelScreen
 from marl_llm.rollout.episode import StepRecord
 from marl_llm.solve.directory import SolveDirectory
 from marl_llm.solve.report import scores_dict
-from marl_llm.solve.table import HEADER, baseline_line, model_name, screened_lines, step_line
+from marl_llm.solve.table import HEADER, baseline_line, beside_line, model_name, screened_lines, step_line
 from marl_llm.solve.teams import TokenMeter
 
 
@@ -22,8 +25,8 @@ class Journal:
     ----------
     first, best : State
         The baseline, and the model the episode has come to.
-    steps, accepted : int
-        Steps so far.
+    accepted : int
+        Steps that changed the current model.
     visited : list of (State, StepOutcome)
         Each step's state before it and what came of it.
     meter : TokenMeter
@@ -37,7 +40,7 @@ class Journal:
     ) -> None:
         self._directory, self.meter, self.on_line = directory, meter, on_line
         self.first = self.best = first
-        self.steps = self.accepted = 0
+        self.accepted = 0
         self.visited: list[tuple[State, StepOutcome]] = []
         self._since, self._tokens = time.monotonic(), meter.snapshot()
         directory.start_history()
@@ -55,23 +58,29 @@ class Journal:
             self.on_line(line)
 
     def step(self, record: StepRecord) -> None:
-        """Note one step."""
+        """Note one step: the proposal it went on from, and those that were tried beside it."""
         self.best = record.after
-        self.steps += 1
         self.visited.append((record.before, record.outcome))
         self.accepted += record.outcome.accepted
         now = time.monotonic()
         self._directory.append(self._line(record, now - self._since))
+        shown = [step_line(record)]
+        known = len(record.before.memory.entries) + 1
+        for number, entry in enumerate(record.after.memory.entries[known:], record.before.step + 2):
+            self._directory.append(_beside(number, entry))
+            shown.append(beside_line(number, entry))
         self._directory.write_memory(record.after.memory)
         self._since, self._tokens = now, self.meter.snapshot()
-        self.on_line(step_line(record))
+        for line in shown:
+            self.on_line(line)
 
     def _line(self, record: StepRecord, seconds: float) -> dict[str, Any]:
         outcome, comparison = record.outcome, record.outcome.comparison
         implementation = outcome.implementation
         result = implementation.evaluated if implementation else None
         return {
-            "step": record.after.step,
+            "step": record.before.step + 1,
+            "beside": False,
             "proposal": outcome.suggestion.text,
             "verdict": str(outcome.verdict),
             "note": outcome.entry().note,
@@ -85,3 +94,17 @@ class Journal:
             "seconds": round(seconds, 3),
             "tokens": self.meter.since(self._tokens),
         }
+
+
+def _beside(number: int, entry: MemoryEntry) -> dict[str, Any]:
+    """The line of a proposal that was tried at the same time as the step's own."""
+    holdout = None if entry.score is None else {"score": entry.score}
+    return {
+        "step": number,
+        "beside": True,
+        "proposal": entry.text,
+        "verdict": str(entry.verdict),
+        "note": entry.note,
+        "gain": entry.gain,
+        "after": {"cv": None, "holdout": holdout},
+    }

@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any
 
 from marl_llm.base_model import local_model
 from marl_llm.environment import State, TeamEnv
-from marl_llm.environment.delivery import Tried
+from marl_llm.environment.delivery import Tried, distinct
 from marl_llm.environment.memory import rough_tokens
-from marl_llm.environment.model_screen import ModelScreen
+from marl_llm.environment.model_screen import LEFT_OUT, ModelScreen
 from marl_llm.proposals import PipelineSpec, ProposeModel
 from marl_llm.rollout.episode import EpisodePlayer, StepRecord
 from marl_llm.rollout.rows import EpisodeKey
@@ -33,10 +35,14 @@ MOST_STEPS = 200
 DEFAULT_PATIENCE = 20
 AT_ONCE = max(1, min(2, os.cpu_count() or 1))
 """Candidates run at the same time."""
-_FINAL_FITS = 2.5
-"""Fits of a delivered model after the play, in fits on the development part: for the test part, and on all rows."""
+_FINAL_FITS = 4.0
+"""Fits of a delivered model after the play, in fits of a fold: one for the test part and one on all rows, which have
+two to three times a fold's rows.
+"""
 _WRITING_S = 1.0
 _BEST = 3
+_TO_COMPLETE = 0.4
+"""Share of the budget that the screening leaves: its best families have to be evaluated and fitted as well."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +65,22 @@ class Watchers:
 def budgeted(choice: TeamChoice, limits: Limits) -> TeamChoice:
     """The team with a recipe for a play under a budget: nothing is stopped early, candidates run `AT_ONCE`."""
     recipe = choice.recipe
-    wall_s = min(recipe.sandbox.wall_s, limits.budget.fold_s)
+    screen_s = min(recipe.sandbox.wall_s, limits.budget.fold_s)
     changes = {
         "environment": recipe.environment.model_copy(
-            update={"steps": limits.steps or MOST_STEPS, "early_stop": False, "screen_s": wall_s}
+            update={"steps": limits.steps or MOST_STEPS, "early_stop": False, "screen_s": screen_s}
         ),
         "rollout": recipe.rollout.model_copy(update={"proposals": AT_ONCE, "implementations": 1, "advance": "merged"}),
-        "sandbox": recipe.sandbox.model_copy(update={"slots": AT_ONCE, "wall_s": wall_s}),
+        "sandbox": recipe.sandbox.model_copy(update={"slots": AT_ONCE}),
     }
     return TeamChoice(choice.name, recipe.model_copy(update=changes), choice.run)
 
 
 class Play:
     """One play; `last` and `stopped` are right at any moment, so that an interrupted one can be delivered.
+
+    No proposal and no fit is begun when the budget, less what delivering will take, is spent; a fit that runs by then
+    ends by its own limit (`Budget.fold_s`).
 
     Parameters
     ----------
@@ -92,66 +101,104 @@ class Play:
         self.first = self.last = first
         self.stopped = "interrupted"
         self.steps = self.accepted = 0
+        self._screen: ModelScreen | None = None
         self._proposed: list[bool] = []
         self._quiet = 0
         self._kept: list[Tried] = []
+        self._over = False
         clock.fits_cpu_s = lambda: env.evaluator.cpu_seconds
         env.evaluator.enough = self._spent
+        env.evaluator.bound_fits(limits.budget.fold_s)
 
     def look(self) -> None:
-        """Screen the families and evaluate the best of them, as far as the budget goes. Blocks."""
-        screen = self._env.screen(self._spent)
-        self.last = self._env.look(self.last)
-        self._watchers.screened(screen)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            self._kept = [one for one in pool.map(self._complete, self._env.within_reach()) if one is not None]
+        """Screen the families and evaluate the best of them, and of what an earlier memory holds, as far as the budget
+        goes. Blocks; an interruption does not wait for what is running.
+        """
+        with _threads("look") as pool:
+            self._screen = pool.submit(self._env.screen, self._screened_enough).result()
+            self.last = self._env.look(self.last)
+            self._watchers.screened(self._screen)
+            for waiting in [pool.submit(self._complete, spec) for spec in self._promising()]:
+                waiting.result()
 
     def run(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...] = ()) -> None:
         """Let the team play on from `last`."""
         if self._spent():
-            self.stopped = "the budget was used up before the first proposal"
+            self.stopped = f"the budget of {self._limits.budget} was used up before the first proposal"
             return
         asyncio.run(self._play(model, meter, lines))
 
     def deliver(self) -> Tried:
-        """What is handed over, chosen from all that was tried, on folds and hold-out together. Blocks."""
-        self._env.evaluator.enough = None
+        """What is handed over, chosen from all that was tried, on folds and hold-out together. Evaluates what is still
+        missing if there is time. Blocks.
+        """
         return self._env.deliver(self.last)
 
     def at_hand(self) -> Tried:
-        """The best of what is evaluated already; nothing is run."""
-        self._env.evaluator.enough = lambda: True
+        """The best of what is evaluated already; nothing is run, nothing is waited for."""
+        self._over = True
         return self._env.deliver(self.last)
+
+    def remark(self, delivered: Tried) -> str:
+        """Why the baseline is delivered, in one sentence; "" where something else is."""
+        if delivered.spec != self.first.spec:
+            return ""
+        families = self._screen.found if self._screen is not None else ()
+        if self._kept:
+            why = "nothing that was tried is better on folds and hold-out together"
+        elif not families or any(one.score is not None or one.problem == LEFT_OUT for one in families):
+            why = f"the budget of {self._limits.budget} left no time to evaluate anything else"
+        else:
+            why = f"of {len(families)} families of models none ran on this data"
+        return f"The baseline is delivered: {why}."
 
     async def _play(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...]) -> None:
         env, recipe = self._env, self._choice.recipe
-        pool = ThreadPoolExecutor(AT_ONCE + 1, thread_name_prefix="evaluate")
-        blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
         count = token_counter(local_model(recipe.model.path)) if self._choice.served else rough_tokens
-        context = TurnContext(env, recipe.prompts, blocking, count, lines)
         key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
-        try:
+        with _threads("evaluate") as pool:
+            blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
+            context = TurnContext(env, recipe.prompts, blocking, count, lines)
             async with open_team(self._choice, model) as team:
                 player = EpisodePlayer(
                     context, meter.watch(team), recipe.rollout, recipe.rewards, key, env.seed, self._step, self._ends
                 )
                 await player.play(start=self.last)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
         if self.stopped == "interrupted":
             finished = self.last.step < env.config.steps
             self.stopped = "the team finished" if finished else f"{env.config.steps} proposals were made"
 
-    def _complete(self, spec: PipelineSpec) -> Tried | None:
-        evaluated = None if self._spent() else self._env.evaluate(spec)
-        return Tried(spec, evaluated) if evaluated is not None and evaluated.complete else None
+    def _promising(self) -> list[PipelineSpec]:
+        """What is evaluated before the team begins: the best families, then the best of an earlier solve."""
+        earlier = self.last.memory.scored()[: self._env.config.blend_members]
+        return distinct([*self._env.within_reach(), *(spec for spec, _ in earlier)])
+
+    def _complete(self, spec: PipelineSpec) -> None:
+        """Evaluate a solution whole, if there is time for that and for fitting it in the end."""
+        folds = self._env.config.cv_folds + 1
+        if self._clock.left(self._reserve() + self._expected_fit(spec) * (folds + _FINAL_FITS)) > 0:
+            self._keep(spec)
+
+    def _keep(self, spec: PipelineSpec) -> None:
+        evaluated = self._env.evaluate(spec)
+        if evaluated.complete:
+            self._kept.append(Tried(spec, evaluated))
+
+    def _expected_fit(self, spec: PipelineSpec) -> float:
+        """Seconds of one fit, by the screening; 0 where it is unknown."""
+        found = self._screen.found if self._screen is not None else ()
+        return next((one.seconds / self._env.config.screen_folds for one in found if one.spec == spec), 0.0)
 
     def _step(self, record: StepRecord) -> None:
-        self.steps += record.after.step - record.before.step
+        new = record.after.memory.entries[len(record.before.memory.entries) :]
+        self.steps += len(new)
         self.last = record.after
         self.accepted += record.outcome.accepted
+        for entry in new:
+            if entry.spec is not None and entry.score is not None:
+                self._keep(entry.spec)  # known: it was judged just now
         self._note(record)
-        self._quiet = 0 if record.outcome.accepted else self._quiet + record.after.step - record.before.step
+        self._quiet = 0 if record.outcome.accepted else self._quiet + len(new)
         self._watchers.stepped(record)
 
     @property
@@ -175,10 +222,23 @@ class Play:
         return False
 
     def _spent(self) -> bool:
-        return self._clock.left(self._reserve()) <= 0
+        return self._over or self._clock.left(self._reserve()) <= 0
+
+    def _screened_enough(self) -> bool:
+        return self._over or self._clock.left(_TO_COMPLETE * self._limits.budget.seconds) <= 0
 
     def _reserve(self) -> float:
         """Seconds that delivering will take: the final fits of as many models as a blend may have."""
-        folds = self._env.config.cv_folds + 1
-        fits = sorted((one.evaluated.cpu_seconds / folds for one in self._kept), reverse=True)
-        return _WRITING_S + _FINAL_FITS * sum(fits[: self._env.config.blend_members])
+        folds, of = self._env.config.cv_folds + 1, self._limits.budget.of
+        seconds = (one.evaluated.cpu_seconds if of == "cpu" else one.evaluated.seconds for one in self._kept)
+        return _WRITING_S + _FINAL_FITS * sum(nlargest(self._env.config.blend_members, seconds)) / folds
+
+
+@contextmanager
+def _threads(name: str) -> Iterator[ThreadPoolExecutor]:
+    """A pool that nobody waits for: what still runs when it is left ends with the budget, or with the sandbox."""
+    pool = ThreadPoolExecutor(AT_ONCE + 1, thread_name_prefix=name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -25,6 +25,8 @@ class SolveReport:
         Proposals played, and those that became the current model.
     stopped, budget : str
         Why the play ended, and what it was given.
+    remark : str
+        Why the baseline is delivered, "" where something else is.
     screened : list of dict
         Families at their defaults, best first: {"model", "score", "spread", "seconds"}.
     baseline, final : dict
@@ -60,6 +62,7 @@ class SolveReport:
     accepted: int
     stopped: str
     budget: str
+    remark: str
     screened: list[dict[str, Any]]
     baseline: dict[str, dict[str, Any] | None]
     final: dict[str, dict[str, Any] | None]

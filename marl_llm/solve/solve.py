@@ -53,6 +53,7 @@ def solve_task(
     session: ModelSession | None = None,
     memory: Memory | None = None,
     experience: Path | None = None,
+    clock: Clock | None = None,
     on_line: Callable[[str], None] = lambda line: None,
 ) -> SolveReport:
     """Improve a model on the task of a task file.
@@ -81,6 +82,8 @@ def solve_task(
     experience : Path, optional
         Store of what was found on earlier data sets; this one's findings are added. Shown to the agents if the team's
         recipe says so (`prompts.experience_lines`).
+    clock : Clock, optional
+        Of a command that began earlier; the budget counts from there.
     on_line : callable
         Told each line of the table as it happens.
 
@@ -91,9 +94,9 @@ def solve_task(
     RunFailed, KeyboardInterrupt
         After what was found so far was delivered.
     """
-    clock = Clock(limits.budget)
+    clock = clock or Clock(limits.budget)
     _check_numbers(limits, entry.seed)
-    choice, own = budgeted(choose_team(team, recipe), limits), OwnExperience(experience)
+    choice, own = budgeted(choose_team(team, recipe), limits), OwnExperience(experience, on_line)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
     directory.claim(entry.csv, sha256)
@@ -103,13 +106,13 @@ def solve_task(
         nullcontext(session) if session else team_session(choice, out, server) as model,
         open_sandbox(choice.recipe) as sandbox,
         closing(TeamEnv(task, sandbox, choice.recipe.environment, entry.seed)) as env,
+        closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
     ):
         journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
         play = Play(env, choice, limits, clock, journal.first, Watchers(journal.screened, journal.step))
         delivery = _Delivery(env, choice, directory, journal, sha256, play, clock)
-        lines = own.lines(env, choice.recipe.prompts.experience_lines)
         try:
-            return _improve(env, play, model, delivery, lines)
+            return _improve(env, play, model, delivery, own.lines(env, choice.recipe.prompts.experience_lines))
         finally:
             own.remember(env, journal)
 
@@ -123,7 +126,9 @@ def _improve(
         play.run(model, delivery.journal.meter, lines)
         delivered = play.deliver()
         before, after = env.test_scores(play.first), env.test_scores_of(delivered.spec)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, UserError):  # RunFailed among them
+            play.stopped = str(error)
         delivery.write("interrupted", play.at_hand(), None, None)
         raise
     return delivery.write("done", delivered, before, after)
@@ -157,6 +162,8 @@ class _Delivery:
         after = part_scores(best.evaluated, test_best)
         table = whole_table(task)
         write_text(self.directory.solution, solution_text(task, table, best.spec, after, seed))
+        if status != "done":  # the fit may be cut short by a second Ctrl-C
+            self.directory.write_report(self._report(status, best, before, after))
         model = {"model": fit_model(best.spec, table, seed), **_metadata(task)}
         self.directory.write_model(model)
         report = self._report(status, best, before, after)
@@ -167,7 +174,9 @@ class _Delivery:
 
     def _ending(self, report: SolveReport) -> list[str]:
         cost = f"{report.seconds:.0f} s, of processor time {report.cpu_seconds:.0f} s"
-        return [f"Stopped after {report.steps} proposals: {report.stopped}. {cost}."]
+        proposals = "1 proposal" if report.steps == 1 else f"{report.steps} proposals"
+        stopped = f"Stopped after {proposals}: {report.stopped.removesuffix('.')}. {cost}."
+        return [*([report.remark] if report.remark else []), stopped]
 
     def _places(self, rows: int) -> list[str]:
         directory = self.directory
@@ -193,6 +202,7 @@ class _Delivery:
             accepted=journal.accepted,
             stopped=self.play.stopped,
             budget=str(self.clock.budget),
+            remark=self.play.remark(best),
             screened=journal.families,
             baseline={part: scores_dict(scores) for part, scores in before.items()},
             final={part: scores_dict(scores) for part, scores in after.items()},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from marl_llm.environment import State
-from marl_llm.environment.model_screen import ModelScreen
+from marl_llm.environment.memory import MemoryEntry, Verdict
+from marl_llm.environment.model_screen import LEFT_OUT, ModelScreen
 from marl_llm.metrics import Scores
 from marl_llm.proposals import PipelineSpec
 from marl_llm.proposals.text import call
@@ -11,7 +12,7 @@ from marl_llm.rollout.episode import StepRecord
 from marl_llm.sandbox.results import one_line
 
 _SUGGESTION, _NOTE = 46, 80  # most characters of what an agent wrote
-_LAYOUT = "{:>4}  {:<46}  {:<12}  {:>15}  {:>6}  {:>6}  {:>6}  {}"
+_LAYOUT = "{:>4}  {:<46}  {:<15}  {:>15}  {:>6}  {:>6}  {:>6}  {}"
 HEADER = _LAYOUT.format("step", "suggestion", "verdict", "score", "gain", "p", "cpu s", "metrics on the hold-out part")
 
 
@@ -36,7 +37,7 @@ def step_line(record: StepRecord) -> str:
     comparison = outcome.comparison
     assert before is not None
     return _LAYOUT.format(
-        record.after.step,
+        record.before.step + 1,
         one_line(outcome.suggestion.text, _SUGGESTION),
         outcome.verdict.replace("_", " "),
         f"{before.score:.4f}" + (f" > {after.score:.4f}" if after else ""),
@@ -47,13 +48,24 @@ def step_line(record: StepRecord) -> str:
     ).rstrip()
 
 
+def beside_line(number: int, entry: MemoryEntry) -> str:
+    """The line of a proposal that was tried at the same time as the step's own, and left."""
+    verdict = "gain, not taken" if entry.verdict is Verdict.accepted else entry.verdict.replace("_", " ")
+    score = f"{entry.score:.4f}" if entry.score is not None else ""
+    gain = f"{entry.gain:+.3f}" if entry.gain is not None else ""
+    note = one_line(entry.note, _NOTE)
+    return _LAYOUT.format(number, one_line(entry.text, _SUGGESTION), verdict, score, gain, "", "", note).rstrip()
+
+
 def screened_lines(screen: ModelScreen) -> list[str]:
-    """The families at their defaults, best first, in one paragraph."""
-    names = [one.line() for one in screen.ranked]
-    failed = [one.line() for one in screen.found if one.score is None]
-    lines = [f"Screened {len(screen.found)} families in {screen.seconds:.1f} s of processor time:"]
-    lines += [f"      {name}" for name in names] or ["      none of them ran"]
-    return [*lines, *([f"      {'; '.join(failed)}"] if failed else [])]
+    """The families at their defaults, best first, in one paragraph; what there was no time for is counted."""
+    left_out = [one for one in screen.found if one.problem == LEFT_OUT]
+    failed = [one.line() for one in screen.found if one.score is None and one.problem != LEFT_OUT]
+    tried = len(screen.found) - len(left_out)
+    lines = [f"Screened {tried} families in {screen.seconds:.1f} s of processor time:"]
+    lines += [f"      {one.line()}" for one in screen.ranked]
+    lines += [f"      {'; '.join(failed)}"] if failed else []
+    return [*lines, *([f"      no time for {len(left_out)} more"] if left_out else [])]
 
 
 def model_name(spec: PipelineSpec) -> str:

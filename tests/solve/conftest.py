@@ -9,12 +9,21 @@ import pytest
 
 from marl_llm.recipe import Recipe
 from marl_llm.solve import SolveReport, solve_task
+from marl_llm.solve.budget import Budget
+from marl_llm.solve.playing import Limits
 from marl_llm.tasks import TaskFile
 
 CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 TARGET = "Cancelou"
 STEPS, SEED = 3, 0
-QUICK = Recipe.model_validate({"environment": {"cv_folds": 2, "resamples": 100}})
+QUICK = Recipe.model_validate({"environment": {"cv_folds": 2, "resamples": 100, "screen_folds": 1, "blend_members": 3}})
+AMPLE = Budget(600)
+"""So much that results do not depend on the machine."""
+
+
+def at_most(steps: int) -> Limits:
+    """Ended by the number of proposals, not by time."""
+    return Limits(AMPLE, steps)
 
 
 @dataclass(frozen=True)
@@ -30,5 +39,5 @@ class Solved:
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
     out, lines = tmp_path_factory.mktemp("solve") / "out", []
     entry = TaskFile(CLIENTS, TARGET, seed=SEED)
-    report = solve_task(entry, team="scripted", steps=STEPS, out=out, recipe=QUICK, on_line=lines.append)
+    report = solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, on_line=lines.append)
     return Solved(out, report, lines)

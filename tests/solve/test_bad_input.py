@@ -10,6 +10,8 @@ import pytest
 from marl_llm.errors import UserError
 from marl_llm.recipe import Recipe, dump_recipe
 from marl_llm.solve import solve, solve_task, teams
+from marl_llm.solve.budget import Budget
+from marl_llm.solve.playing import Limits
 from marl_llm.tasks import TaskFile
 from tests.solve.conftest import CLIENTS, TARGET
 
@@ -44,8 +46,12 @@ def csv_file(directory: Path, text: str) -> Path:
         ({"metrics": {"r2": 1.0}}, r"^Metric 'r2' does not fit a binary target"),
         ({"metrics": {"f1_marco": 1.0}}, r"^Unknown metric 'f1_marco': did you mean 'f1_macro'\?$"),
         ({"team": "script"}, r"^There is no team 'script': did you mean 'scripted'\?$"),
-        ({"team": "runs/gone"}, r"^There is no team 'runs/gone': choose scripted, tiny, or the directory of a run\.$"),
-        ({"steps": 0}, r"^0 steps leave nothing to do: ask for at least 1\.$"),
+        (
+            {"team": "runs/gone"},
+            r"^There is no team 'runs/gone': choose trained, untrained, scripted, or the directory of a run\.$",
+        ),
+        ({"limits": Limits(Budget(9), 0)}, r"^0 steps leave nothing to do: ask for at least 1\.$"),
+        ({"limits": Limits(Budget(9), 1, 0)}, r"^A patience of 0 leaves nothing to do: ask for at least 1\.$"),
         ({"seed": -1}, r"^The seed is -1: give a whole number from 0 to 2147483647\.$"),
     ],
 )
@@ -81,12 +87,12 @@ def test_a_run_without_adapters(tmp_path: Path):
 def test_a_checkout_without_the_embedded_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(teams, "EMBEDDED", tmp_path)
     with pytest.raises(UserError, match="The embedded model is not at .*make tiny-model"):
-        attempt(tmp_path, team="tiny")
+        attempt(tmp_path, team="untrained")
 
 
 def test_a_server_that_does_not_answer(tmp_path: Path):
     with pytest.raises(UserError, match="No model server answers at http://127.0.0.1:9: start one"):
-        attempt(tmp_path, team="tiny", server="http://127.0.0.1:9")
+        attempt(tmp_path, team="untrained", server="http://127.0.0.1:9")
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path):

@@ -16,11 +16,11 @@ from marl_llm.solve import solve, solve_task
 from marl_llm.solve.experience import named_store, user_store
 from marl_llm.tasks import TaskFile
 from tests.environment.known import FOREST, data_set
-from tests.solve.conftest import CLIENTS, TARGET
+from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 ENTRY = TaskFile(CLIENTS, TARGET, seed=0)
 RECIPE = Recipe.model_validate(
-    {"environment": {"cv_folds": 2, "resamples": 100}, "prompts": {"instructions": False, "experience_lines": 3}}
+    {"environment": QUICK.environment.model_dump(), "prompts": {"instructions": False, "experience_lines": 3}}
 )
 
 
@@ -39,7 +39,7 @@ def asked(monkeypatch) -> list[str]:
 
 
 def run(out: Path, store: Path | None, steps: int = 2):
-    return solve_task(ENTRY, team="scripted", steps=steps, out=out, recipe=RECIPE, experience=store)
+    return solve_task(ENTRY, team="scripted", limits=at_most(steps), out=out, recipe=RECIPE, experience=store)
 
 
 def test_a_solve_tells_its_agents_of_earlier_csvs_and_adds_its_own(tmp_path, asked):
@@ -60,7 +60,7 @@ def test_what_was_found_is_kept_when_the_team_breaks_down(tmp_path, monkeypatch)
 
     def breaking(self, record):
         step(self, record)
-        if self.steps == 4:
+        if len(self.visited) == 2:
             raise RunFailed("the model server ended.")
 
     monkeypatch.setattr(solve.Journal, "step", breaking)

@@ -19,14 +19,14 @@ from marl_llm.serving.in_process import InProcessModel
 from marl_llm.solve import solve_task
 from marl_llm.solve.teams import EMBEDDED, TINY_PROMPTS
 from marl_llm.tasks import TaskFile
-from tests.solve.conftest import CLIENTS, TARGET
+from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 pytestmark = pytest.mark.skipif(not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here")
 
 VALUES = {
     "name": "alone",
     "model": {"path": str(EMBEDDED), "rank": 8, "alpha": 16},
-    "environment": {"cv_folds": 2, "resamples": 100},
+    "environment": QUICK.environment.model_dump(),
     "prompts": TINY_PROMPTS.model_dump(),
 }
 
@@ -53,26 +53,28 @@ def proposals(out: Path) -> list[str]:
 def test_the_embedded_team_plays_without_a_server_and_repeats_itself(tmp_path: Path) -> None:
     for out in ("first", "again"):
         entry, recipe = TaskFile(CLIENTS, TARGET), Recipe.model_validate(VALUES)
-        report = solve_task(entry, team="tiny", steps=2, out=tmp_path / out, recipe=recipe)
+        report = solve_task(entry, team="untrained", limits=at_most(2), out=tmp_path / out, recipe=recipe)
         assert report.status == "done" and report.tokens[DATA_SCIENTIST]["completion"] > 0
     assert proposals(tmp_path / "first") == proposals(tmp_path / "again") != []
 
 
 def test_a_trained_run_plays_with_its_adapters_and_one_of_another_base_is_refused(trained: Path) -> None:
     entry = TaskFile(CLIENTS, TARGET)
-    report = solve_task(entry, team=str(trained), steps=1, out=trained / "solved")
+    report = solve_task(entry, team=str(trained), limits=at_most(1), out=trained / "solved")
     assert all(report.tokens[role]["prompt"] > 0 for role in ROLES)
     config = RunDirectory(trained).adapter(DATA_SCIENTIST, 0) / "adapter_config.json"
     config.write_text(config.read_text().replace('"tiny"', '"large"'))
     with pytest.raises(AdapterError, match="was made for the base model 'large', this one is 'tiny'"):
-        solve_task(entry, team=str(trained), steps=1, out=trained / "refused")
+        solve_task(entry, team=str(trained), limits=at_most(1), out=trained / "refused")
 
 
 def test_a_larger_model_or_a_limit_of_0_needs_a_server(tmp_path: Path) -> None:
     for limit in (0, 1_000_000):
         recipe = Recipe.model_validate(VALUES | {"serving": {"in_process_parameters": limit}})
         with pytest.raises(ServerDied, match="a server was started"):
-            solve_task(TaskFile(CLIENTS, TARGET), team="tiny", steps=1, out=tmp_path / "out", recipe=recipe)
+            solve_task(
+                TaskFile(CLIENTS, TARGET), team="untrained", limits=at_most(1), out=tmp_path / "out", recipe=recipe
+            )
 
 
 def test_one_model_serves_all_csvs_of_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +91,7 @@ def test_one_model_serves_all_csvs_of_a_directory(tmp_path: Path, monkeypatch: p
     (tmp_path / "suite" / "suite.yaml").write_text(yaml.safe_dump(tasks))
     for task in tasks:
         (tmp_path / "suite" / task["csv"]).write_bytes(CLIENTS.read_bytes())
-    arguments = ["solve", tmp_path / "suite", "--team", "tiny", "--steps", "1", "--out", tmp_path / "out"]
+    arguments = ["solve", tmp_path / "suite", "--team", "untrained", "--steps", "1", "--out", tmp_path / "out"]
     assert main([str(a) for a in arguments]) == 0
     assert len(loaded) == 1
     assert all((tmp_path / "out" / name / "solution.py").is_file() for name in ("a", "b"))

@@ -22,7 +22,7 @@ from marl_llm.solve.solve import fit_model
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task, TaskFile
 from tests.dispositions import heeding_ctrl_c
-from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved
+from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved, at_most
 from tests.tasks.test_small_classes import small_classes
 
 BUNDLED = CLIENTS.parents[1] / "bundled"
@@ -38,9 +38,9 @@ def test_the_report_on_disk_is_the_report_returned(solved: Solved):
     assert solved.report.isolation == "bubblewrap"
 
 
-def test_the_scripted_team_uses_all_its_steps(solved: Solved):
-    assert [line["step"] for line in history(solved.out)] == [1, 2, 3]
-    assert solved.report.steps == STEPS
+def test_steps_are_an_upper_bound_and_every_proposal_is_in_the_history_the_one_tried_beside_too(solved: Solved):
+    assert [(line["step"], line["beside"]) for line in history(solved.out)] == [(1, False), (2, True), (3, False)]
+    assert solved.report.steps == STEPS and solved.report.stopped == "3 proposals were made"
 
 
 def test_gains_are_differences_of_scores_on_every_part(solved: Solved):
@@ -53,21 +53,20 @@ def test_gains_are_differences_of_scores_on_every_part(solved: Solved):
 
 
 def test_the_history_tells_what_became_of_each_suggestion(solved: Solved):
-    for line in history(solved.out):
+    followed = [line for line in history(solved.out) if not line["beside"]]
+    for line in followed:
         ran = line["after"]["holdout"] is not None
         assert (line["gain"] is not None) == (line["p_value"] is not None) == ran
         assert set(line["tokens"]) == {"data_scientist", "ml_engineer"}
         assert line["seconds"] > 0
-    accepted = [line for line in history(solved.out) if line["verdict"] == "accepted"]
-    assert len(accepted) == solved.report.accepted
-    if accepted:
-        assert accepted[-1]["after"]["cv"]["score"] == pytest.approx(solved.report.final["cv"]["score"])  # type: ignore[index]
+    assert len([line for line in followed if line["verdict"] == "accepted"]) == solved.report.accepted
 
 
 def test_each_step_is_shown_as_a_line_and_the_model_at_the_end(solved: Solved):
     steps = [line for line in solved.lines if line.lstrip()[:1].isdigit()]
     assert [int(line.split()[0]) for line in steps] == [0, 1, 2, 3]
     assert any("decimal comma" in line for line in solved.lines)
+    assert any(line.startswith("Stopped after 3 proposals: 3 proposals were made. ") for line in solved.lines)
     assert any(line.strip().startswith("test (read once)") for line in solved.lines)
 
 
@@ -96,13 +95,18 @@ def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_pa
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         solve_task(
-            TaskFile(CLIENTS, TARGET, seed=SEED), team="scripted", steps=STEPS, out=out, recipe=QUICK,
+            TaskFile(CLIENTS, TARGET, seed=SEED), team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK,
             on_line=stop_at_two,
         )  # fmt: skip
     kept = [(line["proposal"], line["verdict"], line["gain"]) for line in history(out)]
     assert kept == [(line["proposal"], line["verdict"], line["gain"]) for line in history(solved.out)[:2]]
     report = json.loads((out / "report.json").read_text())
-    assert report["status"] == "interrupted" and report["steps"] == 2 and report["final"]["test"] is None
+    assert (
+        report["status"] == "interrupted"
+        and report["steps"] == 2
+        and report["stopped"] == "interrupted"
+        and report["final"]["test"] is None
+    )
     assert (
         joblib.load(out / "model.joblib")["model"]
         .predict_proba(whole_table(Task.from_csv(CLIENTS, target=TARGET)).X)
@@ -119,8 +123,9 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
     out = tmp_path / "out"
     program = (
         "from pathlib import Path; from marl_llm.solve import solve_task; from marl_llm.tasks import TaskFile; "
+        "from marl_llm.solve.playing import Limits; from marl_llm.solve.budget import Budget; "
         f"task = TaskFile(Path({str(CLIENTS)!r}), {TARGET!r}); "
-        f"solve_task(task, team='scripted', steps=500, out=Path({str(out)!r}))"
+        f"solve_task(task, team='scripted', limits=Limits(Budget(600)), out=Path({str(out)!r}))"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
@@ -148,7 +153,8 @@ def test_what_an_earlier_solve_tried_is_not_tried_again(solved: Solved, tmp_path
     memory = read_memory(solved.out)
     assert [entry.text for entry in memory.entries] == [line["proposal"] for line in history(solved.out)]
     out = tmp_path / "again"
-    solve_task(TaskFile(CLIENTS, TARGET, seed=SEED), team="scripted", steps=STEPS, out=out, recipe=QUICK, memory=memory)
+    entry = TaskFile(CLIENTS, TARGET, seed=SEED)
+    solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, memory=memory)
     again = {line["proposal"]: line["verdict"] for line in history(out)}
     measured = {e.text for e in memory.entries if e.verdict in ("accepted", "no_gain")}
     assert measured & set(again) and all(again[text] == "redundant" for text in measured & set(again))

