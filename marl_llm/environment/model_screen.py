@@ -77,6 +77,12 @@ class ModelScreen:
         """
         return tuple(one.line() for one in self.ranked if one.spec.calibration is None)[:most]
 
+    def told(self, most: int) -> tuple[str, ...]:
+        """What the Data Scientist is told: the lines, or one sentence where nothing ran."""
+        failed = next((one for one in self.found if one.score is None), None)
+        why = f"none of {len(self.found)} families runs on this data ({failed.problem})" if failed else "no family fits"
+        return self.lines(most) or (why,)
+
 
 def screen_models(
     evaluator: Evaluator,

@@ -199,7 +199,7 @@ class TeamEnv:
         """
         budget = self.config.analysis_tokens
         if query.query == "models":
-            return Answer(self.screen().lines(_SCREENED), head="models: ").render(budget, count)
+            return Answer(self.screen().told(_SCREENED), head="models: ").render(budget, count)
         return answer(query, current_view(self.evaluator, self._sandbox, state, self.seed, budget, count))
 
     def run(self, code: str, against: Evaluated | None = None, wanted: PipelineSpec | None = None) -> Evaluated:

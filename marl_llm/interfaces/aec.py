@@ -20,7 +20,7 @@ from marl_llm.errors import UserError
 from marl_llm.interfaces.info import outcome_info
 from marl_llm.interfaces.play import StepPlay, turn_context
 from marl_llm.interfaces.spaces import ALPHABET, MAX_CHARACTERS, Observation, fit, text_space
-from marl_llm.rewards import RewardComponents, RewardConfig, token_cost
+from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, token_cost
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.rollout.policies import Ask
 from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
@@ -191,6 +191,8 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         before = self.team_state
         told = outcome_info(before, outcome)
         self._reward(DATA_SCIENTIST, data_scientist_components(self._weights, [outcome]), told)
+        self.rewards[DATA_SCIENTIST] += (cost := cpu_cost(self._weights, self._play.analysing_s))
+        self.infos[DATA_SCIENTIST]["rewards"]["cpu_cost"] = cost
         if outcome.implementation is not None:
             self._reward(ML_ENGINEER, engineer_components(self._weights, outcome), told)
         self._state = self.team_env.advance(before, outcome)

@@ -43,20 +43,21 @@ def turn_context(env: TeamEnv, prompts: PromptConfig, count: TokenCounter) -> Tu
     return TurnContext(env, prompts, _here, count)
 
 
-async def _step(context: TurnContext, state: State, seed: int) -> StepOutcome:
+async def _step(context: TurnContext, state: State, seed: int) -> tuple[StepOutcome, float]:
     env, policy = context.env, _Outside()
     seed = episode_seed(seed, env.task)
     scientist = await data_scientist_turn(context, state, policy, derive_seed(seed, state.step, "d", 0))
-    suggestion = scientist.suggestion
+    suggestion, analysing_s = scientist.suggestion, sum(call.evaluation_s for call in scientist.calls)
     assert suggestion is not None
     if not suggestion.to_implement:
-        return env.judge(state, suggestion)
+        return env.judge(state, suggestion), analysing_s
     engineer = await engineer_turn(context, state, suggestion, policy, derive_seed(seed, state.step, "e", 0, 0))
-    return env.judge(state, suggestion, engineer.implementation)
+    return env.judge(state, suggestion, engineer.implementation), analysing_s
 
 
 class StepPlay:
-    """A step being played: `ask` is the open question until `outcome` is there.
+    """A step being played: `ask` is the open question until `outcome` is there, and with it `analysing_s`, the processor
+    time of the Data Scientist's analyses, seconds.
 
     Seeds of the questions are those that a rollout of one branch with the episode's `seed` sends to the server.
     """
@@ -65,6 +66,7 @@ class StepPlay:
         self._coroutine = _step(context, state, seed)
         self.ask: Ask | None = None
         self.outcome: StepOutcome | None = None
+        self.analysing_s = 0.0
         self._go_on(None)
 
     def answer(self, text: str) -> None:
@@ -75,4 +77,4 @@ class StepPlay:
         try:
             self.ask = self._coroutine.send(completion)
         except StopIteration as end:
-            self.ask, self.outcome = None, end.value
+            self.ask, (self.outcome, self.analysing_s) = None, end.value

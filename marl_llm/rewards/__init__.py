@@ -2,10 +2,11 @@
 
 from marl_llm.rewards.components import (
     RewardComponents,
+    cpu_cost,
     data_scientist_reward,
     engineer_reward,
     token_cost,
 )
 from marl_llm.rewards.config import RewardConfig
 
-__all__ = ["RewardComponents", "RewardConfig", "data_scientist_reward", "engineer_reward", "token_cost"]
+__all__ = ["RewardComponents", "RewardConfig", "cpu_cost", "data_scientist_reward", "engineer_reward", "token_cost"]

@@ -99,3 +99,8 @@ def token_cost(config: RewardConfig, prompt_tokens: int, completion_tokens: int)
     """Cost of one model call, zero or negative; both counts in tokens."""
     price = config.prompt_token_price * prompt_tokens + config.completion_token_price * completion_tokens
     return -price
+
+
+def cpu_cost(config: RewardConfig, seconds: float) -> float:
+    """Cost of the Data Scientist's analyses, zero or negative; processor time in seconds."""
+    return -config.cpu_second_price * seconds

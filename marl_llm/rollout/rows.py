@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from marl_llm.environment import Evaluated, State, StepOutcome
-from marl_llm.rewards import RewardComponents, RewardConfig, token_cost
+from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, token_cost
 from marl_llm.roles import DATA_SCIENTIST
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.turns import CallRecord, Turn
@@ -112,7 +112,7 @@ def _call_row(shared: dict[str, Any], number: int, call: CallRecord, reward: flo
     """One call: its own tokens, their cost, and what it shares with the turn."""
     done = call.completion
     cost = token_cost(rewards, len(done.prompt_ids), len(done.completion_ids))
-    cpu_cost = -rewards.cpu_second_price * call.evaluation_s if shared["role"] == DATA_SCIENTIST else 0.0
+    analysing = cpu_cost(rewards, call.evaluation_s) if shared["role"] == DATA_SCIENTIST else 0.0
     return Row(
         **shared,
         call=number,
@@ -127,8 +127,8 @@ def _call_row(shared: dict[str, Any], number: int, call: CallRecord, reward: flo
         latency_s=done.latency_s,
         evaluation_s=call.evaluation_s,
         reward_token_cost=cost,
-        reward_cpu_cost=cpu_cost,
-        reward=reward + cost + cpu_cost,
+        reward_cpu_cost=analysing,
+        reward=reward + cost + analysing,
         seed=call.seed,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

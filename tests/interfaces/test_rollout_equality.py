@@ -62,11 +62,12 @@ def rolled_out(env, seed: int, rewards: RewardConfig):
 
 
 def earned(rows: list[Row], role: str) -> list[float]:
-    """Of each of the role's turns: what the turn earned, once, and the cost of its calls."""
+    """Of each of the role's turns: what the turn earned, once, and the tokens of its calls. Processor time is the
+    machine's, and is held against that of the other episode elsewhere."""
     turns: dict[int, float] = {}
     for row in rows:
         if row.role == role:
-            shared = row.reward - row.reward_token_cost if row.call == 0 else 0.0
+            shared = row.reward - row.reward_token_cost - row.reward_cpu_cost if row.call == 0 else 0.0
             turns[row.turn] = turns.get(row.turn, 0.0) + shared + row.reward_token_cost
     return list(turns.values())
 
@@ -81,7 +82,7 @@ def test_one_branch_gives_the_same_calls_rewards_and_states(make_env, kind, cred
     calls, verdicts, returns = [], [], {DATA_SCIENTIST: [0.0], ML_ENGINEER: [0.0]}
     for agent in env.agent_iter():
         observation, reward, terminated, _, info = env.last()
-        returns[agent][-1] += reward
+        returns[agent][-1] += reward - info["rewards"].get("cpu_cost", 0.0)
         if "outcome" in info:
             returns[agent].append(0.0)
             if agent == DATA_SCIENTIST:

@@ -111,18 +111,22 @@ def _feasible(action, context) -> bool:
     return True
 
 
+def code_shown(example) -> str:
+    """The numbered lines of the Engineer's first prompt."""
+    lines = example.messages[0]["content"].split("\nproposal:")[0].split("\n")
+    return "\n".join(line.split(" ", 1)[1] for line in lines if re.match(r"\d+ ", line))
+
+
 def test_without_errors_the_engineer_of_the_corpus_writes_the_wanted_code(pool):
     for example in islice(examples(4, pool, (ML_ENGINEER,), 0.0, 1), 200):
-        numbered = example.messages[0]["content"].split("\nproposal:")[0].split("\n")[1:]
-        code = "\n".join(line.split(" ", 1)[1] for line in numbered)
+        code = code_shown(example)
         assert apply_edits(code, example.messages[-1]["content"]) == example.wanted
 
 
 def test_with_errors_about_that_share_of_its_answers_is_wrong(pool):
     wrong = 0
     for example in islice(examples(5, pool, (ML_ENGINEER,), 0.3, 1), 400):
-        numbered = example.messages[0]["content"].split("\nproposal:")[0].split("\n")[1:]
-        code = "\n".join(line.split(" ", 1)[1] for line in numbered)
+        code = code_shown(example)
         wrong += apply_edits(code, example.messages[-1]["content"]) != example.wanted
     assert 0.18 < wrong / 400 < 0.36
 
