@@ -63,8 +63,8 @@ evaluate: install ## compare teams and baselines on a suite of CSVs: SUITE=...
 publish: install ## adapters to the Hugging Face Hub: REPO=user/name
 	@$(BIN)/marl-llm publish $(RUN) --repo-prefix $(REPO)
 
-solve: install ## improve a model on your CSV: CSV=... TARGET=... [TEAM=tiny]
-	@$(BIN)/marl-llm solve $(CSV) --target $(TARGET) --team $(or $(TEAM),tiny) --out $(or $(OUT),runs/solve)
+solve: install ## improve a model on your CSV: CSV=... TARGET=... [TEAM=...] [BUDGET=60s]
+	@$(BIN)/marl-llm solve $(CSV) --target $(TARGET) $(if $(TEAM),--team $(TEAM)) --budget $(or $(BUDGET),60s) --out $(or $(OUT),runs/solve)
 
 test: install ## all tests
 	@$(BIN)/python -m pytest
@@ -75,7 +75,7 @@ lint: install ## ruff and pyright
 bench: install ## speed, as ratios measured side by side
 	@$(BIN)/marl-llm bench
 
-tiny-model: install ## make the embedded model again (40 minutes on one core)
+tiny-model: install ## make the embedded model again (an hour on one core)
 	@$(BIN)/python -m marl_llm.tiny.pretrain --out data/models/tiny
 
 clean: ## remove the environment and the runs
