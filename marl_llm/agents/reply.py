@@ -7,6 +7,8 @@ import re
 from marl_llm.agents.edits import EditError, apply_edits, looks_like_edits
 
 _FENCE = re.compile(r"```(?:python|py)?\s*\n(.*?)(?:```|\Z)", re.DOTALL)
+_CODE = re.compile(r"^[ \t]*def build_pipeline", re.MULTILINE)
+"""On a line of its own: `1 = def build_pipeline():` is an edit."""
 MAX_CODE_CHARS = 20_000
 
 
@@ -38,7 +40,7 @@ def read_code(reply: str, current: str) -> str:
     text = fenced[-1] if fenced else reply
     if len(text) > MAX_CODE_CHARS:
         raise UnreadableReply(f"the reply is longer than {MAX_CODE_CHARS} characters")
-    if "def build_pipeline" in text:
+    if _CODE.search(text):
         return text[_start(text) :].rstrip() if not fenced else text.rstrip()
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if looks_like_edits(line)), None)

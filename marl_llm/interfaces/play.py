@@ -56,7 +56,7 @@ async def _step(context: TurnContext, state: State, seed: int) -> tuple[StepOutc
 
 
 class StepPlay:
-    """A step being played: `ask` is the open question until `outcome` is there, and with it `analysing_s`, the processor
+    """A step being played: `ask` is the open question until `outcome` is there, with `analysing_s`, the processor
     time of the Data Scientist's analyses, seconds.
 
     Seeds of the questions are those that a rollout of one branch with the episode's `seed` sends to the server.

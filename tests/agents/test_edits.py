@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from marl_llm.agents.edits import EditError, apply_edits, line_edits, numbered
 from marl_llm.agents.reply import MAX_CODE_CHARS, UnreadableReply, read_code
-from marl_llm.agents.scripted import random_action
+from marl_llm.agents.scripted import NO_CHANGE, random_action
 from marl_llm.kind import Kind
 from marl_llm.proposals import apply, baseline, generate_code
 from tests.fixtures import context, small_card
@@ -89,6 +89,11 @@ WANTED = CODE.replace("Ridge()", "Ridge(alpha=0.3)")
 )
 def test_the_engineer_may_answer_with_edits_or_code_with_prose_before(reply):
     assert read_code(reply, CODE) == WANTED
+
+
+def test_the_edit_that_changes_nothing_is_no_code_of_its_own():
+    assert read_code(NO_CHANGE, CODE) == CODE
+    assert read_code("Nothing is to be done:\n" + NO_CHANGE, CODE) == CODE
 
 
 @pytest.mark.parametrize(

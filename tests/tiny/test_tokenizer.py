@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from itertools import islice
 from pathlib import Path
 
