@@ -129,28 +129,27 @@ class Play:
         asyncio.run(self._play(model, meter, lines))
 
     def deliver(self) -> Tried:
-        """What is handed over, chosen from all that was tried, on folds and hold-out together. Evaluates what is still
-        missing if there is time. Blocks.
+        """What is handed over, chosen from all that is evaluated, on folds and hold-out together. Right at any moment:
+        nothing is run, nothing is waited for, and nothing is begun any more.
         """
-        return self._env.deliver(self.last)
-
-    def at_hand(self) -> Tried:
-        """The best of what is evaluated already; nothing is run, nothing is waited for."""
         self._over = True
         return self._env.deliver(self.last)
 
     def remark(self, delivered: Tried) -> str:
         """Why the baseline is delivered, in one sentence; "" where something else is."""
-        if delivered.spec != self.first.spec:
+        start = self.first.spec
+        if any(one != start for one in delivered.spec.members or (delivered.spec,)):
             return ""
-        families = self._screen.found if self._screen is not None else ()
-        if self._kept:
+        found = self._screen.found if self._screen is not None else ()
+        families = [one for one in found if one.spec != start]
+        if any(one.spec != start for one in self._kept):
             why = "nothing that was tried is better on folds and hold-out together"
         elif not families or any(one.score is not None or one.problem == LEFT_OUT for one in families):
             why = f"the budget of {self._limits.budget} left no time to evaluate anything else"
         else:
-            why = f"of {len(families)} families of models none ran on this data"
-        return f"The baseline is delivered: {why}."
+            why = f"of {len(families)} other families of models none ran on this data"
+        rule = ", with another decision rule for its labels" if delivered.spec.members else ""
+        return f"The baseline is delivered{rule}: {why}."
 
     async def _play(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...]) -> None:
         env, recipe = self._env, self._choice.recipe

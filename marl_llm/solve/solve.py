@@ -129,7 +129,7 @@ def _improve(
     except BaseException as error:
         if isinstance(error, UserError):  # RunFailed among them
             play.stopped = str(error)
-        delivery.write("interrupted", play.at_hand(), None, None)
+        delivery.write("interrupted", play.deliver(), None, None)
         raise
     return delivery.write("done", delivered, before, after)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import random
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from marl_llm.errors import UserError
 from marl_llm.proposals import Extra, PipelineSpec
+from marl_llm.proposals.spec import BLEND
 from marl_llm.solve import standalone
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.solve import fit_model
@@ -75,6 +78,16 @@ FOREST_REGRESSOR = PipelineSpec(
 )  # fmt: skip
 
 
+BLENDED = PipelineSpec(
+    estimator=BLEND, weights=(3, 1, 2), power=0.75,
+    members=(FOREST, PipelineSpec(estimator="LogisticRegression"), PipelineSpec(estimator="LGBMClassifier")),
+)  # fmt: skip
+BLENDED_REGRESSOR = PipelineSpec(
+    estimator=BLEND, weights=(1, 4),
+    members=(FOREST_REGRESSOR, PipelineSpec(estimator="CatBoostRegressor", params=(("iterations", 30),))),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Delivered:
     """A solution.py for one CSV, and the reference it is held against."""
@@ -117,7 +130,8 @@ class Delivered:
         dialect = self.task.dialect
         assert dialect is not None
         names = {} if not self.task.classes else {self.task.target: str}
-        return pd.read_csv(path, sep=dialect.delimiter, decimal=dialect.decimal, encoding=dialect.encoding, dtype=names)
+        how = {"sep": dialect.delimiter, "decimal": dialect.decimal, "encoding": dialect.encoding, "dtype": names}
+        return pd.read_csv(path, float_precision="round_trip", **how)
 
 
 def deliver(directory: Path, source: Path, target: str, spec: PipelineSpec) -> Delivered:
@@ -139,6 +153,9 @@ CASES = {
     "semicolons, decimal comma, latin-1": (lambda directory: CLIENTS, TARGET, FOREST),
     "regression, odd columns": (regression_csv, "price", FOREST_REGRESSOR),
     "classes that are numbers, UTF-16": (numbered_classes_csv, "grade", FOREST),
+    "a blend with a decision rule": (lambda directory: CLIENTS, TARGET, BLENDED),
+    "a blend of regressors": (regression_csv, "price", BLENDED_REGRESSOR),
+    "a blend for three classes": (numbered_classes_csv, "grade", BLENDED),
 }
 
 
@@ -157,7 +174,32 @@ def test_it_predicts_exactly_as_the_model_fitted_here(delivered: Delivered, tmp_
     assert (done.returncode, done.stderr) == (0, "")
     answers = delivered.read_predictions(tmp_path / "out.csv")
     known = (delivered.text_frame()[delivered.task.target] != "").to_numpy()
-    pd.testing.assert_frame_equal(answers[known].reset_index(drop=True), delivered.expected(), check_exact=False)
+    pd.testing.assert_frame_equal(answers[known].reset_index(drop=True), delivered.expected(), check_exact=True)
+
+
+def test_a_blend_decides_by_weights_and_rule_of_its_members_fitted_alone(tmp_path: Path):
+    """Against an independent computation: numpy on the members' own predictions."""
+    table = deliver(tmp_path, CLIENTS, TARGET, BLENDED).table
+    half = replace(table, X=table.X[::2], y=table.y[::2])
+    blend, *members = (fit_model(spec, half, SEED) for spec in (BLENDED, *BLENDED.members))
+    first, second, third = (member.predict_proba(table.X) for member in members)
+    mean = (3 * first + second + 2 * third) / 6
+    labels = np.argmax(mean / (np.bincount(half.y) / len(half.y)) ** 0.75, axis=1)
+    assert np.allclose(blend.predict_proba(table.X), mean, rtol=0, atol=1e-12)
+    assert np.array_equal(blend.predict(table.X), labels)
+    assert not np.array_equal(labels, np.argmax(mean, axis=1)), "the rule decides some rows"
+
+
+def test_a_blend_needs_no_package_but_those_of_its_members(tmp_path: Path):
+    for spec, needs in ((BLENDED, {"lightgbm"}), (BLENDED_REGRESSOR, {"catboost"}), (FOREST, set())):
+        source = regression_csv(tmp_path) if spec is BLENDED_REGRESSOR else CLIENTS
+        target = "price" if spec is BLENDED_REGRESSOR else TARGET
+        deliver(tmp_path, source, target, spec)
+        tree = ast.parse((tmp_path / "solution.py").read_text(encoding="utf-8"))
+        found = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+        found |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        packages = {name.split(".")[0] for name in found} - sys.stdlib_module_names
+        assert packages == {"numpy", "pandas", "sklearn"} | needs
 
 
 def test_a_few_rows_in_other_columns_order_without_target_are_predicted_alike(delivered: Delivered, tmp_path: Path):
