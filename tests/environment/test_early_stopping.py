@@ -176,7 +176,7 @@ def test_threads_that_ask_for_the_same_code_at_once_fit_each_fold_once(make):
 @pytest.mark.parametrize("significance", TESTS)
 def test_the_report_counts_folds_and_decisions_of_each_candidate(sandbox, tmp_path, significance):
     setting = Setting(significance, 3, 0.02)
-    decided = list(walk(small_task(Kind.binary), sandbox, setting.config(tmp_path / "cache"), proposals=4, seed=1))
+    decided = list(walk(small_task(Kind.binary), sandbox, setting.config(tmp_path / "cache"), proposals=4, seed=2))
     found = summarise(setting, decided)
     assert found.candidates == len(decided) == 4 and found.false_gains == 0
     assert all(one.gain == one.full_gain and 1 <= one.fits <= one.all_fits == 4 for one in decided)
