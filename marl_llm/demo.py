@@ -12,6 +12,9 @@ from marl_llm.iterate import iterate, render_curve
 from marl_llm.open_run import open_run
 from marl_llm.rollout.progress import minutes
 from marl_llm.solve import solve_task
+from marl_llm.solve.budget import Budget
+from marl_llm.solve.playing import Limits
+from marl_llm.solve.teams import UNTRAINED
 from marl_llm.tasks import TaskFile
 
 logger = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ def demo(directory: Path, say: Callable[[str], None]) -> None:
     with open_run(RECIPE, directory) as opened:
         url = opened.session.server().url
         say(f"\n1. Two untrained agents improve a model for {SHOWN[0]}\n")
-        _solve("tiny", directory / "solve-untrained", url, say)
+        _solve(UNTRAINED, directory / "solve-untrained", url, say)
         say("\n2. They play procedural tasks, and each role's adapter is trained on its own credit\n")
         iterate(opened)
         say(render_curve(opened.run))
@@ -50,8 +53,10 @@ def demo(directory: Path, say: Callable[[str], None]) -> None:
 
 
 REPEATS = 2
-"""Episodes a CSV and team in the comparison."""
+"""Episodes per CSV and team in the comparison."""
+LIMITS = Limits(Budget(60.0), steps=6)
+"""Of what is shown of both teams."""
 
 
 def _solve(team: str, out: Path, url: str, say: Callable[[str], None]) -> None:
-    solve_task(TaskFile(SHOWN[0], SHOWN[1]), team=team, steps=6, out=out, server=url, on_line=say)
+    solve_task(TaskFile(SHOWN[0], SHOWN[1]), team=team, limits=LIMITS, out=out, server=url, on_line=say)
