@@ -63,8 +63,8 @@ evaluate: install ## compare teams and baselines on a suite of CSVs: SUITE=...
 publish: install ## adapters to the Hugging Face Hub: REPO=user/name
 	@$(BIN)/marl-llm publish $(RUN) --repo-prefix $(REPO)
 
-solve: install ## improve a model on your CSV: CSV=... TARGET=... [TEAM=...] [BUDGET=60s]
-	@$(BIN)/marl-llm solve $(CSV) --target $(TARGET) $(if $(TEAM),--team $(TEAM)) --budget $(or $(BUDGET),60s) --out $(or $(OUT),runs/solve)
+solve: install ## improve a model on your CSV: CSV=... TARGET=... [BUDGET=60s] [TEAM=scripted]
+	@$(BIN)/marl-llm solve $(CSV) --target $(TARGET) $(if $(BUDGET),--budget "$(BUDGET)") $(if $(TEAM),--team $(TEAM)) --out $(or $(OUT),runs/solve)
 
 test: install ## all tests
 	@$(BIN)/python -m pytest

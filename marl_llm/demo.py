@@ -54,7 +54,9 @@ def demo(directory: Path, say: Callable[[str], None]) -> None:
 
 LIMITS = Limits(Budget(60.0), steps=12)
 REPEATS = 2
-"""Episodes a CSV and team in the comparison."""
+"""Episodes per CSV and team in the comparison."""
+LIMITS = Limits(Budget(60.0), steps=6)
+"""Of what is shown of both teams."""
 
 
 def _solve(team: str, out: Path, url: str, say: Callable[[str], None]) -> None:

@@ -24,7 +24,7 @@ from marl_llm.sandbox import Level, self_test
 from marl_llm.sandbox.inside.lockdown.landlock import abi
 from marl_llm.sandbox.inside.lockdown.syscalls import ARCHITECTURES
 from marl_llm.serving.config import installed_device, vllm_version
-from marl_llm.solve.teams import EMBEDDED
+from marl_llm.solve.teams import EMBEDDED, EMBEDDED_TEAM, TRAINED, best_team
 
 OLDEST_PYTHON = (3, 11)
 PINS = {"torch": "2.13.0", "transformers": "5.17.0", "trl": "1.16", "peft": "0.21.2"}
@@ -70,6 +70,7 @@ def doctor(model_dir: Path = EMBEDDED, workdir: Path = Path()) -> list[Check]:
         *(check_package(name, pin) for name, pin in PINS.items()),
         check_gpu(),
         check_model(model_dir),
+        check_team(),
         check_disk(workdir),
         check_memory(),
         check_cores(),
@@ -211,6 +212,14 @@ def check_model(model_dir: Path) -> Check:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = weights.stat().st_size / 1e6
     return Check("embedded model", State.ok, f"{size:.1f} MB, sha256 {digest[:16]} ({model_dir})")
+
+
+def check_team() -> Check:
+    """Who plays where no team is named."""
+    team = best_team()
+    if team == TRAINED:
+        return Check("default team", State.ok, f"{team} ({EMBEDDED_TEAM})")
+    return Check("default team", State.optional, f"{team}: there are no trained adapters at {EMBEDDED_TEAM}")
 
 
 def check_disk(workdir: Path) -> Check:

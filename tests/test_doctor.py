@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from marl_llm import doctor as module
-from marl_llm.doctor import Check, State, check_model, check_package, check_port, check_token, doctor, healthy, render
+from marl_llm.doctor import (
+    Check,
+    State,
+    check_model,
+    check_package,
+    check_port,
+    check_team,
+    check_token,
+    doctor,
+    healthy,
+    render,
+)
+from marl_llm.solve import teams
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,6 +68,14 @@ def test_an_incomplete_model_is_missing(tmp_path: Path):
     check = check_model(tmp_path)
     assert check.status is State.missing
     assert "lacks tokenizer.json, model.safetensors" in check.detail
+
+
+def test_the_team_that_plays_by_default_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for where in (module, teams):
+        monkeypatch.setattr(where, "EMBEDDED_TEAM", tmp_path)
+    assert check_team().status is State.optional and check_team().detail.startswith("untrained")
+    (tmp_path / "recipe.yaml").write_text("name: x\n")
+    assert check_team().status is State.ok and check_team().detail.startswith("trained")
 
 
 def test_a_local_port_can_be_used():

@@ -21,6 +21,7 @@ from marl_llm.errors import RunFailed, UserError
 from marl_llm.evaluation.arms import Arm, Budget, plain
 from marl_llm.evaluation.budgeted import BudgetedArm
 from marl_llm.evaluation.costs import Cost
+from marl_llm.evaluation.countdown import Countdown
 from marl_llm.evaluation.fixed import fixed_spec
 from marl_llm.evaluation.flaml_arm import MIN_SECONDS, FlamlFailed, FlamlProcesses
 from marl_llm.evaluation.report import Result
@@ -108,10 +109,14 @@ def play_arm(
         else:
             finish = _fixed_result(comparison, arm)
 
+        countdown = Countdown(arm.name, len(trials), len(trials) - len(missing)) if arm.plan else None
+
         def make(trial: Trial) -> Result:
             result = finish(trial)
             if not result.error:
                 write_text(_path(directory, trial), result.model_dump_json(indent=1) + "\n")
+            if countdown:
+                countdown.trial()
             return result
 
         workers = 1 if arm.plan else comparison.opened.recipe.sandbox.slots

@@ -128,6 +128,25 @@ def evaluate_procedural(
     return _compare(opened or (run, server), recipe, chosen, trials, [], about, repeats, out, on_line)
 
 
+def evaluate_trials(
+    run: RunDirectory,
+    recipe: Recipe,
+    trials: Sequence[Trial],
+    *,
+    about: dict[str, Any],
+    arms: Sequence[str],
+    seed: int = 0,
+    play_budget: Budget = DEFAULT_BUDGET,
+    out: Path,
+    on_line: OnLine = lambda line: None,
+) -> EvaluationReport:
+    """Compare arms on trials of the caller's, each task once; `about["suite"]` names them. Otherwise as
+    `evaluate_suite`.
+    """
+    chosen = _choose(arms, None, None, play_budget, recipe, run, seed)
+    return _compare((run, None), recipe, chosen, trials, [], about, 1, out, on_line)
+
+
 @dataclass(frozen=True)
 class _Chosen:
     """The arms of a comparison, the one the others are held against, and a sentence for each that had to stay away."""
