@@ -99,7 +99,7 @@ class Evaluator:
         self._cache = EvaluationCache(Path(config.cache) if config.cache else None, config.cache_mib)
         self._runner, self._limits = FoldRunner(sandbox, self._cache, prelude, seed), sandbox.limits
         self._done: weakref.WeakValueDictionary[str, Evaluated] = weakref.WeakValueDictionary()
-        self._turns: dict[str, threading.Lock] = {}
+        self._turns: dict[int, threading.Lock] = {}
         self._lock = threading.Lock()
         self.runs = 0
         self.hits = 0
@@ -292,7 +292,7 @@ class Evaluator:
     def _turn(self, tree: str) -> Iterator[None]:
         """One thread at a time for equal code, so that it is run once."""
         with self._lock:
-            turn = self._turns.setdefault(tree, threading.Lock())
+            turn = self._turns.setdefault(hash(tree), threading.Lock())  # trees are long
         with turn:
             yield
 

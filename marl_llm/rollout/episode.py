@@ -127,6 +127,7 @@ class EpisodePlayer:
                 self._record(state, number, branch, branch is chosen, outcome)
             visited += [(state, branch.outcomes[0]) for branch in branches]
             after = env.advance(state, outcome)
+            after = replace(after, looked=after.looked or chosen.suggestion.looked)  # an equal proposal may not have
             if self._config.advance == "merged":
                 others = {b.asks: b.outcomes[0] for b in branches if b.asks != chosen.asks and not b.suggestion.ends}
                 after = env.remember(after, others.values())

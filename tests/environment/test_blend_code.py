@@ -33,8 +33,10 @@ def blend(*members: PipelineSpec, weights: tuple[int, ...], power: float = 0.0) 
     return PipelineSpec(estimator="Blend", members=members, weights=weights, power=power)
 
 
+EXTRA = PipelineSpec(estimator="ExtraTreesClassifier", params=(("n_estimators", 20),))
 THREE = blend(FOREST, LINEAR, BOOSTING, weights=(3, 1, 2), power=0.5)
 NUMBERS = blend(TREES, RIDGE, BOOSTED, weights=(2, 3, 1))
+WOODS = PipelineSpec(estimator="RandomForestRegressor", params=(("n_estimators", 20),))
 
 
 def same_bits(a: Predictions | None, b: Predictions | None) -> bool:
@@ -47,10 +49,10 @@ def same_bits(a: Predictions | None, b: Predictions | None) -> bool:
 @pytest.mark.parametrize(
     ("task", "spec"),
     [
-        (small_task(Kind.binary), THREE),
+        (small_task(Kind.binary), blend(FOREST, EXTRA, LINEAR, BOOSTING, weights=(3, 1, 1, 2), power=0.5)),
         (small_task(Kind.multiclass), blend(NEIGHBOURS, FOREST, weights=(1, 2), power=1.0)),
         (task_of(80, 60, 1), blend(FOREST, LINEAR, weights=(2, 1), power=0.75)),
-        (small_task(Kind.regression), NUMBERS),
+        (small_task(Kind.regression), blend(TREES, RIDGE, BOOSTED, WOODS, weights=(2, 3, 1, 1))),
     ],
     ids=["binary", "multiclass", "a class without rows in some folds", "regression"],
 )
@@ -130,6 +132,7 @@ CODE = generate_code(THREE)
         CODE.replace("solution_2())", "solution_2(1))"),
         CODE.replace("def solution_2()", "def solution_2(x=1)"),
         CODE.replace("def solution_2()", "def solution_1()"),
+        "def solution_1():\n    return 1\n\n\n" + CODE,
         CODE.replace("def solution_2()", "def make_pipeline()"),
         CODE.replace("def solution_2()", "def NUM()"),
     ],

@@ -153,6 +153,13 @@ def test_each_call_pays_for_what_it_read_and_wrote(make_env):
     assert seen[2][2] == -(0.5 * len(seen[1][1]) + 10 * len("finish"))
 
 
+def test_an_analysis_that_fits_models_is_paid_for_in_processor_time(make_env):
+    env = make_env(rewards=RewardConfig(prompt_token_price=0, completion_token_price=0, cpu_second_price=0.01))
+    seen = play(env, "analyze models", "finish")
+    assert seen[1][2] == 0 and env.team_env.screen().seconds > 0
+    assert seen[2][2] == pytest.approx(-0.01 * env.team_env.screen().seconds)
+
+
 def test_too_many_calls_truncate_both_and_an_unfinished_turn_earns_nothing(make_env):
     seen = play(make_env(max_calls=2), FOREST, WRONG)
     assert agents(seen) == "deED"

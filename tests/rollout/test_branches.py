@@ -55,11 +55,13 @@ def make(sandbox: Sandbox) -> Iterator[Callable[..., TeamEnv]]:
         env.close()
 
 
-def player(env: TeamEnv, *replies: str, proposals: int = 2, advance: str = "merged", **more) -> EpisodePlayer:
+def player(
+    env: TeamEnv, *replies: str, proposals: int = 2, advance: str = "merged", seed: int = 0, **more
+) -> EpisodePlayer:
     config = RolloutConfig(proposals=proposals, implementations=1, advance=advance)  # type: ignore[arg-type]
     team = Team(Saying(*replies), ScriptedPolicy())
     key = EpisodeKey("run", 0, env.task.name, "e", 1.0)
-    return EpisodePlayer(TurnContext(env, PROMPTS), team, config, RewardConfig(), key, 0, **more)
+    return EpisodePlayer(TurnContext(env, PROMPTS), team, config, RewardConfig(), key, seed, **more)
 
 
 def play(env: TeamEnv, *replies: str, **more) -> EpisodeResult:
@@ -115,6 +117,20 @@ def test_a_branch_beside_the_line_that_screened_models_is_remembered_to_have_loo
     env = make(steps=2)
     result = play(env, FOREST, "analyze models", BAYES)
     assert result.last.spec.estimator == "RandomForestClassifier" and result.last.looked
+
+
+def test_of_equal_proposals_the_one_that_is_followed_says_whether_models_were_screened(make):
+    env, seen = make(steps=3), set()
+    start = env.reset()
+    for seed in range(6):
+        one = player(
+            env, BAYES, "analyze models", BAYES, advance="sampled", seed=seed, stop=lambda state: state.step > 0
+        )
+        result = asyncio.run(one.play(start=start))
+        followed = [row.followed for row in result.rows if row.role == "data_scientist" and row.call == 0]
+        seen.add(result.last.looked)
+        assert result.last.looked == followed[1]
+    assert seen == {True, False}
 
 
 def test_an_episode_stops_before_the_step_at_which_it_is_told_to(make):
