@@ -52,7 +52,8 @@ def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
         histories.append([line["proposal"] for line in lines])
         for role in ROLES:
             for kind in ("prompt", "completion"):
-                assert report.tokens[role][kind] == sum(line["tokens"][role][kind] for line in lines if "tokens" in line)
+                counted = (line["tokens"][role][kind] for line in lines if "tokens" in line)
+                assert report.tokens[role][kind] == sum(counted)
         assert report.tokens["data_scientist"]["completion"] > 0
         assert (out / "solution.py").is_file() and report.final["test"] is not None
     assert histories[0] == histories[1]  # the seed reaches a server that one attaches to
