@@ -42,7 +42,7 @@ two to three times a fold's rows.
 _WRITING_S = 1.0
 _BEST = 3
 _TO_COMPLETE = 0.4
-"""Share of the budget that the screening leaves: its best families have to be evaluated and fitted as well."""
+"""Share of the time it finds that the screening leaves: its best families have to be evaluated and fitted as well."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,13 @@ class Play:
         """Screen the families and evaluate the best of them, and of what an earlier memory holds, as far as the budget
         goes. Blocks; an interruption does not wait for what is running.
         """
+        to_complete = _TO_COMPLETE * self._clock.left(_WRITING_S)
+
+        def enough() -> bool:
+            return self._spent() or self._clock.left(_WRITING_S) <= to_complete
+
         with _threads("look") as pool:
-            self._screen = pool.submit(self._env.screen, self._screened_enough).result()
+            self._screen = pool.submit(self._env.screen, enough).result()
             self.last = self._env.look(self.last)
             self._watchers.screened(self._screen)
             for waiting in [pool.submit(self._complete, spec) for spec in self._promising()]:
@@ -222,9 +227,6 @@ class Play:
 
     def _spent(self) -> bool:
         return self._over or self._clock.left(self._reserve()) <= 0
-
-    def _screened_enough(self) -> bool:
-        return self._over or self._clock.left(_TO_COMPLETE * self._limits.budget.seconds) <= 0
 
     def _reserve(self) -> float:
         """Seconds that delivering will take: the final fits of as many models as a blend may have."""

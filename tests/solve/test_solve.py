@@ -119,7 +119,9 @@ def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_pa
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
+@pytest.mark.parametrize("moment", ["in the look", "in the play"])
+def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: str):
+    """At once: without waiting for fits that run, in the process that ends as much as on the screen."""
     out = tmp_path / "out"
     program = (
         "from pathlib import Path; from marl_llm.solve import solve_task; from marl_llm.tasks import TaskFile; "
@@ -132,13 +134,15 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path):
         [sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True, preexec_fn=heeding_ctrl_c
     )
     deadline = time.monotonic() + 90
-    while not ((out / "history.jsonl").is_file() and history(out)) and time.monotonic() < deadline:
+    while not ((out / "history.jsonl").is_file() and (moment == "in the look" or history(out))):
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert errors.strip().splitlines()[-1] == "KeyboardInterrupt"
     report = json.loads((out / "report.json").read_text())
-    assert report["status"] == "interrupted" and report["steps"] == len(history(out)) > 0
+    assert report["status"] == "interrupted" and report["steps"] == len(history(out))
+    assert (report["steps"] > 0) == (moment == "in the play")
     assert (out / "solution.py").is_file() and (out / "model.joblib").is_file()
 
 
