@@ -35,9 +35,9 @@ MOST_STEPS = 200
 DEFAULT_PATIENCE = 20
 AT_ONCE = max(1, min(2, os.cpu_count() or 1))
 """Candidates run at the same time."""
-_FINAL_FITS = 4.0
-"""Fits of a delivered model after the play, in fits of a fold: one for the test part and one on all rows, which have
-two to three times a fold's rows.
+_FINAL_FITS = 2.5
+"""Fits of a delivered model after the play, in fits of a fold: one for the test part and one on all rows. These have
+two to three times a fold's rows, but a blend hardly ever is of the most expensive models.
 """
 _WRITING_S = 1.0
 _BEST = 3
