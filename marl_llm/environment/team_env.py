@@ -295,6 +295,11 @@ class TeamEnv:
         after = remember(state, outcomes)
         return after if after.step < self.config.steps else replace(after, finished=True)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of the sandbox: its start, and all candidates so far."""
+        return self._sandbox.startup_cpu_s + self.evaluator.cpu_seconds
+
     def test_scores(self, state: State) -> Scores | None:
         """Scores on the test part: for reports, once, at the end."""
         return self.test_scores_of(state.spec)

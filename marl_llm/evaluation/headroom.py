@@ -7,8 +7,9 @@ each trial the proposal that an all-knowing Data Scientist would choose, the bes
 its gain on the test part; and the largest test gain of all, which nobody can choose. Every finished trial is kept: the
 same command goes on where it ended.
 
-A hundred proposals are tested at the level of one: by chance alone some are significant on most tasks. `headroom` says
-that the environment would pay for a step; `confirmed`, that the chosen step is better on the untouched test part too.
+Up to two hundred proposals are tested at the level of one: by chance alone some are significant on most tasks.
+`headroom` says that the environment would pay for a step; `confirmed`, that the chosen step is better on the untouched
+test part too.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def _team_results(
         figures = {"holdout": summary.final, "holdout_gain": summary.gain, "team": team_figures(rows, summary)}
         result = result.model_copy(update=figures)
         spent = None if summary.cpu_s is None else Cost(summary.cpu_s, summary.wall_s or 0.0)
-        return comparison.bench.with_test(result, trial, task, final_code(task, rows, summary.accepted), spent)
+        return comparison.bench.with_test(result, trial, task, final_code(summary), spent)
 
     return finish
 

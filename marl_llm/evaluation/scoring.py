@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marl_llm.environment import EnvironmentConfig, Evaluated, Evaluator, Verdict, describe_task
+from marl_llm.environment import EnvironmentConfig, Evaluated, Evaluator
 from marl_llm.errors import RunFailed
 from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.trials import Trial
 from marl_llm.metrics import Comparison, Reference, Scores, paired_bootstrap, score_predictions
 from marl_llm.predictions import Predictions
-from marl_llm.proposals import apply, baseline, generate_code, parse_action, prelude_for, resolve_columns
-from marl_llm.roles import ML_ENGINEER
+from marl_llm.proposals import PipelineSpec, baseline, generate_code, prelude_for
+from marl_llm.rollout.summary import EpisodeSummary
 from marl_llm.sandbox import Fold, Sandbox, Status
 from marl_llm.tasks import Task
 
@@ -120,32 +120,17 @@ class Bench:
         )  # fmt: skip
 
 
-def final_code(task: Task, rows: pd.DataFrame, accepted: int) -> str:
-    """Code of the solution an episode ended with, from its rows: the baseline with every accepted proposal applied.
-
-    Parameters
-    ----------
-    task : Task
-    rows : DataFrame
-        Trajectory rows of one plain episode (columns role, step, verdict, action).
-    accepted : int
-        Accepted steps by the episode's summary.
+def final_code(summary: EpisodeSummary) -> str:
+    """Code of the solution an episode ended with, a blend that `finish` delivered included.
 
     Raises
     ------
     RunFailed
-        Rows and summary disagree.
+        An older version played the episode and did not keep its solution.
     """
-    done = rows[(rows["role"] == ML_ENGINEER) & (rows["verdict"] == str(Verdict.accepted))]
-    actions = dict(sorted(zip(done["step"], done["action"], strict=True))).values()
-    if len(actions) != accepted:
-        raise RunFailed(
-            f"{task.name}: {len(actions)} accepted steps in the rows, {accepted} in the summary: evaluate anew."
-        )
-    context, spec = describe_task(task).context(), baseline(task.kind)
-    for text in actions:
-        spec = apply(resolve_columns(parse_action(text), context), spec, context)
-    return generate_code(spec)
+    if summary.solution is None:
+        raise RunFailed(f"{summary.task}: an older version played this episode: evaluate anew, with another --out.")
+    return generate_code(PipelineSpec.model_validate(summary.solution))
 
 
 def _reference(task: Task) -> Reference:

@@ -135,6 +135,7 @@ class Collector:
             finished_early=any(step.outcome.verdict == "finished" for step in result.steps),
             tokens=sum(row.prompt_tokens + row.completion_tokens for row in result.rows), calls=len(result.rows),
             evaluations=env.evaluator.runs, cpu_s=round(cost[0], 3), wall_s=round(cost[1], 3),
+            solution=result.last.spec.model_dump(mode="json"),
         )  # fmt: skip
 
     def _save(self, summary: EpisodeSummary, result: EpisodeResult) -> None:

@@ -54,11 +54,14 @@ class Branch:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What became of one step on the line the episode followed: for tables and reports."""
+    """What became of one step on the line the episode followed, and of what a merged episode tried beside it: for
+    tables and reports.
+    """
 
     outcome: StepOutcome
     before: State
     after: State
+    beside: tuple[StepOutcome, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,11 @@ class EpisodePlayer:
             visited += [(state, branch.outcomes[0]) for branch in branches]
             after = env.advance(state, outcome)
             after = replace(after, looked=after.looked or chosen.suggestion.looked)  # an equal proposal may not have
+            others: dict[object, StepOutcome] = {}
             if self._config.advance == "merged":
                 others = {b.asks: b.outcomes[0] for b in branches if b.asks != chosen.asks and not b.suggestion.ends}
                 after = env.remember(after, others.values())
-            steps.append(StepRecord(outcome, state, after))
+            steps.append(StepRecord(outcome, state, after, tuple(others.values())))
             if self._on_step:
                 self._on_step(steps[-1])
             state = after

@@ -17,8 +17,8 @@ class EpisodeSummary:
     """One line about a finished episode.
 
     Scores are on the hold-out (skill); tokens count all calls of the episode, sampled and prompt. `cpu_s` and `wall_s`
-    are what it took, seconds (the sandbox's processes and a share of this one and of the server); None in files older
-    than these figures.
+    are what it took, seconds (the sandbox's processes and a share of this one and of the server); `solution` is the
+    `PipelineSpec` it ended with. These three are None in older files.
     """
 
     episode: str
@@ -33,6 +33,7 @@ class EpisodeSummary:
     evaluations: int
     cpu_s: float | None = None
     wall_s: float | None = None
+    solution: dict[str, Any] | None = None
 
     @property
     def gain(self) -> float:

@@ -89,6 +89,11 @@ class Sandbox:
         return max(1, len(self._slots))
 
     @property
+    def startup_cpu_s(self) -> float:
+        """Processor time until all slots were ready."""
+        return sum(slot.startup_cpu_s for slot in list(self._slots.values()))
+
+    @property
     def limits(self) -> Limits:
         """Of one fold, unless an evaluation brings its own."""
         return self._limits

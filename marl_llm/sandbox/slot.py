@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from marl_llm.cpu_time import tree_cpu_seconds
 from marl_llm.predictions import Predictions
 from marl_llm.sandbox import launch
 from marl_llm.sandbox.conversation import Conversation, Failed, Job, Vanished
@@ -73,6 +74,7 @@ class Slot:
         self._zygote: int | None = None  # a pidfd
         self._closing = threading.Lock()
         self._address_space = self._data = 0
+        self.startup_cpu_s = 0.0
 
     def wait_ready(self) -> None:
         """Wait for the warm imports.
@@ -95,6 +97,7 @@ class Slot:
         process = _CREDENTIALS.unpack(ancillary[0][2][: _CREDENTIALS.size])[0]
         self._zygote = os.pidfd_open(process)
         self._measure(process)
+        self.startup_cpu_s = tree_cpu_seconds(self._process.pid)
         _close(self._process.stderr)
 
     @property

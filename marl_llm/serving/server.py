@@ -20,9 +20,9 @@ from typing import Self
 
 import httpx
 
+from marl_llm.cpu_time import tree_cpu_seconds
 from marl_llm.errors import UserError
 from marl_llm.serving.config import BASE_NAME, SEEDED_NAME, ServerConfig, command, environment, installed_device
-from marl_llm.serving.cpu import tree_cpu_seconds
 from marl_llm.serving.errors import ServerDied
 from marl_llm.serving.guard import GRACE_S
 from marl_llm.serving.log import last_words

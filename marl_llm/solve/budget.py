@@ -66,7 +66,7 @@ class Clock:
     began, cpu_began : float
         When it began, by `wall` and by `cpu`; default: now.
     fits_cpu_s : callable
-        Processor time of all candidates so far.
+        Processor time of the sandbox so far: its start, and all candidates. A model server's is not known.
     wall, cpu : callable
         Seconds of wall time, and of this process' processor time.
     """

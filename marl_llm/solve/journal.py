@@ -60,13 +60,12 @@ class Journal:
     def step(self, record: StepRecord) -> None:
         """Note one step: the proposal it went on from, and those that were tried beside it."""
         self.best = record.after
-        self.visited.append((record.before, record.outcome))
+        self.visited += [(record.before, outcome) for outcome in (record.outcome, *record.beside)]
         self.accepted += record.outcome.accepted
         now = time.monotonic()
         self._directory.append(self._line(record, now - self._since))
         shown = [step_line(record)]
-        known = len(record.before.memory.entries) + 1
-        for number, entry in enumerate(record.after.memory.entries[known:], record.before.step + 2):
+        for number, entry in enumerate((o.entry() for o in record.beside), record.before.step + 2):
             self._directory.append(_beside(number, entry))
             shown.append(beside_line(number, entry))
         self._directory.write_memory(record.after.memory)

@@ -106,7 +106,7 @@ class Play:
         self._quiet = 0
         self._kept: list[Tried] = []
         self._over = False
-        clock.fits_cpu_s = lambda: env.evaluator.cpu_seconds
+        clock.fits_cpu_s = lambda: env.cpu_seconds
         env.evaluator.enough = self._spent
         env.evaluator.bound_fits(limits.budget.fold_s)
 
