@@ -56,6 +56,12 @@ def played(few_families, suite: Path, tmp_path_factory: pytest.TempPathFactory) 
     return compared(suite, out, ARMS, SECONDS), out
 
 
+@pytest.fixture(scope="module")
+def unhurried(few_families, suite: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationReport:
+    """Without agents, ended by what there is to do and not by time."""
+    return compared(suite, tmp_path_factory.mktemp("un"), ("no_agents", "six_defaults"), AMPLE)
+
+
 def compared(suite: Path, out: Path, arms: tuple[str, ...], budget: Budget) -> EvaluationReport:
     return evaluate_suite(RunDirectory(out), QUICK, suite=suite, arms=arms, play_budget=budget, out=out)
 
@@ -71,9 +77,9 @@ def test_each_arm_delivers_a_model_for_each_csv_within_seconds(played):
         assert all(r.test is not None and not r.error and r.cpu_s and r.wall_s for r in of(report, arm))
 
 
-def test_a_look_at_the_families_alone_is_better_than_the_baseline_where_trees_are(played):
-    report, _ = played
-    assert all(r.gain is not None and r.gain > 0.1 for r in of(report, "no_agents") + of(report, "six_defaults"))
+def test_a_look_at_the_families_alone_is_better_than_the_baseline_where_trees_are(unhurried):
+    results = of(unhurried, "no_agents") + of(unhurried, "six_defaults")
+    assert all(r.gain is not None and r.gain > 0.1 for r in results)
 
 
 def test_only_a_team_makes_proposals(played):
@@ -90,13 +96,12 @@ def test_started_again_nothing_is_played_twice_and_another_budget_is_another_arm
     assert first.fingerprint != other.fingerprint
 
 
-def test_equal_seeds_give_equal_results_without_agents(few_families, suite: Path, tmp_path: Path):
-    """Ended by what there is to do and not by time."""
-    scores = []
-    for name in ("first", "again"):
-        report = compared(suite, tmp_path / name, ("no_agents",), AMPLE)
-        scores.append([(r.task, r.test, r.holdout, r.raw) for r in of(report, "no_agents")])
-    assert scores[0] == scores[1]
+def test_equal_seeds_give_equal_results_without_agents(unhurried, suite: Path, tmp_path: Path):
+    again = compared(suite, tmp_path, ("no_agents",), AMPLE)
+    first, second = (
+        [(r.task, r.test, r.holdout, r.raw) for r in of(report, "no_agents")] for report in (unhurried, again)
+    )
+    assert first == second
 
 
 def test_a_budget_that_is_spent_at_once_delivers_the_baseline(few_families, suite: Path, tmp_path, monkeypatch):
