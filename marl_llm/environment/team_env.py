@@ -149,13 +149,15 @@ class TeamEnv:
         """What a `finish` asks for; None where it is the current solution."""
         most = self.config.blend_members if suggestion.action.deliver == "blend" else 1
         looked = state.looked or suggestion.looked
-        spec = choose_delivery(self.tried(state, looked), Evidence(self.evaluator, "folds"), most)
+        evidence = Evidence(self.evaluator, "folds")
+        spec = choose_delivery(self.tried(state, looked), evidence, most, self._on_hand(state, looked))
         return None if self._effective(spec) == self._effective(state.spec) else spec
 
     def deliver(self, state: State) -> Tried:
         """What to hand over after an episode: chosen from all that was tried, on folds and hold-out. Blocks."""
         tried = self.tried(state)  # held, so that the members' results are at hand
-        spec = choose_delivery(tried, Evidence(self.evaluator, "all"), self.config.blend_members)
+        evidence, most = Evidence(self.evaluator, "all"), self.config.blend_members
+        spec = choose_delivery(tried, evidence, most, self._on_hand(state))
         return Tried(spec, self.evaluate(spec))
 
     def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
@@ -164,10 +166,14 @@ class TeamEnv:
         """
         most = self.config.blend_members
         best = [spec for spec, _ in state.memory.scored()[: _TRIED * most]]
-        screen = self._screen.ranked[:most] if self._screen is not None and (state.looked or looked) else ()
-        specs = [baseline(self.task.kind), state.spec, *best, *(one.spec for one in screen)]
+        specs = [*self._on_hand(state, looked), *best]
         found = ((spec, self.evaluate(spec)) for spec in distinct(specs))
         return [Tried(spec, evaluated) for spec, evaluated in found if evaluated.complete]
+
+    def _on_hand(self, state: State, looked: bool | None = None) -> list[PipelineSpec]:
+        """The start, the current solution, and the best families of the screening, if there was one."""
+        families = self.within_reach() if state.looked or looked else ()
+        return distinct([baseline(self.task.kind), state.spec, *families])
 
     def evaluate(self, spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
         """A solution's result: of a blend that of its members, of all others by running the reference. Blocks."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from marl_llm.environment import Evaluated, Implementation, State, TeamEnv, Verdict
+from marl_llm.environment import Evaluated, Implementation, State, TeamEnv, Verdict, delivery
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
 from marl_llm.environment.memory import MemoryEntry
 from marl_llm.predictions import Predictions
@@ -95,6 +95,30 @@ def test_a_tuned_threshold_counts_for_what_it_decides_itself(env: TeamEnv):
     tried = [Tried(TUNED, upside_down), Tried(BAYES, classified(env, 0.8, 0.8))]
     for most in (1, 6):
         assert choose_delivery(tried, Evidence(env.evaluator, "folds"), most) != TUNED
+
+
+def beside_ridge(env: TeamEnv, error: float) -> Evaluated:
+    """Wrong by chance alone, so much: where it equals Ridge's the blend of both is better."""
+    rng = np.random.default_rng(1)
+    y, held = env.evaluator.out_of_fold_labels, env.task.holdout.y
+    return predicting(
+        env, Predictions(y + rng.normal(0, error, len(y))), Predictions(held + rng.normal(0, error, len(held)))
+    )
+
+
+def test_on_few_rows_what_was_tried_beside_the_families_joins_only_where_it_is_clearly_better(
+    regression_env, monkeypatch
+):
+    env, rng = regression_env, np.random.default_rng(0)
+    y, held = env.evaluator.out_of_fold_labels, env.task.holdout.y
+    noisy = predicting(env, Predictions(y + rng.normal(0, 1, len(y))), Predictions(held + rng.normal(0, 1, len(held))))
+    evidence, plain = Evidence(env.evaluator, "all"), [RIDGE]
+    equal, better = ([Tried(RIDGE, noisy), Tried(LASSO, beside_ridge(env, error))] for error in (1.05, 0.2))
+    assert choose_delivery(equal, evidence, 6).members == (RIDGE, LASSO)
+    assert choose_delivery(equal, evidence, 6, plain) == RIDGE
+    assert LASSO in (choose_delivery(better, evidence, 1, plain), *choose_delivery(better, evidence, 6, plain).members)
+    monkeypatch.setattr(delivery, "ENOUGH_ROWS", len(evidence.labels()))
+    assert choose_delivery(equal, evidence, 6, plain).members == (RIDGE, LASSO)
 
 
 def test_equal_solutions_are_tried_once():
