@@ -48,7 +48,7 @@ from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 
-_TRIED = 3
+_TRIED = 6
 """Times as many solutions of the memory as a blend has members are looked at for it."""
 _SCREENED = 8
 """Families that `analyze models` tells of at most."""

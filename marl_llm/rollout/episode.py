@@ -201,9 +201,10 @@ class EpisodePlayer:
         accepted = [(b, o) for b in branches for o in b.outcomes if o.accepted]
         if self._config.advance != "sampled" and accepted:
             return max(accepted, key=lambda pair: pair[1].step_gain)
-        if self._config.advance == "merged":
-            return branches[0], branches[0].outcomes[0]
         going_on = [b for b in branches if not isinstance(b.suggestion.action, Finish)]
+        if self._config.advance == "merged":  # ends where all of the group say so
+            first = (going_on or branches)[0]
+            return first, first.outcomes[0]
         pool = going_on if self._config.advance == "best" and going_on else branches
         branch = rng.choice(pool)
         return branch, rng.choice(branch.outcomes)

@@ -2,8 +2,9 @@
 
 In: an environment, a team, a budget. Out: what is delivered, and why the play ended. The screening and the evaluation
 of its best families come first, so that there is something good to deliver at any moment; then the team plays, two
-candidates at a time where there are cores, until it finishes, or time, steps or patience are used up. Nothing is
-written here.
+candidates at a time where there are cores, until time, steps or patience are used up. A team that wants to finish
+earlier is asked again: while there is budget it may think better of it, and what it tries beside the best enters the
+blend. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.teams import TeamChoice, TokenMeter, open_team
 
 MOST_STEPS = 200
-DEFAULT_PATIENCE = 20
+DEFAULT_PATIENCE = 30
+_WISH = 6
+"""Proposals without a gain that a team's wish to finish counts for."""
 AT_ONCE = max(1, min(2, os.cpu_count() or 1))
 """Candidates run at the same time."""
 _FINAL_FITS = 2.5
@@ -106,6 +109,7 @@ class Play:
         self._quiet = 0
         self._kept: list[Tried] = []
         self._over = False
+        self._wishes = 0
         clock.fits_cpu_s = lambda: env.cpu_seconds
         env.evaluator.enough = self._spent
         env.evaluator.bound_fits(limits.budget.fold_s)
@@ -164,13 +168,16 @@ class Play:
             blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
             context = TurnContext(env, recipe.prompts, blocking, count, lines)
             async with open_team(self._choice, model) as team:
-                player = EpisodePlayer(
-                    context, meter.watch(team), recipe.rollout, recipe.rewards, key, env.seed, self._step, self._ends
-                )
-                await player.play(start=self.last)
-        if self.stopped == "interrupted":
-            finished = self.last.step < env.config.steps
-            self.stopped = "the team finished" if finished else f"{env.config.steps} proposals were made"
+                while self.stopped == "interrupted":
+                    seed, asked_before = env.seed + self._wishes, self._wishes
+                    player = EpisodePlayer(
+                        context, meter.watch(team), recipe.rollout, recipe.rewards, key, seed, self._step, self._ends
+                    )
+                    await player.play(start=self.last)
+                    if self._quiet >= self._limits.patience and self._wishes > asked_before:
+                        self.stopped = "the team finished"
+                    elif self.last.step >= env.config.steps:
+                        self.stopped = f"{env.config.steps} proposals were made"
 
     def _promising(self) -> list[PipelineSpec]:
         """What is evaluated before the team begins: the best families, then the best of an earlier solve."""
@@ -194,6 +201,9 @@ class Play:
         return next((one.seconds / self._env.config.screen_folds for one in found if one.spec == spec), 0.0)
 
     def _step(self, record: StepRecord) -> None:
+        if record.outcome.suggestion.ends:
+            self._wish(record)
+            return
         new = record.after.memory.entries[len(record.before.memory.entries) :]
         self.steps += len(new)
         self.last = record.after
@@ -204,6 +214,12 @@ class Play:
         self._note(record)
         self._quiet = 0 if record.outcome.accepted else self._quiet + len(new)
         self._watchers.stepped(record)
+
+    def _wish(self, record: StepRecord) -> None:
+        """The team wants to finish: nothing was tried, and it is asked again from the same state."""
+        self._wishes += 1
+        self._quiet += _WISH
+        self.last = record.before
 
     @property
     def followed(self) -> float | None:

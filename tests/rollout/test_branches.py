@@ -94,11 +94,9 @@ def test_a_merged_group_is_no_larger_than_the_steps_left(make):
 
 
 def test_what_the_others_tried_in_the_last_step_can_be_delivered(make):
-    env = make(steps=5)
-    result = play(env, "finish", BAYES)
-    assert result.last.finished and [entry.verdict for entry in result.last.memory.entries] == [
-        Verdict.finished, Verdict.no_gain,
-    ]  # fmt: skip
+    env = make(steps=2)
+    result = play(env, FOREST, BAYES)
+    assert [entry.verdict for entry in result.last.memory.entries] == [Verdict.accepted, Verdict.no_gain]
     assert "GaussianNB" in [one.spec.estimator for one in env.tried(result.last)]
 
 
@@ -107,8 +105,10 @@ def test_ending_beside_a_line_that_goes_on_is_not_remembered(make):
     assert lines(result.last)[0].endswith(FOREST) and not any("finish" in line for line in lines(result.last))
 
 
-def test_without_a_gain_a_merged_episode_follows_its_first_branch_and_best_prefers_going_on(make):
-    assert play(make(steps=4), "finish", BAYES).last.step == 2
+def test_a_merged_episode_ends_where_all_of_the_group_say_so_and_best_prefers_going_on(make):
+    ended = play(make(steps=4), "finish", BAYES, "finish", "finish").last
+    assert ended.finished and [line.split()[-1] for line in lines(ended)[1:]] == ["finish"]
+    assert lines(ended)[0].endswith(BAYES)
     best = play(make(steps=1), "finish", BAYES, advance="best")
     assert best.steps[0].outcome.suggestion.text == BAYES and len(best.last.memory.entries) == 1
 

@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from marl_llm.agents.scripted import ScriptedDataScientist
 from marl_llm.environment import Evaluated, TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.kind import Kind
-from marl_llm.proposals import PipelineSpec, baseline
+from marl_llm.proposals import Finish, PipelineSpec, baseline
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.solve import playing
@@ -111,6 +112,34 @@ def test_patience_ends_a_play_that_brings_nothing(sandbox: Sandbox):
     with played(sandbox, Limits(AMPLE, steps=30, patience=1)) as (_, play):
         whole(play)
         assert play.stopped in (f"{n} proposals in a row brought no significant gain" for n in range(1, AT_ONCE + 1))
+
+
+@pytest.mark.parametrize("patience", [1, 20])
+def test_a_team_that_wants_to_finish_is_asked_again_until_patience_ends(sandbox: Sandbox, monkeypatch, patience: int):
+    asked = []
+
+    def finishes(self: ScriptedDataScientist, *_: object, **__: object) -> Finish:
+        asked.append(self)
+        return Finish()
+
+    monkeypatch.setattr(ScriptedDataScientist, "act", finishes)
+    with played(sandbox, Limits(AMPLE, patience=patience)) as (_, play):
+        delivered = whole(play)
+        assert (play.stopped, play.steps) == ("the team finished", 0) and not is_baseline(delivered)
+        assert len(asked) == AT_ONCE * -(-patience // playing._WISH)
+
+
+def test_a_team_that_thinks_better_of_finishing_goes_on(sandbox: Sandbox, monkeypatch):
+    act, asked = ScriptedDataScientist.act, []
+
+    def hesitates(self: ScriptedDataScientist, *arguments: object, **named: object) -> object:
+        asked.append(self)
+        return Finish() if len(asked) <= AT_ONCE else act(self, *arguments, **named)
+
+    monkeypatch.setattr(ScriptedDataScientist, "act", hesitates)
+    with played(sandbox, Limits(AMPLE, steps=2)) as (_, play):
+        whole(play)
+        assert (play.stopped, play.steps) == ("2 proposals were made", 2)
 
 
 def test_steps_end_a_play_that_has_time_left(sandbox: Sandbox):
