@@ -14,7 +14,7 @@ from pathlib import Path
 
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery
-from marl_llm.environment.experience import NOTHING, Experience, shown_lines
+from marl_llm.environment.experience import NOTHING, Experience, joined, shown_lines
 from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.plans import SIX_DEFAULTS, Plan
 from marl_llm.evaluation.report import Result
@@ -48,9 +48,10 @@ class BudgetedArm:
     """
 
     def __init__(self, plan: Plan, bench: Bench, directory: Path, seed: int, seen: Experience = NOTHING) -> None:
-        self._plan, self._bench, self._seed, self._seen = plan, bench, seed, seen
+        self._plan, self._bench, self._seed = plan, bench, seed
         self._limits = Limits(plan.budget)
         self._choice = budgeted(plan.team or choose_team(SCRIPTED), self._limits)
+        self._seen = joined(self._choice.experience, seen)
         self._directory = directory
 
     def play(self, trial: Trial) -> Result:

@@ -45,4 +45,5 @@ class Plan:
         """What results depend on besides the data and the seed."""
         team = self.team
         adapters = [team.run.sha256(role, team.run.version(role)) for role in ROLES] if team and team.run else []
-        return [self.name, str(self.budget), team.recipe.model_dump(mode="json") if team else None, adapters]
+        seen = [one.model_dump(mode="json") for one in team.experience.data_sets] if team else []
+        return [self.name, str(self.budget), team.recipe.model_dump(mode="json") if team else None, adapters, seen]

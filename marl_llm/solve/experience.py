@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from marl_llm.environment import TeamEnv
-from marl_llm.environment.experience import ExperienceStore, known_data_set, shown_lines
+from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, joined, known_data_set, shown_lines
 from marl_llm.errors import UserError
 from marl_llm.solve.journal import Journal
 
@@ -34,7 +34,8 @@ def named_store(option: str | None) -> Path | None:
 class OwnExperience:
     """What a `solve` is told of earlier CSVs, and what it leaves for later ones; does nothing without a store.
 
-    A store that is damaged while `solve` works is one line, and is left as it is: the model matters more.
+    What the team brings along of its training (`brought`) is told as well. A store that is damaged while `solve` works
+    is one line, and is left as it is: the model matters more.
 
     Raises
     ------
@@ -42,15 +43,18 @@ class OwnExperience:
         The file is no experience store of this version.
     """
 
-    def __init__(self, path: Path | None, on_line: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, path: Path | None, on_line: Callable[[str], None] = lambda line: None, brought: Experience = NOTHING
+    ) -> None:
         self._store, self._on_line = ExperienceStore(path) if path else None, on_line
+        self._brought = brought
 
     def lines(self, env: TeamEnv, most: int) -> tuple[str, ...]:
         """At most `most` lines for the prompts."""
         if self._store is None:
             return ()
         try:
-            return shown_lines(env, self._store.read(), most)
+            return shown_lines(env, joined(self._brought, self._store.read()), most)
         except UserError as error:
             self._let_go(error)
             return ()

@@ -96,7 +96,8 @@ def solve_task(
     """
     clock = clock or Clock(limits.budget)
     _check_numbers(limits, entry.seed)
-    choice, own = budgeted(choose_team(team, recipe), limits), OwnExperience(experience, on_line)
+    choice = budgeted(choose_team(team, recipe), limits)
+    own = OwnExperience(experience, on_line, choice.experience)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
     directory.claim(entry.csv, sha256)

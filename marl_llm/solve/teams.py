@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore
 from marl_llm.errors import UserError
 from marl_llm.open_run import playing_session, policies
 from marl_llm.recipe import Recipe
@@ -24,7 +25,9 @@ NAMES = (TRAINED, UNTRAINED, SCRIPTED)
 PROJECT = Path(__file__).resolve().parents[2]
 EMBEDDED = PROJECT / "data" / "models" / "tiny"
 EMBEDDED_TEAM = PROJECT / "data" / "models" / "team"
-"""A run directory with nothing but its recipe and the adapters that are shipped."""
+"""A run directory with nothing but its recipe, the adapters that are shipped, and the experience of their training."""
+EXPERIENCE = "experience.jsonl"
+"""Name of the store in a run directory."""
 # As the embedded model was trained (marl_llm/tiny/corpus.py, which this module must not load).
 TINY_PROMPTS = PromptConfig(
     instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, experience_lines=3, max_columns=40
@@ -38,6 +41,18 @@ class TeamChoice:
     name: str
     recipe: Recipe
     run: RunDirectory | None = None
+
+    @property
+    def experience(self) -> Experience:
+        """What the team brings along of the data sets it was trained on; nothing where it brings none.
+
+        Raises
+        ------
+        UserError
+            The file is no experience store of this version.
+        """
+        path = self.run.root / EXPERIENCE if self.run else None
+        return ExperienceStore(path).read() if path is not None and path.is_file() else NOTHING
 
     @property
     def served(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from marl_llm.proposals import screened
 from marl_llm.recipe import Recipe
 from marl_llm.solve import SolveReport, solve_task
 from marl_llm.solve.budget import Budget
@@ -17,6 +18,7 @@ CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 TARGET = "Cancelou"
 STEPS, SEED = 3, 0
 QUICK = Recipe.model_validate({"environment": {"cv_folds": 2, "resamples": 100, "screen_folds": 1, "blend_members": 3}})
+ALL_FAMILIES = screened._FAMILIES
 AMPLE = Budget(600)
 """So much that results do not depend on the machine."""
 
@@ -35,8 +37,16 @@ class Solved:
     lines: list[str]
 
 
-@pytest.fixture(scope="session")
-def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
+@pytest.fixture(scope="package", autouse=True)
+def few_families():
+    """Five families are enough to be claimed of, and quick; of all of them there are tests in tests/environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screened, "_FAMILIES", screened._FAMILIES[:5])
+        yield
+
+
+@pytest.fixture(scope="package")
+def solved(few_families, tmp_path_factory: pytest.TempPathFactory) -> Solved:
     out, lines = tmp_path_factory.mktemp("solve") / "out", []
     entry = TaskFile(CLIENTS, TARGET, seed=SEED)
     report = solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, on_line=lines.append)

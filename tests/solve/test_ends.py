@@ -46,7 +46,7 @@ def test_data_on_which_every_family_runs_out_of_time_still_get_a_model(tmp_path:
     report = solve_task(ENTRY, team="scripted", limits=at_most(1), out=tmp_path, recipe=QUICK)
     assert report.status == "done" and report.final["test"] is not None
     assert report.remark.startswith("The baseline is delivered") and "none ran on this data" in report.remark
-    assert [f["why"] for f in report.screened if f["score"] is None].count("out of time") >= 9
+    assert [f["why"] for f in report.screened if f["score"] is None].count("out of time") >= 3
 
 
 def test_a_team_that_breaks_down_is_named_as_the_reason_and_what_was_found_is_delivered(tmp_path: Path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from marl_llm.errors import RunFailed, UserError
 from marl_llm.recipe import Recipe
 from marl_llm.rollout import policies
 from marl_llm.rollout.policies import ScriptedPolicy
-from marl_llm.solve import solve, solve_task
+from marl_llm.run import RunDirectory
+from marl_llm.solve import solve, solve_task, teams
 from marl_llm.solve.experience import named_store, user_store
 from marl_llm.tasks import TaskFile
 from tests.environment.known import FOREST, data_set
@@ -52,6 +54,19 @@ def test_a_solve_tells_its_agents_of_earlier_csvs_and_adds_its_own(tmp_path, ask
     asked.clear()
     run(tmp_path / "b", store)
     assert all(prompt.count("seen: ") == 1 for prompt in asked)
+
+
+def test_a_team_brings_along_what_its_training_found(tmp_path, asked, monkeypatch):
+    store, brought = tmp_path / "experience.jsonl", tmp_path / "team" / teams.EXPERIENCE
+    ExperienceStore(brought).add(data_set("trained on", (FOREST, 0.2)))
+    choose = teams.choose_team
+    monkeypatch.setattr(solve, "choose_team", lambda *a: replace(choose(*a), run=RunDirectory(tmp_path / "team")))
+    run(tmp_path / "a", store)
+    assert asked and all(f"seen: +0.20 {FOREST}\n" in prompt for prompt in asked)
+    assert "set trained on" not in [d.name for d in ExperienceStore(store).read().data_sets]
+    asked.clear()
+    run(tmp_path / "b", None)
+    assert asked and not any("seen: " in prompt for prompt in asked)
 
 
 def test_what_was_found_is_kept_when_the_team_breaks_down(tmp_path, monkeypatch):

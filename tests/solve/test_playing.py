@@ -14,7 +14,7 @@ from marl_llm.environment import Evaluated, TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.kind import Kind
-from marl_llm.proposals import Finish, PipelineSpec, baseline
+from marl_llm.proposals import Finish, PipelineSpec, baseline, screened
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.solve import playing
@@ -22,7 +22,7 @@ from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.playing import AT_ONCE, Limits, Play, Watchers, budgeted
 from marl_llm.solve.teams import TokenMeter, choose_team
 from tests.fixtures import sandbox, small_task
-from tests.solve.conftest import AMPLE, QUICK
+from tests.solve.conftest import ALL_FAMILIES, AMPLE, QUICK
 
 __all__ = ["sandbox"]
 
@@ -101,6 +101,7 @@ def test_what_delivering_takes_is_kept_in_reserve(sandbox: Sandbox, monkeypatch:
 
 def test_the_screening_leaves_time_to_complete_the_best_families(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(playing, "_FINAL_FITS", 0.0)
+    monkeypatch.setattr(screened, "_FAMILIES", ALL_FAMILIES)
     with played(sandbox, Limits(Budget(14)), now=lambda env: float(env.evaluator.fits)) as (env, play):
         delivered = whole(play)
         found = env.screen().found

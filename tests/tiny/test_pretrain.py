@@ -7,13 +7,15 @@ import math
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.tiny.measure import figures
-from marl_llm.tiny.model import TinySize
-from marl_llm.tiny.pretrain import Phase, PretrainConfig, pretrain
+from marl_llm.tiny.model import TinySize, new_model
+from marl_llm.tiny.pretrain import Phase, PretrainConfig, pretrain, sharpen
+from marl_llm.tiny.tokenizer import train_tokenizer
 
 SMALL = PretrainConfig(
     size=TinySize(hidden=32, layers=2, intermediate=64, head=16),
@@ -41,6 +43,15 @@ def test_pretraining_learns_and_comes_out_the_same_again(tmp_path):
     first, last = records[0]["curve"][0], records[0]["curve"][-1]
     assert first["step"] == 100 and last["step"] >= 200
     assert last[ML_ENGINEER] < first[ML_ENGINEER] < math.log(700)
+
+
+def test_sharpening_multiplies_logits_and_changes_no_order():
+    tokenizer = train_tokenizer(["role: data scientist task: binary rows 240"] * 4, 300)
+    model = new_model(tokenizer, SMALL.size, 0)
+    ids = torch.arange(12)[None]
+    before = model(ids).logits
+    sharpen(model, 1.25)
+    assert torch.allclose(model(ids).logits, before * 1.25, rtol=1e-4, atol=1e-6)
 
 
 def test_rates_are_of_turns_and_of_first_replies():

@@ -16,7 +16,7 @@ from marl_llm.environment.experience.keys import table_key
 from marl_llm.environment.experience.meta_features import META_FEATURES, meta_features
 from marl_llm.environment.experience.remember import known_data_set, shown_lines
 from marl_llm.environment.experience.store import ExperienceStore, snapshot
-from marl_llm.environment.experience.view import NOTHING, Experience
+from marl_llm.environment.experience.view import NOTHING, Experience, joined
 
 __all__ = [
     "META_FEATURES",
@@ -26,6 +26,7 @@ __all__ = [
     "ExperienceStore",
     "Finding",
     "findings",
+    "joined",
     "known_data_set",
     "meta_features",
     "shown_lines",

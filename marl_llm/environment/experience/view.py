@@ -9,7 +9,7 @@ import numpy as np
 
 from marl_llm.environment.card import TaskCard
 from marl_llm.environment.experience.advice import advice
-from marl_llm.environment.experience.data_set import DataSet
+from marl_llm.environment.experience.data_set import DataSet, merged
 from marl_llm.environment.experience.meta_features import META_FEATURES, distances, meta_features
 
 NEIGHBOURS = 5
@@ -53,6 +53,14 @@ class Experience:
             return ()
         near = [(other, float(np.exp(-distance))) for other, distance in self.similar(card, key, NEIGHBOURS, baseline)]
         return advice(near, card, most)
+
+
+def joined(*parts: Experience) -> Experience:
+    """Several as one; accounts of the same data set are merged."""
+    known: dict[str, DataSet] = {}
+    for data_set in (one for part in parts for one in part.data_sets):
+        known[data_set.key] = merged(known.get(data_set.key), data_set)
+    return Experience(tuple(known[key] for key in sorted(known)))
 
 
 NOTHING = Experience()
