@@ -150,14 +150,14 @@ class TeamEnv:
         most = self.config.blend_members if suggestion.action.deliver == "blend" else 1
         looked = state.looked or suggestion.looked
         evidence = Evidence(self.evaluator, "folds")
-        spec = choose_delivery(self.tried(state, looked), evidence, most, self._on_hand(state, looked))
+        spec = choose_delivery(self.tried(state, looked), evidence, most, self.on_hand(state, looked))
         return None if self._effective(spec) == self._effective(state.spec) else spec
 
     def deliver(self, state: State) -> Tried:
         """What to hand over after an episode: chosen from all that was tried, on folds and hold-out. Blocks."""
         tried = self.tried(state)  # held, so that the members' results are at hand
         evidence, most = Evidence(self.evaluator, "all"), self.config.blend_members
-        spec = choose_delivery(tried, evidence, most, self._on_hand(state))
+        spec = choose_delivery(tried, evidence, most, self.on_hand(state))
         return Tried(spec, self.evaluate(spec))
 
     def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
@@ -166,11 +166,11 @@ class TeamEnv:
         """
         most = self.config.blend_members
         best = [spec for spec, _ in state.memory.scored()[: _TRIED * most]]
-        specs = [*self._on_hand(state, looked), *best]
+        specs = [*self.on_hand(state, looked), *best]
         found = ((spec, self.evaluate(spec)) for spec in distinct(specs))
         return [Tried(spec, evaluated) for spec, evaluated in found if evaluated.complete]
 
-    def _on_hand(self, state: State, looked: bool | None = None) -> list[PipelineSpec]:
+    def on_hand(self, state: State, looked: bool | None = None) -> list[PipelineSpec]:
         """The start, the current solution, and the best families of the screening, if there was one."""
         families = self.within_reach() if state.looked or looked else ()
         return distinct([baseline(self.task.kind), state.spec, *families])

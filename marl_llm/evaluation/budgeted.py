@@ -15,6 +15,7 @@ from pathlib import Path
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery
 from marl_llm.environment.experience import NOTHING, Experience, joined, shown_lines
+from marl_llm.evaluation.ablation import PREFIX, deliveries
 from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.plans import SIX_DEFAULTS, Plan
 from marl_llm.evaluation.report import Result
@@ -73,9 +74,11 @@ class BudgetedArm:
             predictions = env.evaluator.test_predictions(delivered.spec)
             cost = Cost(clock.cpu_s, time.monotonic() - began)
             start, end = first.evaluated.holdout, delivered.evaluated.holdout
+            ablated = self._ablated(env, play, delivered) if self._plan.team else {}
         assert start is not None and end is not None
         tokens = sum(count for role in meter.tokens.values() for count in role.values())
         figures = {"steps": play.steps, "accepted": play.accepted, "tokens": tokens, "followed_screen": play.followed}
+        figures |= ablated
         result = result.model_copy(
             update={
                 "holdout": end.score, "holdout_gain": end.score - start.score, "team": figures,
@@ -84,6 +87,14 @@ class BudgetedArm:
         )  # fmt: skip
         error = "" if predictions is not None else "the delivered model does not run on the test part"
         return self._bench.judged(result, trial, task, TestRun(predictions, error))
+
+    def _ablated(self, env: TeamEnv, play: Play, delivered: Tried) -> dict[str, float | None]:
+        """Test scores of the same play, each without a part; after the play, and none of its cost."""
+        found: dict[str, float | None] = {}
+        for part, spec in deliveries(env, play.last, delivered.spec).items():
+            predictions = env.evaluator.test_predictions(spec)
+            found[PREFIX + part] = None if predictions is None else self._bench.score(env.task, predictions)
+        return found
 
     def _env(self, task: Task, trial: Trial, sandbox: Sandbox) -> TeamEnv:
         return TeamEnv(task, sandbox, self._choice.recipe.environment, trial.seed(self._seed))

@@ -91,6 +91,10 @@ class Bench:
             update={"test": scores.score, "raw": scores.raw, "gain": gain.gain, "low": gain.low, "high": gain.high}
         )
 
+    def score(self, task: Task, predictions: Predictions) -> float:
+        """Score of predictions of the test part."""
+        return self._scores(task, predictions).score
+
     def _test(self, trial: Trial, task: Task, code: str) -> TestRun:
         key = (trial.name, code)
         if key not in self._tests:
