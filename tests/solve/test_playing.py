@@ -21,6 +21,7 @@ from marl_llm.solve import playing
 from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.playing import AT_ONCE, Limits, Play, Watchers, budgeted
 from marl_llm.solve.teams import TokenMeter, choose_team
+from tests.dispositions import interruptible
 from tests.fixtures import sandbox, small_task
 from tests.solve.conftest import ALL_FAMILIES, AMPLE, QUICK
 
@@ -193,7 +194,7 @@ def test_an_interruption_in_the_look_waits_for_nothing_and_what_is_known_is_at_h
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ):
     let_go, calls, ended = threading.Event(), iter(range(100)), []
-    with played(sandbox, Limits(AMPLE)) as (env, play):
+    with played(sandbox, Limits(AMPLE)) as (env, play), interruptible():
         evaluate = env.evaluate
 
         def stuck(spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
