@@ -1,8 +1,8 @@
 """Fixtures that tests of several packages share: one small base model, one adapter per role, one real vLLM server.
 
 The server takes half a minute to start, so there is one for the whole session, started by the first test that asks for
-it; with xdist (`--dist loadfile`, since a file's tests share fixtures) one a worker. Tests marked `vllm` use it and come
-first, being the longest; those marked `kills_server` run after all others.
+it; with xdist (`--dist loadfile`, since a file's tests share fixtures) one a worker. Tests marked `vllm` use it and
+come first, being the longest; those marked `kills_server` run after all others.
 """
 
 from __future__ import annotations
