@@ -121,7 +121,11 @@ def add(commands: Any) -> None:
     solve.add_argument("--team", help="trained (default), untrained, scripted, or a run directory")
     solve.add_argument("--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)")
     solve.add_argument("--steps", type=int, help="most proposals (default: by budget)")
-    solve.add_argument("--patience", type=int, help="proposals in a row without a gain that end it (default: 30)")
+    solve.add_argument(
+        "--patience",
+        type=int,
+        help="proposals in a row without a gain that end it; a wish to finish counts as 6 (default: 30)",
+    )
     solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
     solve.add_argument("--memory", type=Path, help="directory of an earlier solve: what it tried is not tried again")
     solve.add_argument(

@@ -4,10 +4,10 @@ Which rows decide is the caller's choice. A rollout chooses on the folds alone, 
 whether the gain is real and the reward stays honest. `solve` chooses on folds and hold-out together: what is delivered
 uses all the evidence there is, and the test part is still unread.
 
-On few rows the best of many settings is the luckiest. What lies on hand anyway, the start and the screened families,
-may always join; what was tried beside these joins a blend of few rows only if it is better than the best of them by
-more than a standard error. From `ENOUGH_ROWS` on everything joins. Measured on tables of the training suite
-(data/results): below, blends of everything lose; above, they gain.
+On few rows the best of many settings is the luckiest. The start and the screened families, which nobody chose by their
+scores here, are always candidates, and so is what was accepted as a significant gain; what was tried beside these is
+one on few rows only if it is better than the best of start and families by more than a standard error. From
+`ENOUGH_ROWS` on everything is. Why: `evaluation/admission.py`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,11 @@ class Evidence:
 
 
 def choose_delivery(
-    tried: Sequence[Tried], evidence: Evidence, most: int, plain: Collection[PipelineSpec] | None = None
+    tried: Sequence[Tried],
+    evidence: Evidence,
+    most: int,
+    plain: Collection[PipelineSpec] | None = None,
+    accepted: Collection[PipelineSpec] = (),
 ) -> PipelineSpec:
     """The solution to deliver.
 
@@ -95,7 +99,9 @@ def choose_delivery(
     most : int
         Different members of a blend; 1: the best single solution, with its decision rule.
     plain : collection of PipelineSpec, optional
-        What may join whatever the number of rows; None: everything.
+        Start and families, the bar for what was tried beside them on few rows; None: there is no bar.
+    accepted : collection of PipelineSpec
+        What need not clear it.
 
     Returns
     -------
@@ -103,7 +109,7 @@ def choose_delivery(
         One of `tried`, or a blend of some.
     """
     if plain is not None:
-        tried = _admitted(tried, evidence, plain)
+        tried = _admitted(tried, evidence, plain, accepted)
     best = max(tried, key=lambda one: evidence.score(one.evaluated))
     pool = [one for one in tried if not one.spec.members and can_vote(one.spec)]
     if not pool:
@@ -120,13 +126,19 @@ def choose_delivery(
     return spec if spec.members and chosen.score > evidence.score(best.evaluated) else best.spec
 
 
-def _admitted(tried: Sequence[Tried], evidence: Evidence, plain: Collection[PipelineSpec]) -> Sequence[Tried]:
-    """What a delivery may be chosen from: on few rows only what is plain, or clearly better than the best of that."""
-    on_hand = [one for one in tried if one.spec in plain]
+def _admitted(
+    tried: Sequence[Tried], evidence: Evidence, plain: Collection[PipelineSpec], accepted: Collection[PipelineSpec]
+) -> Sequence[Tried]:
+    """What a delivery may be chosen from: on few rows what is plain or accepted, or clearly better than what is plain.
+    Specs are compared in normal form.
+    """
+    common, kept = ([spec.normal() for spec in specs] for specs in (plain, accepted))
+    on_hand = [one for one in tried if one.spec.normal() in common]
     if not on_hand or len(evidence.labels()) >= ENOUGH_ROWS:
         return tried
-    best = max(on_hand, key=lambda one: evidence.score(one.evaluated))
-    return [one for one in tried if one.spec in plain or evidence.clearly_better(one.evaluated, best.evaluated)]
+    bar = max(on_hand, key=lambda one: evidence.score(one.evaluated)).evaluated
+    free = (*common, *kept)
+    return [one for one in tried if one.spec.normal() in free or evidence.clearly_better(one.evaluated, bar)]
 
 
 def _spec(pool: Sequence[PipelineSpec], chosen: Blend) -> PipelineSpec:

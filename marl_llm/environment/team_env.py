@@ -8,7 +8,7 @@ spec and its canonical code: an implementation that behaves like the reference i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from marl_llm.environment.analysis import answer
@@ -75,6 +75,8 @@ class TeamEnv:
         self._context = self.card.context()
         self._sandbox = sandbox
         self.evaluator = Evaluator(task, sandbox, self.config, seed=seed)
+        self.delivers = True
+        """False: `finish` is a wish to end and nothing more; who plays chooses what is delivered by `deliver`."""
         self._screen: ModelScreen | None = None
         self._screening = threading.Lock()
 
@@ -105,6 +107,8 @@ class TeamEnv:
             text = _writable(canonical(action))
         except InvalidAction as error:
             return Suggestion(_writable(" ".join(reply.split())[:60]), problem=_writable(str(error)))
+        if isinstance(action, Finish) and not self.delivers:
+            return Suggestion(text, Finish())
         if isinstance(action, Analyze | Finish):
             return Suggestion(text, action)  # what a finish delivers is chosen by `resolve`
         try:
@@ -149,16 +153,20 @@ class TeamEnv:
         """What a `finish` asks for; None where it is the current solution."""
         most = self.config.blend_members if suggestion.action.deliver == "blend" else 1
         looked = state.looked or suggestion.looked
-        evidence = Evidence(self.evaluator, "folds")
-        spec = choose_delivery(self.tried(state, looked), evidence, most, self.on_hand(state, looked))
+        evidence, plain = Evidence(self.evaluator, "folds"), self.plain(looked)
+        spec = choose_delivery(self.tried(state, looked), evidence, most, plain, self._accepted(state))
         return None if self._effective(spec) == self._effective(state.spec) else spec
 
     def deliver(self, state: State) -> Tried:
         """What to hand over after an episode: chosen from all that was tried, on folds and hold-out. Blocks."""
         tried = self.tried(state)  # held, so that the members' results are at hand
-        evidence, most = Evidence(self.evaluator, "all"), self.config.blend_members
-        spec = choose_delivery(tried, evidence, most, self.on_hand(state))
+        spec = self.choose(state, self.config.blend_members, tried)
         return Tried(spec, self.evaluate(spec))
+
+    def choose(self, state: State, most: int, tried: Sequence[Tried] | None = None) -> PipelineSpec:
+        """The best of all that was tried, or a blend of at most `most`, on folds and hold-out. Blocks."""
+        tried, evidence = tried or self.tried(state), Evidence(self.evaluator, "all")
+        return choose_delivery(tried, evidence, most, self.plain(state.looked), self._accepted(state))
 
     def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
         """What a delivery is chosen from, with all folds: the start, the current solution, the best by hold-out of what
@@ -166,14 +174,20 @@ class TeamEnv:
         """
         most = self.config.blend_members
         best = [spec for spec, _ in state.memory.scored()[: _TRIED * most]]
-        specs = [*self.on_hand(state, looked), *best]
+        specs = [*self.plain(state.looked or looked), *self._accepted(state), *best]
         found = ((spec, self.evaluate(spec)) for spec in distinct(specs))
         return [Tried(spec, evaluated) for spec, evaluated in found if evaluated.complete]
 
-    def on_hand(self, state: State, looked: bool | None = None) -> list[PipelineSpec]:
-        """The start, the current solution, and the best families of the screening, if there was one."""
-        families = self.within_reach() if state.looked or looked else ()
-        return distinct([baseline(self.task.kind), state.spec, *families])
+    def plain(self, looked: bool | None) -> list[PipelineSpec]:
+        """The start, and the best families of the screening where one was asked for."""
+        return distinct([baseline(self.task.kind), *(self.within_reach() if looked else ())])
+
+    @staticmethod
+    def _accepted(state: State) -> list[PipelineSpec]:
+        """The current solution, and what memory says was accepted or delivered, by an earlier solve as well."""
+        kept = (Verdict.accepted, Verdict.finished)
+        earlier = (e.spec for e in state.memory.entries if e.spec is not None and e.verdict in kept)
+        return distinct([state.spec, *earlier])
 
     def evaluate(self, spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
         """A solution's result: of a blend that of its members, of all others by running the reference. Blocks."""

@@ -21,7 +21,7 @@ from marl_llm.environment.delivery import Evidence, choose_delivery
 from marl_llm.errors import UserError
 from marl_llm.evaluation.report import Result, load_report
 from marl_llm.evaluation.statistics import Estimate, clustered_mean
-from marl_llm.proposals import PipelineSpec, baseline
+from marl_llm.proposals import PipelineSpec
 
 PREFIX = "test_without_"
 PARTS = ("team", "blend", "rule")
@@ -34,12 +34,12 @@ def deliveries(env: TeamEnv, last: State, delivered: PipelineSpec) -> dict[str, 
     decision rule. Without a rule: the same blend, the most probable class.
     """
     tried, evidence, most = env.tried(last), Evidence(env.evaluator, "all"), env.config.blend_members
-    families = [baseline(env.task.kind), *env.within_reach()]
-    of_families = [one for one in tried if one.spec in families]
+    families = [spec.normal() for spec in env.plain(looked=True)]
+    of_families = [one for one in tried if one.spec.normal() in families]
     plain = delivered.model_copy(update={"power": 0.0})
     return {
         "team": choose_delivery(of_families, evidence, most),
-        "blend": choose_delivery(tried, evidence, 1, env.on_hand(last)),
+        "blend": env.choose(last, 1),
         "rule": plain if len(plain.members) != 1 else plain.members[0],
     }
 

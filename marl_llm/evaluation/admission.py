@@ -46,13 +46,14 @@ _FIT_S = 8.0
 @dataclass(frozen=True)
 class Admission:
     """One table: deciding rows, and what settings add to the test score of the families' blend; `clear`: of those
-    settings only that are better than every family by a standard error.
+    settings only that are better than every family by a standard error. `problem`: why there are no figures.
     """
 
-    task: str
-    rows: int
-    everything: float
-    clear: float
+    trial: str
+    rows: int = 0
+    everything: float = 0.0
+    clear: float = 0.0
+    problem: str = ""
 
 
 def settings(env: TeamEnv, rng: random.Random) -> list[PipelineSpec]:
@@ -78,6 +79,8 @@ def admission(env: TeamEnv, name: str, rng: random.Random) -> Admission:
     env.evaluator.bound_fits(_FIT_S)
     families = distinct([baseline(env.task.kind), *screened_specs(env.card.context())])
     plain, beside = _evaluated(env, families), _evaluated(env, distinct(settings(env, rng)))
+    if not plain:
+        return Admission(name, problem=f"no family is fitted within {_FIT_S:g} s")
     evidence = Evidence(env.evaluator, "all")
     best = max(plain, key=lambda one: evidence.score(one.evaluated))
     better = [one.spec for one in beside if evidence.clearly_better(one.evaluated, best.evaluated)]
@@ -86,7 +89,7 @@ def admission(env: TeamEnv, name: str, rng: random.Random) -> Admission:
         spec = choose_delivery(tried, evidence, env.config.blend_members)
         predictions = env.evaluator.test_predictions(spec)
         if predictions is None:
-            raise RunFailed(f"{name}: {spec.estimator} does not run on the test part.")
+            raise RunFailed(f"{spec.estimator} does not run on the test part")
         return env.evaluator.scores(env.task.test.y, predictions).score
 
     alone, everything, clear = test_score(plain), 0.0, 0.0
@@ -108,23 +111,25 @@ def _play(trial: Trial, seed: int) -> Admission:
         open_sandbox(recipe) as sandbox,
         closing(TeamEnv(trial.load(), sandbox, recipe.environment, trial.seed(seed))) as env,
     ):
-        return admission(env, trial.task, random.Random(trial.seed(seed)))
+        try:
+            return admission(env, trial.name, random.Random(trial.seed(seed)))
+        except RunFailed as error:
+            return Admission(trial.name, problem=str(error))
 
 
 def study(suite: Path, every: int, out: Path, seed: int = 0) -> list[Admission]:
-    """Every so many tables of a suite.
+    """Every so many tables of a suite; tables that cannot be read, or fail, stand there with their problem.
 
     Raises
     ------
     UserError
         No such suite.
-    RunFailed
-        A chosen solution does not run; finished tables are kept.
     """
-    trials = suite_trials(suite, 1, seed)[0][::every]
+    trials, unread = suite_trials(suite, 1, seed)
+    trials = trials[::every]
     known = [Admission(**json.loads(line)) for line in out.read_text().splitlines()] if out.is_file() else []
-    done = {one.task for one in known}
-    missing = [trial for trial in trials if trial.task not in done]
+    done = {one.trial for one in known}
+    missing = [trial for trial in trials if trial.name not in done]
     countdown = Countdown("admission", len(trials), len(trials) - len(missing))
     for trial in missing:
         known.append(_play(trial, seed))
@@ -132,16 +137,18 @@ def study(suite: Path, every: int, out: Path, seed: int = 0) -> list[Admission]:
         with out.open("a") as file:
             file.write(json.dumps(asdict(known[-1])) + "\n")
         countdown.trial()
-    return known
+    asked = {trial.name for trial in trials}
+    return [*(one for one in known if one.trial in asked), *(Admission(p.task, problem=p.error) for p in unread)]
 
 
 def admission_text(found: Sequence[Admission]) -> str:
     """The table."""
-    lines = []
+    lines = [f"left out: {one.trial}: {one.problem}" for one in found if one.problem]
+    found = [one for one in found if not one.problem]
     parts = {"below": [f for f in found if f.rows < ENOUGH_ROWS], "above": [f for f in found if f.rows >= ENOUGH_ROWS]}
     for name, part in parts.items():
         for what in ("everything", "clear"):
-            e = clustered_mean([getattr(one, what) for one in part], [one.task for one in part])
+            e = clustered_mean([getattr(one, what) for one in part], [one.trial for one in part])
             interval = "" if e.low is None else f" [{e.low:+.4f}, {e.high:+.4f}]"
             mean = "none" if e.mean is None else f"{e.mean:+.4f}"
             lines.append(f"{name} {ENOUGH_ROWS} rows, {what:<10} {mean}{interval} of {e.tasks} tables")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from marl_llm.proposals.screened import SIX
 from marl_llm.roles import ROLES
 from marl_llm.run import RunDirectory
 from marl_llm.solve.budget import Budget
+from marl_llm.solve.directory import file_sha256
+from marl_llm.solve.playing import DEFAULT_PATIENCE
 from marl_llm.solve.teams import TeamChoice, choose_team
 
 SOLVE, NO_AGENTS, SIX_DEFAULTS = "solve", "no_agents", "six_defaults"
 OF_THE_RUN = "run"
+PLAY_VERSION = 2
+"""Of how a play goes and what it delivers: results of another one are not kept."""
 DEFAULT_BUDGET = Budget(60.0)
 BUDGETED = (SOLVE, "solve@untrained", "solve@scripted", f"solve@{OF_THE_RUN}", NO_AGENTS, SIX_DEFAULTS)
 
@@ -46,4 +51,11 @@ class Plan:
         team = self.team
         adapters = [team.run.sha256(role, team.run.version(role)) for role in ROLES] if team and team.run else []
         seen = [one.model_dump(mode="json") for one in team.experience.data_sets] if team else []
-        return [self.name, str(self.budget), team.recipe.model_dump(mode="json") if team else None, adapters, seen]
+        recipe = team.recipe.model_dump(mode="json") if team else None
+        weights = _weights(Path(team.recipe.model.path)) if team and team.served else []
+        return [PLAY_VERSION, DEFAULT_PATIENCE, self.name, str(self.budget), recipe, adapters, seen, weights]
+
+
+def _weights(model: Path) -> list[str]:
+    """Hashes of a model's files, if it lies on this machine: another model may stand under the same path."""
+    return [file_sha256(path) for path in sorted(model.glob("*.safetensors"))]

@@ -18,7 +18,7 @@ class RolloutConfig(BaseModel):
     advance: Literal["best", "sampled", "merged"] = Field(
         default="sampled",
         description="branch the episode goes on from: the best gain, or one drawn uniformly; merged: the best gain, "
-        "and what the other branches found is remembered too",
+        "what the other branches found is remembered too, and it ends where all of them finish",
     )
     episodes_at_once: int = Field(default=8, ge=1, description="episodes played concurrently")
     temperature: float = Field(

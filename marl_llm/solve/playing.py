@@ -109,7 +109,8 @@ class Play:
         self._quiet = 0
         self._kept: list[Tried] = []
         self._over = False
-        self._wishes = 0
+        self._wishes = self._wishes_in_a_row = 0
+        env.delivers = False
         clock.fits_cpu_s = lambda: env.cpu_seconds
         env.evaluator.enough = self._spent
         env.evaluator.bound_fits(limits.budget.fold_s)
@@ -152,7 +153,7 @@ class Play:
         found = self._screen.found if self._screen is not None else ()
         families = [one for one in found if one.spec != start]
         if any(one.spec != start for one in self._kept):
-            why = "nothing that was tried is better on folds and hold-out together"
+            why = "nothing that was tried is clearly better on folds and hold-out together"
         elif not families or any(one.score is not None or one.problem == LEFT_OUT for one in families):
             why = f"the budget of {self._limits.budget} left no time to evaluate anything else"
         else:
@@ -174,8 +175,8 @@ class Play:
                         context, meter.watch(team), recipe.rollout, recipe.rewards, key, seed, self._step, self._ends
                     )
                     await player.play(start=self.last)
-                    if self._quiet >= self._limits.patience and self._wishes > asked_before:
-                        self.stopped = "the team finished"
+                    if self._wishes > asked_before and self._impatient:
+                        self.stopped = self._why_impatient()
                     elif self.last.step >= env.config.steps:
                         self.stopped = f"{env.config.steps} proposals were made"
 
@@ -213,13 +214,24 @@ class Play:
                 self._keep(entry.spec)  # known: it was judged just now
         self._note(record)
         self._quiet = 0 if record.outcome.accepted else self._quiet + len(new)
+        self._wishes_in_a_row = 0 if record.outcome.accepted else self._wishes_in_a_row
         self._watchers.stepped(record)
 
     def _wish(self, record: StepRecord) -> None:
         """The team wants to finish: nothing was tried, and it is asked again from the same state."""
         self._wishes += 1
-        self._quiet += _WISH
+        self._wishes_in_a_row += 1
         self.last = record.before
+
+    @property
+    def _impatient(self) -> bool:
+        return self._quiet + _WISH * self._wishes_in_a_row >= self._limits.patience
+
+    def _why_impatient(self) -> str:
+        """Proposals and wishes since the last gain."""
+        asked = f"the team wanted to finish {self._wishes_in_a_row} times" if self._wishes_in_a_row else ""
+        quiet = f"{self._quiet} proposals in a row brought no significant gain" if self._quiet else ""
+        return " and ".join(part for part in (quiet, asked) if part)
 
     @property
     def followed(self) -> float | None:
@@ -233,8 +245,8 @@ class Play:
             self._proposed.append(action.estimator in {one.spec.estimator for one in best})
 
     def _ends(self, state: State) -> bool:
-        if self._quiet >= self._limits.patience:
-            self.stopped = f"{self._quiet} proposals in a row brought no significant gain"
+        if self._impatient:
+            self.stopped = self._why_impatient()
             return True
         if self._spent():
             self.stopped = f"the budget of {self._limits.budget} was used up"

@@ -19,6 +19,7 @@ import numpy as np
 
 from marl_llm.environment import Memory, TeamEnv
 from marl_llm.environment.delivery import Tried
+from marl_llm.environment.experience import NOTHING
 from marl_llm.errors import UserError
 from marl_llm.metrics import Scores
 from marl_llm.open_run import open_sandbox
@@ -67,7 +68,7 @@ def solve_task(
         "scripted", "untrained" (the embedded model as it is), "trained" (with its adapters), or a run directory (its
         latest adapters). Default: the best on this machine.
     limits : Limits
-        Budget, most proposals, patience. A team that finishes ends earlier.
+        Budget, most proposals, patience. A team that wants to finish is asked again.
     out : Path
         Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose files are replaced.
     recipe : Recipe, optional
@@ -97,7 +98,7 @@ def solve_task(
     clock = clock or Clock(limits.budget)
     _check_numbers(limits, entry.seed)
     choice = budgeted(choose_team(team, recipe), limits)
-    own = OwnExperience(experience, on_line, choice.experience)
+    own = OwnExperience(experience, on_line, choice.experience if experience else NOTHING)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
     directory.claim(entry.csv, sha256)

@@ -44,15 +44,19 @@ class TeamChoice:
 
     @property
     def experience(self) -> Experience:
-        """What the team brings along of the data sets it was trained on; nothing where it brings none.
+        """What the team brings along of the data sets it was trained on: the store in its run directory, else the one
+        its last iteration was shown; nothing where there is none.
 
         Raises
         ------
         UserError
             The file is no experience store of this version.
         """
-        path = self.run.root / EXPERIENCE if self.run else None
-        return ExperienceStore(path).read() if path is not None and path.is_file() else NOTHING
+        if self.run is None:
+            return NOTHING
+        shown = sorted(self.run.root.glob(f"iteration_*/{EXPERIENCE}"))
+        found = [path for path in (*shown, self.run.root / EXPERIENCE) if path.is_file()]
+        return ExperienceStore(found[-1]).read() if found else NOTHING
 
     @property
     def served(self) -> bool:

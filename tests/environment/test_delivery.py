@@ -121,6 +121,31 @@ def test_on_few_rows_what_was_tried_beside_the_families_joins_only_where_it_is_c
     assert choose_delivery(equal, evidence, 6, plain).members == (RIDGE, LASSO)
 
 
+def test_the_environment_sets_the_bar_by_the_families_and_not_for_what_was_accepted(regression_env, monkeypatch):
+    """A tried model that is better by luck is delivered where it was accepted, and not where it was not."""
+    env, start = regression_env, regression_env.reset()
+    evaluate = env.evaluate
+
+    def luckier(spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
+        return replace(start.evaluated) if spec == LASSO else evaluate(spec, against)
+
+    monkeypatch.setattr(env, "evaluate", luckier)
+    monkeypatch.setattr(Evidence, "score", lambda self, one: float(one is not start.evaluated))
+    monkeypatch.setattr(Evidence, "clearly_better", lambda *_: False)
+    for verdict, delivered in ((Verdict.no_gain, start.spec), (Verdict.accepted, LASSO)):
+        entry = MemoryEntry("propose", verdict, 0.1, LASSO, "", 0.9)
+        state = replace(start, memory=start.memory.add(entry))
+        assert env.choose(state, 1) == delivered
+    best = env.read(state, "finish best")
+    assert env.resolve(state, best).spec == LASSO
+
+
+def test_where_others_deliver_a_finish_is_a_wish_and_nothing_is_chosen_for_it(env: TeamEnv, monkeypatch):
+    monkeypatch.setattr(env, "delivers", False)
+    wish = env.read(env.reset(), "finish blend")
+    assert wish.ends and not wish.to_choose and not wish.to_implement
+
+
 def test_equal_solutions_are_tried_once():
     spelled = LINEAR.model_copy(update={"params": (("C", 1.0),)})
     assert distinct([LINEAR, BAYES, spelled, LINEAR]) == [LINEAR, BAYES]

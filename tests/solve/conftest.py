@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,17 +39,24 @@ class Solved:
     lines: list[str]
 
 
-@pytest.fixture(scope="package", autouse=True)
-def few_families():
-    """Five families are enough to be claimed of, and quick; of all of them there are tests in tests/environment."""
+@contextmanager
+def five_families() -> Iterator[None]:
+    """Five are enough to be claimed of, and quick; of all of them there are tests in tests/environment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(screened, "_FAMILIES", screened._FAMILIES[:5])
+        patch.setattr(screened, "_FAMILIES", ALL_FAMILIES[:5])
         yield
 
 
-@pytest.fixture(scope="package")
-def solved(few_families, tmp_path_factory: pytest.TempPathFactory) -> Solved:
+@pytest.fixture(scope="module", autouse=True)
+def few_families() -> Iterator[None]:
+    with five_families():
+        yield
+
+
+@pytest.fixture(scope="session")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
     out, lines = tmp_path_factory.mktemp("solve") / "out", []
     entry = TaskFile(CLIENTS, TARGET, seed=SEED)
-    report = solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, on_line=lines.append)
+    with five_families():
+        report = solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, on_line=lines.append)
     return Solved(out, report, lines)

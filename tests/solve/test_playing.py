@@ -14,7 +14,7 @@ from marl_llm.environment import Evaluated, TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.kind import Kind
-from marl_llm.proposals import Finish, PipelineSpec, baseline, screened
+from marl_llm.proposals import Finish, PipelineSpec, ProposeModel, baseline, screened
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.solve import playing
@@ -127,8 +127,9 @@ def test_a_team_that_wants_to_finish_is_asked_again_until_patience_ends(sandbox:
     monkeypatch.setattr(ScriptedDataScientist, "act", finishes)
     with played(sandbox, Limits(AMPLE, patience=patience)) as (_, play):
         delivered = whole(play)
-        assert (play.stopped, play.steps) == ("the team finished", 0) and not is_baseline(delivered)
-        assert len(asked) == AT_ONCE * -(-patience // playing._WISH)
+        times = -(-patience // playing._WISH)
+        assert (play.stopped, play.steps) == (f"the team wanted to finish {times} times", 0)
+        assert len(asked) == AT_ONCE * times and not is_baseline(delivered)
 
 
 def test_a_team_that_thinks_better_of_finishing_goes_on(sandbox: Sandbox, monkeypatch):
@@ -142,6 +143,19 @@ def test_a_team_that_thinks_better_of_finishing_goes_on(sandbox: Sandbox, monkey
     with played(sandbox, Limits(AMPLE, steps=2)) as (_, play):
         whole(play)
         assert (play.stopped, play.steps) == ("2 proposals were made", 2)
+
+
+def test_wishes_and_proposals_without_a_gain_are_counted_apart(sandbox: Sandbox, monkeypatch):
+    proposal = ProposeModel(estimator="GaussianNB", params={"var_smoothing": 0.1})
+    replies = iter([Finish()] * AT_ONCE + [proposal] * AT_ONCE + [Finish()] * 99)
+    monkeypatch.setattr(ScriptedDataScientist, "act", lambda self, *_, **__: next(replies))
+    with played(sandbox, Limits(AMPLE, patience=2 * playing._WISH + 1)) as (_, play):
+        whole(play)
+        assert (
+            play.stopped
+            == (f"{play.steps} proposals in a row brought no significant gain and the team wanted to finish 2 times")
+            and 1 <= play.steps <= AT_ONCE
+        )
 
 
 def test_steps_end_a_play_that_has_time_left(sandbox: Sandbox):
