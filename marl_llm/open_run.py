@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.base_model import local_model
-from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, snapshot
+from marl_llm.environment.experience import NOTHING, STORE_FILE, Experience, ExperienceStore, snapshot
 from marl_llm.imitation import imitated_runs
 from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.roles import ROLES
@@ -91,7 +91,7 @@ def seen_experience(recipe: Recipe, directory: Path) -> Experience:
     store = recipe.environment.experience
     if store is None or not recipe.prompts.experience_lines:
         return NOTHING
-    return snapshot(Path(store), directory / "experience.jsonl")
+    return snapshot(Path(store), directory / STORE_FILE)
 
 
 def policies(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:

@@ -118,7 +118,7 @@ def add(commands: Any) -> None:
     """Add these commands."""
     solve = commands.add_parser("solve", help="improve a model on your own CSV")
     data_options(solve)
-    solve.add_argument("--team", help="trained (default), untrained, scripted, or a run directory")
+    solve.add_argument("--team", help="trained (default where it is shipped), untrained, scripted, or a run directory")
     solve.add_argument("--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)")
     solve.add_argument("--steps", type=int, help="most proposals (default: by budget)")
     solve.add_argument(

@@ -12,36 +12,14 @@ What changes the play itself (screening, experience, training) is another arm or
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from marl_llm.environment import State, TeamEnv
-from marl_llm.environment.delivery import Evidence, choose_delivery
 from marl_llm.errors import UserError
+from marl_llm.evaluation.parts import PARTS, PREFIX
 from marl_llm.evaluation.report import Result, load_report
 from marl_llm.evaluation.statistics import Estimate, clustered_mean
-from marl_llm.proposals import PipelineSpec
-
-PREFIX = "test_without_"
-PARTS = ("team", "blend", "rule")
-
-
-def deliveries(env: TeamEnv, last: State, delivered: PipelineSpec) -> dict[str, PipelineSpec]:
-    """What would have been delivered, by the part that is left out. Blocks.
-
-    Without the team: of the start and the screened families alone. Without a blend: the best single solution, with its
-    decision rule. Without a rule: the same blend, the most probable class.
-    """
-    tried, evidence, most = env.tried(last), Evidence(env.evaluator, "all"), env.config.blend_members
-    families = [spec.normal() for spec in env.plain(looked=True)]
-    of_families = [one for one in tried if one.spec.normal() in families]
-    plain = delivered.model_copy(update={"power": 0.0})
-    return {
-        "team": choose_delivery(of_families, evidence, most),
-        "blend": env.choose(last, 1),
-        "rule": plain if len(plain.members) != 1 else plain.members[0],
-    }
+from marl_llm.evaluation.study import run_study
 
 
 def differences(results: Sequence[Result]) -> dict[str, Estimate]:
@@ -61,9 +39,7 @@ def ablation_text(results: Sequence[Result]) -> str:
     """The table."""
     lines = [f"{'part':<8} {'adds to the test score':<30} tasks trials"]
     for part, found in differences(results).items():
-        interval = "" if found.low is None else f" [{found.low:+.4f}, {found.high:+.4f}]"
-        shown = "none" if found.mean is None else f"{found.mean:+.4f}{interval}"
-        lines.append(f"{part:<8} {shown:<30} {found.tasks:>5} {found.trials:>6}")
+        lines.append(f"{part:<8} {found.text('+.4f'):<30} {found.tasks:>5} {found.trials:>6}")
     return "\n".join(lines)
 
 
@@ -73,15 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("report", type=Path, help="an evaluation.json")
     parser.add_argument("--arm", default="solve", help="of its arms, one that plays as solve does (default: solve)")
     options = parser.parse_args(arguments)
-    try:
+
+    def study() -> str:
         results = [r for r in load_report(options.report).results if r.arm == options.arm]
         if not any(name.startswith(PREFIX) for r in results for name in r.team):
             raise UserError(f"{options.report} has no plays of a team by the name of {options.arm}: choose with --arm.")
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    sys.stdout.write(ablation_text(results) + "\n")
-    return 0
+        return ablation_text(results)
+
+    return run_study(study)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import os
 import random
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -24,9 +21,10 @@ from pathlib import Path
 
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.delivery import ENOUGH_ROWS, Evidence, Tried, choose_delivery, distinct
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.errors import RunFailed
 from marl_llm.evaluation.countdown import Countdown
 from marl_llm.evaluation.statistics import clustered_mean
+from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Trial, suite_trials
 from marl_llm.open_run import open_sandbox
 from marl_llm.proposals import PipelineSpec, baseline
@@ -35,7 +33,6 @@ from marl_llm.proposals.screened import screened_specs
 from marl_llm.proposals.spec import ordered_params
 from marl_llm.solve.teams import SCRIPTED, choose_team
 
-logger = logging.getLogger(__name__)
 _TUNED = ("CatBoost", "LGBM", "HistGradientBoosting", "ExtraTrees", "RandomForest", "MLP")
 _SETTINGS = 5
 """Drawn for each of these."""
@@ -149,9 +146,7 @@ def admission_text(found: Sequence[Admission]) -> str:
     for name, part in parts.items():
         for what in ("everything", "clear"):
             e = clustered_mean([getattr(one, what) for one in part], [one.trial for one in part])
-            interval = "" if e.low is None else f" [{e.low:+.4f}, {e.high:+.4f}]"
-            mean = "none" if e.mean is None else f"{e.mean:+.4f}"
-            lines.append(f"{name} {ENOUGH_ROWS} rows, {what:<10} {mean}{interval} of {e.tasks} tables")
+            lines.append(f"{name} {ENOUGH_ROWS} rows, {what:<10} {e.text('+.4f')} of {e.tasks} tables")
     return "\n".join(lines)
 
 
@@ -162,18 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=6, help="every so many of its tables (default: 6)")
     parser.add_argument("--out", type=Path, default=Path("runs/admission.jsonl"), help="results, a line a table")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        found = study(options.suite, options.every, options.out)
-    except (UserError, RunFailed) as error:
-        logger.error("%s", error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        logger.warning("Interrupted; the same command goes on from here.")
-        return 130
-    sys.stdout.write(admission_text(found) + "\n")
-    return 0
+    return run_study(lambda: admission_text(study(options.suite, options.every, options.out)))
 
 
 if __name__ == "__main__":

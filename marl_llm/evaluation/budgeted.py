@@ -15,8 +15,8 @@ from pathlib import Path
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery
 from marl_llm.environment.experience import NOTHING, Experience, joined, shown_lines
-from marl_llm.evaluation.ablation import PREFIX, deliveries
 from marl_llm.evaluation.costs import Cost
+from marl_llm.evaluation.parts import PREFIX, deliveries
 from marl_llm.evaluation.plans import SIX_DEFAULTS, Plan
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, TestRun

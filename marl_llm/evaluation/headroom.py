@@ -19,7 +19,6 @@ import functools
 import hashlib
 import json
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, S
 from marl_llm.evaluation.one_step import MOST_COLUMNS, MOST_PAIRED, OneStep, one_steps
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench
+from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
 from marl_llm.open_run import open_sandbox
 from marl_llm.proposals import generate_code
@@ -228,19 +228,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="proposals tried at once, one core each")
     parser.add_argument("--out", type=Path, required=True, help="JSON file; finished trials in it are kept")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
+
+    def study() -> str:
         recipe = load_recipe(options.recipe)
         trials, problems = _trials(options)
-        found = headroom(recipe, trials, problems, options.out, seed=options.seed, jobs=options.jobs)
-    except (UserError, RunFailed) as error:
-        logger.error("%s", error)
-        return 2 if isinstance(error, UserError) else 1
-    except KeyboardInterrupt:
-        logger.warning("Interrupted; the same command goes on from here.")
-        return 130
-    sys.stdout.write(summary(found) + "\n")
-    return 0
+        return summary(headroom(recipe, trials, problems, options.out, seed=options.seed, jobs=options.jobs))
+
+    return run_study(study)
 
 
 if __name__ == "__main__":

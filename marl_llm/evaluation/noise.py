@@ -12,18 +12,17 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.report import EvaluationReport, Result
 from marl_llm.evaluation.run import evaluate_trials
 from marl_llm.evaluation.statistics import LEVEL, Estimate, clustered_mean
+from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Trial
 from marl_llm.run import RunDirectory, write_json
 from marl_llm.solve.budget import Budget
@@ -161,9 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/noise"), help="results; finished trials in it are kept")
     parser.add_argument("--json", type=Path, help="write the rates and all results as JSON")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
+
+    def study() -> str:
         budget = Budget.parse(options.budget)
         report = noise(
             options.tasks, budget, options.out, arms=options.arms, first_seed=options.first_seed, seed=options.seed
@@ -171,14 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rates = worse_rates(report.results)
         if options.json:
             write_json(options.json, _to_dict(rates, report, budget))
-    except (UserError, RunFailed) as error:
-        logger.error("%s", error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        logger.warning("Interrupted; the same command goes on from here.")
-        return 130
-    sys.stdout.write(noise_text(rates, report) + "\n")
-    return 0
+        return noise_text(rates, report)
+
+    return run_study(study)
 
 
 if __name__ == "__main__":

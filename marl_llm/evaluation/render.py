@@ -203,10 +203,7 @@ def _raw_grid(report: EvaluationReport) -> Grid:
 
 
 def _estimate(e: Estimate, sign: bool = False) -> str:
-    if e.mean is None:
-        return NONE
-    form = "+.3f" if sign else ".3f"
-    return f"{e.mean:{form}}" + ("" if e.low is None or e.high is None else f" [{e.low:{form}}, {e.high:{form}}]")
+    return e.text("+.3f" if sign else ".3f")
 
 
 def _share(e: Estimate, interval: bool = False) -> str:

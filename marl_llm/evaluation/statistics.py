@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
+NONE = "-"
+"""Where there is no figure, in tables."""
 MIN_TASKS = 2
 """Fewest tasks with an interval of their mean: the spread between tasks cannot be seen in one."""
 MIN_BOOTSTRAP_TASKS = 5
@@ -40,6 +42,13 @@ class Estimate:
     high: float | None
     tasks: int
     trials: int
+
+    def text(self, form: str = ".3f") -> str:
+        """The mean with its interval, for people: `0.120 [0.080, 0.160]`; `-` where there is none."""
+        if self.mean is None:
+            return NONE
+        known = self.low is not None and self.high is not None
+        return f"{self.mean:{form}}" + (f" [{self.low:{form}}, {self.high:{form}}]" if known else "")
 
 
 def task_means(values: Sequence[float], tasks: Sequence[Hashable]) -> np.ndarray:

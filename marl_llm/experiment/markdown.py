@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from marl_llm.evaluation.statistics import Estimate
-
-NONE = "-"
+from marl_llm.evaluation.statistics import NONE, Estimate
 
 
 def number(e: Estimate, digits: int = 3) -> str:
     """A mean with its interval."""
-    if e.mean is None:
-        return NONE
-    ends = "" if e.low is None or e.high is None else f" [{e.low:.{digits}f}, {e.high:.{digits}f}]"
-    return f"{e.mean:.{digits}f}{ends}"
+    return e.text(f".{digits}f")
 
 
 def share(e: Estimate) -> str:
     """A share in percent with its interval."""
-    if e.mean is None:
-        return NONE
-    ends = "" if e.low is None or e.high is None else f" [{e.low:.1%}, {e.high:.1%}]"
-    return f"{e.mean:.1%}{ends}"
+    return e.text(".1%")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

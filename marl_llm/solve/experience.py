@@ -10,7 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from marl_llm.environment import TeamEnv
-from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, joined, known_data_set, shown_lines
+from marl_llm.environment.experience import (
+    NOTHING,
+    STORE_FILE,
+    Experience,
+    ExperienceStore,
+    joined,
+    known_data_set,
+    shown_lines,
+)
 from marl_llm.errors import UserError
 from marl_llm.solve.journal import Journal
 
@@ -21,7 +29,7 @@ def user_store() -> Path:
     """The default store: `marl_llm/experience.jsonl` under XDG_DATA_HOME, by default ~/.local/share."""
     base = os.environ.get("XDG_DATA_HOME") or ""
     home = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
-    return home / "marl_llm" / "experience.jsonl"
+    return home / "marl_llm" / STORE_FILE
 
 
 def named_store(option: str | None) -> Path | None:

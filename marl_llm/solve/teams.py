@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.agents.prompts import PromptConfig
-from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore
+from marl_llm.environment.experience import NOTHING, STORE_FILE, Experience, ExperienceStore
 from marl_llm.errors import UserError
 from marl_llm.open_run import playing_session, policies
 from marl_llm.recipe import Recipe
@@ -26,8 +26,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 EMBEDDED = PROJECT / "data" / "models" / "tiny"
 EMBEDDED_TEAM = PROJECT / "data" / "models" / "team"
 """A run directory with nothing but its recipe, the adapters that are shipped, and the experience of their training."""
-EXPERIENCE = "experience.jsonl"
-"""Name of the store in a run directory."""
 # As the embedded model was trained (marl_llm/tiny/corpus.py, which this module must not load).
 TINY_PROMPTS = PromptConfig(
     instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, experience_lines=3, max_columns=40
@@ -54,8 +52,8 @@ class TeamChoice:
         """
         if self.run is None:
             return NOTHING
-        shown = sorted(self.run.root.glob(f"iteration_*/{EXPERIENCE}"))
-        found = [path for path in (*shown, self.run.root / EXPERIENCE) if path.is_file()]
+        shown = sorted(self.run.root.glob(f"iteration_*/{STORE_FILE}"))
+        found = [path for path in (*shown, self.run.root / STORE_FILE) if path.is_file()]
         return ExperienceStore(found[-1]).read() if found else NOTHING
 
     @property

@@ -11,7 +11,8 @@ import pytest
 
 from marl_llm.environment import EnvironmentConfig, TeamEnv
 from marl_llm.environment.memory import MemoryEntry, Verdict
-from marl_llm.evaluation.ablation import PREFIX, deliveries, differences, main
+from marl_llm.evaluation.ablation import differences, main
+from marl_llm.evaluation.parts import PREFIX, deliveries
 from marl_llm.evaluation.report import EvaluationReport, Result
 from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline, screened
@@ -70,11 +71,11 @@ def test_the_command_prints_a_line_for_each_part(tmp_path: Path, capsys):
     path = report(tmp_path / "evaluation.json", result("a", 0.8, team=0.7), result("b", 0.6, team=0.6))
     assert main([str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:]] == [["team", "+0.0500"], ["blend", "none"], ["rule", "none"]]
+    assert [line.split()[:2] for line in lines[1:]] == [["team", "+0.0500"], ["blend", "-"], ["rule", "-"]]
 
 
-def test_a_report_without_plays_is_one_sentence(tmp_path: Path, capsys):
+def test_a_report_without_plays_is_one_sentence(tmp_path: Path, caplog):
     path = report(tmp_path / "evaluation.json", result("a", 0.8))
     assert main([str(path), "--arm", "catboost"]) == 2
-    assert "has no plays of a team by the name of catboost" in capsys.readouterr().err
+    assert "has no plays of a team by the name of catboost" in caplog.text
     assert main([str(tmp_path / "none.json")]) == 2

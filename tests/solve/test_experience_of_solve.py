@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from marl_llm.cli import main
-from marl_llm.environment.experience import ExperienceStore
+from marl_llm.environment.experience import STORE_FILE, ExperienceStore
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.recipe import Recipe
 from marl_llm.rollout import policies
@@ -57,7 +57,7 @@ def test_a_solve_tells_its_agents_of_earlier_csvs_and_adds_its_own(tmp_path, ask
 
 
 def test_a_team_brings_along_what_its_training_found(tmp_path, asked, monkeypatch):
-    store, brought = tmp_path / "experience.jsonl", tmp_path / "team" / teams.EXPERIENCE
+    store, brought = tmp_path / "experience.jsonl", tmp_path / "team" / STORE_FILE
     ExperienceStore(brought).add(data_set("trained on", (FOREST, 0.2)))
     choose = teams.choose_team
     monkeypatch.setattr(solve, "choose_team", lambda *a: replace(choose(*a), run=RunDirectory(tmp_path / "team")))

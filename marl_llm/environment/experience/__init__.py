@@ -15,12 +15,13 @@ from marl_llm.environment.experience.findings import findings
 from marl_llm.environment.experience.keys import table_key
 from marl_llm.environment.experience.meta_features import META_FEATURES, meta_features
 from marl_llm.environment.experience.remember import known_data_set, shown_lines
-from marl_llm.environment.experience.store import ExperienceStore, snapshot
+from marl_llm.environment.experience.store import STORE_FILE, ExperienceStore, snapshot
 from marl_llm.environment.experience.view import NOTHING, Experience, joined
 
 __all__ = [
     "META_FEATURES",
     "NOTHING",
+    "STORE_FILE",
     "DataSet",
     "Experience",
     "ExperienceStore",

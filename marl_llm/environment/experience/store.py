@@ -28,6 +28,8 @@ from marl_llm.errors import RunFailed, UserError
 logger = logging.getLogger(__name__)
 
 VERSION = 1
+STORE_FILE = "experience.jsonl"
+"""Name of a store, where nobody chose another."""
 _STORE = "marl_llm experience"
 _HEADER = json.dumps({"store": _STORE, "version": VERSION}).encode() + b"\n"
 
