@@ -20,6 +20,12 @@ class RolloutConfig(BaseModel):
         description="branch the episode goes on from: the best gain, or one drawn uniformly; merged: the best gain, "
         "what the other branches found is remembered too, and it ends where all of them finish",
     )
+    looked: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the episodes that begin with the models screened and in view, as those of solve do",
+    )
     episodes_at_once: int = Field(default=8, ge=1, description="episodes played concurrently")
     temperature: float = Field(
         default=1.0, gt=0, description="sampling temperature; training divides logits by the same"

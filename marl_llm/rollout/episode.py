@@ -120,7 +120,7 @@ class EpisodePlayer:
         `start` the episode goes on from that state.
         """
         env = self._context.env
-        first = state = start or await self._context.blocking(env.reset, memory)
+        first = state = start or await self._context.blocking(self._first_state, memory)
         steps: list[StepRecord] = []
         visited: list[tuple[State, StepOutcome]] = []
         while not state.finished and not self._stop(state):
@@ -140,6 +140,13 @@ class EpisodePlayer:
                 self._on_step(steps[-1])
             state = after
         return EpisodeResult(self._rows, first, state, steps, visited)
+
+    def _first_state(self, memory: Memory | None) -> State:
+        """The baseline, in a share of the episodes with the models screened: which ones, the seed says."""
+        env = self._context.env
+        state = env.reset(memory)
+        drawn = random.Random(derive_seed(self._seed, "looked")).random()
+        return env.look(state) if drawn < self._config.looked else state
 
     async def _branches(self, state: State) -> list[Branch]:
         """The group of proposals at a state, each distinct one implemented and judged."""

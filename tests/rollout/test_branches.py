@@ -56,9 +56,15 @@ def make(sandbox: Sandbox) -> Iterator[Callable[..., TeamEnv]]:
 
 
 def player(
-    env: TeamEnv, *replies: str, proposals: int = 2, advance: str = "merged", seed: int = 0, **more
+    env: TeamEnv,
+    *replies: str,
+    proposals: int = 2,
+    advance: str = "merged",
+    looked: float = 0.0,
+    seed: int = 0,
+    **more,
 ) -> EpisodePlayer:
-    config = RolloutConfig(proposals=proposals, implementations=1, advance=advance)  # type: ignore[arg-type]
+    config = RolloutConfig(proposals=proposals, implementations=1, advance=advance, looked=looked)  # type: ignore[arg-type]
     team = Team(Saying(*replies), ScriptedPolicy())
     key = EpisodeKey("run", 0, env.task.name, "e", 1.0)
     return EpisodePlayer(TurnContext(env, PROMPTS), team, config, RewardConfig(), key, seed, **more)
@@ -80,6 +86,16 @@ def test_a_merged_episode_goes_on_from_the_best_gain_and_remembers_what_the_othe
     kept, other = lines(result.last)
     assert kept.startswith("kept +") and kept.endswith(FOREST) and other.startswith("no ") and other.endswith(BAYES)
     assert [row.followed for row in result.rows if row.role == "data_scientist"] == [False, True]
+
+
+def test_a_share_of_the_episodes_begins_with_the_models_screened_and_the_seed_says_which(make):
+    env = make(steps=1)
+
+    def began(looked: float) -> list[bool]:
+        return [play(env, "finish", proposals=1, looked=looked, seed=seed).first.looked for seed in range(8)]
+
+    assert not any(began(0.0)) and all(began(1.0))
+    assert 0 < sum(began(0.5)) < 8 and began(0.5) == began(0.5)
 
 
 def test_equal_proposals_are_one_step_and_one_line(make):
