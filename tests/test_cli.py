@@ -224,3 +224,13 @@ def test_options_that_do_not_fit_the_data_are_one_sentence_and_exit_code_2(capsy
     path.write_text("a,y\n" + "\n".join(f"{i % 7},{i % 2}" for i in range(80)))
     code, _, err = run(capsys, "inspect", str(path), "--target", "y", *options)
     assert code == 2 and says in err and len(err.strip().splitlines()) == 1
+
+
+def test_evaluate_plays_procedural_tasks_where_no_suite_is_named(capsys, tmp_path):
+    command = ["evaluate", "--tasks", "2", "--first-seed", "41", "--arms", "hgb", "--out", str(tmp_path), "--json"]
+    assert main(command) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["name"] == "procedural tasks 41 to 42" and report["tasks"] == 2
+    assert {result["task"] for result in report["results"]} == {"procedural-41", "procedural-42"}
+    assert "at least one task" in refused(capsys, "evaluate", "--tasks", "0", "--out", tmp_path)
+    assert "--first-seed" in refused(capsys, "evaluate", "--suite", BUNDLED, "--first-seed", "3", "--out", tmp_path)

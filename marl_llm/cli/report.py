@@ -11,21 +11,30 @@ from marl_llm.errors import UserError
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from marl_llm.evaluation import evaluate_suite, report_text
+    from marl_llm.evaluation import evaluate_procedural, evaluate_suite, report_text
     from marl_llm.run import RunDirectory
     from marl_llm.solve.budget import Budget
     from marl_llm.solve.teams import choose_team
 
     if args.run is None and args.out is None:
         raise UserError("name a run with --run, or a directory for the results with --out.")
+    if args.tasks is not None and args.tasks < 1:
+        raise UserError(f"--tasks {args.tasks}: there must be at least one task to compare on.")
+    if args.suite and args.first_seed is not None:
+        raise UserError("--first-seed is of procedural tasks: name it with --tasks, or leave it out beside --suite.")
     run = RunDirectory(args.run or args.out)
     recipe = run.recipe() if args.run else choose_team(None).recipe
-    out = args.out or run.root / "evaluation" / args.suite.name
-    report = evaluate_suite(
-        run, recipe, suite=args.suite, arms=tuple(args.arms), repeats=args.repeats, seed=args.seed,
-        server=args.server, out=out, on_line=silent if args.json else say,
-        flaml_seconds=args.flaml_seconds, play_budget=Budget.parse(args.budget), against=args.against,
-    )  # fmt: skip
+    first = recipe.evaluation.first_seed if args.first_seed is None else args.first_seed
+    out = args.out or run.root / "evaluation" / (args.suite.name if args.suite else f"procedural-{first}")
+    how: dict[str, Any] = {
+        "arms": tuple(args.arms), "repeats": args.repeats, "seed": args.seed, "server": args.server, "out": out,
+        "on_line": silent if args.json else say, "flaml_seconds": args.flaml_seconds,
+        "play_budget": Budget.parse(args.budget), "against": args.against,
+    }  # fmt: skip
+    if args.suite:
+        report = evaluate_suite(run, recipe, suite=args.suite, **how)
+    else:
+        report = evaluate_procedural(run, recipe, count=args.tasks, first_seed=first, **how)
     if args.json:
         say_json(report.to_dict())
     else:
@@ -43,10 +52,14 @@ def _publish(args: argparse.Namespace) -> int:
 
 def add(commands: Any) -> None:
     """Add these commands."""
-    evaluate = commands.add_parser("evaluate", help="compare teams and baselines on a suite of CSVs")
+    evaluate = commands.add_parser("evaluate", help="compare teams and baselines on CSVs")
     evaluate.add_argument("--run", type=Path, help="run directory; without it: arms that need none, and --out")
     evaluate.add_argument("--budget", default="60s", help="of the arms that play as solve does (default: 60s)")
-    evaluate.add_argument("--suite", type=Path, required=True, help="directory with CSVs and task files")
+    what = evaluate.add_mutually_exclusive_group(required=True)
+    what.add_argument("--suite", type=Path, help="directory with CSVs and task files")
+    what.add_argument("--tasks", type=int, metavar="N", help="so many unseen procedural tasks instead")
+    unseen = "seed of the first of these tasks (default: the recipe's evaluation.first_seed)"
+    evaluate.add_argument("--first-seed", type=int, metavar="SEED", help=unseen)
     arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
     playing = "solve, solve@untrained, solve@scripted, solve@run, no_agents, six_defaults"
     others = f"{playing}, catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, trained@VERSION"
