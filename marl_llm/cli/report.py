@@ -31,7 +31,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         "on_line": silent if args.json else say, "flaml_seconds": args.flaml_seconds,
         "play_budget": Budget.parse(args.budget), "against": args.against,
     }  # fmt: skip
-    if args.suite:
+    if args.tasks is None:
         report = evaluate_suite(run, recipe, suite=args.suite, **how)
     else:
         report = evaluate_procedural(run, recipe, count=args.tasks, first_seed=first, **how)

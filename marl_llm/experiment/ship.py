@@ -1,0 +1,81 @@
+"""`python -m marl_llm.experiment.ship EXPERIMENT [--out DIRECTORY]`: the main arm's best seed becomes the default team.
+
+Chosen is the seed whose final team gains most on the experiment's unseen procedural tasks (test part, mean over tasks);
+benchmark CSVs are not looked at. Its recipe, its latest adapters and the experience of its training go into a run
+directory that `solve` plays with where no team is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from marl_llm.environment.experience import STORE_FILE
+from marl_llm.errors import UserError
+from marl_llm.evaluation.study import run_study
+from marl_llm.experiment.layout import PROCEDURAL, ExperimentDirectory
+from marl_llm.experiment.report_data import Material, read_material
+from marl_llm.roles import ROLES
+from marl_llm.run import RunDirectory
+from marl_llm.solve.teams import EMBEDDED_TEAM
+from marl_llm.training.adapters import staging
+
+
+def gains(material: Material) -> dict[int, float]:
+    """Mean test gain on the procedural tasks of the main arm's final teams, by seed."""
+    parts = [part for part in material.parts if part.name == PROCEDURAL]
+    found: dict[int, list[float]] = {}
+    for played in (one for part in parts for one in part.final(material.experiment.main)):
+        if played.seed is not None and played.result.gain is not None:
+            found.setdefault(played.seed, []).append(played.result.gain)
+    return {seed: float(np.mean(values)) for seed, values in sorted(found.items())}
+
+
+def ship(directory: ExperimentDirectory, out: Path) -> dict[int, float]:
+    """Copy the best seed's team to `out`, in the place of what is there; returns the gains it was chosen by.
+
+    Raises
+    ------
+    UserError
+        No final team of the main arm was evaluated on procedural tasks yet.
+    """
+    material = read_material(directory)
+    found = gains(material)
+    if not found:
+        raise UserError(f"{directory.root}: no final team of {material.experiment.main} was evaluated yet.")
+    run = directory.run(material.experiment.main, max(found, key=lambda seed: found[seed]))
+    shown = sorted(run.root.glob(f"iteration_*/{STORE_FILE}"))
+    with staging(out) as folder:
+        shutil.copy(run.root / "recipe.yaml", folder / "recipe.yaml")
+        target = RunDirectory(folder)
+        for role in ROLES:
+            version = run.version(role)
+            shutil.copytree(run.adapter(role, version), target.adapter(role, version))
+        if shown:
+            shutil.copy(shown[-1], folder / STORE_FILE)
+        shutil.rmtree(out, ignore_errors=True)
+        folder.rename(out)
+    return found
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m marl_llm.experiment.ship", description=__doc__)
+    parser.add_argument("experiment", type=Path, help="the experiment's directory")
+    parser.add_argument("--out", type=Path, default=EMBEDDED_TEAM, help="default: where the default team lies")
+    args = parser.parse_args()
+
+    def study() -> str:
+        found = ship(ExperimentDirectory(args.experiment), args.out)
+        best = max(found, key=lambda seed: found[seed])
+        lines = [f"seed {seed}: {gain:+.3f}{' (chosen)' if seed == best else ''}" for seed, gain in found.items()]
+        return "\n".join(lines)
+
+    return run_study(study)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
