@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from marl_llm.errors import UserError
 from marl_llm.evaluation.report import Result
@@ -13,6 +14,7 @@ from marl_llm.experiment.config import Experiment
 from marl_llm.experiment.layout import ExperimentDirectory
 from marl_llm.experiment.report_data import Material, Part, Played
 from marl_llm.experiment.ship import gains, ship
+from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
 from marl_llm.run import RunDirectory
 from marl_llm.solve import teams
@@ -42,7 +44,12 @@ def a_run(root: Path, versions: int) -> RunDirectory:
         for version in range(versions + 1):
             run.adapter(role, version).mkdir(parents=True)
             (run.adapter(role, version) / "weights").write_text(f"{role} {version}")
-    (root / "recipe.yaml").write_text(f"name: {root.name}\n")
+    settings = {
+        "name": root.name,
+        "environment": {"cv_folds": 2, "experience": "mine.jsonl"},
+        "prompts": {"names": False},
+    }
+    (root / "recipe.yaml").write_text(yaml.safe_dump(settings))
     for k in range(versions):
         (root / f"iteration_{k:04d}").mkdir()
         (root / f"iteration_{k:04d}" / "experience.jsonl").write_text(f"after {k}")
@@ -67,7 +74,9 @@ def test_the_best_seeds_last_team_takes_the_place_of_the_one_before(tmp_path, mo
     assert (out / "experience.jsonl").read_text() == "after 2"
     assert [RunDirectory(out).version(role) for role in ROLES] == [3, 3]
     monkeypatch.setattr(teams, "EMBEDDED_TEAM", out)
-    assert choose_team(None).name == "trained" and choose_team(None).recipe.name == "seed1"
+    team = choose_team(None)
+    assert team.name == "trained" and team.recipe.name == "seed1" and not team.recipe.prompts.names
+    assert team.recipe.environment == Recipe().environment  # not the cheap one of training
 
 
 def test_nothing_is_shipped_before_a_final_team_was_evaluated(tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
 """`python -m marl_llm.experiment.ship EXPERIMENT [--out DIRECTORY]`: the main arm's best seed becomes the default team.
 
 Chosen is the seed whose final team gains most on the experiment's unseen procedural tasks (test part, mean over tasks);
-benchmark CSVs are not looked at. Its recipe, its latest adapters and the experience of its training go into a run
-directory that `solve` plays with where no team is named.
+benchmark CSVs are not looked at. Its latest adapters and the experience of its training go into a run directory that
+`solve` plays with where no team is named, beside a recipe that says how the team is asked. Environment and sandbox are
+at their defaults there: training's are cheap, and name files of the machine it ran on.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from marl_llm.errors import UserError
 from marl_llm.evaluation.study import run_study
 from marl_llm.experiment.layout import PROCEDURAL, ExperimentDirectory
 from marl_llm.experiment.report_data import Material, read_material
+from marl_llm.recipe import Recipe, dump_recipe
 from marl_llm.roles import ROLES
-from marl_llm.run import RunDirectory
+from marl_llm.run import RunDirectory, write_text
 from marl_llm.solve.teams import EMBEDDED_TEAM
 from marl_llm.training.adapters import staging
 
@@ -32,6 +34,12 @@ def gains(material: Material) -> dict[int, float]:
         if played.seed is not None and played.result.gain is not None:
             found.setdefault(played.seed, []).append(played.result.gain)
     return {seed: float(np.mean(values)) for seed, values in sorted(found.items())}
+
+
+def asked_as(trained: Recipe) -> Recipe:
+    """The recipe of a play: model, prompts and sampling of the training, all else by default."""
+    kept = {"name": trained.name, "seed": trained.seed, "model": trained.model, "prompts": trained.prompts}
+    return Recipe().model_copy(update=kept | {"rollout": trained.rollout, "serving": trained.serving})
 
 
 def ship(directory: ExperimentDirectory, out: Path) -> dict[int, float]:
@@ -49,7 +57,7 @@ def ship(directory: ExperimentDirectory, out: Path) -> dict[int, float]:
     run = directory.run(material.experiment.main, max(found, key=lambda seed: found[seed]))
     shown = sorted(run.root.glob(f"iteration_*/{STORE_FILE}"))
     with staging(out) as folder:
-        shutil.copy(run.root / "recipe.yaml", folder / "recipe.yaml")
+        write_text(folder / "recipe.yaml", dump_recipe(asked_as(run.recipe())))
         target = RunDirectory(folder)
         for role in ROLES:
             version = run.version(role)
