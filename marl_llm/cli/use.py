@@ -124,7 +124,7 @@ def add(commands: Any) -> None:
     solve.add_argument(
         "--patience",
         type=int,
-        help="proposals in a row without a gain that end it; a wish to finish counts as 6 (default: 30)",
+        help="proposals in a row without a gain that end it; a wish to finish counts as 6 (default: 100)",
     )
     solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
     solve.add_argument("--memory", type=Path, help="directory of an earlier solve: what it tried is not tried again")

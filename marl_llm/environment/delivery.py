@@ -4,10 +4,11 @@ Which rows decide is the caller's choice. A rollout chooses on the folds alone, 
 whether the gain is real and the reward stays honest. `solve` chooses on folds and hold-out together: what is delivered
 uses all the evidence there is, and the test part is still unread.
 
-On few rows the best of many settings is the luckiest. The start and the screened families, which nobody chose by their
-scores here, are always candidates, and so is what was accepted as a significant gain; what was tried beside these is
-one on few rows only if it is better than the best of start and families by more than a standard error. From
-`ENOUGH_ROWS` on everything is. Why: `evaluation/admission.py`.
+The best of many settings is the luckiest. The start and the screened families, which nobody chose by their scores here,
+are always candidates; what was tried beside these is one only if it is significantly better than the best of them, by a
+paired test on the rows that decide. That a step was accepted does not help: it was a gain over the solution before it,
+which need not be as good as the best family. (A rollout, which must not deliver less than it was rewarded for, takes
+what was accepted as it is.) Why: `evaluation/admission.py`.
 """
 
 from __future__ import annotations
@@ -28,10 +29,8 @@ from marl_llm.proposals.applying import can_vote
 from marl_llm.proposals.spec import BLEND
 
 Rows = Literal["folds", "all"]
-ENOUGH_ROWS = 1000
-"""Rows from which selection among many models is no longer mostly luck."""
-_ONE_ERROR = 0.16
-"""One-sided p-value of a gain of one standard error."""
+_LEVEL = 0.05
+"""One-sided significance level of what joins start and families."""
 _RESAMPLES = 200
 _MOST_ROWS = 5000
 """Rows that greedy selection scores on: of more, an even sample."""
@@ -70,12 +69,12 @@ class Evidence:
         return self.evaluator.scores(self.labels(), self.predictions(evaluated)).score
 
     def clearly_better(self, one: Evaluated, other: Evaluated) -> bool:
-        """True if `one` is better than `other` by more than a standard error."""
+        """True if `one` is significantly better than `other` on the deciding rows, by a paired bootstrap."""
         evaluator, before, after = self.evaluator, self.predictions(other), self.predictions(one)
         found = paired_bootstrap(
             evaluator.task.metrics, self.labels(), before, after, evaluator.reference, n_resamples=_RESAMPLES
         )
-        return found.gain > 0 and found.p_value <= _ONE_ERROR
+        return found.gain > 0 and found.p_value <= _LEVEL
 
     @staticmethod
     def _sample(rows: int) -> np.ndarray:
@@ -99,7 +98,7 @@ def choose_delivery(
     most : int
         Different members of a blend; 1: the best single solution, with its decision rule.
     plain : collection of PipelineSpec, optional
-        Start and families, the bar for what was tried beside them on few rows; None: there is no bar.
+        Start and families, the bar for what was tried beside them; None: there is no bar.
     accepted : collection of PipelineSpec
         What need not clear it.
 
@@ -129,12 +128,13 @@ def choose_delivery(
 def _admitted(
     tried: Sequence[Tried], evidence: Evidence, plain: Collection[PipelineSpec], accepted: Collection[PipelineSpec]
 ) -> Sequence[Tried]:
-    """What a delivery may be chosen from: on few rows what is plain or accepted, or clearly better than what is plain.
+    """What a delivery may be chosen from: what is plain or accepted, or clearly better than all that is plain.
+
     Specs are compared in normal form.
     """
     common, kept = ([spec.normal() for spec in specs] for specs in (plain, accepted))
     on_hand = [one for one in tried if one.spec.normal() in common]
-    if not on_hand or len(evidence.labels()) >= ENOUGH_ROWS:
+    if not on_hand:
         return tried
     bar = max(on_hand, key=lambda one: evidence.score(one.evaluated)).evaluated
     free = (*common, *kept)

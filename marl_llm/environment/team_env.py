@@ -166,7 +166,7 @@ class TeamEnv:
     def choose(self, state: State, most: int, tried: Sequence[Tried] | None = None) -> PipelineSpec:
         """The best of all that was tried, or a blend of at most `most`, on folds and hold-out. Blocks."""
         tried, evidence = tried or self.tried(state), Evidence(self.evaluator, "all")
-        return choose_delivery(tried, evidence, most, self.plain(state.looked), self._accepted(state))
+        return choose_delivery(tried, evidence, most, self.plain(state.looked))
 
     def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
         """What a delivery is chosen from, with all folds: the start, the current solution, the best by hold-out of what

@@ -1,10 +1,10 @@
-"""What may join a blend: everything that was tried, or on few rows only what is clearly better than the families.
+"""What may join a blend: everything that was tried, or only what is significantly better than the families.
 
-The study behind `delivery.ENOUGH_ROWS`. In: tables of the training suite (never the benchmark). On each, the screened
-families at their defaults and settings of the tuned kinds drawn at random are evaluated; blends of the families alone,
-of the families and a draw of settings, and of the families and those of the draw that are better by a standard error
-are scored on the test part. Out: what the settings add, by the number of deciding rows. Tables that are finished are
-kept: the same command goes on from there.
+The study behind the bar of `environment/delivery.py`. In: tables of the training suite (never the benchmark). On each,
+the screened families at their defaults and settings of the tuned kinds drawn at random are evaluated; blends of the
+families alone, of the families and a draw of settings, and of the families and those of the draw that are significantly
+better are scored on the test part. Out: what the settings add, by the number of deciding rows. Tables that are finished
+are kept: the same command goes on from there.
 
     python -m marl_llm.evaluation.admission --suite data/suite --every 6 --out runs/admission.jsonl
 """
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from marl_llm.environment import TeamEnv
-from marl_llm.environment.delivery import ENOUGH_ROWS, Evidence, Tried, choose_delivery, distinct
+from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
 from marl_llm.errors import RunFailed
 from marl_llm.evaluation.countdown import Countdown
 from marl_llm.evaluation.statistics import clustered_mean
@@ -37,13 +37,15 @@ _TUNED = ("CatBoost", "LGBM", "HistGradientBoosting", "ExtraTrees", "RandomFores
 _SETTINGS = 5
 """Drawn for each of these."""
 _DRAWS, _DRAWN = 4, 20
+_MANY_ROWS = 1000
+"""Tables with fewer deciding rows stand apart in the table."""
 _FIT_S = 8.0
 
 
 @dataclass(frozen=True)
 class Admission:
     """One table: deciding rows, and what settings add to the test score of the families' blend; `clear`: of those
-    settings only that are better than every family by a standard error. `problem`: why there are no figures.
+    settings only that are significantly better than every family. `problem`: why there are no figures.
     """
 
     trial: str
@@ -142,11 +144,11 @@ def admission_text(found: Sequence[Admission]) -> str:
     """The table."""
     lines = [f"left out: {one.trial}: {one.problem}" for one in found if one.problem]
     found = [one for one in found if not one.problem]
-    parts = {"below": [f for f in found if f.rows < ENOUGH_ROWS], "above": [f for f in found if f.rows >= ENOUGH_ROWS]}
+    parts = {"below": [f for f in found if f.rows < _MANY_ROWS], "above": [f for f in found if f.rows >= _MANY_ROWS]}
     for name, part in parts.items():
         for what in ("everything", "clear"):
             e = clustered_mean([getattr(one, what) for one in part], [one.trial for one in part])
-            lines.append(f"{name} {ENOUGH_ROWS} rows, {what:<10} {e.text('+.4f')} of {e.tasks} tables")
+            lines.append(f"{name} {_MANY_ROWS} rows, {what:<10} {e.text('+.4f')} of {e.tasks} tables")
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.teams import TeamChoice, TokenMeter, open_team
 
 MOST_STEPS = 200
-DEFAULT_PATIENCE = 30
+DEFAULT_PATIENCE = 100
 _WISH = 6
 """Proposals without a gain that a team's wish to finish counts for."""
 AT_ONCE = max(1, min(2, os.cpu_count() or 1))
