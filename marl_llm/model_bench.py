@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ import numpy as np
 from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prompt
 from marl_llm.environment.card import describe_task
 from marl_llm.environment.memory import Memory
+from marl_llm.evaluation.study import run_study
 from marl_llm.proposals import baseline, generate_code
 from marl_llm.serving import ChatClient, Completion, ModelServer, ServerConfig
 from marl_llm.solve.teams import EMBEDDED
@@ -238,21 +238,15 @@ def matrix_rate(seconds: float = 1.0) -> float:
     return best
 
 
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--base", type=Path, help="directory of a model")
-    model.add_argument("--shape", choices=sorted(SHAPES), help="a model of this shape with random weights")
-    parser.add_argument("--no-serving", action="store_true", help="transformers samples the rows, vLLM is not needed")
-    parser.add_argument("--tasks", type=int, default=64, help="chats")
-    parser.add_argument("--each", type=int, default=8, help="replies to each chat")
-    parser.add_argument("--tokens", type=int, default=32, help="most tokens of a reply")
-    parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--batch-rows", type=int, default=64)
-    parser.add_argument("--batch-tokens", type=int, default=16_384, help="most cells computed at once")
-    parser.add_argument("--checkpointing", action="store_true", help="activations are computed again: less memory")
-    args = parser.parse_args()
+def bench(args: argparse.Namespace) -> str:
+    """Serve, unless told not to, and train; one line of JSON a measurement.
+
+    Raises
+    ------
+    UserError
+        The directory holds no model, or vLLM is not installed.
+    """
+    lines: list[str] = []
     config = TrainConfig(
         batch_rows=args.batch_rows,
         batch_tokens=args.batch_tokens,
@@ -272,12 +266,30 @@ def main() -> None:
             turns = generated(base, adapter, asked, args.each, args.tokens)
         else:
             report, replies = serving(base, adapters, asked, args.each, args.tokens, work / "server.log")
-            for entry in report:
-                sys.stdout.write(json.dumps(entry) + "\n")
+            lines += [json.dumps(entry) for entry in report]
             turns = [(reply.prompt_ids, reply.completion_ids, reply.logprobs) for reply in replies]
         rows = replay_rows(turns, adapter_sha256(adapter))
-        sys.stdout.write(json.dumps(training(base, adapter, rows, config, work / "trainer")) + "\n")
+        lines.append(json.dumps(training(base, adapter, rows, config, work / "trainer")))
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--base", type=Path, help="directory of a model")
+    model.add_argument("--shape", choices=sorted(SHAPES), help="a model of this shape with random weights")
+    parser.add_argument("--no-serving", action="store_true", help="transformers samples the rows, vLLM is not needed")
+    parser.add_argument("--tasks", type=int, default=64, help="chats")
+    parser.add_argument("--each", type=int, default=8, help="replies to each chat")
+    parser.add_argument("--tokens", type=int, default=32, help="most tokens of a reply")
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--batch-rows", type=int, default=64)
+    parser.add_argument("--batch-tokens", type=int, default=16_384, help="most cells computed at once")
+    parser.add_argument("--checkpointing", action="store_true", help="activations are computed again: less memory")
+    args = parser.parse_args()
+    return run_study(lambda: bench(args))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -234,3 +234,8 @@ def test_evaluate_plays_procedural_tasks_where_no_suite_is_named(capsys, tmp_pat
     assert {result["task"] for result in report["results"]} == {"procedural-41", "procedural-42"}
     assert "at least one task" in refused(capsys, "evaluate", "--tasks", "0", "--out", tmp_path)
     assert "--first-seed" in refused(capsys, "evaluate", "--suite", BUNDLED, "--first-seed", "3", "--out", tmp_path)
+
+
+def test_without_a_run_the_default_arms_are_those_that_need_none(capsys, tmp_path):
+    missing = tmp_path / "none"
+    assert str(missing) in refused(capsys, "evaluate", "--suite", missing, "--out", tmp_path / "out")

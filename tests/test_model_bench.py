@@ -31,6 +31,12 @@ def test_rows_that_transformers_sampled_pass_the_gate_and_altered_ones_do_not(tm
     assert not training(EMBEDDED, adapter, replay_rows(off, ""), CONFIG, tmp_path / "off")["gate"]["passed"]
 
 
+def test_a_directory_without_a_model_is_refused_in_one_sentence(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("sys.argv", ["model_bench", "--base", str(tmp_path), "--no-serving"])
+    assert model_bench.main() == 2
+    assert f"{tmp_path}: no model here, config.json is missing." in caplog.text
+
+
 def test_a_shape_becomes_a_model_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     monkeypatch.setitem(SHAPES, "small", small | {"num_key_value_heads": 1, "vocab_size": 1024})

@@ -11,7 +11,7 @@ from marl_llm.errors import UserError
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from marl_llm.evaluation import evaluate_procedural, evaluate_suite, report_text
+    from marl_llm.evaluation import ARMS, evaluate_procedural, evaluate_suite, report_text
     from marl_llm.run import RunDirectory
     from marl_llm.solve.budget import Budget
     from marl_llm.solve.teams import choose_team
@@ -26,8 +26,9 @@ def _evaluate(args: argparse.Namespace) -> int:
     recipe = run.recipe() if args.run else choose_team(None).recipe
     first = recipe.evaluation.first_seed if args.first_seed is None else args.first_seed
     out = args.out or run.root / "evaluation" / (args.suite.name if args.suite else f"procedural-{first}")
+    arms = args.arms or [name for name in ARMS if args.run or name != "trained"]
     how: dict[str, Any] = {
-        "arms": tuple(args.arms), "repeats": args.repeats, "seed": args.seed, "server": args.server, "out": out,
+        "arms": tuple(arms), "repeats": args.repeats, "seed": args.seed, "server": args.server, "out": out,
         "on_line": silent if args.json else say, "flaml_seconds": args.flaml_seconds,
         "play_budget": Budget.parse(args.budget), "against": args.against,
     }  # fmt: skip
@@ -63,7 +64,8 @@ def add(commands: Any) -> None:
     arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
     playing = "solve, solve@untrained, solve@scripted, solve@run, no_agents, six_defaults"
     others = f"{playing}, catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, trained@VERSION"
-    evaluate.add_argument("--arms", type=names, default=arms, help=f"of {', '.join(arms)} (the default), {others}")
+    about = f"of {', '.join(arms)} (the default; trained with --run only), {others}"
+    evaluate.add_argument("--arms", type=names, help=about)
     evaluate.add_argument("--against", metavar="ARM", help="hold all other arms against this one, CSV by CSV")
     budget = "CPU seconds of FLAML per trial (default: those a team took, or 60)"
     evaluate.add_argument("--flaml-seconds", type=float, metavar="S", help=budget)

@@ -71,10 +71,10 @@ class Evidence:
     def clearly_better(self, one: Evaluated, other: Evaluated) -> bool:
         """True if `one` is significantly better than `other` on the deciding rows, by a paired bootstrap."""
         evaluator, before, after = self.evaluator, self.predictions(other), self.predictions(one)
-        found = paired_bootstrap(
-            evaluator.task.metrics, self.labels(), before, after, evaluator.reference, n_resamples=_RESAMPLES
-        )
-        return found.gain > 0 and found.p_value <= _LEVEL
+        return paired_bootstrap(
+            evaluator.task.metrics, self.labels(), before, after, evaluator.reference,
+            level=_LEVEL, n_resamples=_RESAMPLES,
+        ).significant  # fmt: skip
 
     @staticmethod
     def _sample(rows: int) -> np.ndarray:
