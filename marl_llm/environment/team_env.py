@@ -20,6 +20,7 @@ from marl_llm.environment.compliance import Case, compliance, says_the_same
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
 from marl_llm.environment.evaluator import Evaluated, Evaluator
+from marl_llm.environment.looked import settled, tellable
 from marl_llm.environment.memory import Memory, TokenCounter, Verdict, rough_tokens
 from marl_llm.environment.model_screen import ModelScreen, screen_models
 from marl_llm.environment.search import search_region
@@ -203,10 +204,23 @@ class TeamEnv:
                 )  # fmt: skip
             return self._screen
 
-    def look(self, state: State) -> State:
-        """The state with the models screened, as if the Data Scientist had asked for it. Blocks."""
+    def look(self, state: State, families: Sequence[Tried] | None = None) -> State:
+        """The state with the models screened and the best families known, going on from the best of these and the
+        current solution, by the folds. Blocks.
+
+        Memory reads as if that one had been proposed first and the others after it. `families`: those that are
+        evaluated; None: all within reach, evaluated here.
+        """
         self.screen()
-        return replace(state, looked=True)
+        if families is None:
+            families = [Tried(spec, self.evaluate(spec)) for spec in self.within_reach()]
+        told = [one for one in families if one.evaluated.complete and tellable(one.spec)]
+        evidence = Evidence(self.evaluator, "folds")
+        here = [one for one in [Tried(state.spec, self.evaluate(state.spec))] if one.evaluated.complete]
+        best = max(
+            [*here, *told], key=lambda one: evidence.score(one.evaluated), default=Tried(state.spec, state.evaluated)
+        )
+        return settled(state, best, told, self.compare, self._effective)
 
     def within_reach(self) -> list[PipelineSpec]:
         """The best families of the screening, as many as a blend may have members."""

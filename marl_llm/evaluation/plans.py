@@ -15,7 +15,7 @@ from marl_llm.solve.teams import TeamChoice, choose_team
 
 SOLVE, NO_AGENTS, SIX_DEFAULTS = "solve", "no_agents", "six_defaults"
 OF_THE_RUN = "run"
-PLAY_VERSION = 3
+PLAY_VERSION = 4
 """Of how a play goes and what it delivers: results of another one are not kept."""
 DEFAULT_BUDGET = Budget(60.0)
 BUDGETED = (SOLVE, "solve@untrained", "solve@scripted", f"solve@{OF_THE_RUN}", NO_AGENTS, SIX_DEFAULTS)

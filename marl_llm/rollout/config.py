@@ -24,7 +24,8 @@ class RolloutConfig(BaseModel):
         default=0.0,
         ge=0,
         le=1,
-        description="share of the episodes that begin with the models screened and in view, as those of solve do",
+        description="share of the episodes that begin with the models screened, from the best of them, as those of "
+        "solve do",
     )
     episodes_at_once: int = Field(default=8, ge=1, description="episodes played concurrently")
     temperature: float = Field(

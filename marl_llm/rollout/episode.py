@@ -142,7 +142,7 @@ class EpisodePlayer:
         return EpisodeResult(self._rows, first, state, steps, visited)
 
     def _first_state(self, memory: Memory | None) -> State:
-        """The baseline, in a share of the episodes with the models screened: which ones, the seed says."""
+        """The baseline; in a share of the episodes the best of the screened models: which ones, the seed says."""
         env = self._context.env
         state = env.reset(memory)
         drawn = random.Random(derive_seed(self._seed, "looked")).random()

@@ -126,10 +126,12 @@ class Play:
 
         with _threads("look") as pool:
             self._screen = pool.submit(self._env.screen, enough).result()
-            self.last = self._env.look(self.last)
+            self.last = self._env.look(self.last, [])
             self._watchers.screened(self._screen)
             for waiting in [pool.submit(self._complete, spec) for spec in self._promising()]:
                 waiting.result()
+            reach = self._env.within_reach()
+            self.last = self._env.look(self.last, [one for one in self._kept if one.spec in reach])
 
     def run(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...] = ()) -> None:
         """Let the team play on from `last`."""

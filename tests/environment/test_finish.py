@@ -182,7 +182,7 @@ def test_families_are_candidates_once_the_models_were_screened(own: TeamEnv):
     own.screen()
     assert unseen.suggestion.spec is None
     assert ended(own, state, "finish best").suggestion.spec is None  # another branch looked, this one did not
-    best = ended(own, own.look(state), "finish best")
+    best = ended(own, replace(state, looked=True), "finish best")
     assert best.suggestion.spec is not None and best.reference_gain is not None and best.reference_gain > 0.1
     within = replace(own.read(state, "finish best"), looked=True)
     assert own.resolve(state, within).spec == best.suggestion.spec  # screened in the same turn

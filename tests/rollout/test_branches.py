@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -223,7 +224,7 @@ def test_prompts_show_the_best_families_after_the_screening_and_none_before(make
     env = make()
     context, state = TurnContext(env, PROMPTS), env.reset()
     before = data_scientist_prompt(context.situation(state), PROMPTS)
-    after = data_scientist_prompt(context.situation(env.look(state)), PROMPTS)
+    after = data_scientist_prompt(context.situation(replace(state, looked=True)), PROMPTS)
     shown = "models:\n" + "\n".join(env.screen().lines(SCREENED_LINES)) + "\n"
     assert "models:" not in before and after.replace(shown, "") == before
     assert shown.count("\n") == SCREENED_LINES + 1
