@@ -25,19 +25,20 @@ def tellable(spec: PipelineSpec) -> bool:
 def settled(
     state: State, best: Tried, families: Sequence[Tried], compare: Compare, form: Callable[[PipelineSpec], PipelineSpec]
 ) -> State:
-    """The state after a screening: it goes on from `best`, the families are in its memory, best first.
+    """The state after a screening: it goes on from `best`, the families are in its memory, that one first.
 
     Gains are what they would be had `best` been proposed at `state` and the others at what follows. What memory already
     answers is not repeated; `form`: under which solutions are compared.
     """
     moved = form(best.spec) != form(state.spec)
-    entries = [_entry(best, Verdict.accepted, compare(state.evaluated, best.evaluated))] if moved else []
-    for one in families:
-        if form(one.spec) != form(best.spec) and not state.memory.tried(one.spec, form):
-            entries.append(_entry(one, Verdict.no_gain, compare(best.evaluated, one.evaluated)))
     memory = state.memory
-    for entry in entries:
-        memory = memory.add(entry)
+    for one in sorted(families, key=lambda one: form(one.spec) != form(best.spec)):
+        if state.memory.tried(one.spec, form):
+            continue
+        if form(one.spec) != form(best.spec):
+            memory = memory.add(_entry(one, Verdict.no_gain, compare(best.evaluated, one.evaluated)))
+        elif moved:
+            memory = memory.add(_entry(one, Verdict.accepted, compare(state.evaluated, one.evaluated)))
     after = replace(state, memory=memory, looked=True)
     if not moved:
         return after

@@ -204,23 +204,23 @@ class TeamEnv:
                 )  # fmt: skip
             return self._screen
 
-    def look(self, state: State, families: Sequence[Tried] | None = None) -> State:
-        """The state with the models screened and the best families known, going on from the best of these and the
-        current solution, by the folds. Blocks.
+    def look(self, state: State, known: Sequence[Tried] | None = None) -> State:
+        """The state with the models screened and the best families known, going on from the best of what is known and
+        the current solution, by the folds. Blocks.
 
-        Memory reads as if that one had been proposed first and the others after it. `families`: those that are
-        evaluated; None: all within reach, evaluated here.
+        Memory reads as if that one had been proposed first and the other families after it. `known`: what is evaluated;
+        None: all families within reach, evaluated here.
         """
         self.screen()
-        if families is None:
-            families = [Tried(spec, self.evaluate(spec)) for spec in self.within_reach()]
-        told = [one for one in families if one.evaluated.complete and tellable(one.spec)]
-        evidence = Evidence(self.evaluator, "folds")
-        here = [one for one in [Tried(state.spec, self.evaluate(state.spec))] if one.evaluated.complete]
-        best = max(
-            [*here, *told], key=lambda one: evidence.score(one.evaluated), default=Tried(state.spec, state.evaluated)
-        )
-        return settled(state, best, told, self.compare, self._effective)
+        reach = self.within_reach()
+        if known is None:
+            known = [Tried(spec, self.evaluate(spec)) for spec in reach]
+        told = [one for one in known if one.evaluated.complete and tellable(one.spec)]
+        evidence, here = Evidence(self.evaluator, "folds"), Tried(state.spec, self.evaluate(state.spec))
+        on_hand = [*([here] if here.evaluated.complete else []), *told]
+        best = max(on_hand, key=lambda one: evidence.score(one.evaluated), default=here)
+        families = [one for one in told if one.spec in reach]
+        return settled(state, best, families, self.compare, self._effective)
 
     def within_reach(self) -> list[PipelineSpec]:
         """The best families of the screening, as many as a blend may have members."""

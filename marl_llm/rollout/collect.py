@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.agents.prompts import PromptConfig
-from marl_llm.environment import EnvironmentConfig, TeamEnv
+from marl_llm.environment import EnvironmentConfig, State, TeamEnv
 from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, known_data_set, shown_lines
 from marl_llm.environment.memory import TokenCounter, rough_tokens
 from marl_llm.errors import UserError
@@ -110,9 +110,10 @@ class Collector:
             result = await self._player(plan, env, seed, lines).play()
             self._meter.settle()
             cost = env.evaluator.cpu_seconds + share.cpu_s, time.monotonic() - began
-            summary = self._summary(plan, env, result, cost)
+            start = await self._blocking(env.reset)  # known by now
+            summary = self._summary(plan, env, start, result, cost)
             if self._store:  # before the rows: what is played again is kept again, which changes nothing
-                self._store.add(await self._blocking(known_data_set, env, result.first, result.visited))
+                self._store.add(await self._blocking(known_data_set, env, start, result.visited))
         finally:
             env.close()
         self._save(summary, result)
@@ -125,9 +126,9 @@ class Collector:
         return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
 
     def _summary(
-        self, plan: PlannedEpisode, env: TeamEnv, result: EpisodeResult, cost: tuple[float, float]
+        self, plan: PlannedEpisode, env: TeamEnv, start: State, result: EpisodeResult, cost: tuple[float, float]
     ) -> EpisodeSummary:
-        first, last = result.first.evaluated.holdout, result.last.evaluated.holdout
+        first, last = start.evaluated.holdout, result.last.evaluated.holdout
         assert first is not None and last is not None
         return EpisodeSummary(
             episode=plan.name, task=env.task.name, baseline=first.score, final=last.score, steps=len(result.steps),

@@ -23,8 +23,8 @@ class Journal:
 
     Attributes
     ----------
-    first, best : State
-        The baseline, and the model the episode has come to.
+    first : State
+        The baseline.
     accepted : int
         Steps that changed the current model.
     visited : list of (State, StepOutcome)
@@ -39,7 +39,7 @@ class Journal:
         self, directory: SolveDirectory, meter: TokenMeter, on_line: Callable[[str], None], first: State
     ) -> None:
         self._directory, self.meter, self.on_line = directory, meter, on_line
-        self.first = self.best = first
+        self.first = first
         self.accepted = 0
         self.visited: list[tuple[State, StepOutcome]] = []
         self._since, self._tokens = time.monotonic(), meter.snapshot()
@@ -57,9 +57,14 @@ class Journal:
         for line in screened_lines(screen):
             self.on_line(line)
 
+    def looked(self, state: State) -> None:
+        """Note the best of the families, from which the team goes on."""
+        self._directory.write_memory(state.memory)
+        if state.spec != self.first.spec:
+            self.on_line(f"The team goes on from {model_name(state.spec)}.")
+
     def step(self, record: StepRecord) -> None:
         """Note one step: the proposal it went on from, and those that were tried beside it."""
-        self.best = record.after
         self.visited += [(record.before, outcome) for outcome in (record.outcome, *record.beside)]
         self.accepted += record.outcome.accepted
         now = time.monotonic()

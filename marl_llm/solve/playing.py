@@ -59,9 +59,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Watchers:
-    """Told of what happens: the screening, and each step of the line the play follows."""
+    """Told of what happens: the screening, what the team goes on from, and each step of the line the play follows."""
 
     screened: Callable[[ModelScreen], None] = lambda screen: None
+    looked: Callable[[State], None] = lambda state: None
     stepped: Callable[[StepRecord], None] = lambda record: None
 
 
@@ -130,8 +131,8 @@ class Play:
             self._watchers.screened(self._screen)
             for waiting in [pool.submit(self._complete, spec) for spec in self._promising()]:
                 waiting.result()
-            reach = self._env.within_reach()
-            self.last = self._env.look(self.last, [one for one in self._kept if one.spec in reach])
+            self.last = self._env.look(self.last, self._kept)
+            self._watchers.looked(self.last)
 
     def run(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...] = ()) -> None:
         """Let the team play on from `last`."""

@@ -111,7 +111,7 @@ def solve_task(
         closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
     ):
         journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
-        play = Play(env, choice, limits, clock, journal.first, Watchers(journal.screened, journal.step))
+        play = Play(env, choice, limits, clock, journal.first, Watchers(journal.screened, journal.looked, journal.step))
         delivery = _Delivery(env, choice, directory, journal, sha256, play, clock)
         try:
             return _improve(env, play, model, delivery, own.lines(env, choice.recipe.prompts.experience_lines))

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_llm.environment import Implementation, TaskCard
+from marl_llm.environment import Implementation, TaskCard, TeamEnv
 from marl_llm.environment.card import ColumnCard
 from marl_llm.environment.experience import (
     META_FEATURES,
@@ -24,11 +25,11 @@ from marl_llm.environment.experience.carrying import carried, like_columns
 from marl_llm.environment.experience.data_set import MOST_FINDINGS, best_findings, merged
 from marl_llm.environment.experience.meta_features import distances
 from marl_llm.kind import Kind
-from marl_llm.proposals import generate_code
+from marl_llm.proposals import PipelineSpec, generate_code, screened
 from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.tasks import Task
 from tests.environment.known import BAYES, DEEP, FOREST, NEAREST, data_set
-from tests.fixtures import small_card, small_frame, small_task, wide_card
+from tests.fixtures import CONFIG, small_card, small_frame, small_task, wide_card
 
 CARD = small_card(Kind.binary)
 shares = st.floats(0, 1)
@@ -181,6 +182,25 @@ def test_an_episode_leaves_its_models_with_their_gain_over_the_baseline(env):
     later = step(env, after, "tune max_depth=8")
     second = {f.text: f for f in findings(first, [later])}
     assert all("max_depth=8" in t and t.startswith("propose_model est = RandomForest") for t in second)
+
+
+def test_an_episode_that_began_with_a_look_leaves_the_families_with_their_gain_over_the_baseline(sandbox, monkeypatch):
+    trees = screened._Family("ExtraTreesClassifier", "ExtraTreesRegressor", (("n_estimators", 20),))
+    monkeypatch.setattr(screened, "_FAMILIES", (*screened._FAMILIES[:3], trees))
+    with closing(TeamEnv(small_task(Kind.regression), sandbox, CONFIG)) as own:
+        first = own.reset()
+        looked = own.look(first)
+        visit = step(own, looked, "propose_model est = RandomForestRegressor(n_estimators=10)")
+        fits = own.evaluator.fits
+        left = known_data_set(own, first, [visit])
+        assert own.evaluator.fits == fits, "what is known is not run again"
+        assert left.meta[-1] == pytest.approx(first.evaluated.cv.score, abs=1e-6)
+        found = {finding.text: finding.gain for finding in left.findings}
+        boosted = own.evaluate(PipelineSpec(estimator="HistGradientBoostingRegressor"))
+        gains = [getattr(boosted, p).score - getattr(first.evaluated, p).score for p in ("cv", "holdout")]
+        assert found["propose_model est = HistGradientBoostingRegressor()"] == pytest.approx(np.mean(gains), abs=1e-4)
+        assert not any("Ridge" in text for text in found), "one-hot encoding is no part of such a line"
+        assert known_data_set(own, first, [step(own, first, "tune alpha=3.0")]).findings == ()
 
 
 def test_parameters_at_their_default_and_columns_are_not_carried_on(env):

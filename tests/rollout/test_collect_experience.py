@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.environment.experience import ExperienceStore, table_key
@@ -15,6 +16,7 @@ from marl_llm.evaluation.play import Comparison, play_arm
 from marl_llm.evaluation.trials import Trial
 from marl_llm.kind import Kind
 from marl_llm.open_run import OpenRun, seen_experience
+from marl_llm.proposals import screened
 from marl_llm.recipe import Recipe
 from marl_llm.rewards import RewardConfig
 from marl_llm.roles import DATA_SCIENTIST
@@ -24,6 +26,7 @@ from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import ServerSession
+from marl_llm.rollout.summary import read_summaries
 from marl_llm.run import RunDirectory
 from marl_llm.serving import ServerConfig
 from marl_llm.tasks import Task
@@ -66,6 +69,20 @@ def test_an_iteration_fills_the_store_with_what_it_visited_beside_the_line_too(t
     estimators = {f.text.split("(")[0] for d in known for f in d.findings}
     assert estimators & {action.split("(")[0] for action in beside["action"]}
     assert not any(seen(prompt) for prompt in prompts(rows))
+
+
+def test_episodes_that_begin_from_a_family_are_measured_against_the_baseline(tmp_path, sandbox, monkeypatch):
+    monkeypatch.setattr(screened, "_FAMILIES", screened._FAMILIES[:4])
+    store = tmp_path / "experience.jsonl"
+    known: list[dict[str, tuple[float | None, ...]]] = []
+    baselines: list[list[float]] = []
+    for looked in (0.0, 1.0):
+        directory = tmp_path / str(looked)
+        collect(directory, remember=store, rollout=SETTINGS.rollout.model_copy(update={"looked": looked}))
+        known.append({d.key: d.meta for d in ExperienceStore(store).read().data_sets})
+        baselines.append([one.baseline for one in read_summaries(directory)])
+        store.unlink()
+    assert known[0] == known[1] and sorted(baselines[0]) == pytest.approx(sorted(baselines[1]))
 
 
 def test_episodes_see_others_but_never_themselves(tmp_path, sandbox):

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from marl_llm.agents.scripted import ScriptedDataScientist
-from marl_llm.environment import Evaluated, TeamEnv
+from marl_llm.environment import Evaluated, State, TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.kind import Kind
@@ -57,6 +57,17 @@ def whole(play: Play) -> Tried:
 def is_baseline(delivered: Tried, kind: Kind = Kind.binary) -> bool:
     """It may have another decision rule, which costs nothing."""
     return all(one == baseline(kind) for one in delivered.spec.members or (delivered.spec,))
+
+
+def test_the_team_goes_on_from_the_best_of_the_families_and_of_an_earlier_solve(sandbox: Sandbox):
+    entry = MemoryEntry("propose", Verdict.accepted, 0.1, TREES, "", 0.9)
+    seen: list[State] = []
+    with played(sandbox, AMPLE, memory=Memory((entry,)), watchers=Watchers(looked=seen.append)) as (env, play):
+        play.look()
+        evidence = Evidence(env.evaluator, "folds")
+        known = {spec: evidence.score(env.evaluate(spec)) for spec in (*env.plain(looked=True), TREES)}
+        assert seen == [play.last] and play.last.looked and play.last.step == 0
+        assert known[play.last.spec] == max(known.values()) > known[play.first.spec]
 
 
 def test_a_budget_below_the_evaluation_of_the_baseline_delivers_it_and_says_so(sandbox: Sandbox):

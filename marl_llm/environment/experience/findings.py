@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from marl_llm.environment.delivery import Tried
 from marl_llm.environment.evaluated import Evaluated
 from marl_llm.environment.experience.data_set import Finding, best_findings
 from marl_llm.environment.state import State, StepOutcome
@@ -25,9 +26,10 @@ _OF_THESE_DATA = ("drop", "reduce")
 """Operations that undo or leave out something of this data set."""
 
 
-def findings(first: State, visits: Iterable[Visit]) -> tuple[Finding, ...]:
-    """The best findings of an episode that began at `first`."""
-    found = (_finding(first, state, outcome) for state, outcome in visits)
+def findings(first: State, visits: Iterable[Visit], families: Iterable[Tried] = ()) -> tuple[Finding, ...]:
+    """The best findings of an episode on a task whose baseline is `first`, and of the families it began with."""
+    found = [_finding(first, state, outcome) for state, outcome in visits]
+    found += [_model_finding(first, one.spec, one.evaluated) for one in families if one.spec.encode == "ordinal"]
     return best_findings(f for f in found if f is not None)
 
 
@@ -36,15 +38,22 @@ def _finding(first: State, state: State, outcome: StepOutcome) -> Finding | None
     if spec is None or spec.members or result is None or result.holdout is None:
         return None
     if (spec.estimator, spec.params) != (state.spec.estimator, state.spec.params):
-        text, gain = model_text(spec), supported_gain(first.evaluated, result)
-    else:
-        compared = outcome.reference_comparison
-        if compared is None or not compared.significant:
-            return None
-        text, gain = _change_text(outcome), supported_gain(state.evaluated, result)
-    if not text or gain is None or gain < LEAST_GAIN:
+        return _model_finding(first, spec, result)
+    compared = outcome.reference_comparison
+    if compared is None or not compared.significant:
         return None
-    return Finding(text=text, gain=round(gain, 4), score=round(result.holdout.score, 4))
+    return _supported(_change_text(outcome), state.evaluated, result)
+
+
+def _model_finding(first: State, spec: PipelineSpec, result: Evaluated) -> Finding | None:
+    return _supported(model_text(spec), first.evaluated, result)
+
+
+def _supported(text: str, before: Evaluated, after: Evaluated) -> Finding | None:
+    gain = supported_gain(before, after)
+    if not text or gain is None or gain < LEAST_GAIN or after.holdout is None:
+        return None
+    return Finding(text=text, gain=round(gain, 4), score=round(after.holdout.score, 4))
 
 
 def model_text(spec: PipelineSpec) -> str:
