@@ -62,7 +62,7 @@ def is_baseline(delivered: Tried, kind: Kind = Kind.binary) -> bool:
 def test_the_team_goes_on_from_the_best_of_the_families_and_of_an_earlier_solve(sandbox: Sandbox):
     entry = MemoryEntry("propose", Verdict.accepted, 0.1, TREES, "", 0.9)
     seen: list[State] = []
-    with played(sandbox, AMPLE, memory=Memory((entry,)), watchers=Watchers(looked=seen.append)) as (env, play):
+    with played(sandbox, Limits(AMPLE), memory=Memory((entry,)), watchers=Watchers(looked=seen.append)) as (env, play):
         play.look()
         evidence = Evidence(env.evaluator, "folds")
         known = {spec: evidence.score(env.evaluate(spec)) for spec in (*env.plain(looked=True), TREES)}
