@@ -60,7 +60,7 @@ def test_the_embedded_team_plays_without_a_server_and_repeats_itself(tmp_path: P
 
 def test_a_trained_run_plays_with_its_adapters_and_one_of_another_base_is_refused(trained: Path) -> None:
     entry = TaskFile(CLIENTS, TARGET)
-    report = solve_task(entry, team=str(trained), limits=at_most(1), out=trained / "solved")
+    report = solve_task(entry, team=str(trained), limits=at_most(6), out=trained / "solved")
     assert all(report.tokens[role]["prompt"] > 0 for role in ROLES)
     config = RunDirectory(trained).adapter(DATA_SCIENTIST, 0) / "adapter_config.json"
     config.write_text(config.read_text().replace('"tiny"', '"large"'))
