@@ -132,9 +132,7 @@ def group_relative(
     centred = np.where(kept, rewards - baseline[turn_of_row], 0.0)
     deviation = float(centred[kept].std()) if kept.any() else 0.0
     if Scale(scale) is Scale.step:
-        if steps is None or len(steps) != len(rewards):
-            raise ValueError('scale="step" needs the step of each row')
-        divisors = _step_deviations(centred, kept, group_of_row, np.asarray(steps), deviation) + epsilon
+        divisors = _step_deviations(centred, kept, group_of_row, steps, deviation) + epsilon
     else:
         divisors = _divisors(Scale(scale), returns, group_of_turn, sizes, deviation, epsilon)[group_of_row]
     advantage = centred / divisors
@@ -201,9 +199,12 @@ def _divisors(
 
 
 def _step_deviations(
-    centred: np.ndarray, kept: np.ndarray, group_of_row: np.ndarray, steps: np.ndarray, deviation: float
+    centred: np.ndarray, kept: np.ndarray, group_of_row: np.ndarray, steps: np.ndarray | None, deviation: float
 ) -> np.ndarray:
-    """Deviation of the kept rows of each row's step, shape (n,)."""
+    """Deviation of the kept rows of each row's step, shape (n,). Raises ValueError without a step for each row."""
+    if steps is None or len(steps) != len(centred):
+        raise ValueError('scale="step" needs the step of each row')
+    steps = np.asarray(steps)
     found = np.full(len(centred), deviation)
     for step in np.unique(steps[kept]):
         members = kept & (steps == step)
