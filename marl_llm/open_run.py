@@ -28,7 +28,7 @@ from marl_llm.rollout.session import (
     RolePolicy,
     ServerSession,
     make_team,
-    token_counter,
+    prompt_style,
 )
 from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Limits, Sandbox
@@ -78,8 +78,8 @@ def settings(recipe: Recipe, iteration: int, **changes: Any) -> CollectSettings:
     """The sections of the recipe that collecting reads."""
     values = {
         "run": recipe.name, "iteration": iteration, "seed": recipe.seed, "environment": recipe.environment,
-        "prompts": recipe.prompts, "rollout": recipe.rollout, "rewards": recipe.rewards,
-        "count": token_counter(local_model(recipe.model.path)),
+        "style": prompt_style(recipe.prompts, local_model(recipe.model.path)), "rollout": recipe.rollout,
+        "rewards": recipe.rewards,
     }  # fmt: skip
     return CollectSettings(**{**values, **changes})
 

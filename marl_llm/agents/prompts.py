@@ -7,6 +7,7 @@ that were not trained on them; the embedded model learned them and reads the com
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,15 +19,25 @@ from marl_llm.proposals import PipelineSpec
 from marl_llm.proposals.text import call, short_number
 
 Message = dict[str, str]
-"""A chat message: role ("user" or "assistant") and content."""
+"""A chat message: role ("system", "user" or "assistant") and content."""
+EngineerAnswer = Literal["edits", "program"]
 
 
 class PromptConfig(BaseModel):
     """How prompts are written; part of the recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    instructions: bool = Field(
-        default=True, description="spell out the rules of the reply (for models not trained on them)"
+    style: Literal["compact", "chat"] = Field(
+        default="compact",
+        description="compact: few tokens, as the embedded model was taught; chat: plain words and examples, for other "
+        "models",
+    )
+    instructions: bool = Field(default=True, description="compact style: spell out the rules of the reply")
+    engineer_answer: EngineerAnswer = Field(
+        default="program", description="chat style: the Engineer answers with the whole program, or with line edits"
+    )
+    engineer_examples: int = Field(
+        default=1, ge=0, le=4, description="chat style: worked requests of the same kind before the Engineer's own"
     )
     names: bool = Field(default=True, description="show the columns' own names beside their aliases")
     memory_tokens: int = Field(default=300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
@@ -45,8 +56,8 @@ class PromptConfig(BaseModel):
 @dataclass(frozen=True)
 class Situation:
     """What there is to tell at the start of a step: the task, the current solution, its scores, the past; what the
-    screening of models found, if there was one; what worked on similar data sets; and of the Engineer's turn the
-    functions at hand.
+    screening of models found, if there was one; what worked on similar data sets; of the Engineer's turn the functions
+    at hand; and the seed of the examples that are drawn.
     """
 
     card: TaskCard
@@ -59,6 +70,7 @@ class Situation:
     models: tuple[str, ...] = ()
     at_hand: tuple[str, ...] = ()
     experience: tuple[str, ...] = ()
+    draw: int = 0
 
 
 def harmless(text: str) -> str:
@@ -79,7 +91,8 @@ def _column_line(column: ColumnCard, names: bool) -> str:
     return " ".join(parts)
 
 
-def _shown_columns(card: TaskCard, spec: PipelineSpec, limit: int) -> list[ColumnCard]:
+def shown_columns(card: TaskCard, spec: PipelineSpec, limit: int) -> list[ColumnCard]:
+    """The columns that are left, of more than `limit` those closest to the target, in the table's order."""
     left = [c for c in card.columns if c.alias not in spec.drop]
     if len(left) <= limit:
         return left
@@ -105,14 +118,15 @@ def _solution_lines(spec: PipelineSpec) -> list[str]:
     return [f"prep: {_preparation(spec)}", " ".join([f"model: {call(spec.estimator, spec.params)}", *wrapped])]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A metric, in few characters."""
     return f"{value:.3g}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def data_scientist_prompt(situation: Situation, config: PromptConfig, count: TokenCounter = rough_tokens) -> str:
     """The Data Scientist's first message of a turn."""
     card, spec = situation.card, situation.spec
-    shown = _shown_columns(card, spec, config.max_columns)
+    shown = shown_columns(card, spec, config.max_columns)
     lines = ["role: data scientist"]
     if config.instructions:
         lines.append(data_scientist_rules(card.kind))
@@ -131,7 +145,7 @@ def data_scientist_prompt(situation: Situation, config: PromptConfig, count: Tok
     memory = situation.memory.render(config.memory_tokens, count, numbered=config.instructions)
     if memory:
         lines.append(f"memory:\n{harmless(memory)}")
-    metrics = " ".join(f"{name} {_number(value)}" for name, value in situation.raw.items())
+    metrics = " ".join(f"{name} {number(value)}" for name, value in situation.raw.items())
     lines.append(f"score {situation.score:.2f} {metrics} left {situation.steps_left}")
     return "\n".join(lines)
 

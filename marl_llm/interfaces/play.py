@@ -11,6 +11,7 @@ from types import coroutine
 from typing import TypeVar
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import State, StepOutcome, TeamEnv
 from marl_llm.environment.memory import TokenCounter
 from marl_llm.rollout.policies import Ask, PolicyInfo
@@ -40,7 +41,7 @@ async def _here(function: Callable[..., T], *args: object) -> T:
 
 def turn_context(env: TeamEnv, prompts: PromptConfig, count: TokenCounter) -> TurnContext:
     """What the rollout's turns need, with blocking work done on the spot."""
-    return TurnContext(env, prompts, _here, count)
+    return TurnContext(env, PromptStyle(prompts, count), _here)
 
 
 async def _step(context: TurnContext, state: State, seed: int) -> tuple[StepOutcome, float]:

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marl_llm.agents.prompts import PromptConfig
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import EnvironmentConfig, State, TeamEnv
 from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, known_data_set, shown_lines
-from marl_llm.environment.memory import TokenCounter, rough_tokens
 from marl_llm.errors import UserError
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
@@ -53,10 +52,9 @@ class CollectSettings:
     iteration: int
     seed: int
     environment: EnvironmentConfig
-    prompts: PromptConfig
+    style: PromptStyle
     rollout: RolloutConfig
     rewards: RewardConfig
-    count: TokenCounter = rough_tokens
     seen: Experience = NOTHING
     remember: Path | None = None
 
@@ -106,7 +104,9 @@ class Collector:
         task = await self._blocking(plan.load)
         env = await self._blocking(TeamEnv, task, self._sandbox, self._settings.environment, seed)
         try:
-            lines = await self._blocking(shown_lines, env, self._settings.seen, self._settings.prompts.experience_lines)
+            lines = await self._blocking(
+                shown_lines, env, self._settings.seen, self._settings.style.config.experience_lines
+            )
             result = await self._player(plan, env, seed, lines).play()
             self._meter.settle()
             cost = env.evaluator.cpu_seconds + share.cpu_s, time.monotonic() - began
@@ -121,7 +121,7 @@ class Collector:
 
     def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int, lines: tuple[str, ...]) -> EpisodePlayer:
         settings = self._settings
-        context = TurnContext(env, settings.prompts, self._blocking, settings.count, lines)
+        context = TurnContext(env, settings.style, self._blocking, lines)
         key = EpisodeKey(settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature)
         return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from marl_llm.agents.prompts import PromptConfig
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment.memory import TokenCounter, rough_tokens
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
@@ -14,6 +16,7 @@ from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import ModelPolicy, PolicyInfo
 from marl_llm.serving import ChatClient, ModelServer, Sampler, ServerConfig
 from marl_llm.serving.in_process import InProcessClient, InProcessModel
+from marl_llm.serving.in_process.chat import ChatTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +140,18 @@ async def make_team(client: Sampler, roles: dict[str, RolePolicy], config: Rollo
             await client.load_adapter(policy.info.name, policy.directory)
         policies[role] = ModelPolicy(client, policy.info, temperature=config.temperature, max_tokens=tokens[role])
     return Team(policies[DATA_SCIENTIST], policies[ML_ENGINEER])
+
+
+def prompt_style(config: PromptConfig, model: Path) -> PromptStyle:
+    """How prompts are written for the model in a directory: its tokens are counted, its chat template obeyed.
+
+    Raises
+    ------
+    UserError
+        The model has no readable chat template.
+    """
+    system_role = config.style == "compact" or ChatTokenizer(model).takes_system_role()
+    return PromptStyle(config, token_counter(model), system_role)
 
 
 def token_counter(model: Path) -> TokenCounter:

@@ -12,20 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from marl_llm.agents.prompts import (
-    Message,
-    PromptConfig,
-    Situation,
-    answer_message,
-    data_scientist_prompt,
-    engineer_prompt,
-    functions_at_hand,
-    proposal_text,
-    repair_message,
-)
+from marl_llm.agents.prompts import Message, Situation, functions_at_hand, proposal_text
 from marl_llm.agents.reply import UnreadableReply, read_code
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import Evaluated, Implementation, State, Suggestion, TeamEnv
-from marl_llm.environment.memory import TokenCounter, rough_tokens
+from marl_llm.environment.memory import TokenCounter
 from marl_llm.proposals import Analyze, PipelineSpec
 from marl_llm.proposals.codegen import engineer_start
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
@@ -74,14 +65,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class TurnContext:
-    """What every turn needs: the environment, prompt settings, a token counter, a function to run blocking work, and
-    what worked on similar data sets.
+    """What every turn needs: the environment, how prompts are written, a function to run blocking work, and what worked
+    on similar data sets.
     """
 
     env: TeamEnv
-    prompts: PromptConfig
+    style: PromptStyle
     run_blocking: Callable[..., Awaitable[Any]] | None = None
-    count: TokenCounter = rough_tokens
     experience: tuple[str, ...] = ()
 
     async def blocking(self, function: Callable[..., T], *args: object) -> T:
@@ -104,13 +94,14 @@ class TurnContext:
             steps_left=min(MOST_LEFT, self.env.config.steps - state.step),
             models=self.env.screen().lines(SCREENED_LINES) if state.looked else (),
             experience=self.experience,
+            draw=derive_seed(self.env.seed, self.env.task.key, state.code, state.step, len(state.memory.entries)),
         )
 
 
 async def data_scientist_turn(context: TurnContext, state: State, policy: Policy, seed: int) -> Turn:
     """Play one turn of the Data Scientist at `state`; `seed` is the turn's own."""
     env, now = context.env, context.situation(state)
-    messages: list[Message] = [_user(data_scientist_prompt(now, context.prompts, context.count))]
+    messages = context.style.data_scientist(now)
     calls: list[CallRecord] = []
     looked = False
     for call in range(env.config.analyses + 1):
@@ -124,10 +115,14 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
         suggestion = replace(env.read(state, completion.text), looked=looked)
         if not isinstance(suggestion.action, Analyze):
             return Turn(calls, await context.blocking(env.resolve, state, suggestion))
-        told, seconds = await context.blocking(_timed_analysis, env, state, suggestion.action, context.count)
+        told, seconds = await context.blocking(_timed_analysis, env, state, suggestion.action, context.style.count)
         looked |= suggestion.action.query == "models"
         calls[-1] = replace(calls[-1], evaluation_s=seconds)
-        messages = [*messages, _assistant(completion.text), _user(answer_message(told))]
+        messages = [
+            *messages,
+            _assistant(completion.text),
+            _user(context.style.answer(told, env.config.analyses - call - 1)),
+        ]
     return Turn(calls, Suggestion(suggestion.text[:120], problem="too many analyses in one turn", looked=looked))
 
 
@@ -146,8 +141,7 @@ async def engineer_turn(context: TurnContext, state: State, suggestion: Suggesti
     assert wanted is not None
     shown, helpers = engineer_start(wanted, state.spec)
     now = replace(context.situation(state), code=shown, at_hand=functions_at_hand(wanted))
-    asked = proposal_text(suggestion.text, wanted)
-    messages: list[Message] = [_user(engineer_prompt(now, asked, context.prompts, context.count))]
+    messages = context.style.engineer(now, proposal_text(suggestion.text, wanted), suggestion.action, wanted)
     calls: list[CallRecord] = []
     implementation = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
     for call in range(env.config.repairs + 1):
@@ -161,7 +155,7 @@ async def engineer_turn(context: TurnContext, state: State, suggestion: Suggesti
         calls.append(CallRecord(messages, completion, ask.seed, implementation.code, result.seconds))
         if result.ok:
             break
-        messages = [*messages, _assistant(completion.text), _user(repair_message(result.error or result.status))]
+        messages = [*messages, _assistant(completion.text), _user(context.style.repair(result.error or result.status))]
     return Turn(calls, implementation=implementation)
 
 

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any
 
+from marl_llm.agents.style import PromptStyle
 from marl_llm.base_model import local_model
 from marl_llm.environment import State, TeamEnv
 from marl_llm.environment.delivery import Tried, distinct
-from marl_llm.environment.memory import rough_tokens
 from marl_llm.environment.model_screen import LEFT_OUT, ModelScreen
 from marl_llm.proposals import PipelineSpec, ProposeModel
 from marl_llm.rollout.episode import EpisodePlayer, StepRecord
 from marl_llm.rollout.rows import EpisodeKey
-from marl_llm.rollout.session import ModelSession, token_counter
+from marl_llm.rollout.session import ModelSession, prompt_style
 from marl_llm.rollout.turns import TurnContext
 from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.teams import TeamChoice, TokenMeter, open_team
@@ -166,11 +166,12 @@ class Play:
 
     async def _play(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...]) -> None:
         env, recipe = self._env, self._choice.recipe
-        count = token_counter(local_model(recipe.model.path)) if self._choice.served else rough_tokens
+        served, prompts = self._choice.served, recipe.prompts
+        style = prompt_style(prompts, local_model(recipe.model.path)) if served else PromptStyle(prompts)
         key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
         with _threads("evaluate") as pool:
             blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
-            context = TurnContext(env, recipe.prompts, blocking, count, lines)
+            context = TurnContext(env, style, blocking, lines)
             async with open_team(self._choice, model) as team:
                 while self.stopped == "interrupted":
                     seed, asked_before = env.seed + self._wishes, self._wishes

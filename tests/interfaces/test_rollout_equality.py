@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment.memory import rough_tokens
 from marl_llm.interfaces.spaces import fit
 from marl_llm.kind import Kind
@@ -55,7 +56,7 @@ class Careless:
 
 
 def rolled_out(env, seed: int, rewards: RewardConfig):
-    context, policy = TurnContext(env, PROMPTS), Careless()
+    context, policy = TurnContext(env, PromptStyle(PROMPTS)), Careless()
     key = EpisodeKey("run", 0, env.task.name, "e", 1.0)
     player = EpisodePlayer(context, Team(policy, policy), ONE_BRANCH, rewards, key, seed)
     return asyncio.run(player.play())

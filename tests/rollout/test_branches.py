@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from marl_llm.agents.prompts import PromptConfig, data_scientist_prompt, functions_at_hand, proposal_text
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import State, Suggestion, TeamEnv, Verdict
 from marl_llm.kind import Kind
 from marl_llm.proposals import Finish, PipelineSpec, generate_code
@@ -68,7 +69,7 @@ def player(
     config = RolloutConfig(proposals=proposals, implementations=1, advance=advance, looked=looked)  # type: ignore[arg-type]
     team = Team(Saying(*replies), ScriptedPolicy())
     key = EpisodeKey("run", 0, env.task.name, "e", 1.0)
-    return EpisodePlayer(TurnContext(env, PROMPTS), team, config, RewardConfig(), key, seed, **more)
+    return EpisodePlayer(TurnContext(env, PromptStyle(PROMPTS)), team, config, RewardConfig(), key, seed, **more)
 
 
 def play(env: TeamEnv, *replies: str, **more) -> EpisodeResult:
@@ -178,7 +179,7 @@ def test_steps_are_told_of_as_they_are_taken(make):
 
 
 def turn(env: TeamEnv, state: State, policy: Saying) -> tuple[Suggestion, Turn]:
-    done = asyncio.run(data_scientist_turn(TurnContext(env, PROMPTS), state, policy, 0))
+    done = asyncio.run(data_scientist_turn(TurnContext(env, PromptStyle(PROMPTS)), state, policy, 0))
     assert done.suggestion is not None
     return done.suggestion, done
 
@@ -222,7 +223,7 @@ def test_the_screening_is_charged_to_each_turn_that_asks_for_it_in_processor_tim
 
 def test_prompts_show_the_best_families_after_the_screening_and_none_before(make):
     env = make()
-    context, state = TurnContext(env, PROMPTS), env.reset()
+    context, state = TurnContext(env, PromptStyle(PROMPTS)), env.reset()
     before = data_scientist_prompt(context.situation(state), PROMPTS)
     after = data_scientist_prompt(context.situation(replace(state, looked=True)), PROMPTS)
     shown = "models:\n" + "\n".join(env.screen().lines(SCREENED_LINES)) + "\n"
@@ -243,7 +244,7 @@ ASKED = Suggestion("finish blend", Finish(deliver="blend"), PAIR)
 def engineered(env: TeamEnv, *replies: str):
     policy = Saying(*replies)
     state = env.reset()
-    done = asyncio.run(engineer_turn(TurnContext(env, PROMPTS), state, ASKED, policy, 0))
+    done = asyncio.run(engineer_turn(TurnContext(env, PromptStyle(PROMPTS)), state, ASKED, policy, 0))
     return policy.asked[0].messages[0]["content"], env.judge(state, ASKED, done.implementation), done
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import TeamEnv, team_env
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.kind import Kind
@@ -33,7 +34,7 @@ from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 TWO_STEPS = CONFIG.model_copy(update={"steps": 2})
 ONE_STEP = CONFIG.model_copy(update={"steps": 1})
 SETTINGS = CollectSettings(
-    "test", 0, 7, TWO_STEPS, PromptConfig(instructions=False),
+    "test", 0, 7, TWO_STEPS, PromptStyle(PromptConfig(instructions=False)),
     RolloutConfig(proposals=3, implementations=2, episodes_at_once=2), RewardConfig(),
 )  # fmt: skip
 PLANS = [
@@ -260,7 +261,10 @@ def proposals_with_one_seed(frame: pd.DataFrame, split_seed: int = 0) -> list[tu
     task = Task.from_frame(frame, target="outcome", seed=split_seed)
     rollout = RolloutConfig(proposals=2, implementations=2)
     with closing(TeamEnv(task, shared_sandbox(), TWO_STEPS, 3)) as env:
-        context, key = TurnContext(env, PromptConfig(instructions=False)), EpisodeKey("run", 0, "csv", "e", 1.0)
+        context, key = (
+            TurnContext(env, PromptStyle(PromptConfig(instructions=False))),
+            EpisodeKey("run", 0, "csv", "e", 1.0),
+        )
         player = EpisodePlayer(context, Team(ScriptedPolicy(), ScriptedPolicy(0.4)), rollout, RewardConfig(), key, 3)
         return [(row.role, str(row.seed)) for row in asyncio.run(player.play()).rows]
 

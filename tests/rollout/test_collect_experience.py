@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment.experience import ExperienceStore, table_key
 from marl_llm.evaluation.arms import team_arm
 from marl_llm.evaluation.play import Comparison, play_arm
@@ -35,7 +36,8 @@ from tests.environment.known import BAYES, FOREST, data_set
 from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 
 SETTINGS = CollectSettings(
-    "test", 0, 7, CONFIG.model_copy(update={"steps": 2}), PromptConfig(instructions=False, experience_lines=3),
+    "test", 0, 7, CONFIG.model_copy(update={"steps": 2}),
+    PromptStyle(PromptConfig(instructions=False, experience_lines=3)),
     RolloutConfig(proposals=3, implementations=1, episodes_at_once=1), RewardConfig(),
 )  # fmt: skip
 NO_SERVER = ServerSession(Path("none"), 0, Path("none.log"), ServerConfig())

@@ -58,6 +58,14 @@ class ChatTokenizer:
         text = self._template.render(messages=messages, add_generation_prompt=True, **self._special)
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
+    def takes_system_role(self) -> bool:
+        """Whether the template accepts a system message and shows it (some refuse it, some leave it out)."""
+        chat = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
+        try:
+            return _PROBE in self._template.render(messages=chat, add_generation_prompt=True, **self._special)
+        except jinja2.TemplateError:
+            return False
+
     def text(self, ids: Sequence[int]) -> str:
         """The text of a completion without special tokens, and without a last character that was cut in the middle."""
         ids = list(ids)
@@ -75,6 +83,7 @@ class ChatTokenizer:
         return [end for end in (own, *(stated if isinstance(stated, list) else [stated])) if end is not None]
 
 
+_PROBE = "what the system says"
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 

@@ -1,0 +1,75 @@
+"""How prompts are written: one place that knows both styles.
+
+In: a situation. Out: the messages that open a turn, and what is said in the course of it. `compact` is what the
+embedded model was taught, `chat` is for models that were not; a model whose chat template knows no system role reads
+the rules at the head of the first message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from marl_llm.agents.chat.data_scientist import answer_text, data_scientist_chat
+from marl_llm.agents.chat.engineer import engineer_chat, repair_text
+from marl_llm.agents.prompts import (
+    Message,
+    PromptConfig,
+    Situation,
+    answer_message,
+    data_scientist_prompt,
+    engineer_prompt,
+    repair_message,
+)
+from marl_llm.environment.memory import TokenCounter, rough_tokens
+from marl_llm.proposals import PipelineSpec
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """The recipe's way to write prompts, for one model.
+
+    Attributes
+    ----------
+    config : PromptConfig
+    count : TokenCounter
+        The model's own, for budgets of tokens.
+    system_role : bool
+        Whether the model's chat template takes a system message.
+    """
+
+    config: PromptConfig
+    count: TokenCounter = rough_tokens
+    system_role: bool = True
+
+    def data_scientist(self, now: Situation) -> list[Message]:
+        """What opens a turn of the Data Scientist."""
+        if self._chat:
+            return self._allowed(data_scientist_chat(now, self.config, self.count))
+        return [{"role": "user", "content": data_scientist_prompt(now, self.config, self.count)}]
+
+    def engineer(self, now: Situation, request: str, asked: Any, wanted: PipelineSpec) -> list[Message]:
+        """What opens a turn of the Engineer: `request` is the proposal in canonical form, `asked` the same as a typed
+        action, `wanted` the pipeline it asks for.
+        """
+        if self._chat:
+            return self._allowed(engineer_chat(now, request, asked, wanted, self.config))
+        return [{"role": "user", "content": engineer_prompt(now, request, self.config, self.count)}]
+
+    def answer(self, told: str, left: int) -> str:
+        """What the Data Scientist reads after an analysis; `left`: how many more it may ask for in this turn."""
+        return answer_text(told, left) if self._chat else answer_message(told)
+
+    def repair(self, error: str) -> str:
+        """What the Engineer reads after its code failed."""
+        return repair_text(error, self.config) if self._chat else repair_message(error)
+
+    @property
+    def _chat(self) -> bool:
+        return self.config.style == "chat"
+
+    def _allowed(self, messages: list[Message]) -> list[Message]:
+        if self.system_role:
+            return messages
+        rules, first, *rest = messages
+        return [{**first, "content": f"{rules['content']}\n\n{first['content']}"}, *rest]

@@ -1,0 +1,78 @@
+"""Let a model play unseen tasks, and say how well it can: the work behind `marl-llm measure`.
+
+In: a recipe, tasks, a team (the base model, or a run's latest adapters). Out: a `Playability`. Episodes are played as
+the recipe collects them, through the real server and sandbox; what was played is kept in a directory until it is all
+there, so that an interrupted measurement goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from marl_llm.evaluation.playability import Playability, playability
+from marl_llm.open_run import OpenRun, open_sandbox, play, policies, server_session, settings
+from marl_llm.recipe import Recipe
+from marl_llm.roles import ROLES
+from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.session import BASE_POLICY, RolePolicy
+from marl_llm.run import RunDirectory
+from marl_llm.tasks.procedural import procedural_task
+from marl_llm.tasks.suite import load_suite
+from marl_llm.trajectories import read_rows
+
+FIRST_SEED = 7_000_000
+"""Of the procedural tasks; far from the seeds of pretraining (5,000,000) and of the recipes."""
+
+
+def unseen_plans(tasks: int) -> list[PlannedEpisode]:
+    """Procedural tasks that no recipe trains on, one episode each."""
+    seeds = range(FIRST_SEED, FIRST_SEED + tasks)
+    return [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
+
+
+def suite_plans(suites: Sequence[Path]) -> list[PlannedEpisode]:
+    """Every CSV of some suites, one episode each."""
+    files = [(suite, file) for suite in suites for file in load_suite(suite)]
+    return [PlannedEpisode(f"{suite.name}-{Path(file.csv).stem}", file.load) for suite, file in files]
+
+
+def latest_team(recipe: Recipe, run: RunDirectory) -> dict[str, RolePolicy]:
+    """The adapters that a run has trained last."""
+    return policies(recipe, run, dict.fromkeys(ROLES, run.next_iteration()))
+
+
+def measure(
+    recipe: Recipe,
+    plans: Sequence[PlannedEpisode],
+    folder: Path,
+    team: dict[str, RolePolicy] | None = None,
+    server: str | None = None,
+) -> Playability:
+    """Play and count.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says the model, the prompts, the tree of an episode and the sandbox.
+    plans : sequence of PlannedEpisode
+    folder : Path
+        Keeps finished episodes; the same call goes on from them.
+    team : dict of role to RolePolicy, optional
+        Default: the base model in both roles.
+    server : str, optional
+        URL of a running vLLM server.
+
+    Raises
+    ------
+    UserError
+        The model or a setting cannot be used.
+    RunFailed
+        The server or the sandbox failed.
+    """
+    run = RunDirectory(folder)
+    with server_session(recipe, run, server) as session, open_sandbox(recipe) as sandbox:
+        opened, roles = OpenRun(recipe, run, session, sandbox), team or dict.fromkeys(ROLES, BASE_POLICY)
+        play(opened, roles, folder / "episodes", list(plans), settings(recipe, 0), "measure")
+    return playability(read_rows(folder / "episodes"))
