@@ -23,7 +23,8 @@ from marl_llm.errors import UserError
 from marl_llm.sandbox import Level, self_test
 from marl_llm.sandbox.inside.lockdown.landlock import abi
 from marl_llm.sandbox.inside.lockdown.syscalls import ARCHITECTURES
-from marl_llm.serving.config import installed_device, vllm_version
+from marl_llm.serving.config import Device, installed_device, vllm_version
+from marl_llm.serving.cpu_lora import require_plugin
 from marl_llm.solve.teams import EMBEDDED, EMBEDDED_TEAM, TRAINED, best_team
 
 OLDEST_PYTHON = (3, 11)
@@ -160,12 +161,14 @@ def check_seccomp(absent: State) -> Check:
 
 
 def check_vllm() -> Check:
-    """The vLLM build, its version, and whether this machine has what it is built for."""
+    """The vLLM build, its version, whether this machine has what it is built for, and our plugin for it on a CPU."""
     version = vllm_version()
     if version is None:
         return Check("vLLM", State.missing, "not installed: no model can be served", INSTALL)
     try:
         device = installed_device()
+        if device is Device.cpu:
+            require_plugin(os.environ)
     except UserError as error:
         return Check("vLLM", State.broken, version, str(error))
     if version.split("+")[0] != VLLM_PIN:

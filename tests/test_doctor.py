@@ -20,6 +20,8 @@ from marl_llm.doctor import (
     healthy,
     render,
 )
+from marl_llm.serving.config import Device
+from marl_llm.serving.cpu_lora import SUPPORTED
 from marl_llm.solve import teams
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +50,17 @@ def test_the_pins_are_those_of_the_project():
     pinned = [*extras["train"], *extras["vllm"]]
     for name, pin in {**module.PINS, "vllm": module.VLLM_PIN}.items():
         assert any(line.startswith((f"{name}=={pin}", f"{name}~={pin}")) for line in pinned), name
+    assert module.VLLM_PIN in SUPPORTED
+
+
+def test_vllm_on_a_cpu_without_our_plugin_is_not_ready(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "vllm_version", lambda: module.VLLM_PIN)
+    monkeypatch.setattr(module, "installed_device", lambda: Device.cpu)
+    monkeypatch.setenv("VLLM_PLUGINS", "others")
+    check = module.check_vllm()
+    assert check.status is State.broken and "VLLM_PLUGINS is 'others' and leaves out" in check.advice
+    monkeypatch.setattr(module, "installed_device", lambda: Device.cuda)
+    assert module.check_vllm().status is State.ok
 
 
 def test_a_machine_without_bubblewrap_is_not_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

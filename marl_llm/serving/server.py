@@ -22,7 +22,16 @@ import httpx
 
 from marl_llm.cpu_time import tree_cpu_seconds
 from marl_llm.errors import UserError
-from marl_llm.serving.config import BASE_NAME, SEEDED_NAME, ServerConfig, command, environment, installed_device
+from marl_llm.serving.config import (
+    BASE_NAME,
+    SEEDED_NAME,
+    Device,
+    ServerConfig,
+    command,
+    environment,
+    installed_device,
+)
+from marl_llm.serving.cpu_lora import require_plugin
 from marl_llm.serving.errors import ServerDied
 from marl_llm.serving.guard import GRACE_S
 from marl_llm.serving.log import last_words
@@ -100,17 +109,20 @@ class ModelServer:
         config : ServerConfig, optional
             The defaults suit the embedded model on a CPU.
         env : mapping of str to str, optional
-            Environment variables on top of our own and of those that vLLM needs here.
+            Environment variables on top of our own and of those that vLLM needs here; taken as they are.
 
         Raises
         ------
         UserError
-            If vLLM is not installed, the model directory has no config.json, or the port is in use.
+            If vLLM is not installed, the model directory has no config.json, the port is in use, or (on a CPU) vLLM
+            would not load our plugin.
         ServerDied
             If the server ends before it answers or does not answer in time.
         """
         config = config or ServerConfig()
         device = installed_device()
+        if device is Device.cpu:
+            require_plugin(os.environ)
         local = _is_local(model_dir)
         port = _free_port(_HOST, port)
         log_start = log_path.stat().st_size if log_path.exists() else 0

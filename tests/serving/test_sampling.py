@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.serving import AdapterError, ChatClient, Completion, ModelServer, PromptTooLong
 
 pytestmark = pytest.mark.vllm
@@ -35,8 +36,10 @@ def with_client(server: ModelServer, use: Callable[[ChatClient], Awaitable[T]], 
     return asyncio.run(run())
 
 
-def logprobs_by_transformers(model: PeftModel, name: str, completion: Completion, temperature: float) -> torch.Tensor:
-    """The completion's log-probabilities by transformers and PEFT: shape (T,)."""
+def distributions_by_transformers(
+    model: PeftModel, name: str, completion: Completion, temperature: float = 1.0
+) -> torch.Tensor:
+    """Log-probabilities of every token at each place of the completion, by transformers and PEFT: shape (T, V)."""
     ids = torch.tensor([completion.prompt_ids + completion.completion_ids])
     with torch.no_grad():
         if name == "base":
@@ -45,8 +48,13 @@ def logprobs_by_transformers(model: PeftModel, name: str, completion: Completion
         else:
             model.set_adapter(name)
             logits = model(input_ids=ids).logits[0]
-    logprobs = (logits / temperature).log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])[:, 0]
-    return logprobs[len(completion.prompt_ids) - 1 :]
+    return (logits[len(completion.prompt_ids) - 1 : -1] / temperature).log_softmax(-1)
+
+
+def logprobs_by_transformers(model: PeftModel, name: str, completion: Completion, temperature: float) -> torch.Tensor:
+    """The completion's log-probabilities by transformers and PEFT: shape (T,)."""
+    every = distributions_by_transformers(model, name, completion, temperature)
+    return every.gather(1, torch.tensor(completion.completion_ids)[:, None])[:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +103,10 @@ def test_a_completion_that_ends_by_itself_includes_its_end_token_and_its_logprob
         assert len(completion.completion_ids) == len(completion.logprobs)
 
 
-def test_sixteen_requests_at_once_keep_their_adapters_apart(
+def test_sixteen_requests_at_once_keep_base_and_adapters_apart(
     tiny_server: ModelServer, tiny_adapters: dict[str, Path], peft_model: PeftModel
 ) -> None:
-    names = [(DATA_SCIENTIST, ML_ENGINEER)[i % 2] for i in range(16)]
+    names = [("base", *ROLES)[i % 3] for i in range(16)]
 
     async def use(client: ChatClient) -> list[Completion]:
         return await asyncio.gather(
@@ -113,6 +121,25 @@ def test_sixteen_requests_at_once_keep_their_adapters_apart(
     for name, completion in zip(names, completions, strict=True):
         expected = logprobs_by_transformers(peft_model, name, completion, 1.5)
         assert (expected - torch.tensor(completion.logprobs)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("order", itertools.permutations(["base", *ROLES]), ids=", ".join)
+def test_base_and_both_adapters_in_one_batch_each_answer_as_transformers_and_peft_do(
+    tiny_server: ModelServer, tiny_adapters: dict[str, Path], peft_model: PeftModel, order: tuple[str, ...]
+) -> None:
+    asked = [(name, chat) for chat in CHATS for name in order]
+
+    async def use(client: ChatClient) -> list[Completion]:
+        calls = (client.sample(name, chat, temperature=0, max_tokens=24) for name, chat in asked)
+        return await asyncio.gather(*calls)
+
+    completions = with_client(tiny_server, use, tiny_adapters)
+    assert len({tuple(completion.completion_ids) for completion in completions}) > len(order)
+    for (name, _), completion in zip(asked, completions, strict=True):
+        every = distributions_by_transformers(peft_model, name, completion)
+        chosen = every.gather(1, torch.tensor(completion.completion_ids)[:, None])[:, 0]
+        assert (every.amax(1) - chosen).max() < 1e-4, f"{name} chose a token that is not the most probable one"
+        assert (chosen - torch.tensor(completion.logprobs)).abs().max() < 1e-4
 
 
 def test_the_same_seed_gives_the_same_tokens_and_another_seed_others(tiny_server: ModelServer) -> None:
