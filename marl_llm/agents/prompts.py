@@ -157,6 +157,11 @@ def repair_message(error: str) -> str:
     return f"error: {harmless(error)}"
 
 
+def correction_message(problem: str) -> str:
+    """What the Data Scientist reads after an invalid action."""
+    return f"error: {harmless(problem)}"
+
+
 def answer_message(answer: str) -> str:
     """What the Data Scientist reads after an analysis."""
     return f"answer: {harmless(answer)}"
