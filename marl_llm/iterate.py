@@ -10,6 +10,7 @@ from typing import Any
 
 from marl_llm.evaluation import evaluate_versions
 from marl_llm.open_run import OpenRun
+from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.promotion import promote_stage
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
@@ -51,6 +52,7 @@ def _due(recipe: Recipe, version: int) -> bool:
 def iterate(opened: OpenRun) -> None:
     """All rounds of the recipe that are not done yet, with the evaluations that are due."""
     recipe = opened.recipe
+    warm_start_stage(recipe, opened.run, opened.sandbox)
     for k in range(recipe.iterations):
         if _due(recipe, k):
             evaluate_stage(opened, k)

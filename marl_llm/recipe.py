@@ -76,6 +76,24 @@ class SandboxSection(_Section):
     memory_gib: float = Field(default=2, gt=0, description="memory of one candidate, GiB")
 
 
+class WarmStartSection(_Section):
+    """What both adapters learn before iteration 0: the form of an answer, from the scripted pair (SFT). Everything else
+    about this training is as in `training`.
+    """
+
+    episodes: int = Field(default=0, ge=0, description="scripted episodes that are imitated; 0: no warm start")
+    first_seed: int = Field(default=3_000_000, ge=0, description="seed of the first of their procedural tasks")
+    proposals: int = Field(default=8, ge=1, description="answers of the Data Scientist shown for each state")
+    space: Literal["core", "full"] = Field(
+        default="full",
+        description="what the scripted Data Scientist draws from: the usual, or all that can be proposed",
+    )
+    learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate of AdamW, falling linearly")
+    warmup: float = Field(default=5, ge=0, description="linear warm-up: below 1 a share of all steps, else steps")
+    epochs: int = Field(default=1, ge=1, description="passes over the answers")
+    batch_rows: int = Field(default=16, ge=1, description="answers per optimizer step")
+
+
 class TrainingSection(_Section):
     """One training configuration a role, who trains when, and whether both train at once."""
 
@@ -132,16 +150,18 @@ class Recipe(_Section):
     serving: ServingSection = Field(default_factory=lambda: ServingSection(), description="who answers")
     sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(), description="where candidates run")
     credit: CreditConfig = Field(default_factory=lambda: CreditConfig(), description="from rewards to advantages")
+    warm_start: WarmStartSection = Field(default_factory=lambda: WarmStartSection(), description="before iteration 0")
     training: TrainingSection = Field(default_factory=lambda: TrainingSection(), description="per role")
     promotion: PromotionSection = Field(default_factory=lambda: PromotionSection(), description="of adapters")
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection(), description="unseen tasks")
 
     def seeds(self) -> dict[str, range]:
         """Seeds of procedural tasks by the key that says where they begin: training, validation, evaluation."""
-        tasks, validation, evaluation = self.tasks, self.promotion, self.evaluation
+        tasks, validation, evaluation, warm = self.tasks, self.promotion, self.evaluation, self.warm_start
         count = tasks.procedural(self.iterations * tasks.per_iteration)
         return {
             "tasks.first_seed": range(tasks.first_seed, tasks.first_seed + count),
+            "warm_start.first_seed": range(warm.first_seed, warm.first_seed + warm.episodes),
             "promotion.first_seed": range(validation.first_seed, validation.first_seed + validation.tasks),
             "evaluation.first_seed": range(evaluation.first_seed, evaluation.first_seed + evaluation.tasks),
         }

@@ -2,8 +2,9 @@
 kept apart.
 
     recipe.yaml, environment.json          the resolved recipe; package versions, kernels and commit
-    adapters/<trainee>-v<k>/               version k of an adapter; k = 0 is the untrained one. The trainees are the
-                                           roles, or "team" alone where both share one adapter
+    adapters/<trainee>-v<k>/               version k of an adapter; k = 0 is the untrained one, or that of the warm
+                                           start. The trainees are the roles, or "team" alone where both share one
+    warm_start/                            the scripted episodes that version 0 imitates, and what it began from
     iteration_<k>/trajectories, credit     what version k collected, and its advantages
     iteration_<k>/candidates, refused      adapters that wait for their promotion, or were not promoted
     iteration_<k>/promotion.json           how that was decided
@@ -96,6 +97,17 @@ class RunDirectory:
         return self.iteration(k) / "metrics.json"
 
     @property
+    def warm_start(self) -> Path:
+        """What comes before iteration 0, where the recipe asks for it."""
+        return self.root / "warm_start"
+
+    @property
+    def untrained(self) -> dict[str, Path]:
+        """Adapters that a warm start begins from, by trainee; none in a run without one."""
+        found = self.warm_start / "untrained"
+        return {name: path for name in (*ROLES, TEAM) if (path := version_dir(found, name, 0)).is_dir()}
+
+    @property
     def trainees(self) -> tuple[str, ...]:
         """Whose adapters there are: one a role, or the team's."""
         return tuple(dict.fromkeys(map(self.trainee, ROLES)))
@@ -175,13 +187,14 @@ class RunDirectory:
             about = {"packages": package_versions(), "kernels": kernels_in_use()._asdict(), "commit": git_commit()}
             write_json(self.root / "environment.json", about)
         write_text(path, dump_recipe(recipe))
+        first = self.warm_start / "untrained" if recipe.warm_start.episodes else self.adapters
         for i, trainee in enumerate((TEAM,) if recipe.model.adapters == "shared" else ROLES):
-            if latest_version(self.adapters, trainee) is None:
+            if latest_version(first, trainee) is None:
                 base, name = local_model(recipe.model.path), Path(recipe.model.path).name
                 name = recipe.model.path if base != Path(recipe.model.path) else name
                 seed = recipe.seed * len(ROLES) + i
                 shape = {"rank": recipe.model.rank, "alpha": recipe.model.alpha, "seed": seed}
-                create_adapter(base, version_dir(self.adapters, trainee, 0), base_name=name, **shape)
+                create_adapter(base, version_dir(first, trainee, 0), base_name=name, **shape)
 
     def sha256(self, role: str, version: int) -> str:
         """Fingerprint of an adapter version."""

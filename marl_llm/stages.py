@@ -10,19 +10,14 @@ import json
 import logging
 import shutil
 import subprocess
-import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from marl_llm.base_model import local_model
 from marl_llm.credit import assign_credit, write_credit
-from marl_llm.errors import RunFailed
 from marl_llm.imitation import imitated_runs
 from marl_llm.open_run import OpenRun, play, policies, seen_experience, settings
-from marl_llm.owner import OWNED
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES, TEAM
 from marl_llm.rollout.collect import PlannedEpisode
@@ -35,6 +30,7 @@ from marl_llm.tasks.mixture import planned_tasks
 from marl_llm.training.adapters import copy_version
 from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
+from marl_llm.workspace.trainers import run_together, run_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -77,14 +73,8 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
         if trainee not in due:
             _freeze(run, k, trainee)
     missing = [trainee for trainee in due if not _trained(run, k, trainee)]
-    running: list[subprocess.Popen[str]] = []
-    with ThreadPoolExecutor(max_workers=recipe.training.at_once) as pool:
-        try:
-            list(pool.map(functools.partial(train_in_process, recipe, run, k, running=running), missing))
-        except BaseException:  # Ctrl-C reaches this thread only
-            for worker in running:
-                worker.terminate()
-            raise
+    jobs = [functools.partial(train_in_process, recipe, run, k, trainee) for trainee in missing]
+    run_together(jobs, recipe.training.at_once)
     if not recipe.promotion.tasks:
         finish_iteration(recipe, run, k, None)
 
@@ -129,15 +119,13 @@ def _freeze(run: RunDirectory, k: int, trainee: str) -> None:
 
 
 def train_in_process(
-    recipe: Recipe, run: RunDirectory, k: int, trainee: str, *, running: list[subprocess.Popen[str]] | None = None
+    recipe: Recipe, run: RunDirectory, k: int, trainee: str, running: list[subprocess.Popen[str]] | None = None
 ) -> None:
     """Train one adapter in a process of its own, which is added to `running`, logging its steps."""
-    folder = run.iteration(k) / "training"
-    path = folder / f"{trainee}-spec.json"
+    path = run.iteration(k) / "training" / f"{trainee}-spec.json"
     write_json(path, _spec(recipe, run, k, trainee))
-    began = time.monotonic()
-    _run_worker(path, folder / f"{trainee}.log", f"train {k} {trainee}", [] if running is None else running)
-    logger.info("train %d %s: version %d after %s", k, trainee, k + 1, minutes(time.monotonic() - began))
+    seconds = run_trainer(path, f"train {k} {trainee}", running)
+    logger.info("train %d %s: version %d after %s", k, trainee, k + 1, minutes(seconds))
 
 
 def _trained(run: RunDirectory, k: int, trainee: str) -> bool:
@@ -176,35 +164,3 @@ def _logged(run: RunDirectory, iterations: range, roles: Sequence[str]) -> dict[
         "rows": [str(run.trajectories(i).resolve()) for i in iterations],
         "credit": [str(run.credit(i, role).resolve()) for i in iterations for role in roles],
     }
-
-
-def _run_worker(spec: Path, log: Path, what: str, running: list[subprocess.Popen[str]]) -> None:
-    command = [sys.executable, "-m", "marl_llm.training.worker", str(spec), OWNED]
-    pipe = subprocess.PIPE  # standard input ends when this process does
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as worker,
-    ):
-        assert worker.stdout is not None
-        running.append(worker)
-        try:
-            message = _follow(worker.stdout, what)
-            worker.wait()
-        except BaseException:
-            worker.terminate()
-            raise
-    if worker.returncode != 0:
-        raise RunFailed(f"{what}: {message or f'the trainer ended with code {worker.returncode}'} (log: {log})")
-
-
-def _follow(lines: Any, what: str) -> str:
-    """Log a worker's steps; returns its error message, if it says one."""
-    message, logged = "", 0.0
-    for line in lines:
-        event = json.loads(line)
-        if event["event"] == "error":
-            message = event["message"]
-        elif event["event"] == "step" and (time.monotonic() - logged > 10 or event["step"] == event["total"]):
-            logged = time.monotonic()
-            logger.info("%s: step %d/%d, loss %.4f", what, event["step"], event["total"], event["loss"])
-    return message

@@ -174,7 +174,7 @@ def test_a_shared_adapter_learns_from_the_rows_of_both_roles(finished, copied):
 
 def test_rows_of_earlier_versions_are_trained_on_up_to_max_age(finished, copied, tmp_path, monkeypatch):
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(stages, "_run_worker", lambda path, *_: told.append(json.loads(path.read_text())))
+    monkeypatch.setattr(stages, "run_trainer", lambda path, *_: told.append(json.loads(path.read_text())) or 0.0)
     recipe = changed(finished.recipe, training={ROLES[0]: {"max_age": 2, "old_logps": "recompute"}})
     for k in (0, 1, 5):
         stages.train_in_process(recipe, copied, k, ROLES[0])
@@ -185,7 +185,7 @@ def test_rows_of_earlier_versions_are_trained_on_up_to_max_age(finished, copied,
 
 
 def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, copied, monkeypatch):
-    def trained(recipe: Recipe, run: RunDirectory, k: int, trainee: str, **_: Any) -> None:
+    def trained(recipe: Recipe, run: RunDirectory, k: int, trainee: str, *_: Any) -> None:
         shutil.copytree(run.adapter(trainee, k), run.adapter(trainee, k + 1))  # fails if the half-made one is there
         stages.training_metrics(run, k, trainee).write_text('{"trained": true}')
 
@@ -199,7 +199,7 @@ def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, 
 @pytest.mark.parametrize("algorithms", [("ppo", "sft"), ("sft", "ppo"), ("rloo", "dpo"), ("dpo", "rloo")])
 def test_each_role_learns_by_its_own_algorithm_from_what_was_collected(finished, copied, monkeypatch, algorithms):
     """Proposals of one state always differ; the embedded Engineer's answers to one suggestion may all be the same."""
-    monkeypatch.setattr(stages, "_run_worker", lambda path, *_: worker.main([str(path)]))  # in this process
+    monkeypatch.setattr(stages, "run_trainer", lambda path, *_: float(worker.main([str(path)])))  # in this process
     chosen = {role: {"algorithm": name, "critic_epochs": 1} for role, name in zip(ROLES, algorithms, strict=True)}
     stages.train_stage(changed(finished.recipe, training={"at_once": 1} | chosen), copied, 0)
     metrics = json.loads(copied.metrics(0).read_text())["training"]
@@ -212,7 +212,7 @@ def test_each_role_learns_by_its_own_algorithm_from_what_was_collected(finished,
 
 def test_what_another_run_collected_is_imitated_too(finished, copied, monkeypatch):
     """The other run has the same name and the same episodes: its turns are turns of their own."""
-    monkeypatch.setattr(stages, "_run_worker", lambda path, *_: worker.main([str(path)]))  # in this process
+    monkeypatch.setattr(stages, "run_trainer", lambda path, *_: float(worker.main([str(path)])))  # in this process
     rows = []
     for others in ([], [str(finished.run.root)]):
         chosen = {"algorithm": "sft", "selection": "all", "imitate": others}

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from marl_llm.agents.answers import EngineerAnswer
 from marl_llm.agents.edits import numbered
 from marl_llm.agents.rules import ENGINEER_RULES, data_scientist_rules
 from marl_llm.environment.card import ColumnCard, TaskCard
@@ -20,7 +21,6 @@ from marl_llm.proposals.text import call, short_number
 
 Message = dict[str, str]
 """A chat message: role ("system", "user" or "assistant") and content."""
-EngineerAnswer = Literal["edits", "program"]
 
 
 class PromptConfig(BaseModel):
@@ -51,6 +51,11 @@ class PromptConfig(BaseModel):
     max_columns: int = Field(
         default=60, ge=1, description="columns described one by one; of more, those closest to the target"
     )
+
+    @property
+    def reference_answer(self) -> EngineerAnswer:
+        """How the Engineer is to answer in this style."""
+        return "edits" if self.style == "compact" else self.engineer_answer
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,11 @@ def engineer_prompt(
 def repair_message(error: str) -> str:
     """What the Engineer reads after its code failed."""
     return f"error: {harmless(error)}"
+
+
+def correction_message(problem: str) -> str:
+    """What the Data Scientist reads after an invalid action."""
+    return f"error: {harmless(problem)}"
 
 
 def answer_message(answer: str) -> str:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Mapping
 from typing import Literal
 
+from marl_llm.agents.answers import EngineerAnswer, fenced
 from marl_llm.agents.edits import line_edits
 from marl_llm.agents.full_space import full_action
 from marl_llm.environment.card import TaskCard
@@ -172,17 +173,17 @@ class ScriptedDataScientist:
 
 
 class ScriptedEngineer:
-    """Answers with the line edits of `generate_code`, wrong in a share `error_rate` of cases."""
+    """Answers with the program of `generate_code`, as line edits or whole; wrong in a share `error_rate` of cases."""
 
-    def __init__(self, seed: int, error_rate: float = 0.0) -> None:
+    def __init__(self, seed: int, error_rate: float = 0.0, answer: EngineerAnswer = "edits") -> None:
         self._rng = random.Random(seed)
-        self._error_rate = error_rate
+        self._error_rate, self._answer = error_rate, answer
 
     def answer(self, card: TaskCard, code: str, wanted: PipelineSpec) -> str:
-        """Line edits from `code` to the code of `wanted`."""
+        """What turns `code` into the program of `wanted`."""
         right = final_function(wanted)
         new = corrupt(self._rng, code, right, card) if self._rng.random() < self._error_rate else right
-        return line_edits(code, new) or NO_CHANGE
+        return fenced(new) if self._answer == "program" else line_edits(code, new) or NO_CHANGE
 
 
 NO_CHANGE = "1 = def build_pipeline():"

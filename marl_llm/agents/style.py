@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from marl_llm.agents.chat.data_scientist import answer_text, data_scientist_chat
+from marl_llm.agents.chat.data_scientist import answer_text, correction_text, data_scientist_chat
 from marl_llm.agents.chat.engineer import engineer_chat, repair_text
 from marl_llm.agents.prompts import (
     Message,
     PromptConfig,
     Situation,
     answer_message,
+    correction_message,
     data_scientist_prompt,
     engineer_prompt,
     repair_message,
@@ -59,6 +60,10 @@ class PromptStyle:
     def answer(self, told: str, left: int) -> str:
         """What the Data Scientist reads after an analysis; `left`: how many more it may ask for in this turn."""
         return answer_text(told, left) if self._chat else answer_message(told)
+
+    def correction(self, problem: str) -> str:
+        """What the Data Scientist reads after an invalid action."""
+        return correction_text(problem) if self._chat else correction_message(problem)
 
     def repair(self, error: str) -> str:
         """What the Engineer reads after its code failed."""

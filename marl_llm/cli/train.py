@@ -15,9 +15,11 @@ DEFAULT_EXPERIMENT = Path("recipes/tiny/experiment.yaml")
 
 def _rollout(args: argparse.Namespace) -> int:
     from marl_llm.open_run import open_run
+    from marl_llm.pipeline.warm_start import warm_start_stage
     from marl_llm.stages import collect_stage
 
     with open_run(args.recipe, args.run, args.server) as opened:
+        warm_start_stage(opened.recipe, opened.run, opened.sandbox)
         k = opened.run.next_iteration()
         collect_stage(opened, k)
         say(f"Trajectories of iteration {k}: {opened.run.trajectories(k)}. Next: marl-llm train --run {args.run}")

@@ -19,6 +19,9 @@ class EnvironmentConfig(BaseModel):
     level: float = Field(default=0.05, gt=0, lt=1, description="significance level of a gain, one-sided")
     resamples: int = Field(default=500, ge=100, description="bootstrap resamples of the hold-out rows")
     analyses: int = Field(default=1, ge=0, description="most analyses in one turn of the Data Scientist")
+    corrections: int = Field(
+        default=0, ge=0, description="most corrections of an invalid action in one turn of the Data Scientist"
+    )
     analysis_tokens: int = Field(default=160, ge=16, description="most tokens of an answer to an analysis")
     search_settings: int = Field(default=16, ge=2, le=64, description="most settings tried in one search of a region")
     screen_rows: int = Field(

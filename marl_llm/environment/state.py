@@ -8,6 +8,7 @@ from typing import Any
 
 from marl_llm.environment.evaluator import Evaluated
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
+from marl_llm.forgiven import Forgiven
 from marl_llm.metrics import Comparison
 from marl_llm.proposals import Finish, PipelineSpec, Tune
 
@@ -48,6 +49,8 @@ class Suggestion:
         Nothing would change, or memory already answers it.
     looked : bool
         The models were screened in this turn.
+    forgiven : tuple of Forgiven
+        What the reader of the reply forgave.
     """
 
     text: str
@@ -56,6 +59,7 @@ class Suggestion:
     problem: str = ""
     redundant: bool = False
     looked: bool = False
+    forgiven: tuple[Forgiven, ...] = ()
 
     @property
     def valid(self) -> bool:

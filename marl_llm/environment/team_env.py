@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
@@ -41,7 +42,7 @@ from marl_llm.proposals import (
     effective,
     fits,
     generate_code,
-    parse_action,
+    read_action,
     resolve_columns,
 )
 from marl_llm.proposals.screened import screened_specs
@@ -102,12 +103,17 @@ class TeamEnv:
         return Memory(tuple(entries))
 
     def read(self, state: State, reply: str) -> Suggestion:
-        """Parse and check a Data Scientist's reply against the data and the current solution."""
+        """Read a Data Scientist's reply and check it against the data and the current solution."""
         try:
-            action = resolve_columns(parse_action(reply), self._context)
+            reading = read_action(reply, self._context, state.spec.estimator)
+            action = resolve_columns(reading.action, self._context)
             text = _writable(canonical(action))
         except InvalidAction as error:
-            return Suggestion(_writable(" ".join(reply.split())[:60]), problem=_writable(str(error)))
+            return Suggestion(_start(reply), problem=_writable(str(error)))
+        suggestion = replace(self._checked(state, action, text), forgiven=reading.forgiven)
+        return suggestion if suggestion.valid or not reading.forgiven else replace(suggestion, text=_start(reply))
+
+    def _checked(self, state: State, action: Any, text: str) -> Suggestion:
         if isinstance(action, Finish) and not self.delivers:
             return Suggestion(text, Finish())
         if isinstance(action, Analyze | Finish):
@@ -148,7 +154,9 @@ class TeamEnv:
         found = search_region(
             suggestion.action, state.spec, self.evaluator.cross_validate, self.search_seed, self.config.search_settings
         )
-        return replace(self._asked(state, found, canonical(found)), looked=suggestion.looked)
+        return replace(
+            self._asked(state, found, canonical(found)), looked=suggestion.looked, forgiven=suggestion.forgiven
+        )
 
     def _delivered(self, state: State, suggestion: Suggestion) -> PipelineSpec | None:
         """What a `finish` asks for; None where it is the current solution."""
@@ -346,6 +354,11 @@ class TeamEnv:
     def close(self) -> None:
         """Release the task's memory."""
         self.evaluator.close()
+
+
+def _start(reply: str) -> str:
+    """What memory shows of a reply that is no action."""
+    return _writable(" ".join(reply.split())[:60])
 
 
 def _writable(text: str) -> str:

@@ -5,7 +5,6 @@ In: the rows of episodes. Out: a `Playability` and its text. Pure; who plays is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -105,7 +104,7 @@ def playability(rows: pd.DataFrame) -> Playability:
         data_scientist_tokens=_mean(scientist["completion_tokens"]),
         engineer_tokens=_mean(engineer["completion_tokens"]),
         surprise={role: _surprise(of) for role, of in ((DATA_SCIENTIST, scientist), (ML_ENGINEER, engineer))},
-        forgiven=_counts(name for names in rows["forgiven"].dropna() for name in json.loads(names)),
+        forgiven=_counts(name for names in rows["forgiven"].dropna() for name in names.split()),
         invalid=_reasons(scientist),
         failed=_reasons(first),
     )

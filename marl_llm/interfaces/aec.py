@@ -1,8 +1,9 @@
 """`TeamAECEnv`: the environment of one task as a PettingZoo agent-environment cycle.
 
 Actions are replies as the agents write them, observations the prompts they read. One episode is one line of steps: the
-Data Scientist speaks (and may analyse before it proposes), the Engineer implements (and may repair), the step is
-judged, both are rewarded. It ends when the model is delivered or the steps are used up; nothing here samples a model.
+Data Scientist speaks (and may analyse before it proposes, or correct itself), the Engineer implements (and may repair),
+the step is judged, both are rewarded. It ends when the model is delivered or the steps are used up; nothing here
+samples a model.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from marl_llm.errors import UserError
 from marl_llm.interfaces.info import outcome_info
 from marl_llm.interfaces.play import StepPlay, turn_context
 from marl_llm.interfaces.spaces import ALPHABET, MAX_CHARACTERS, Observation, fit, text_space
-from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, token_cost
+from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, refusal_cost, token_cost
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.rollout.policies import Ask
 from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
@@ -192,7 +193,8 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         told = outcome_info(before, outcome)
         self._reward(DATA_SCIENTIST, data_scientist_components(self._weights, [outcome]), told)
         self.rewards[DATA_SCIENTIST] += (cost := cpu_cost(self._weights, self._play.analysing_s))
-        self.infos[DATA_SCIENTIST]["rewards"]["cpu_cost"] = cost
+        self.rewards[DATA_SCIENTIST] += (refusal := self._play.refused * refusal_cost(self._weights, True))
+        self.infos[DATA_SCIENTIST]["rewards"] |= {"cpu_cost": cost, "refusal": refusal}
         if outcome.implementation is not None:
             self._reward(ML_ENGINEER, engineer_components(self._weights, outcome), told)
         self._state = self.team_env.advance(before, outcome)

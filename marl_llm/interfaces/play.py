@@ -15,7 +15,14 @@ from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import State, StepOutcome, TeamEnv
 from marl_llm.environment.memory import TokenCounter
 from marl_llm.rollout.policies import Ask, PolicyInfo
-from marl_llm.rollout.turns import TurnContext, data_scientist_turn, derive_seed, engineer_turn, episode_seed
+from marl_llm.rollout.turns import (
+    CallRecord,
+    TurnContext,
+    data_scientist_turn,
+    derive_seed,
+    engineer_turn,
+    episode_seed,
+)
 from marl_llm.serving import Completion
 
 T = TypeVar("T")
@@ -44,21 +51,21 @@ def turn_context(env: TeamEnv, prompts: PromptConfig, count: TokenCounter) -> Tu
     return TurnContext(env, PromptStyle(prompts, count), _here)
 
 
-async def _step(context: TurnContext, state: State, seed: int) -> tuple[StepOutcome, float]:
+async def _step(context: TurnContext, state: State, seed: int) -> tuple[StepOutcome, list[CallRecord]]:
     env, policy = context.env, _Outside()
     seed = episode_seed(seed, env.task)
     scientist = await data_scientist_turn(context, state, policy, derive_seed(seed, state.step, "d", 0))
-    suggestion, analysing_s = scientist.suggestion, sum(call.evaluation_s for call in scientist.calls)
+    suggestion = scientist.suggestion
     assert suggestion is not None
     if not suggestion.to_implement:
-        return env.judge(state, suggestion), analysing_s
+        return env.judge(state, suggestion), scientist.calls
     engineer = await engineer_turn(context, state, suggestion, policy, derive_seed(seed, state.step, "e", 0, 0))
-    return env.judge(state, suggestion, engineer.implementation), analysing_s
+    return env.judge(state, suggestion, engineer.implementation), scientist.calls
 
 
 class StepPlay:
     """A step being played: `ask` is the open question until `outcome` is there, with `analysing_s`, the processor
-    time of the Data Scientist's analyses, seconds.
+    time of the Data Scientist's analyses, seconds, and the number of its calls that were `refused`.
 
     Seeds of the questions are those that a rollout of one branch with the episode's `seed` sends to the server.
     """
@@ -67,7 +74,7 @@ class StepPlay:
         self._coroutine = _step(context, state, seed)
         self.ask: Ask | None = None
         self.outcome: StepOutcome | None = None
-        self.analysing_s = 0.0
+        self.analysing_s, self.refused = 0.0, 0
         self._go_on(None)
 
     def answer(self, text: str) -> None:
@@ -78,4 +85,6 @@ class StepPlay:
         try:
             self.ask = self._coroutine.send(completion)
         except StopIteration as end:
-            self.ask, (self.outcome, self.analysing_s) = None, end.value
+            self.ask, (self.outcome, calls) = None, end.value
+            self.analysing_s = sum(call.evaluation_s for call in calls)
+            self.refused = sum(call.refused for call in calls)

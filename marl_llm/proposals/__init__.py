@@ -26,6 +26,7 @@ from marl_llm.proposals.codegen import generate_code
 from marl_llm.proposals.compiler import compile
 from marl_llm.proposals.context import ColumnFacts, Context, effective, resolve_columns
 from marl_llm.proposals.features import Extra, Reduction
+from marl_llm.proposals.lenient import Reading, read_action
 from marl_llm.proposals.prelude import PRELUDE, prelude_for
 from marl_llm.proposals.spec import PipelineSpec, baseline
 
@@ -49,6 +50,7 @@ __all__ = [
     "PipelineSpec",
     "Proposal",
     "ProposeModel",
+    "Reading",
     "Reduction",
     "Scale",
     "Select",
@@ -64,5 +66,6 @@ __all__ = [
     "generate_code",
     "parse_action",
     "prelude_for",
+    "read_action",
     "resolve_columns",
 ]

@@ -5,6 +5,7 @@ Pure functions over typed values; what cannot be carried out raises `InvalidActi
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -36,6 +37,8 @@ CALIBRATIONS: tuple[str, ...] = get_args(Calibration)
 SPECIAL = ("calibration", "threshold")
 """What `tune` may set beside the estimator's own parameters."""
 MOST_MEMBERS = 5
+_NAMED = 8
+"""Columns named in a message."""
 _POSITIVE = {"GammaRegressor": 1e-300, "PoissonRegressor": 0.0}
 """Regressors with a least value of the target."""
 
@@ -147,7 +150,8 @@ def _combine(action: ProposeModel, solutions: Mapping[int, PipelineSpec]) -> Pip
         if not can_vote(member):
             raise InvalidAction(f"{member.estimator} has no probabilities to vote with: calibrate it or use Stacking")
     if not 2 <= len(set(map(_identity, members))) <= MOST_MEMBERS:
-        raise InvalidAction(f"an ensemble takes 2 to {MOST_MEMBERS} different solutions")
+        wanted = f"an ensemble takes 2 to {MOST_MEMBERS} different solutions"
+        raise InvalidAction(f"{wanted}, e.g. {action.estimator}(0, 2) of the current one and memory line 2")
     return PipelineSpec(estimator=action.estimator, members=members)
 
 
@@ -162,8 +166,7 @@ def _check_model(action: ProposeModel, context: Context) -> None:
         known = ESTIMATORS.get(action.estimator)
         if known is not None and not known.available:
             raise InvalidAction(f"{action.estimator} is not installed here")
-        wrong = f"{action.estimator!r:.40} is no estimator for a {context.kind} target"
-        raise InvalidAction(f"{wrong}; there are {', '.join(n for n, i in infos.items() if i.core)} and others")
+        raise InvalidAction(_no_estimator(action.estimator, list(infos), context))
     if info.max_rows is not None and context.rows > info.max_rows:
         raise InvalidAction(f"{action.estimator} is too slow for {context.rows} rows (at most {info.max_rows})")
     least = _POSITIVE.get(action.estimator)
@@ -172,12 +175,23 @@ def _check_model(action: ProposeModel, context: Context) -> None:
     _check_params(action.estimator, action.params)
 
 
+def _no_estimator(name: str, known: list[str], context: Context) -> str:
+    """The nearest name, or where none is near some of those there are."""
+    wrong = f"{name!r:.40} is no estimator for a {context.kind} target"
+    stem = name.removesuffix("Classifier").removesuffix("Regressor")
+    near = [other for other in known if other in (f"{stem}Classifier", f"{stem}Regressor")]
+    near = near or difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"{wrong}, did you mean {near[0]}?"
+    return f"{wrong}; there are {', '.join(n for n in known if ESTIMATORS[n].core)} and others"
+
+
 def _check_params(estimator: str, params: Mapping[str, ParamValue]) -> None:
     info = ESTIMATORS[estimator]
     for name, value in params.items():
         param = info.param(name)
         if param is None:
-            known = ", ".join(p.name for p in info.params)
+            known = ", ".join(p.name for p in info.params) or "none"
             raise InvalidAction(f"{estimator} has no parameter {name!r:.40} here; it has {known}")
         if problem := param.problem(value):
             raise InvalidAction(problem)
@@ -222,16 +236,16 @@ def _check_op(op: Any, spec: PipelineSpec, context: Context) -> None:
     if isinstance(op, Impute | Scale) and not any(context.numeric(c) for c in left):
         raise InvalidAction(f"there is no numeric column to {op.op}")
     if isinstance(op, KeepAll) and spec.reduce is None:
-        raise InvalidAction("nothing is reduced")
+        raise InvalidAction("nothing is reduced: there is no select or pca to undo")
     if not isinstance(op, AddFeatures | Drop):
         return
     gone = [c for c in op.columns if c in spec.drop]
     if gone:
-        raise InvalidAction(f"{', '.join(gone)} was dropped")
+        raise InvalidAction(f"{', '.join(gone)} was dropped: name columns that are left")
     if isinstance(op, AddFeatures):
         _check_added(op, context)
     elif not any(context.columns[c].kind != "text" for c in left if c not in op.columns):
-        raise InvalidAction("no column would be left")
+        raise InvalidAction("no column would be left: drop fewer")
 
 
 def _check_added(op: AddFeatures, context: Context) -> None:
@@ -239,13 +253,19 @@ def _check_added(op: AddFeatures, context: Context) -> None:
     for at, (column, kind) in enumerate(zip(op.columns, kinds, strict=True)):
         allowed = takes.first if at == 0 else takes.kinds
         if kind not in allowed:
-            raise InvalidAction(f"{column} is not {_kind_words(allowed)}")
+            raise InvalidAction(f"{column} is not {_kind_words(allowed)}{_those(allowed, context)}")
     if len(op.columns) < takes.least:
         raise InvalidAction(f"{op.op} needs at least {takes.least} columns")
     if len(op.columns) > takes.most:
         raise InvalidAction(f"{op.op} takes at most {takes.most} column{'s' if takes.most > 1 else ''}")
     if len(set(op.columns)) < len(op.columns):
         raise InvalidAction(f"{op.op} names a column twice")
+
+
+def _those(kinds: tuple[ColumnKind, ...], context: Context) -> str:
+    """Some columns of these kinds, for a message."""
+    there = [alias for alias, column in context.columns.items() if column.kind in kinds]
+    return f"; {', '.join(there[:_NAMED])}{' and others are' if len(there) > _NAMED else ' are'}" if there else ""
 
 
 def _kind_words(kinds: tuple[ColumnKind, ...]) -> str:

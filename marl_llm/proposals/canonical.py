@@ -40,14 +40,20 @@ from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.proposals.spec import ENSEMBLES, ordered_params
 from marl_llm.proposals.synonyms import method_word, operation_word
-from marl_llm.proposals.text import call, column_list, literal
+from marl_llm.proposals.text import call, column_list, literal, outside_quotes, without_comment
 from marl_llm.syntax import parse_expression
 
-_VERBS = ("analyze", "propose_model", "tune", "engineer_features", "finish")
+FORMS = {
+    "analyze": 'analyze QUERY ["x1"]',
+    "propose_model": "propose_model est = NAME(parameter=value)",
+    "tune": "tune parameter=value",
+    "engineer_features": 'engineer_features log ["x1"]; scale quantile',
+    "finish": "finish, finish best or finish blend",
+}
+"""How each action is written, by its name; for messages."""
+_VERBS = tuple(FORMS)
 _START = re.compile(rf"\b({'|'.join(_VERBS)})\b")
 _AT_LINE_START = re.compile(rf"^\W*({'|'.join(_VERBS)})\b", re.MULTILINE)
-_TOKEN = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [;\#] """, re.VERBOSE)
-"""A quoted column name, or one of the two characters that end something outside of quotes."""
 
 
 def _op_text(op: Any) -> str:
@@ -98,13 +104,13 @@ def parse_action(text: str) -> Any:
     InvalidAction
         Neither form was found, or its fields are wrong.
     """
-    found = _find_json(text)
+    found = find_json(text)
     if found is None:
         return _bounded(_parse_line(text))
     try:
-        return _bounded(ACTION.validate_python(found))
+        return _bounded(ACTION.validate_python(found[0]))
     except ValidationError as error:
-        raise InvalidAction(_explain(error)) from None
+        raise InvalidAction(_explain(error, str(found[0]["action"])[:20])) from None
 
 
 def _bounded(action: Any) -> Any:
@@ -115,15 +121,16 @@ def _bounded(action: Any) -> Any:
     return action
 
 
-def _find_json(text: str) -> dict[str, Any] | None:
+def find_json(text: str) -> tuple[dict[str, Any], int, int] | None:
+    """The first JSON object with an `action`, and where in the text it begins and ends; None if there is none."""
     decoder = json.JSONDecoder()
     for match in re.finditer(r"\{", text):
         try:
-            value, _ = decoder.raw_decode(text, match.start())
+            value, end = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict) and "action" in value:
-            return value
+            return value, match.start(), end
     return None
 
 
@@ -139,14 +146,14 @@ def _parse_line(text: str) -> Any:
     try:
         return _parse_body(verb, body.strip(" \t\r`*"), why)
     except ValidationError as error:
-        raise InvalidAction(f"{verb}: {_explain(error)}") from None
+        raise InvalidAction(_explain(error, verb)) from None
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         if isinstance(error, InvalidAction):
             raise
-        raise InvalidAction(f"{verb}: cannot read {body.strip()!r:.80}") from None
+        raise InvalidAction(f"{verb}: cannot read {body.strip()!r:.80}; write {FORMS[verb]}") from None
 
 
-_SNIPPET = re.compile(r"\s*code\b(.*)")
+_SNIPPET = re.compile(r"\s*code\b\s*:?(.*)")
 
 
 def _snippet(code: str) -> Analyze:
@@ -155,25 +162,31 @@ def _snippet(code: str) -> Analyze:
     try:
         return Analyze(query="code", code=code)
     except ValidationError as error:
-        raise InvalidAction(f"analyze: {_explain(error)}") from None
+        raise InvalidAction(_explain(error, "analyze")) from None
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, verb: str) -> str:
+    """One sentence about the first thing that is wrong: what is allowed, or how the action is written."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))[:60]} {first['msg'][:160]}".strip()
-
-
-def _outside_quotes(text: str, mark: str) -> list[int]:
-    return [match.start() for match in _TOKEN.finditer(text) if match.group() == mark]
+    kind, told = first["type"], first.get("ctx", {})
+    where = ".".join(str(part) for part in first["loc"] if part not in FORMS)[:60]
+    if kind == "union_tag_invalid" and not where:
+        return f"there is no action {told['tag']!r:.40}; start with one of {', '.join(FORMS)}"
+    if kind == "literal_error":
+        return f"{verb}: {where} takes one of {told['expected']}"
+    form = f"; write {FORMS[verb]}" if verb in FORMS else ""
+    if kind in ("missing", "too_short"):
+        return f"{verb}: {where} is missing{form}"
+    return f"{verb}: {where} {first['msg'][:100]}{form}"
 
 
 def _split_comment(line: str) -> tuple[str, str]:
-    at = next(iter(_outside_quotes(line, "#")), len(line))
-    return line[:at], line[at + 1 :].strip()[:200]
+    body, why = without_comment(line)
+    return body, why.strip()[:200]
 
 
 def _split_ops(body: str) -> list[str]:
-    edges = [-1, *_outside_quotes(body, ";"), len(body)]
+    edges = [-1, *outside_quotes(body, ";"), len(body)]
     parts = (body[a + 1 : b].strip() for a, b in zip(edges, edges[1:], strict=False))
     return [part for part in parts if part]
 
@@ -205,7 +218,7 @@ def _parse_call(text: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
     node = parse_expression(text.strip() if "(" in text else text.strip() + "()").body
     named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if not named or (node.args and node.func.id not in ENSEMBLES):  # pyright: ignore[reportAttributeAccessIssue]
-        raise InvalidAction(f"write an estimator with keyword parameters, not {text.strip()!r:.60}")
+        raise InvalidAction(f"write {FORMS['propose_model']} with one estimator, not {text.strip()!r:.60}")
     assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if any(k.arg is None for k in node.keywords):
         raise InvalidAction("parameters are written name=value")

@@ -13,6 +13,9 @@ from marl_llm.proposals.features import NUMBERS, ColumnKind, Extra, ordered_colu
 from marl_llm.proposals.spec import PipelineSpec
 from marl_llm.proposals.synonyms import estimator_name
 
+_NAMED = 8
+"""Columns named in a message."""
+
 
 @dataclass(frozen=True)
 class ColumnFacts:
@@ -43,7 +46,8 @@ class Context:
         if name in by_name:
             return by_name[name]
         near = difflib.get_close_matches(name, [*by_name, *self.columns], n=1)
-        raise InvalidAction(f"no column {name!r:.60}" + (f", did you mean {near[0]!r}?" if near else ""))
+        there = f"; there are {', '.join([*self.columns][:_NAMED])}{', ...' if len(self.columns) > _NAMED else ''}"
+        raise InvalidAction(f"no column {name!r:.60}" + (f", did you mean {near[0]!r}?" if near else there))
 
     def numeric(self, alias: str) -> bool:
         """True for a column that is a number to every transformer (dates are)."""

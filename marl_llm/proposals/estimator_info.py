@@ -56,10 +56,14 @@ class Param:
         if value in self.words or (value is None and self.default is None):
             return ""
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{self.name} takes a number"
+            return " or ".join((f"{self.name} takes a number{self._range}", *self.words))
         if self.integer and not isinstance(value, int):
-            return f"{self.name} takes a whole number"
-        return "" if self.low <= value <= self.high else f"{self.name} lies between {self.low:g} and {self.high:g}"
+            return f"{self.name} takes a whole number{self._range}"
+        return "" if self.low <= value <= self.high else f"{self.name} lies{self._range}"
+
+    @property
+    def _range(self) -> str:
+        return f" between {self.low:g} and {self.high:g}"
 
 
 @dataclass(frozen=True)

@@ -52,3 +52,8 @@ def estimator_name(name: str, kind: Kind) -> str:
         return _SHORT[plain][0 if kind.is_classification else 1]
     ending = "classifier" if kind.is_classification else "regressor"
     return _LOWER.get(plain) or _LOWER.get(plain + ending) or name
+
+
+def names_estimator(word: str) -> bool:
+    """True if a word names an estimator of the catalogue, for whichever kind of target."""
+    return any(estimator_name(word, kind) in ESTIMATORS for kind in (Kind.binary, Kind.regression))

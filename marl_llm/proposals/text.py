@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from marl_llm.proposals.estimators import ParamValue
 
@@ -25,3 +26,17 @@ def short_number(value: float) -> str:
 def column_list(columns: tuple[str, ...]) -> str:
     """A list of aliases as it stands in code."""
     return json.dumps(list(columns))
+
+
+_QUOTED_OR_MARK = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [^"'] """, re.VERBOSE | re.DOTALL)
+
+
+def outside_quotes(text: str, marks: str) -> list[int]:
+    """Where one of the characters `marks` stands outside of quotes."""
+    return [match.start() for match in _QUOTED_OR_MARK.finditer(text) if match.group() in marks]
+
+
+def without_comment(line: str) -> tuple[str, str]:
+    """A line up to its `#` outside of quotes, and what follows."""
+    at = next(iter(outside_quotes(line, "#")), len(line))
+    return line[:at], line[at + 1 :]

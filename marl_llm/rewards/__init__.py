@@ -5,8 +5,17 @@ from marl_llm.rewards.components import (
     cpu_cost,
     data_scientist_reward,
     engineer_reward,
+    refusal_cost,
     token_cost,
 )
 from marl_llm.rewards.config import RewardConfig
 
-__all__ = ["RewardComponents", "RewardConfig", "cpu_cost", "data_scientist_reward", "engineer_reward", "token_cost"]
+__all__ = [
+    "RewardComponents",
+    "RewardConfig",
+    "cpu_cost",
+    "data_scientist_reward",
+    "engineer_reward",
+    "refusal_cost",
+    "token_cost",
+]

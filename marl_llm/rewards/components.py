@@ -104,3 +104,14 @@ def token_cost(config: RewardConfig, prompt_tokens: int, completion_tokens: int)
 def cpu_cost(config: RewardConfig, seconds: float) -> float:
     """Cost of the Data Scientist's analyses, zero or negative; processor time in seconds."""
     return -config.cpu_second_price * seconds
+
+
+def refusal_cost(config: RewardConfig, refused: bool) -> float:
+    """Cost of a Data Scientist's call that was refused and corrected afterwards, zero or negative.
+
+    The turn earns what its last action comes to, and all its calls share that. If that were all, an unreadable first
+    reply would cost nothing but tokens, and would be learned along with what its correction gained. So the refused call
+    pays for itself what an invalid action costs: the same action is worth more said right at once than after a
+    correction, and no correction is worth less than a second invalid action.
+    """
+    return -config.invalid_penalty if refused else 0.0

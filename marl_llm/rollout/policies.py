@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from marl_llm.agents.answers import EngineerAnswer
 from marl_llm.agents.prompts import Message, Situation
 from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, Space
 from marl_llm.proposals import PipelineSpec, canonical
@@ -73,11 +74,19 @@ class ModelPolicy:
 class ScriptedPolicy:
     """The scripted agent of either role; the Engineer is wrong in a share `error_rate` of its answers.
 
-    With `may_finish` False the Data Scientist uses up all steps; `space` is what it draws from.
+    With `may_finish` False the Data Scientist uses up all steps; `space` is what it draws from, `answer` how the
+    Engineer answers.
     """
 
-    def __init__(self, error_rate: float = 0.0, *, may_finish: bool = True, space: Space = "core") -> None:
-        self._error_rate, self._may_finish = error_rate, may_finish
+    def __init__(
+        self,
+        error_rate: float = 0.0,
+        *,
+        may_finish: bool = True,
+        space: Space = "core",
+        answer: EngineerAnswer = "edits",
+    ) -> None:
+        self._error_rate, self._may_finish, self._answer = error_rate, may_finish, answer
         self._space: Space = space
 
     @property
@@ -94,7 +103,8 @@ class ScriptedPolicy:
             action = agent.act(now.card, now.spec, may_analyze=ask.may_analyze, solutions=solutions)
             return _text(canonical(action))
         assert ask.wanted is not None
-        return _text(ScriptedEngineer(ask.seed, self._error_rate).answer(now.card, now.code, ask.wanted))
+        engineer = ScriptedEngineer(ask.seed, self._error_rate, self._answer)
+        return _text(engineer.answer(now.card, now.code, ask.wanted))
 
 
 def _text(text: str) -> Completion:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from marl_llm.environment import Evaluated, State, StepOutcome
-from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, token_cost
+from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, refusal_cost, token_cost
 from marl_llm.roles import DATA_SCIENTIST
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.turns import CallRecord, Turn
@@ -109,10 +109,11 @@ def _reward_columns(components: RewardComponents) -> dict[str, Any]:
 
 
 def _call_row(shared: dict[str, Any], number: int, call: CallRecord, reward: float, rewards: RewardConfig) -> Row:
-    """One call: its own tokens, their cost, and what it shares with the turn."""
+    """One call: its own tokens, what they and a refusal cost, and what it shares with the turn."""
     done = call.completion
     cost = token_cost(rewards, len(done.prompt_ids), len(done.completion_ids))
     analysing = cpu_cost(rewards, call.evaluation_s) if shared["role"] == DATA_SCIENTIST else 0.0
+    refusal = refusal_cost(rewards, call.refused)
     return Row(
         **shared,
         call=number,
@@ -122,13 +123,17 @@ def _call_row(shared: dict[str, Any], number: int, call: CallRecord, reward: flo
         logprobs=list(done.logprobs),
         finish_reason=done.finish_reason,
         code=call.code,
+        reply=done.text,
+        forgiven=" ".join(call.forgiven),
+        problem=call.problem,
         prompt_tokens=len(done.prompt_ids),
         completion_tokens=len(done.completion_ids),
         latency_s=done.latency_s,
         evaluation_s=call.evaluation_s,
         reward_token_cost=cost,
         reward_cpu_cost=analysing,
-        reward=reward + cost + analysing,
+        reward_refusal=refusal,
+        reward=reward + cost + analysing + refusal,
         seed=call.seed,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -1,7 +1,7 @@
 """One agent's turn: its calls until it yields an action.
 
-The Data Scientist may analyse a few times before it proposes; the Engineer may repair its code after an error.
-Nothing here decides rewards; the calls are kept as they were sampled.
+The Data Scientist may analyse a few times before it proposes, and correct an invalid action; the Engineer may repair
+its code after an error. Nothing here decides rewards; the calls are kept as they were sampled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from marl_llm.agents.reply import UnreadableReply, read_code
 from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import Evaluated, Implementation, State, Suggestion, TeamEnv
 from marl_llm.environment.memory import TokenCounter
+from marl_llm.forgiven import Forgiven
 from marl_llm.proposals import Analyze, PipelineSpec
 from marl_llm.proposals.codegen import engineer_start
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
@@ -28,6 +29,7 @@ from marl_llm.tasks import Task
 T = TypeVar("T")
 MOST_LEFT = 8
 """Steps left that a prompt tells of: so many, or more."""
+_TOO_MANY = "too many analyses in one turn: answer with another action"
 SCREENED_LINES = 5
 """Families of the screening in the prompts after it."""
 
@@ -45,13 +47,19 @@ def episode_seed(seed: int, task: Task) -> int:
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One model call as it was: what was sent, what was sampled, the seed, and the code it led to (Engineer only)."""
+    """One model call as it was: what was sent, what was sampled, the seed, the code it led to (Engineer only), what its
+    reader forgave, whether it was an action that was refused and asked for again (Data Scientist only), and why it was
+    invalid or its code failed.
+    """
 
     messages: list[Message]
     completion: Completion
     seed: int
     code: str = ""
     evaluation_s: float = 0.0
+    forgiven: tuple[Forgiven, ...] = ()
+    refused: bool = False
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,31 +107,42 @@ class TurnContext:
 
 
 async def data_scientist_turn(context: TurnContext, state: State, policy: Policy, seed: int) -> Turn:
-    """Play one turn of the Data Scientist at `state`; `seed` is the turn's own."""
+    """Play one turn of the Data Scientist at `state`; `seed` is the turn's own.
+
+    An analysis is answered, an invalid action is refused with the sentence that says what is wrong, as often as the
+    recipe allows; a redundant one is valid. The turn yields its last action, and what that comes to is the turn's
+    reward, which all its calls share; a refused call pays for itself besides (see `refusal_cost`).
+    """
     env, now = context.env, context.situation(state)
     messages = context.style.data_scientist(now)
     calls: list[CallRecord] = []
-    looked = False
-    for call in range(env.config.analyses + 1):
-        may_analyze = call < env.config.analyses
-        ask = Ask(DATA_SCIENTIST, messages, derive_seed(seed, call), now, may_analyze=may_analyze)
+    analyses, corrections = env.config.analyses, env.config.corrections
+    suggestion, looked = Suggestion(""), False
+    while True:
+        ask = Ask(DATA_SCIENTIST, messages, derive_seed(seed, len(calls)), now, may_analyze=analyses > 0)
         try:
             completion = await policy.reply(ask)
         except PromptTooLong as error:
-            return Turn(calls, Suggestion("", problem=str(error), looked=looked))
-        calls.append(CallRecord(messages, completion, ask.seed))
+            unasked = Suggestion("", problem=str(error), looked=looked)
+            return Turn(calls, suggestion if suggestion.problem else unasked)
+        if suggestion.problem:
+            calls[-1], corrections = replace(calls[-1], refused=True), corrections - 1
         suggestion = replace(env.read(state, completion.text), looked=looked)
-        if not isinstance(suggestion.action, Analyze):
-            return Turn(calls, await context.blocking(env.resolve, state, suggestion))
-        told, seconds = await context.blocking(_timed_analysis, env, state, suggestion.action, context.style.count)
-        looked |= suggestion.action.query == "models"
-        calls[-1] = replace(calls[-1], evaluation_s=seconds)
-        messages = [
-            *messages,
-            _assistant(completion.text),
-            _user(context.style.answer(told, env.config.analyses - call - 1)),
-        ]
-    return Turn(calls, Suggestion(suggestion.text[:120], problem="too many analyses in one turn", looked=looked))
+        action = suggestion.action
+        calls.append(CallRecord(messages, completion, ask.seed, forgiven=suggestion.forgiven))
+        if isinstance(action, Analyze) and not analyses:
+            suggestion = replace(suggestion, text=suggestion.text[:120], action=None, problem=_TOO_MANY)
+        calls[-1] = replace(calls[-1], problem=suggestion.problem)
+        if isinstance(action, Analyze) and (analyses or not corrections):
+            told, seconds = await context.blocking(_timed_analysis, env, state, action, context.style.count)
+            calls[-1], looked = replace(calls[-1], evaluation_s=seconds), looked or action.query == "models"
+            analyses -= 1
+            answer = context.style.answer(told, analyses)
+        if suggestion.problem and corrections:
+            answer = context.style.correction(suggestion.problem)
+        elif suggestion.problem or not isinstance(action, Analyze):
+            return Turn(calls, await context.blocking(env.resolve, state, replace(suggestion, looked=looked)))
+        messages = [*messages, _assistant(completion.text), _user(answer)]
 
 
 def _timed_analysis(env: TeamEnv, state: State, query: Analyze, count: TokenCounter) -> tuple[str, float]:
@@ -150,24 +169,31 @@ async def engineer_turn(context: TurnContext, state: State, suggestion: Suggesti
             completion = await policy.reply(ask)
         except PromptTooLong:
             break
-        implementation = await _run_reply(context, state, completion.text, shown, helpers, wanted)
+        implementation, forgiven = await _run_reply(context, state, completion.text, shown, helpers, wanted)
         result = implementation.evaluated
-        calls.append(CallRecord(messages, completion, ask.seed, implementation.code, result.seconds))
+        problem = "" if result.ok else result.error or str(result.status)
+        calls.append(
+            CallRecord(
+                messages, completion, ask.seed, implementation.code, result.seconds, forgiven, problem=problem
+            )
+        )  # fmt: skip
         if result.ok:
             break
-        messages = [*messages, _assistant(completion.text), _user(context.style.repair(result.error or result.status))]
+        messages = [*messages, _assistant(completion.text), _user(context.style.repair(problem))]
     return Turn(calls, implementation=implementation)
 
 
 async def _run_reply(
     context: TurnContext, state: State, reply: str, shown: str, helpers: str, wanted: PipelineSpec
-) -> Implementation:
+) -> tuple[Implementation, tuple[Forgiven, ...]]:
     try:
         written = read_code(reply, shown)
     except UnreadableReply as error:
-        return Implementation("", Evaluated(Status.error, Stage.none, str(error)))
-    code = f"{helpers}\n\n\n{written}" if helpers else written
-    return Implementation(code, await context.blocking(context.env.run, code, state.evaluated, wanted))
+        return Implementation("", Evaluated(Status.error, Stage.none, str(error))), ()
+    code = f"{helpers}\n\n\n{written.code}" if helpers else written.code
+    return Implementation(
+        code, await context.blocking(context.env.run, code, state.evaluated, wanted)
+    ), written.forgiven
 
 
 def _user(text: str) -> Message:

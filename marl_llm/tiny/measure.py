@@ -43,8 +43,8 @@ def figures(rows: pd.DataFrame) -> dict[str, float]:
     -------
     dict
         valid_actions, replies_that_run, replies_as_asked (shares of the Data Scientist's turns and of the Engineer's
-        first replies), step_gain (mean significant gain of the reference implementation over valid proposals, skill),
-        and the counts turns and replies.
+        first replies), forgiven (share of all calls whose reply was read leniently), step_gain (mean significant gain
+        of the reference implementation over valid proposals, skill), and the counts turns and replies.
     """
     turns = rows.loc[rows["role"] == DATA_SCIENTIST].groupby(["episode", "branch"]).last()
     engineer = rows.loc[rows["role"] == ML_ENGINEER]
@@ -59,6 +59,7 @@ def figures(rows: pd.DataFrame) -> dict[str, float]:
         "valid_actions": float((turns["verdict"] != "invalid").to_numpy().mean()),
         "replies_that_run": float(ran.mean()),
         "replies_as_asked": float(as_asked.mean()),
+        "forgiven": float((rows["forgiven"].fillna("") != "").to_numpy().mean()),
         "step_gain": float(gains.mean()) if len(gains) else 0.0,
         "turns": len(turns),
         "replies": len(first),

@@ -24,7 +24,9 @@ from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import load_policy, trainer_arguments
 from marl_llm.training.policy_phase import build_trainer
-from marl_llm.training.sft import labelled
+
+_IGNORED = -100
+"""The label of tokens that carry no loss, in transformers."""
 
 ROWS_PER_PROMPT = (1, 2, 8)
 _ROWS = 96
@@ -125,3 +127,12 @@ def _seconds(trainer: Any) -> float:
     started = time.monotonic()
     trainer.train()
     return time.monotonic() - started
+
+
+def labelled(row: ReplayRow) -> dict[str, list[int]]:
+    """What TRL's trainer reads of a row: `input_ids` of length P + T and `labels`, no loss over the prompt."""
+    completion = row.completion_ids.tolist()
+    return {
+        "input_ids": row.prompt_ids.tolist() + completion,
+        "labels": [_IGNORED] * len(row.prompt_ids) + completion,
+    }

@@ -21,6 +21,7 @@ from marl_llm.errors import UserError
 TOKEN_COLUMNS = ["prompt_ids", "completion_ids", "logprobs"]
 _TURN_COLUMNS = [
     "run", "iteration", "step", "group", "followed", "verdict", "reward", "reward_token_cost", "reward_cpu_cost",
+    "reward_refusal",
 ]  # fmt: skip
 TRAINING_COLUMNS = [*ROW_KEY, *TOKEN_COLUMNS, *_TURN_COLUMNS, "policy_version", "adapter_sha256", "sampling"]
 """Columns of a trajectory row that training reads."""

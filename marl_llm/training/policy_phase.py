@@ -71,8 +71,11 @@ def build_trainer(
     workdir: Path,
     seed: int,
     on_step: OnStep | None = None,
+    old_logps: str | None = None,
 ) -> ReplayGRPOTrainer:
-    """The trainer, with base and adapter loaded; arguments and errors as in `train_role`."""
+    """The trainer, with base and adapter loaded; arguments and errors as in `train_role`. `old_logps`: instead of the
+    configuration's, as in `ReplayGRPOConfig`.
+    """
     model, tokenizer = load_policy(base_dir, adapter_dir, config)
     from marl_llm.training.replay_grpo import ReplayGRPOConfig, ReplayGRPOTrainer
     from marl_llm.training.resume import saving
@@ -85,7 +88,7 @@ def build_trainer(
         epsilon_high=config.epsilon_high,
         beta=config.beta,
         temperature=config.temperature,
-        old_logps=config.old_logps,
+        old_logps=old_logps or config.old_logps,
         tis_cap=config.tis_cap,
         batch_tokens=config.batch_tokens,
         max_completion_length=config.max_completion_tokens,
@@ -134,7 +137,7 @@ def _metrics(
         "tokens": tokens,
         "completion_tokens": sum(len(row.completion_ids) for row in rows),
         "training_seconds": seconds,
-        **_speed(trainer.cells, seconds),
+        **speed(trainer.cells, seconds),
         "steps": len(history),
         "precision": precision_of(config),
         "gate": gate.to_dict(),
@@ -149,9 +152,10 @@ def _metrics(
     }
 
 
-def _speed(cells: dict[str, int], seconds: float) -> dict[str, float]:
-    """`tokens_per_s` counts each row as if computed alone, `computed_tokens_per_s` all cells that the model saw; of a
-    resumed phase this process's part."""
+def speed(cells: dict[str, int], seconds: float) -> dict[str, float]:
+    """From the trainer's counts: `tokens_per_s` counts each row as if computed alone, `computed_tokens_per_s` all cells
+    that the model saw; of a resumed phase this process's part.
+    """
     if not cells:
         return {"tokens_per_s": 0.0, "computed_tokens_per_s": 0.0, "padding_share": 0.0, "shared_share": 0.0}
     return {

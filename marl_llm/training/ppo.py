@@ -125,7 +125,8 @@ class RowCredit:
 def agent_credit(frame: pd.DataFrame, values: Sequence[np.ndarray], config: TrainConfig) -> list[RowCredit]:
     """GAE over the turns of each agent in each episode.
 
-    A call's own token cost is received after its last token, what the turn earned after the turn's last token.
+    A call's own costs (tokens, analysis, refusal) are received after its last token, what the turn earned after the
+    turn's last token.
 
     Parameters
     ----------
@@ -171,8 +172,9 @@ def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
 def _turn(part: pd.DataFrame, values: Sequence[np.ndarray], followed: bool) -> AgentTurn:
     rewards = [np.zeros(len(values[i])) for i in part.index]
     costs = part["reward_token_cost"].to_numpy(np.float64)
-    if "reward_cpu_cost" in part:
-        costs = costs + part["reward_cpu_cost"].fillna(0.0).to_numpy(np.float64)
+    for name in ("reward_cpu_cost", "reward_refusal"):
+        if name in part:
+            costs = costs + part[name].fillna(0.0).to_numpy(np.float64)
     for tokens, cost in zip(rewards, costs, strict=True):
         tokens[-1] += cost
     rewards[-1][-1] += part["reward"].tolist()[-1] - costs[-1]

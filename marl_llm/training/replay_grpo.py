@@ -40,6 +40,7 @@ from marl_llm.training.history import OnStep, StepReport
 from marl_llm.training.shared_prompts import can_share, shared_logps
 from marl_llm.training.step_metrics import RatioTotals, combine
 
+_OLD = ("old_per_token_logps", "sampling_per_token_logps")
 _PER_TOKEN = ("dapo", "cispo", "vespo")
 """Losses that TRL divides by the tokens of the whole step; bnpo by a piece's tokens, the others by its rows."""
 
@@ -48,7 +49,10 @@ _PER_TOKEN = ("dapo", "cispo", "vespo")
 class ReplayGRPOConfig(GRPOConfig):
     """`trl.GRPOConfig` with three fields of our own; what concerns generation is ignored."""
 
-    old_logps: str = field(default="logged", metadata={"help": "denominator of the ratio: logged or recompute"})
+    old_logps: str = field(
+        default="logged",
+        metadata={"help": "denominator of the ratio: logged, recompute, or current (the ratio is always one)"},
+    )
     tis_cap: float | None = field(
         default=2.0, metadata={"help": "largest importance weight with recompute; None: no weights"}
     )
@@ -173,10 +177,12 @@ class ReplayGRPOTrainer(GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         self._layout = inputs.get("layout")
+        if self.args.old_logps == "current":  # TRL takes its own log-probabilities where it is given none
+            inputs = {name: value for name, value in inputs.items() if name not in _OLD}
         loss = super()._compute_loss(model, inputs) * inputs.get("share", 1.0)
         self._layout = None
-        mask = inputs["completion_mask"]
-        self._ratios.add(self._last_logps, inputs["old_per_token_logps"], inputs["sampling_per_token_logps"], mask)
+        old, sampling = (inputs.get(name, self._last_logps) for name in _OLD)
+        self._ratios.add(self._last_logps, old, sampling, inputs["completion_mask"])
         return loss
 
     def _get_per_token_logps_and_entropies(

@@ -3,7 +3,8 @@ out, with counts of what was left out. Pure numpy and pandas.
 
 Rejection sampling keeps, of each group of turns that started from the same state, the one turn with the highest
 advantage, if that is positive: the turn beat its group's baseline. Preferences set the best turn of a group against the
-worst. A turn's advantage is the mean over its calls. Neither looks at log-probabilities, so instead of the integrity
+worst. A turn's advantage is the mean over its calls. A call that was refused and corrected afterwards is never imitated
+nor preferred, however good its turn became. Neither looks at log-probabilities, so instead of the integrity
 gate only the rows' adapter fingerprint is looked at.
 """
 
@@ -44,8 +45,8 @@ def imitation_rows(frame: pd.DataFrame, config: TrainConfig) -> tuple[list[Repla
     frame : DataFrame
         Rows with the columns of `replay_rows` and, for `selection: best_of_group`, `group`.
     config : TrainConfig
-        Its `selection`: `best_of_group`, all calls of the best turn of each group; `all`, every row, whatever credit
-        says of it.
+        Its `selection`: `best_of_group`, all calls of the best turn of each group but refused ones; `all`, every row,
+        whatever credit says of it.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def imitation_rows(frame: pd.DataFrame, config: TrainConfig) -> tuple[list[Repla
         return rows, dropped | {"not_best": 0}
     turns, kept = _turns(frame), _kept(frame)
     best = turns.loc[turns.groupby("group_code")["advantage"].idxmax()]
-    chosen = _turn_codes(frame).isin(best.index[best["advantage"] > 0])
+    chosen = _turn_codes(frame).isin(best.index[best["advantage"] > 0]) & ~_refused(frame)
     rows, dropped = replay_rows(frame.loc[chosen])
     return rows, dropped | {"not_kept": int((~kept).sum()), "not_best": int((kept & ~chosen).sum())}
 
@@ -81,9 +82,9 @@ def preference_pairs(frame: pd.DataFrame) -> tuple[list[Pair], dict[str, int]]:
     -------
     (list of Pair, dict)
         One pair a group at most, in the order of the groups, and how many rows were left out: "not_kept" by credit, of
-        turns with an "empty" completion; those of groups whose turns are all alike ("no_difference"), whose two first
-        calls are the same text ("same_completion") or whose two prompts differ ("other_prompt"); and of groups with a
-        pair the rows that are "not_paired".
+        turns with an "empty" completion; those of groups without a better turn to prefer ("no_difference"), whose two
+        first calls are the same text ("same_completion") or whose two prompts differ ("other_prompt"); and of groups
+        with a pair the rows that are "not_paired".
 
     Raises
     ------
@@ -95,10 +96,12 @@ def preference_pairs(frame: pd.DataFrame) -> tuple[list[Pair], dict[str, int]]:
     turns, pairs = _turns(frame), []
     dropped["empty"] = len(frame) - dropped["not_kept"] - int(turns["rows"].to_numpy().sum())
     for _, group in turns.groupby("group_code", sort=True):
-        high, low, rows = group["advantage"].idxmax(), group["advantage"].idxmin(), int(group["rows"].to_numpy().sum())
-        if not group.loc[high, "advantage"] > group.loc[low, "advantage"]:
+        preferable, low = group.loc[~group["refused"], "advantage"], group["advantage"].idxmin()
+        rows = int(group["rows"].to_numpy().sum())
+        if preferable.empty or not preferable.max() > group.loc[low, "advantage"]:
             dropped["no_difference"] += rows
             continue
+        high = preferable.idxmax()
         (chosen, rejected), _ = replay_rows(frame.loc[[group.loc[high, "first"], group.loc[low, "first"]]])
         if not np.array_equal(chosen.prompt_ids, rejected.prompt_ids):
             dropped["other_prompt"] += rows
@@ -135,14 +138,20 @@ def _kept(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(frame["kept"].to_numpy(bool) if "kept" in frame else True, index=frame.index)
 
 
+def _refused(frame: pd.DataFrame) -> pd.Series:
+    """Rows whose action was refused and asked for again; none in files older than the column."""
+    costs = frame["reward_refusal"].fillna(0.0).tolist() if "reward_refusal" in frame else [0.0] * len(frame)
+    return pd.Series([cost < 0 for cost in costs], index=frame.index, dtype=bool)
+
+
 def _turn_codes(frame: pd.DataFrame) -> pd.Series:
     columns = [name for name in TURN if name in frame]
     return frame.groupby(columns, sort=False, dropna=False).ngroup()
 
 
 def _turns(frame: pd.DataFrame) -> pd.DataFrame:
-    """The kept turns by code: `group_code`, mean `advantage`, number of `rows`, and the index label of the `first`
-    call's row.
+    """The kept turns by code: `group_code`, mean `advantage`, number of `rows`, whether the first call was `refused`,
+    and the index label of the `first` call's row.
 
     Turns with an empty completion are left out: there is nothing to learn from them.
     """
@@ -155,6 +164,7 @@ def _turns(frame: pd.DataFrame) -> pd.DataFrame:
             "advantage": frame["advantage"].astype(float),
             "call": frame.get("call", 0),
             "full": frame["completion_ids"].map(len) > 0,
+            "refused": _refused(frame),
             "first": frame.index,
         }
     )
@@ -164,6 +174,7 @@ def _turns(frame: pd.DataFrame) -> pd.DataFrame:
         advantage=("advantage", "mean"),
         full=("full", "all"),
         rows=("full", "size"),
+        refused=("refused", "first"),
         first=("first", "first"),
     )
     return turns.loc[turns["full"]]

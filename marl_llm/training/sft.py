@@ -1,27 +1,28 @@
-"""Imitation: rows go in, the adapter learns to say their completions. `trl.SFTTrainer` on token ids as they were
-sampled; nothing is tokenised again.
+"""Imitation: rows go in, the adapter learns to say their completions. The replay trainer on token ids as they were
+sampled; nothing is tokenised again, and the prompt that several rows share is computed once.
 
 Which rows (the best of each group, or all) is `selection`'s business. The loss is the mean negative log-likelihood of
-all completion tokens of an optimizer step; prompts are context only.
+all completion tokens of an optimizer step: CISPO's, -A log p averaged over tokens, at advantage one and ratio one.
+Prompts are context only.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
-from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
+from marl_llm.training.loading import precision_of, require_finite
 from marl_llm.training.phase import Phase
+from marl_llm.training.policy_phase import build_trainer, speed
 from marl_llm.training.selection import check_fingerprints
 
-IGNORED = -100
-"""The label of tokens that carry no loss."""
-
-_NAMES = ("step", "loss", "learning_rate", "grad_norm", "entropy", "mean_token_accuracy")
+_NAMES = ("step", "loss", "learning_rate", "grad_norm", "entropy")
 
 
 def train_imitation(rows: Sequence[ReplayRow], phase: Phase) -> tuple[Any, dict[str, Any]]:
@@ -40,23 +41,25 @@ def train_imitation(rows: Sequence[ReplayRow], phase: Phase) -> tuple[Any, dict[
     config, seed = phase.config, phase.seed
     if config.own_rows_only:
         check_fingerprints([row.adapter_sha256 for row in rows], phase.adapter_sha256)
-    model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, config)
-    from marl_llm.training.history import StepReport, logged_steps
+    liked = [_wanted(row) for row in rows]
+    trainer = build_trainer(
+        liked, phase.base_dir, phase.adapter_dir, _likelihood(config), phase.workdir, seed, phase.on_step,
+        old_logps="current",
+    )  # fmt: skip
+    from marl_llm.training.history import logged_steps
     from marl_llm.training.resume import phase_fingerprint, train_on
 
-    trainer = _trainer(model, tokenizer, rows, config, phase.workdir, seed, StepReport(phase.on_step))
     started = time.monotonic()
     from_step = train_on(trainer, phase.workdir, phase_fingerprint(rows, config, phase.adapter_sha256, seed))
     seconds = time.monotonic() - started
     logged = logged_steps(trainer)
     require_finite(logged)
-    tokens = sum(row.tokens for row in rows)
     return trainer.accelerator.unwrap_model(trainer.model), {
         "resumed_from_step": from_step,
-        "tokens": tokens,
+        "tokens": sum(row.tokens for row in rows),
         "completion_tokens": sum(len(row.completion_ids) for row in rows),
         "training_seconds": seconds,
-        "tokens_per_s": tokens * config.epochs / seconds,
+        **speed(trainer.cells, seconds),
         "steps": len(logged),
         "precision": precision_of(config),
         "loss": [entry["loss"] for entry in logged],
@@ -64,38 +67,14 @@ def train_imitation(rows: Sequence[ReplayRow], phase: Phase) -> tuple[Any, dict[
     }
 
 
-def labelled(row: ReplayRow) -> dict[str, list[int]]:
-    """What the trainer reads of a row: `input_ids` of length P + T and `labels`, `IGNORED` over the prompt."""
-    completion = row.completion_ids.tolist()
-    return {
-        "input_ids": row.prompt_ids.tolist() + completion,
-        "labels": [IGNORED] * len(row.prompt_ids) + completion,
-    }
+def _likelihood(config: TrainConfig) -> TrainConfig:
+    """The settings under which the policy loss is the negative log-likelihood."""
+    changes = {"loss_type": "cispo", "epsilon_high": 1.0, "importance_sampling_level": "token", "beta": 0.0}
+    return config.model_copy(update=changes | {"temperature": 1.0})
 
 
-def _trainer(
-    model: Any, tokenizer: Any, rows: Sequence[ReplayRow], config: TrainConfig, workdir: Path, seed: int, history: Any
-) -> Any:
-    from datasets import Dataset
-    from transformers.trainer_callback import PrinterCallback
-    from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import SFTTrainer
-
-    from marl_llm.training.by_length import SeededByLength
-    from marl_llm.training.resume import saving
-
-    class TokenRows(SFTTrainer):
-        """Takes the data set as it is, in our order."""
-
-        def _get_train_sampler(self, train_dataset: Any = None) -> SeededByLength:
-            return SeededByLength([row.tokens for row in rows], config.batch_rows * config.gradient_accumulation, seed)
-
-    arguments = SFTConfig(
-        **(trainer_arguments(config, workdir, seed) | saving(config)),
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
-    dataset = Dataset.from_list([labelled(row) for row in rows])
-    trainer = TokenRows(model, arguments, train_dataset=dataset, processing_class=tokenizer, callbacks=[history])
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+def _wanted(row: ReplayRow) -> ReplayRow:
+    """The row with advantage one on every token."""
+    liked = copy.copy(row)
+    liked.advantage = np.ones(len(row.completion_ids), np.float32)
+    return liked

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
-ADDED = frozenset({"followed", "reward_cpu_cost"})
+ADDED = frozenset({"followed", "reward_cpu_cost", "forgiven", "reward_refusal", "reply", "problem"})
 """Columns that files of this version may lack."""
 
 
@@ -40,8 +40,9 @@ Floats = Annotated[list[float], pa.list_(pa.float32())]
 class Row:
     """One model call. Columns are documented in their annotations; those of type Json hold JSON text.
 
-    A turn has one or more calls; they share the turn's outcome and reward, and each pays for its own
-    tokens. The reward components carry the recipe's weights; gains, compliance, verdict and token counts are raw.
+    A turn has one or more calls; they share the turn's outcome and reward, and each pays for its own tokens and, if it
+    was refused, for that. The reward components carry the recipe's weights; gains, compliance, verdict and token counts
+    are raw.
     """
 
     # where in the run
@@ -77,6 +78,17 @@ class Row:
     finish_reason: Annotated[Text, Doc("Why the completion ended: stop (by itself) or length (cut).")]
     # what came of it
     action: Annotated[Text, Doc("The parsed action in canonical form; empty if unparsable.")] = ""
+    reply: Annotated[Text, Doc("The completion's text, as it was read.")] = ""
+    problem: Annotated[
+        Text, Doc("Why the action was invalid or the code failed, one sentence; empty where neither is so.")
+    ] = ""
+    forgiven: Annotated[
+        Text,
+        Doc(
+            "What the reader of the reply forgave, names of marl_llm.forgiven with spaces between; empty: nothing, or "
+            "the reply was refused."
+        ),
+    ] = ""
     code: Annotated[Text, Doc("The pipeline's code after the Engineer's call; empty for the Data Scientist.")] = ""
     verdict: Annotated[Text, Doc("Outcome of the call: ok, or the kind of failure.")] = ""
     compliance: Annotated[MaybeFloat32, Doc("Share of what was asked that was done, and nothing else.", "0 to 1")] = (
@@ -106,6 +118,7 @@ class Row:
         0.0
     )
     reward_cpu_cost: Annotated[Float32, Doc("Component: processor time of an analysis.", "skill")] = 0.0
+    reward_refusal: Annotated[Float32, Doc("Component: an action that was refused and then corrected.", "skill")] = 0.0
     reward_redundant: Annotated[Float32, Doc("Component: a suggestion made before.", "skill")] = 0.0
     reward: Annotated[Float32, Doc("Sum of the components.", "skill")] = 0.0
     # provenance

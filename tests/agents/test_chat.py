@@ -97,7 +97,7 @@ def test_the_worked_answers_of_an_ensemble_are_read_as_the_programs_they_mean(an
     messages = style.engineer(now, proposal_text(canonical(asked), wanted), asked, wanted)
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "user"]
     assert "solution_2() RandomForestClassifier()" in messages[1]["content"]
-    assert "StackingClassifier([" in read_code(messages[2]["content"], shown)
+    assert "StackingClassifier([" in read_code(messages[2]["content"], shown).code
 
 
 @pytest.mark.parametrize("kind", [Kind.multiclass, Kind.regression])

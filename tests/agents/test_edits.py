@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_llm.agents.edits import EditError, apply_edits, line_edits, numbered
-from marl_llm.agents.reply import MAX_CODE_CHARS, UnreadableReply, read_code
+from marl_llm.agents.reply import MAX_CODE_CHARS, UnreadableReply, Written, read_code
 from marl_llm.agents.scripted import NO_CHANGE, random_action
+from marl_llm.forgiven import Forgiven
 from marl_llm.kind import Kind
 from marl_llm.proposals import apply, baseline, generate_code
 from tests.fixtures import context, small_card
@@ -88,12 +89,12 @@ WANTED = CODE.replace("Ridge()", "Ridge(alpha=0.3)")
     ],
 )
 def test_the_engineer_may_answer_with_edits_or_code_with_prose_before(reply):
-    assert read_code(reply, CODE) == WANTED
+    assert read_code(reply, CODE).code == WANTED
 
 
 def test_the_edit_that_changes_nothing_is_no_code_of_its_own():
-    assert read_code(NO_CHANGE, CODE) == CODE
-    assert read_code("Nothing is to be done:\n" + NO_CHANGE, CODE) == CODE
+    assert read_code(NO_CHANGE, CODE) == Written(CODE)
+    assert read_code("Nothing is to be done:\n" + NO_CHANGE, CODE) == Written(CODE, (Forgiven.prose,))
 
 
 @pytest.mark.parametrize(
@@ -110,4 +111,4 @@ def test_other_replies_are_refused_with_one_sentence(reply):
 @given(st.text(max_size=60))
 def test_reading_a_reply_raises_nothing_but_unreadable_reply(text):
     with contextlib.suppress(UnreadableReply):
-        assert isinstance(read_code(text, CODE), str)
+        assert isinstance(read_code(text, CODE).code, str)

@@ -33,6 +33,11 @@ def data_scientist_chat(now: Situation, config: PromptConfig, count: TokenCounte
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
 
 
+def correction_text(problem: str) -> str:
+    """What the Data Scientist reads after an invalid action."""
+    return f"That is not possible: {harmless(problem)}\n{_REQUEST}"
+
+
 def answer_text(answer: str, left: int) -> str:
     """What the Data Scientist reads after an analysis; `left`: how many more it may ask for in this turn."""
     return f"{harmless(answer)}\n{_REQUEST if left else _LAST_REQUEST}"

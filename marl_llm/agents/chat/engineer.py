@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from marl_llm.agents.answers import EngineerAnswer, fenced
 from marl_llm.agents.chat.examples import worked_requests
 from marl_llm.agents.edits import line_edits, numbered
-from marl_llm.agents.prompts import EngineerAnswer, Message, PromptConfig, Situation, harmless
+from marl_llm.agents.prompts import Message, PromptConfig, Situation, harmless
 from marl_llm.proposals import PipelineSpec
 
 _ROLE = "You are a machine learning engineer. You change a scikit-learn program exactly as requested and nothing else."
@@ -41,7 +42,7 @@ def engineer_chat(
     """
     system = "\n".join((_ROLE, _ANSWERS[config.engineer_answer], _NAMES))
     program = numbered(now.code) if config.engineer_answer == "edits" else now.code
-    before = "\n".join((*now.at_hand, "Program:", _fenced(program), _ALONE, ""))
+    before = "\n".join((*now.at_hand, "Program:", fenced(program), _ALONE, ""))
     messages: list[Message] = [{"role": "system", "content": system}]
     for worked in worked_requests(now, asked, wanted, config.engineer_examples):
         messages += [_user(f"{before}Request: {worked.request}"), _assistant(_answer(now, worked.program, config))]
@@ -55,11 +56,7 @@ def repair_text(error: str, config: PromptConfig) -> str:
 
 
 def _answer(now: Situation, program: str, config: PromptConfig) -> str:
-    return line_edits(now.code, program) if config.engineer_answer == "edits" else _fenced(program)
-
-
-def _fenced(program: str) -> str:
-    return f"```python\n{program}\n```"
+    return line_edits(now.code, program) if config.engineer_answer == "edits" else fenced(program)
 
 
 def _user(text: str) -> Message:

@@ -58,6 +58,19 @@ class ChatTokenizer:
         text = self._template.render(messages=messages, add_generation_prompt=True, **self._special)
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
+    def completion_ids(self, text: str) -> list[int]:
+        """A completion of this text, the token that ends it included.
+
+        Raises
+        ------
+        UserError
+            The tokenizer names no end token.
+        """
+        end = self._tokenizer.token_to_id(self._special.get("eos_token", ""))
+        if end is None:
+            raise UserError("The model's tokenizer_config.json names no eos_token, which ends a reply: add it.")
+        return [*self._tokenizer.encode(text, add_special_tokens=False).ids, end]
+
     def takes_system_role(self) -> bool:
         """Whether the template accepts a system message and shows it (some refuse it, some leave it out)."""
         chat = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
