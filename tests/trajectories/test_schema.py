@@ -10,9 +10,9 @@ from marl_llm.trajectories import SCHEMA, Row, data_card
 from tests.trajectories.rows import make_row
 
 CONTRACT = """run iteration task episode step role branch turn call group state followed policy_version adapter
-adapter_sha256 sampling messages prompt_ids completion_ids logprobs finish_reason action reply problem forgiven code verdict
-compliance metrics_before metrics_after skill_gain reference_gain significant p_value prompt_tokens
-completion_tokens latency_s evaluation_s reward_metric_delta reward_no_gain reward_compliance
+adapter_sha256 sampling messages prompt_ids completion_ids logprobs finish_reason action reply
+problem forgiven code verdict compliance metrics_before metrics_after skill_gain reference_gain significant p_value
+prompt_tokens completion_tokens latency_s evaluation_s reward_metric_delta reward_no_gain reward_compliance
 reward_failure reward_token_cost reward_cpu_cost reward_refusal reward_redundant reward seed isolation created_at
 schema_version"""
 
