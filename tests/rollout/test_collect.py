@@ -123,7 +123,7 @@ def test_rows_say_which_turns_the_episode_went_on_from(rows):
 
 def test_the_reward_of_a_row_is_the_sum_of_its_components(rows):
     parts = [c for c in rows.columns if c.startswith("reward_")]
-    assert len(parts) == 7
+    assert len(parts) == 8
     assert rows[parts].sum(axis=1).to_numpy() == pytest.approx(rows["reward"].to_numpy(), abs=1e-6)
 
 
