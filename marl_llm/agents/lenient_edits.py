@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 
 from marl_llm.agents.edits import EditError, apply_edits, looks_like_edits
-from marl_llm.agents.programs import is_python
+from marl_llm.agents.programs import is_python, is_statement
 from marl_llm.forgiven import Forgiven
 from marl_llm.proposals.reply_lines import open_brackets
+from marl_llm.proposals.text import without_comment
 
 Code = tuple[str, frozenset[Forgiven]]
 _BULLET = re.compile(r"\s*[-*•]\s+(?=`?\s*(?:line\s+)?\d)", re.IGNORECASE)
@@ -29,6 +30,8 @@ def free_edits(text: str, current: str) -> Code | None:
     found: set[Forgiven] = set()
     lines = _joined([_bare(line, found) for line in text.strip("\n").split("\n")], found)
     edits = [line for line in lines if looks_like_edits(line)]
+    if edits and any(lacks_sign(line, current) for line in lines):
+        return None
     if edits:
         lines = _between_prose(lines, found)
         edits = [_new_text(line, current, found) for line in lines if line.strip()]
@@ -71,7 +74,8 @@ def _joined(lines: list[str], found: set[Forgiven]) -> list[str]:
     for line in lines:
         goes_on = out and looks_like_edits(out[-1]) and open_brackets(out[-1]) > 0
         if goes_on and line.strip() and not looks_like_edits(line) and not _opens_on_purpose(out[-1]):
-            out[-1] = f"{out[-1]} {line.strip()}"
+            held, more = without_comment(out[-1])[0].rstrip(), without_comment(line)[0].strip()
+            out[-1] = f"{held} {more}".rstrip()
             found.add(Forgiven.wrapped)
         else:
             out.append(line)
@@ -84,9 +88,9 @@ def _opens_on_purpose(line: str) -> bool:
 
 
 def _between_prose(lines: list[str], found: set[Forgiven]) -> list[str]:
-    """The lines from the first edit up to an empty line behind which no edit follows."""
+    """The lines from the first edit to the last, and what follows if that is code."""
     at = [i for i, line in enumerate(lines) if looks_like_edits(line)]
-    last = next((i for i in range(at[-1], len(lines)) if not lines[i].strip()), len(lines))
+    last = len(lines) if any(map(is_statement, lines[at[-1] + 1 :])) else at[-1] + 1
     if any(line.strip() for line in (*lines[: at[0]], *lines[last:])):
         found.add(Forgiven.prose)
     return lines[at[0] : last]
@@ -104,6 +108,13 @@ def _new_text(line: str, current: str, found: set[Forgiven]) -> str:
         return line
     found.add(Forgiven.diff)
     return f"{match[2]} = {match[3][arrow.end() :].rstrip('` ')}"
+
+
+def lacks_sign(line: str, current: str) -> bool:
+    """True for an edit such as `9: text` that has no sign, unless it only quotes the line as it stands."""
+    match = _UNSIGNED.match(line)
+    quoted = match is not None and match[2].strip() in [old.strip() for old in current.split("\n")]
+    return match is not None and not quoted and is_statement(match[2])
 
 
 def _signed(lines: list[str]) -> list[str]:

@@ -30,6 +30,11 @@ def is_python(code: str) -> bool:
     return True
 
 
+def is_statement(line: str) -> bool:
+    """True for a line that is code, and no word of prose that happens to be Python."""
+    return re.search(r"[=(]", line) is not None and is_python(line.strip())
+
+
 def without_numbers(text: str) -> str | None:
     """A program whose lines all have their number before them, without these; None for any other text."""
     lines = [line for line in text.split("\n") if line.strip()]

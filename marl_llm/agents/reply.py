@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from marl_llm.agents.edits import EditError, apply_edits, looks_like_edits
-from marl_llm.agents.lenient_edits import diff_edits, free_edits
+from marl_llm.agents.lenient_edits import diff_edits, free_edits, lacks_sign
 from marl_llm.agents.programs import is_python, program_start, trimmed, without_numbers
 from marl_llm.forgiven import Forgiven, in_order
 
@@ -81,6 +81,8 @@ def _plain(reply: str, current: str) -> Written:
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if looks_like_edits(line)), None)
     if first is not None:
+        if unsigned := next((line for line in lines[:first] if lacks_sign(line, current)), None):
+            raise UnreadableReply(f"write every edit as `9 = text`, `9 + text` or `9 -`, not {unsigned.strip()!r:.60}")
         edits = "\n".join(lines[first:])
         try:
             return Written(apply_edits(current, edits), _around(reply, edits, program=False))
@@ -91,11 +93,16 @@ def _plain(reply: str, current: str) -> Written:
 
 def _around(reply: str, used: str, *, program: bool) -> tuple[Forgiven, ...]:
     """What stands around the part of a reply that was used."""
-    outside, fences = reply.replace(used, "", 1), reply.count("```")
-    found = {Forgiven.prose} if re.sub(r"```\w*", "", outside).strip() else set()
-    if bool(fences) is not program:
-        found.add(Forgiven.no_fence if program else Forgiven.fence)
-    return in_order(found | ({Forgiven.more_fences} if fences > 2 else set()))
+    outside = re.sub(r"```\w*", "", reply.replace(used, "", 1))
+    found = ({Forgiven.prose} if outside.strip() else set()) | _fencing(reply, program=program)
+    return in_order(found | ({Forgiven.more_fences} if reply.count("```") > 2 else set()))
+
+
+def _fencing(reply: str, *, program: bool) -> set[Forgiven]:
+    """Edits belong outside of fences, a program into one."""
+    if ("```" in reply) is program:
+        return set()
+    return {Forgiven.no_fence if program else Forgiven.fence}
 
 
 Reader = Callable[[str, str], tuple[str, frozenset[Forgiven]] | None]
@@ -108,8 +115,7 @@ def _lenient(reply: str, current: str) -> Written | None:
             found = reader(text, current) if len(text) <= MAX_CODE_CHARS else None
             if found is not None:
                 code, forgiven = found
-                fence = {Forgiven.fence} if "```" in reply and reader is not _program else set()
-                return Written(code, in_order(around | forgiven | fence))
+                return Written(code, in_order(around | forgiven | _fencing(reply, program=reader is _program)))
     return None
 
 

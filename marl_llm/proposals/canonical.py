@@ -218,6 +218,8 @@ def _parse_call(text: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
     node = parse_expression(text.strip() if "(" in text else text.strip() + "()").body
     named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if not named or (node.args and node.func.id not in ENSEMBLES):  # pyright: ignore[reportAttributeAccessIssue]
+        if text.startswith("_("):
+            raise InvalidAction(f"tune: write {FORMS['tune']}, not {text[2:-1].strip()!r:.60}")
         raise InvalidAction(f"write {FORMS['propose_model']} with one estimator, not {text.strip()!r:.60}")
     assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if any(k.arg is None for k in node.keywords):

@@ -29,7 +29,7 @@ _EXACT = re.compile(rf"({'|'.join(FORMS)})(?!\w)")
 _MENTION = re.compile(rf"\b({'|'.join(FORMS)})\b")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _DOUBT = re.compile(
-    r"\b(not|never|no|avoid|instead|or|could|would|might|may|if|unless|without|later|before|after)\b|n't", re.IGNORECASE
+    r"\b(not|never|no|avoid|instead|or|could|might|may|if|unless|without|later|before|after)\b|n't", re.IGNORECASE
 )
 """Words that make an action mentioned in a sentence something else than what is asked for."""
 _WORD = re.compile(r"[^\W\d_]{2,}")

@@ -108,7 +108,7 @@ def read_rows(
     wanted = list(SCHEMA.names if columns is None else columns)
     parts = [path for directory in directories for path in _parts(directory)]
     read = wanted if role is None or "role" in wanted else [*wanted, "role"]
-    table = pa.concat_tables([_read_part(path, read) for path in parts])
+    table = pa.concat_tables([_read_part(path, read) for path in parts], promote_options="default")  # nulls of `ADDED`
     if role is not None:
         table = table.filter(pc.field("role") == role)
     return table.select(wanted).to_pandas()

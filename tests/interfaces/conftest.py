@@ -16,8 +16,8 @@ __all__ = ["sandbox"]
 
 
 @functools.cache
-def _shared(kind: Kind, steps: int, analyses: int) -> TeamEnv:
-    config = CONFIG.model_copy(update={"steps": steps, "analyses": analyses})
+def _shared(kind: Kind, steps: int, analyses: int, corrections: int) -> TeamEnv:
+    config = CONFIG.model_copy(update={"steps": steps, "analyses": analyses, "corrections": corrections})
     return TeamEnv(small_task(kind), shared_sandbox(), config)
 
 
@@ -25,8 +25,10 @@ def _shared(kind: Kind, steps: int, analyses: int) -> TeamEnv:
 def make_env(sandbox) -> Callable[..., TeamAECEnv]:
     """Makes an environment on the small task of a kind; what was evaluated once is remembered. Not to be closed."""
 
-    def make(kind: Kind = Kind.binary, steps: int = 3, analyses: int = 1, **options) -> TeamAECEnv:
-        return TeamAECEnv(_shared(kind, steps, analyses), **options)
+    def make(
+        kind: Kind = Kind.binary, steps: int = 3, analyses: int = 1, corrections: int = 0, **options
+    ) -> TeamAECEnv:
+        return TeamAECEnv(_shared(kind, steps, analyses, corrections), **options)
 
     return make
 

@@ -99,6 +99,13 @@ def test_more_analyses_than_allowed_end_the_turn_as_invalid(make_env):
     assert outcome["verdict"] == "invalid" and outcome["problem"].startswith("too many analyses in one turn")
 
 
+def test_an_invalid_action_is_corrected_in_the_same_turn_and_paid_for(make_env):
+    seen = play(make_env(corrections=1), "what?", "tune C=0.3", "8 = est = LogisticRegression(C=0.3)")
+    assert agents(seen) == "dded" and seen[1][1].rsplit("\n", 1)[1].startswith("error: no action found; start with")
+    assert seen[3][5]["rewards"]["refusal"] == -0.1 and seen[3][5]["outcome"]["verdict"] == "no_gain"
+    assert seen[3][2] == pytest.approx(sum(seen[3][5]["rewards"].values()))
+
+
 def test_the_engineer_may_repair_once_and_then_the_step_is_judged(make_env):
     repaired = play(make_env(), FOREST, WRONG, RIGHT)
     assert agents(repaired) == "deed" and repaired[3][5]["outcome"]["verdict"] == "accepted"

@@ -63,21 +63,23 @@ def rolled_out(env, seed: int, rewards: RewardConfig):
 
 
 def earned(rows: list[Row], role: str) -> list[float]:
-    """Of each of the role's turns: what the turn earned, once, and the tokens of its calls. Processor time is the
+    """Of each of the role's turns: what the turn earned, once, and what its calls cost. Processor time is the
     machine's, and is held against that of the other episode elsewhere."""
     turns: dict[int, float] = {}
     for row in rows:
         if row.role == role:
-            shared = row.reward - row.reward_token_cost - row.reward_cpu_cost if row.call == 0 else 0.0
-            turns[row.turn] = turns.get(row.turn, 0.0) + shared + row.reward_token_cost
+            own = row.reward_token_cost + row.reward_refusal
+            shared = row.reward - own - row.reward_cpu_cost if row.call == 0 else 0.0
+            turns[row.turn] = turns.get(row.turn, 0.0) + shared + own
     return list(turns.values())
 
 
-@pytest.mark.parametrize("credit", ["reference", "step"])
+@pytest.mark.parametrize(("credit", "corrections"), [("reference", 0), ("step", 0), ("reference", 1)])
 @pytest.mark.parametrize("kind", [Kind.binary, Kind.regression])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_branch_gives_the_same_calls_rewards_and_states(make_env, kind, credit, seed):
-    env, policy = make_env(kind, **EPISODE, prompts=PROMPTS, rewards=RewardConfig(credit=credit)), Careless()
+def test_one_branch_gives_the_same_calls_rewards_and_states(make_env, kind, credit, corrections, seed):
+    episode = EPISODE | {"corrections": corrections}
+    env, policy = make_env(kind, **episode, prompts=PROMPTS, rewards=RewardConfig(credit=credit)), Careless()
     result = rolled_out(env.team_env, seed, RewardConfig(credit=credit))
     env.reset(seed=seed)
     calls, verdicts, returns = [], [], {DATA_SCIENTIST: [0.0], ML_ENGINEER: [0.0]}
@@ -104,7 +106,7 @@ def test_one_branch_gives_the_same_calls_rewards_and_states(make_env, kind, cred
 
 def test_the_compared_episodes_hold_every_kind_of_step(make_env):
     """What the test above rests on: its episodes are not all alike."""
-    verdicts, lengths, failures = set(), set(), set()
+    verdicts, lengths, failures, refusals = set(), set(), set(), set()
     for kind in (Kind.binary, Kind.regression):
         env = make_env(kind, **EPISODE).team_env
         for seed in SEEDS:
@@ -112,6 +114,8 @@ def test_the_compared_episodes_hold_every_kind_of_step(make_env):
             verdicts |= {str(step.outcome.verdict) for step in result.steps}
             lengths |= {(row.role, row.call) for row in result.rows}
             failures |= {row.reward_failure for row in result.rows if row.role == ML_ENGINEER}
+            correcting = make_env(kind, **EPISODE, corrections=1).team_env
+            refusals |= {row.reward_refusal for row in rolled_out(correcting, seed, RewardConfig()).rows}
     assert {"accepted", "no_gain", "not_as_asked", "failed", "invalid", "redundant", "finished"} <= verdicts
     assert {(DATA_SCIENTIST, 1), (ML_ENGINEER, 1)} <= lengths
-    assert len(failures) > 2
+    assert len(failures) > 2 and len(refusals) == 2

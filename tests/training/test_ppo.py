@@ -41,6 +41,13 @@ def test_each_call_pays_its_own_tokens_and_the_turn_is_rewarded_once_at_its_end(
     assert returns(frame, [[0.0, 0.0], [0.0]]) == [[0.38, 0.38], [0.37]]
 
 
+def test_a_refused_call_pays_for_itself_and_its_correction_does_not() -> None:
+    refused = call("0.d0", 0, 0, 0.4 - 0.01 - 0.1, -0.01, reward_refusal=-0.1)
+    frame = pd.DataFrame([refused, call("0.d0", 0, 1, 0.4 - 0.02, -0.02, reward_refusal=0.0)])
+    assert returns(frame, [[0.0], [0.0]]) == [[0.27], [0.38]]
+    assert returns(frame.drop(columns="reward_refusal"), [[0.0], [0.0]]) == [[0.37], [0.38]]  # an older file
+
+
 def test_a_step_counts_for_the_turns_before_it() -> None:
     frame = pd.DataFrame([call("1.d0", 1, 0, 1.0, 0.0), call("0.d0", 0, 0, 0.5, 0.0)])
     expected = 0.5 + 0.9 * (0.2 + 0.8 * (1.0 - 0.2))

@@ -156,6 +156,15 @@ def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_it(tmp_path
     assert list(read_rows(tmp_path, ["followed", "episode"], role="data_scientist")["followed"]) == [None, True]
 
 
+def test_a_file_from_before_refusals_and_lenient_reading_is_read(tmp_path: Path) -> None:
+    old = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA).drop_columns(["forgiven", "reward_refusal"])
+    pq.write_table(old, tmp_path / "part-e1.parquet")
+    TrajectoryWriter(tmp_path).append([make_row(episode="e2", forgiven="fence case", reward_refusal=-0.1)])
+    frame = read_rows(tmp_path)
+    assert frame["forgiven"].fillna("?").tolist() == ["?", "fence case"]
+    assert frame["reward_refusal"].isna().tolist() == [True, False]
+
+
 def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA)
     pq.write_table(table.replace_schema_metadata({"marl_llm_schema_version": "99"}), tmp_path / "part-e1.parquet")
