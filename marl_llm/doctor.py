@@ -267,7 +267,7 @@ def check_token(environment: Mapping[str, str]) -> Check:
     named = any(environment.get(name) for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"))
     if named or file.is_file():
         return Check("Hugging Face token", State.ok, "present")
-    return Check("Hugging Face token", State.optional, "none: only `marl-llm publish` needs one")
+    return Check("Hugging Face token", State.optional, "none: only publishing and private repositories need one")
 
 
 def _enough(name: str, amount: float, least: float, unit: str, advice: str) -> Check:

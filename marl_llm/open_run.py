@@ -48,7 +48,8 @@ def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None)
         gpu_memory_utilization=section.gpu_memory_utilization,
         start_timeout_s=section.start_timeout_s,
     )
-    return ServerSession(local_model(recipe.model.path), section.port, run.root / "server.log", config, attach)
+    model, log = local_model(recipe.model.path), run.root / "server.log"
+    return ServerSession(model, section.port, log, config, attach, recipe.model.hub_name)
 
 
 def playing_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ModelSession:
@@ -61,7 +62,7 @@ def playing_session(recipe: Recipe, run: RunDirectory, attach: str | None = None
     """
     directory, section = local_model(recipe.model.path), recipe.serving
     if attach is None and suits_in_process(directory, section.in_process_parameters):
-        return InProcessSession(directory, recipe.model.path, section.max_model_len)
+        return InProcessSession(directory, recipe.model.name, section.max_model_len)
     return server_session(recipe, run, attach)
 
 

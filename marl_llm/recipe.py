@@ -17,6 +17,7 @@ from marl_llm.agents.prompts import PromptConfig
 from marl_llm.credit import CreditConfig
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.errors import UserError
+from marl_llm.hub_names import HUB_NAME
 from marl_llm.rewards import RewardConfig
 from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
@@ -37,11 +38,22 @@ class ModelSection(_Section):
     path: str = Field(
         default="data/models/tiny", description="directory of the base model, or its name on the Hugging Face Hub"
     )
+    hub_name: str | None = Field(
+        default=None,
+        pattern=HUB_NAME,
+        description="name of the base model on the Hugging Face Hub, user/name, where path is a directory; published "
+        "adapters name it as theirs",
+    )
     rank: int = Field(default=16, ge=1, description="LoRA rank of both adapters")
     alpha: int = Field(default=32, gt=0, description="LoRA scale: the update is alpha / rank times B A")
     adapters: Literal["per_role", "shared"] = Field(
         default="per_role", description="an adapter for each role, or one that both share and whose rows are of both"
     )
+
+    @property
+    def name(self) -> str:
+        """What others call the base model: its name on the Hub where it is known, else its path."""
+        return self.hub_name or self.path
 
 
 class ServingSection(_Section):

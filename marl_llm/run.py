@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.base_model import local_model
+from marl_llm.environment.experience import STORE_FILE
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.recipe import Recipe, dump_recipe, load_recipe
 from marl_llm.roles import ROLES, TEAM
@@ -74,6 +75,11 @@ class RunDirectory:
     """Paths and progress of one run."""
 
     root: Path
+
+    @property
+    def name(self) -> str:
+        """What a person calls the run: its directory."""
+        return str(self.root)
 
     @property
     def adapters(self) -> Path:
@@ -127,6 +133,14 @@ class RunDirectory:
     def refused(self, trainee: str, k: int) -> Path:
         """Directory of an adapter trained in iteration k that was not promoted."""
         return self.iteration(k) / "refused" / trainee
+
+    def experience(self) -> Path | None:
+        """The store of what its training found on each data set: in the run directory, else the one its last iteration
+        was shown; None if there is none.
+        """
+        shown = sorted(self.root.glob(f"iteration_*/{STORE_FILE}"))
+        found = [path for path in (*shown, self.root / STORE_FILE) if path.is_file()]
+        return found[-1] if found else None
 
     def version(self, role: str) -> int:
         """Latest version of a role's adapter. Raises UserError before `prepare`."""
@@ -190,8 +204,9 @@ class RunDirectory:
         first = self.warm_start / "untrained" if recipe.warm_start.episodes else self.adapters
         for i, trainee in enumerate((TEAM,) if recipe.model.adapters == "shared" else ROLES):
             if latest_version(first, trainee) is None:
-                base, name = local_model(recipe.model.path), Path(recipe.model.path).name
-                name = recipe.model.path if base != Path(recipe.model.path) else name
+                base = local_model(recipe.model.path)
+                here = base.name if base == Path(recipe.model.path) else recipe.model.path
+                name = recipe.model.hub_name or here
                 seed = recipe.seed * len(ROLES) + i
                 shape = {"rank": recipe.model.rank, "alpha": recipe.model.alpha, "seed": seed}
                 create_adapter(base, version_dir(first, trainee, 0), base_name=name, **shape)

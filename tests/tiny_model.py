@@ -1,4 +1,5 @@
-"""A random Qwen3 of 0.1 M parameters with a tokenizer of its own and random LoRA adapters: enough for a real server.
+"""A random Qwen3 or Qwen2 of 0.1 M parameters with a tokenizer of its own, and random LoRA adapters: enough for a real
+server.
 
 The shared fixtures use it as long as the embedded model does not exist; nothing about its text is meaningful.
 """
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerFast, Qwen3Config
 
 TEMPLATE = (
     "{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{%- endfor %}"
@@ -25,8 +26,8 @@ CORPUS = (
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def make_model(directory: Path) -> Path:
-    """Save a random model and its tokenizer."""
+def make_model(directory: Path, kind: type[PretrainedConfig] = Qwen3Config) -> Path:
+    """Save a random model, of the architecture that `kind` configures, and its tokenizer."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -38,7 +39,7 @@ def make_model(directory: Path) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.chat_template = TEMPLATE
     torch.manual_seed(0)
-    config = Qwen3Config(
+    config = kind(
         vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=128,
@@ -53,7 +54,7 @@ def make_model(directory: Path) -> Path:
         bos_token_id=None,
         initializer_range=0.06,
     )
-    Qwen3ForCausalLM(config).float().save_pretrained(str(directory))
+    AutoModelForCausalLM.from_config(config).float().save_pretrained(str(directory))
     tokenizer.save_pretrained(str(directory))
     return directory
 

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from marl_llm.cli.words import names, say, say_json, server_option, silent
+from marl_llm.cli.words import base_option, names, say, say_json, server_option, silent
 from marl_llm.errors import UserError
+
+if TYPE_CHECKING:
+    from marl_llm.recipe import Recipe
+    from marl_llm.run import RunDirectory
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     from marl_llm.evaluation import ARMS, evaluate_procedural, evaluate_suite, report_text
-    from marl_llm.run import RunDirectory
     from marl_llm.solve.budget import Budget
-    from marl_llm.solve.teams import choose_team
 
     if args.run is None and args.out is None:
         raise UserError("name a run with --run, or a directory for the results with --out.")
+    if args.base and not args.team:
+        raise UserError("--base is the base model of a team from the Hub: name it with --team, or leave it out.")
     if args.tasks is not None and args.tasks < 1:
         raise UserError(f"--tasks {args.tasks}: there must be at least one task to compare on.")
     if args.suite and args.first_seed is not None:
         raise UserError("--first-seed is of procedural tasks: name it with --tasks, or leave it out beside --suite.")
-    run = RunDirectory(args.run or args.out)
-    recipe = run.recipe() if args.run else choose_team(None).recipe
+    run, recipe = _who(args)
     first = recipe.evaluation.first_seed if args.first_seed is None else args.first_seed
     out = args.out or run.root / "evaluation" / (args.suite.name if args.suite else f"procedural-{first}")
-    arms = args.arms or [name for name in ARMS if args.run or name != "trained"]
+    arms = args.arms or [name for name in ARMS if args.run or args.team or name != "trained"]
     how: dict[str, Any] = {
         "arms": tuple(arms), "repeats": args.repeats, "seed": args.seed, "server": args.server, "out": out,
         "on_line": silent if args.json else say, "flaml_seconds": args.flaml_seconds,
@@ -43,6 +46,22 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
+    """The run whose adapters are compared, that of a team, or an empty one for arms that need none; and the recipe."""
+    from marl_llm.run import RunDirectory
+    from marl_llm.solve.teams import choose_team
+
+    if args.run:
+        run = RunDirectory(args.run)
+        return run, run.recipe()
+    choice = choose_team(args.team, base=args.base)
+    if not args.team:
+        return RunDirectory(args.out), choice.recipe
+    if choice.run is None:
+        raise UserError(f"--team {args.team}: it has no adapters to compare; name it as an arm, solve@{args.team}.")
+    return choice.run, choice.recipe
+
+
 def _publish(args: argparse.Namespace) -> int:
     from marl_llm.publish import publish_run
 
@@ -54,7 +73,11 @@ def _publish(args: argparse.Namespace) -> int:
 def add(commands: Any) -> None:
     """Add these commands."""
     evaluate = commands.add_parser("evaluate", help="compare teams and baselines on CSVs")
-    evaluate.add_argument("--run", type=Path, help="run directory; without it: arms that need none, and --out")
+    who = evaluate.add_mutually_exclusive_group()
+    who.add_argument("--run", type=Path, help="run directory; without it: arms that need none, and --out")
+    team = "in its place, with --out: a team as solve takes it, e.g. user/name@revision on the Hub"
+    who.add_argument("--team", help=team)
+    base_option(evaluate)
     evaluate.add_argument("--budget", default="60s", help="of the arms that play as solve does (default: 60s)")
     what = evaluate.add_mutually_exclusive_group(required=True)
     what.add_argument("--suite", type=Path, help="directory with CSVs and task files")
@@ -64,7 +87,7 @@ def add(commands: Any) -> None:
     arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
     playing = "solve, solve@untrained, solve@scripted, solve@run, no_agents, six_defaults"
     others = f"{playing}, catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, trained@VERSION"
-    about = f"of {', '.join(arms)} (the default; trained with --run only), {others}"
+    about = f"of {', '.join(arms)} (the default; trained with --run or --team only), {others}"
     evaluate.add_argument("--arms", type=names, help=about)
     evaluate.add_argument("--against", metavar="ARM", help="hold all other arms against this one, CSV by CSV")
     budget = "CPU seconds of FLAML per trial (default: those a team took, or 60)"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from marl_llm.cli.words import (
     ENTRY_OPTIONS,
     NOTHING_KEPT,
+    base_option,
     data_options,
     say,
     say_json,
@@ -36,7 +37,7 @@ def _solve(args: argparse.Namespace) -> int:
         return _solve_suite(args)
     limits = _limits(args)
     report = solve_task(
-        task_entry(args), team=args.team, limits=limits, out=args.out, server=args.server,
+        task_entry(args), team=args.team, base=args.base, limits=limits, out=args.out, server=args.server,
         memory=read_memory(args.memory) if args.memory else None, experience=named_store(args.experience),
         clock=Clock(limits.budget, *args.began), on_line=silent if args.json else say,
     )  # fmt: skip
@@ -65,10 +66,13 @@ def _solve_suite(args: argparse.Namespace) -> int:
         raise UserError(f"{args.csv} is a directory, its task files say what {ignored[0]} would: change it there.")
     entries, store = load_suite(args.csv, args.seed or 0), named_store(args.experience)
     limits = _limits(args)
-    with team_session(choose_team(args.team), args.out, args.server) as session:
+    choice = choose_team(args.team, base=args.base)
+    with team_session(choice, args.out, args.server) as session:
 
         def solve(entry: TaskFile, out: Path) -> SolveReport:
-            return solve_task(entry, team=args.team, limits=limits, out=out, session=session, experience=store)
+            return solve_task(
+                entry, team=choice.name, base=args.base, limits=limits, out=out, session=session, experience=store
+            )
 
         rows = solve_suite(entries, args.out, solve, silent if args.json else say)
     if args.json:
@@ -118,7 +122,8 @@ def add(commands: Any) -> None:
     """Add these commands."""
     solve = commands.add_parser("solve", help="improve a model on your own CSV")
     data_options(solve)
-    solve.add_argument("--team", help="trained (default where it is shipped), untrained, scripted, or a run directory")
+    teams = "trained (default where it is shipped), untrained, scripted, a run directory, or user/name@revision (Hub)"
+    solve.add_argument("--team", help=teams)
     solve.add_argument("--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)")
     solve.add_argument("--steps", type=int, help="most proposals (default: by budget)")
     solve.add_argument(
@@ -131,6 +136,7 @@ def add(commands: Any) -> None:
     solve.add_argument(
         "--experience", metavar="FILE", help="store of what worked on earlier CSVs, or none (default: your own)"
     )
+    base_option(solve)
     server_option(solve)
     solve.set_defaults(command=_solve, kept=_BEST_KEPT)
     inspect = commands.add_parser("inspect", help="what is detected in a CSV, and a task file to change it")

@@ -91,6 +91,12 @@ def data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def base_option(parser: argparse.ArgumentParser) -> None:
+    """Where the base model of a team from the Hub lies."""
+    about = "directory of the base model of a team from the Hub (default: downloaded by its name)"
+    parser.add_argument("--base", type=Path, metavar="DIRECTORY", help=about)
+
+
 def server_option(parser: argparse.ArgumentParser) -> None:
     """A model server that runs already."""
     parser.add_argument("--server", help="URL of a running vLLM server to use")

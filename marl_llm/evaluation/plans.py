@@ -11,7 +11,7 @@ from marl_llm.run import RunDirectory
 from marl_llm.solve.budget import Budget
 from marl_llm.solve.directory import file_sha256
 from marl_llm.solve.playing import DEFAULT_PATIENCE
-from marl_llm.solve.teams import TeamChoice, choose_team
+from marl_llm.solve.teams import TeamChoice, choose_team, run_team
 
 SOLVE, NO_AGENTS, SIX_DEFAULTS = "solve", "no_agents", "six_defaults"
 OF_THE_RUN = "run"
@@ -35,7 +35,7 @@ class Plan:
         if name in (NO_AGENTS, SIX_DEFAULTS):
             return cls(name, budget, None)
         team = name.partition("@")[2] or None
-        return cls(name, budget, choose_team(str(run.root) if team == OF_THE_RUN else team))
+        return cls(name, budget, run_team(run) if team == OF_THE_RUN else choose_team(team))
 
     @property
     def what(self) -> str:

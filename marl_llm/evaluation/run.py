@@ -178,13 +178,14 @@ def _choose(
 
 
 @contextmanager
-def _open(where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe) -> Iterator[OpenRun]:
+def _open(where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe, out: Path) -> Iterator[OpenRun]:
     """The run with server and sandbox: as it is, or opened for this block."""
     if isinstance(where, OpenRun):
         yield where
         return
     run, server = where
-    with server_session(recipe, run, server) as session, open_sandbox(recipe) as sandbox:
+    log = RunDirectory(out)  # a run may be one to read only
+    with server_session(recipe, log, server) as session, open_sandbox(recipe) as sandbox:
         yield OpenRun(recipe, run, session, sandbox)
 
 
@@ -207,7 +208,7 @@ def _compare(
         on_line(sentence)
     results: list[Result] = []
     found = list(problems)
-    with _open(where, recipe) as opened:
+    with _open(where, recipe, out) as opened:
         comparison = Comparison.of(opened, chosen.seed, out)
         for arm in sorted(chosen.arms, key=lambda arm: (arm.name != BASELINE, arm.budget is not None)):
             on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
@@ -247,7 +248,7 @@ def _report(
         **about,
         "left_out": chosen.left_out,
         "recipe": recipe.name,
-        "model": Path(recipe.model.path).name,
+        "model": Path(recipe.model.name).name,
         "environment": recipe.environment.model_dump(mode="json"),
         "rollout": plain(recipe).model_dump(mode="json"),
         "isolation": recipe.sandbox.level,

@@ -1,39 +1,58 @@
-"""Publishes a run's adapters: one model repository per role on the Hugging Face Hub (or another endpoint).
+"""Publishes a run's team: one model repository per role on the Hugging Face Hub (or another endpoint), and one with the
+base model where that is the embedded one.
 
 In flow adapter directories and what the cards say, out repositories with the weights, their configuration, a model card
-and the recipe. Nothing leaves this machine before every file of every role has been made and searched for local paths.
-It does not read run directories and does not upload base models.
+and the recipe; the Data Scientist's also has the manifest that pins the Engineer's commit. It is committed last: until
+then its main branch is the team published before, whole. Nothing leaves this machine before every file of every role
+has been made and searched for local paths. It does not read run directories.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import httpx
-from huggingface_hub import CommitOperationAdd, HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from marl_llm.errors import RunFailed, UserError
-from marl_llm.hub.card import CardInputs, model_card
+from marl_llm.errors import UserError
+from marl_llm.hub.card import CardInputs, base_card, model_card
+from marl_llm.hub.manifest import (
+    EXPERIENCE_FILE,
+    RECIPE_FILE,
+    TEAM_FILE,
+    RoleManifest,
+    TeamManifest,
+    base_repo_of,
+    repo_of,
+)
+from marl_llm.hub.upload import upload
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.training.adapters import CONFIG_FILE, WEIGHTS_FILE
 
-_WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_CARD_FILE = "README.md"
+_BASE = "base"
+_BASE_FILES = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "model.safetensors",
+)  # fmt: skip
 _HOMES = re.compile(rb"(?<![\w.:/-])(/home/|/Users/|/root/|[A-Z]:\\\\?Users\\)[\w./\\-]*")
-_FAILURES = (OfflineModeIsEnabled, HfHubHTTPError, httpx.TransportError, httpx.InvalidURL, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
 class PublishedRepo:
-    """One role's repository.
+    """One repository.
 
     Attributes
     ----------
     role : str
+        Of the adapter in it; "base" for the embedded base model.
     repo_id : str
         "user/name-role".
     files : tuple of str
@@ -42,6 +61,8 @@ class PublishedRepo:
         Page of the repository.
     card : str
         Its README.md.
+    commit : str
+        What was made of it; "" after a dry run.
     """
 
     role: str
@@ -49,6 +70,32 @@ class PublishedRepo:
     files: tuple[str, ...]
     url: str
     card: str
+    commit: str
+
+
+@dataclass(frozen=True)
+class TeamInputs:
+    """What the manifest says, and what goes along with the adapters.
+
+    Attributes
+    ----------
+    versions : mapping of role to int
+        Version of each adapter in its run.
+    shared : bool
+        Whether both roles play with the same adapter.
+    base_sha256 : str or None
+        Fingerprint of the base model's weights (`weights_sha256`), None where they are not at hand.
+    base : Path or None
+        Directory of the base model if it is to be published along with the adapters.
+    experience : Path or None
+        Experience store of the training, if the team's prompts show some of it.
+    """
+
+    versions: Mapping[str, int]
+    shared: bool = False
+    base_sha256: str | None = None
+    base: Path | None = None
+    experience: Path | None = None
 
 
 def publish_adapters(
@@ -56,6 +103,7 @@ def publish_adapters(
     *,
     repo_prefix: str,
     card: CardInputs,
+    team: TeamInputs,
     endpoint: str | None = None,
     token: str | None = None,
     dry_run: bool = False,
@@ -66,11 +114,13 @@ def publish_adapters(
     Parameters
     ----------
     adapters : mapping of role to Path
-        Adapter directories, as PEFT saves them.
+        Adapter directories of both roles, as PEFT saves them.
     repo_prefix : str
-        "user/name".
+        "user/name": what the team is called.
     card : CardInputs
         What the model cards say.
+    team : TeamInputs
+        What the manifest says; with `base` there is a repository "<prefix>-base" too.
     endpoint : str, optional
         Address of the Hub; huggingface.co by default.
     token : str, optional
@@ -83,7 +133,7 @@ def publish_adapters(
     Returns
     -------
     list of PublishedRepo
-        In the order of `adapters`; repeating a publication updates its repositories.
+        The roles in the order of `ROLES`, then the base; repeating a publication updates its repositories.
 
     Raises
     ------
@@ -94,22 +144,67 @@ def publish_adapters(
         If the endpoint answers with another error.
     """
     api = HfApi(endpoint=endpoint, token=token)
-    repo_ids = {role: f"{repo_prefix}-{role.replace('_', '-')}" for role in adapters}
+    repo_ids = {role: repo_of(repo_prefix, role) for role in ROLES}
+    if team.base is not None:
+        repo_ids[_BASE] = base_repo_of(repo_prefix)
     for repo_id in repo_ids.values():
         _check_repo_id(repo_id, repo_prefix)
-    contents = {role: _contents(role, path, repo_ids[role], card) for role, path in adapters.items()}
+    contents = {role: _contents(role, adapters[role], repo_prefix, card) for role in ROLES}
+    if team.experience is not None:
+        contents[DATA_SCIENTIST][EXPERIENCE_FILE] = team.experience.read_bytes()
+    if team.base is not None:
+        contents[_BASE] = _base_contents(team.base, repo_prefix, card)
     secrets = [Path.cwd(), Path.home(), *adapters.values(), *private_paths]
     for role, files in contents.items():
-        _refuse_local_paths(adapters[role], files, secrets)
-    if not dry_run:
-        for role, files in contents.items():
-            _upload(api, repo_ids[role], files)
+        _refuse_local_paths(f"{'the' if role == _BASE else 'the adapter'} {role}", files, secrets)
+    made = _manifest(contents, card, team, "0" * 40)
+    contents[DATA_SCIENTIST][TEAM_FILE] = _text(made)
+    commits = {} if dry_run else _upload_all(api, repo_ids, contents, made)
     return [
         PublishedRepo(
-            role, repo_ids[role], tuple(files), f"{api.endpoint}/{repo_ids[role]}", files["README.md"].decode()
+            role,
+            repo_ids[role],
+            tuple(contents[role]),
+            f"{api.endpoint}/{repo_ids[role]}",
+            contents[role][_CARD_FILE].decode(),
+            commits.get(role, ""),
         )
-        for role, files in contents.items()
+        for role in repo_ids
     ]
+
+
+def _upload_all(
+    api: HfApi, repo_ids: Mapping[str, str], contents: Mapping[str, dict[str, bytes]], manifest: TeamManifest
+) -> dict[str, str]:
+    """Upload what the manifest leans on, then the manifest's own repository; returns the commits."""
+    first = [role for role in repo_ids if role != DATA_SCIENTIST]
+    says = "Team trained with marl_llm"
+    commits = {role: upload(api, repo_ids[role], contents[role], says) for role in first}
+    pinned = manifest.model_copy(update={"engineer_commit": commits[ML_ENGINEER]})
+    files = contents[DATA_SCIENTIST] | {TEAM_FILE: _text(pinned)}
+    return commits | {DATA_SCIENTIST: upload(api, repo_ids[DATA_SCIENTIST], files, says)}
+
+
+def _manifest(
+    contents: Mapping[str, Mapping[str, bytes]], card: CardInputs, team: TeamInputs, engineer_commit: str
+) -> TeamManifest:
+    def of(role: str) -> RoleManifest:
+        files = {name: content for name, content in contents[role].items() if name != _CARD_FILE}
+        sha256: Any = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        return RoleManifest(version=team.versions[role], sha256=sha256)
+
+    return TeamManifest(
+        base_model=card.base_model,
+        base_sha256=team.base_sha256,
+        shared=team.shared,
+        engineer_commit=engineer_commit,
+        data_scientist=of(DATA_SCIENTIST),
+        ml_engineer=of(ML_ENGINEER),
+    )
+
+
+def _text(manifest: TeamManifest) -> bytes:
+    return manifest.model_dump_json(indent=2).encode() + b"\n"
 
 
 def _check_repo_id(repo_id: str, prefix: str) -> None:
@@ -121,99 +216,48 @@ def _check_repo_id(repo_id: str, prefix: str) -> None:
         raise UserError(f"{prefix!r} cannot begin a repository's name: give user/name.")
 
 
-def _contents(role: str, adapter: Path, repo_id: str, card: CardInputs) -> dict[str, bytes]:
-    """Return the files of one repository by their path in it."""
-    for name in (_WEIGHTS, _CONFIG):
+def _contents(role: str, adapter: Path, prefix: str, card: CardInputs) -> dict[str, bytes]:
+    """Return the files of one role's repository by their path in it."""
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (adapter / name).is_file():
             raise UserError(f"{adapter} is no adapter (it has no {name}): train first, or name another run.")
     try:
-        config = json.loads((adapter / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((adapter / CONFIG_FILE).read_text(encoding="utf-8"))
         rank = int(config["r"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{adapter / _CONFIG} is no LoRA configuration of PEFT: train again, or name another run."
+            f"{adapter / CONFIG_FILE} is no LoRA configuration of PEFT: train again, or name another run."
         ) from error
     config["base_model_name_or_path"] = card.base_model
     return {
-        _WEIGHTS: (adapter / _WEIGHTS).read_bytes(),
-        _CONFIG: json.dumps(config, indent=2, sort_keys=True).encode() + b"\n",
-        "README.md": model_card(role, repo_id, rank, card).encode(),
-        "recipe.yaml": card.recipe.encode(),
+        WEIGHTS_FILE: (adapter / WEIGHTS_FILE).read_bytes(),
+        CONFIG_FILE: json.dumps(config, indent=2, sort_keys=True).encode() + b"\n",
+        _CARD_FILE: model_card(role, prefix, rank, card).encode(),
+        RECIPE_FILE: card.recipe.encode(),
     }
 
 
-def _refuse_local_paths(adapter: Path, files: Mapping[str, bytes], secrets: Iterable[Path]) -> None:
+def _base_contents(directory: Path, prefix: str, card: CardInputs) -> dict[str, bytes]:
+    """Return the files of the embedded base model's repository."""
+    here = [directory / name for name in _BASE_FILES]
+    files = {path.name: path.read_bytes() for path in here if path.is_file()}
+    return files | {_CARD_FILE: base_card(prefix, card).encode()}
+
+
+def _refuse_local_paths(what: str, files: Mapping[str, bytes], secrets: Iterable[Path]) -> None:
     """Raise UserError if a file contains one of the paths `secrets`, or (text files) a path into anybody's home."""
     spellings = {str(form) for path in secrets for form in (path.absolute(), path.resolve())} - {"/"}
     for name, content in files.items():
         found = next((path for path in sorted(spellings, reverse=True) if _names(content, path)), None)
-        if found is None and name != _WEIGHTS and (home := _HOMES.search(content)):
+        if found is None and not name.endswith(".safetensors") and (home := _HOMES.search(content)):
             found = home.group().decode()
         if found is not None:
             raise UserError(
-                f"{name} of the adapter {adapter} would publish the local path {found}: replace it by a public name or "
-                "a relative path first."
+                f"{name} of {what} would publish the local path {found}: replace it by a public name or a relative "
+                "path first."
             )
 
 
 def _names(content: bytes, path: str) -> bool:
     """Tell whether `content` has `path` as a path of its own, not as a part of another ("/work" in "/workers")."""
     return re.search(rb"(?<![\w.-])" + re.escape(path.encode()) + rb"(?![\w-])", content) is not None
-
-
-def _upload(api: HfApi, repo_id: str, files: Mapping[str, bytes]) -> None:
-    operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()]
-    with _plain_lfs(), _errors_for_people(api.endpoint, repo_id):
-        api.create_repo(repo_id, repo_type="model", exist_ok=True)
-        api.create_commit(repo_id, operations, repo_type="model", commit_message="Adapter trained with marl_llm")
-
-
-@contextmanager
-def _plain_lfs() -> Iterator[None]:
-    """Upload by plain LFS: adapters are small, and endpoints other than huggingface.co need not speak Xet."""
-    before = constants.HF_HUB_DISABLE_XET
-    constants.HF_HUB_DISABLE_XET = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_DISABLE_XET = before
-
-
-@contextmanager
-def _errors_for_people(endpoint: str, repo_id: str) -> Iterator[None]:
-    try:
-        yield
-    except _FAILURES as error:
-        # huggingface_hub wraps what goes wrong while it uploads one file into a RuntimeError.
-        cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
-        raise _for_people(endpoint, repo_id, cause) from error
-
-
-def _for_people(endpoint: str, repo_id: str, error: BaseException) -> UserError:
-    if isinstance(error, OfflineModeIsEnabled):
-        return UserError("Publishing needs the network, but HF_HUB_OFFLINE is set: unset it.")
-    if isinstance(error, HfHubHTTPError):
-        return _http_error(endpoint, repo_id, error)
-    if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
-        return UserError(f"{endpoint} cannot be reached ({error}): check the network and the endpoint's address.")
-    return RunFailed(f"{endpoint} did not take {repo_id} ({_one_line(error)}): publish again to complete it.")
-
-
-def _http_error(endpoint: str, repo_id: str, error: HfHubHTTPError) -> UserError:
-    status = error.response.status_code
-    if status == 401:
-        return UserError(
-            f"{endpoint} does not accept the access token: log in with `hf auth login`, or set HF_TOKEN to a token "
-            "that may write."
-        )
-    if status in (403, 404):
-        return UserError(
-            f"{endpoint} does not let this token write {repo_id}: use your own user name or organisation in the prefix "
-            "and a token that may write."
-        )
-    said = _one_line(error.server_message or error)
-    return RunFailed(f"{endpoint} answered {status} while {repo_id} was uploaded ({said}): try again later.")
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())[:200]

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
 from marl_llm.environment.memory import TokenCounter, rough_tokens
+from marl_llm.errors import UserError
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
@@ -91,11 +92,21 @@ class InProcessSession:
 class ServerSession:
     """One model server over several stages; started on first use, or attached to; a context manager that ends it.
 
-    A `ModelSession`. A server that has died is started again when it is next asked for.
+    A `ModelSession`. A server that has died is started again when it is next asked for. One that is attached to must
+    serve the model `hub_name`, where this is given: under that name, or from a directory called as it or as `model`.
     """
 
-    def __init__(self, model: Path, port: int, log_path: Path, config: ServerConfig, attach: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        port: int,
+        log_path: Path,
+        config: ServerConfig,
+        attach: str | None = None,
+        hub_name: str | None = None,
+    ) -> None:
         self._model, self._port, self._log_path, self._config, self._attach = model, port, log_path, config, attach
+        self._hub_name = hub_name
         self._server: ModelServer | None = None
 
     def server(self) -> ModelServer:
@@ -104,11 +115,21 @@ class ServerSession:
             self.stop()
         if self._server is None:
             if self._attach:
-                self._server = ModelServer.attach(self._attach)
+                self._server = self._attached(self._attach)
             else:
                 logger.info("starting the model server (half a minute to two minutes; log: %s)", self._log_path)
                 self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self._config)
         return self._server
+
+    def _attached(self, url: str) -> ModelServer:
+        server = ModelServer.attach(url)
+        served, wanted = Path(server.model).name, self._hub_name
+        if wanted and served and served not in (Path(wanted).name, self._model.resolve().name):
+            raise UserError(
+                f"The model server at {url} serves {server.model}, the adapters were made for {wanted}: start one with "
+                "that model, or leave out --server."
+            )
+        return server
 
     def ready(self) -> None:
         """Start the server, or attach to it."""

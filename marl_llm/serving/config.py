@@ -127,7 +127,7 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
     args += ["--model", str(model_dir), "--served-model-name", *names, "--host", host, "--port", str(port)]
     args += ["--dtype", dtype, "--max-model-len", str(config.max_model_len), "--max-num-seqs", str(config.max_num_seqs)]
     args += ["--enable-lora", "--max-loras", str(config.max_loras), "--max-cpu-loras", str(config.max_cpu_loras)]
-    args += ["--max-lora-rank", str(_lora_rank(config.max_lora_rank))]
+    args += ["--max-lora-rank", str(served_lora_rank(config.max_lora_rank))]
     # Behaviour log-probabilities are those of the distribution that was sampled from, temperature included.
     args += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
     if not config.chunked_prefill:
@@ -140,7 +140,14 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
     return [*args, *config.extra_args]
 
 
-def _lora_rank(rank: int) -> int:
+def served_lora_rank(rank: int) -> int:
+    """The smallest `--max-lora-rank` that vLLM knows and that takes adapters of this rank.
+
+    Raises
+    ------
+    UserError
+        vLLM serves no adapter of this rank.
+    """
     if not 1 <= rank <= _LORA_RANKS[-1]:
         raise UserError(f"max_lora_rank is {rank}: vLLM serves ranks from 1 to {_LORA_RANKS[-1]}.")
     return min(known for known in _LORA_RANKS if known >= rank)

@@ -58,6 +58,8 @@ class ModelServer:
         Name of the model without an adapter.
     max_model_len : int
         Context, tokens.
+    model : str
+        Base model as the server calls it, a directory of its machine or a name on the Hub; "" where it does not say.
     seeds : bool
         Whether requests may carry a seed (on a CPU a seed and chunked prefill kill vLLM's engine).
     log_path : Path or None
@@ -73,6 +75,7 @@ class ModelServer:
         base_name: str,
         max_model_len: int,
         seeds: bool,
+        model: str = "",
         log_path: Path | None = None,
         log_start: int = 0,
         process: subprocess.Popen[bytes] | None = None,
@@ -81,6 +84,7 @@ class ModelServer:
         self.base_name = base_name
         self.max_model_len = max_model_len
         self.seeds = seeds
+        self.model = model
         self.log_path = log_path
         self._log_start = log_start
         self._process = process
@@ -136,6 +140,7 @@ class ModelServer:
             base_name=BASE_NAME,
             max_model_len=config.max_model_len,
             seeds=not config.chunked_prefill,
+            model=str(model_dir),
             log_path=log_path,
             log_start=log_start,
             process=process,
@@ -170,7 +175,8 @@ class ModelServer:
         card, seeds = cards[0], any(card["id"] == SEEDED_NAME for card in cards)
         if not seeds:
             logger.warning(_NO_SEEDS, url, card["id"], SEEDED_NAME)
-        return cls(url, base_name=card["id"], max_model_len=card["max_model_len"], seeds=seeds)
+        named = {"base_name": card["id"], "model": card.get("root") or ""}
+        return cls(url, max_model_len=card["max_model_len"], seeds=seeds, **named)
 
     @property
     def owned(self) -> bool:

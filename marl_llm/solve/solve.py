@@ -47,6 +47,7 @@ def solve_task(
     entry: TaskFile,
     *,
     team: str | None = None,
+    base: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
     out: Path,
     recipe: Recipe | None = None,
@@ -65,8 +66,10 @@ def solve_task(
         CSV, target and how they are read. Its seed is that of the split, the folds, the team and the delivered model; 0
         to 2**31 - 1.
     team : str, optional
-        "scripted", "untrained" (the embedded model as it is), "trained" (with its adapters), or a run directory (its
-        latest adapters). Default: the best on this machine.
+        "scripted", "untrained" (the embedded model as it is), "trained" (with its adapters), a run directory (its
+        latest adapters), or "user/name@revision" on the Hub. Default: the best on this machine.
+    base : Path, optional
+        Directory of the base model of a team from the Hub, where it is not to be downloaded.
     limits : Limits
         Budget, most proposals, patience. A team that wants to finish is asked again.
     out : Path
@@ -97,7 +100,7 @@ def solve_task(
     """
     clock = clock or Clock(limits.budget)
     _check_numbers(limits, entry.seed)
-    choice = budgeted(choose_team(team, recipe), limits)
+    choice = budgeted(choose_team(team, recipe, base), limits)
     own = OwnExperience(experience, on_line, choice.experience if experience else NOTHING)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)

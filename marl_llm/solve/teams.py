@@ -1,4 +1,6 @@
-"""Who plays: the scripted pair, the embedded model as it is, or the trained pair of a run; with a token meter."""
+"""Who plays: the scripted pair, the embedded model as it is, or the trained pair of a run or from the Hub; with a token
+meter.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.agents.prompts import PromptConfig
-from marl_llm.environment.experience import NOTHING, STORE_FILE, Experience, ExperienceStore
+from marl_llm.base_model import EMBEDDED, PROJECT
+from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore
 from marl_llm.errors import UserError
+from marl_llm.hub_names import TeamName
 from marl_llm.open_run import playing_session, policies
 from marl_llm.recipe import Recipe
 from marl_llm.roles import ROLES
@@ -22,8 +26,6 @@ from marl_llm.serving import Completion
 
 SCRIPTED, UNTRAINED, TRAINED = "scripted", "untrained", "trained"
 NAMES = (TRAINED, UNTRAINED, SCRIPTED)
-PROJECT = Path(__file__).resolve().parents[2]
-EMBEDDED = PROJECT / "data" / "models" / "tiny"
 EMBEDDED_TEAM = PROJECT / "data" / "models" / "team"
 """A run directory with nothing but its recipe, the adapters that are shipped, and the experience of their training."""
 # As the embedded model was trained (marl_llm/tiny/corpus.py, which this module must not load).
@@ -42,19 +44,15 @@ class TeamChoice:
 
     @property
     def experience(self) -> Experience:
-        """What the team brings along of the data sets it was trained on: the store in its run directory, else the one
-        its last iteration was shown; nothing where there is none.
+        """What the team brings along of the data sets it was trained on; nothing where there is no store.
 
         Raises
         ------
         UserError
             The file is no experience store of this version.
         """
-        if self.run is None:
-            return NOTHING
-        shown = sorted(self.run.root.glob(f"iteration_*/{STORE_FILE}"))
-        found = [path for path in (*shown, self.run.root / STORE_FILE) if path.is_file()]
-        return ExperienceStore(found[-1]).read() if found else NOTHING
+        store = self.run.experience() if self.run else None
+        return ExperienceStore(store).read() if store else NOTHING
 
     @property
     def served(self) -> bool:
@@ -67,16 +65,30 @@ def best_team() -> str:
     return TRAINED if (EMBEDDED_TEAM / "recipe.yaml").is_file() else UNTRAINED
 
 
-def choose_team(team: str | None, recipe: Recipe | None = None) -> TeamChoice:
-    """Read `--team`: "trained", "untrained", "scripted", or the directory of a run, whose own recipe is used unless one
-    is given; None is the best on this machine.
+def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | None = None) -> TeamChoice:
+    """Read `--team`: "trained", "untrained", "scripted", the directory of a run, or "user/name@revision" on the Hub.
+    The last two bring their own recipe, unless one is given. None is the best on this machine.
+
+    Parameters
+    ----------
+    team : str, optional
+    recipe : Recipe, optional
+        Instead of the team's own.
+    base : Path, optional
+        Directory of the base model of a team from the Hub, where it is not to be downloaded.
 
     Raises
     ------
     UserError
-        It is none of these, the run has no adapters yet, or the embedded model is missing.
+        It is none of these, the run has no adapters yet, the embedded model is missing, or as `published_run`.
     """
     team = team or best_team()
+    if not Path(team).is_dir() and (name := TeamName.parse(team)):
+        from marl_llm.published import published_run  # huggingface_hub: half a second that other teams do not need
+
+        return run_team(published_run(name, base, recipe), recipe)
+    if base is not None:
+        raise UserError(f"--base is the base model of a team from the Hub: team '{team}' has its own, leave it out.")
     if team == SCRIPTED:
         return TeamChoice(team, recipe or Recipe.model_validate({}))
     if team == UNTRAINED:
@@ -90,13 +102,18 @@ def choose_team(team: str | None, recipe: Recipe | None = None) -> TeamChoice:
         raise UserError(f"There are no trained adapters at {EMBEDDED_TEAM}: choose untrained, or a run directory.")
     if team != TRAINED and not Path(team).is_dir():
         near = difflib.get_close_matches(team, NAMES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(NAMES)}, or the directory of a run."
+        others = "the directory of a run, or user/name of a team on the Hub."
+        hint = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(NAMES)}, {others}"
         raise UserError(f"There is no team '{team}': {hint}")
-    run = RunDirectory(EMBEDDED_TEAM if team == TRAINED else Path(team))
+    return run_team(RunDirectory(EMBEDDED_TEAM if team == TRAINED else Path(team)), recipe, team)
+
+
+def run_team(run: RunDirectory, recipe: Recipe | None = None, name: str | None = None) -> TeamChoice:
+    """The team of a run, as it is now. Raises UserError if it has no adapters yet."""
     chosen = recipe or run.recipe()
     for role in ROLES:
         run.version(role)
-    return TeamChoice(team, _with_found_model(chosen), run)
+    return TeamChoice(name or run.name, _with_found_model(chosen), run)
 
 
 def _with_found_model(recipe: Recipe) -> Recipe:

@@ -122,5 +122,5 @@ def test_every_budgeted_arm_says_who_plays_and_for_how_long(tmp_path: Path, monk
 
 
 def test_arms_of_a_run_need_a_run(few_families, suite: Path, tmp_path: Path):
-    with pytest.raises(UserError, match="no adapters here"):
+    with pytest.raises(UserError, match="not a run directory"):
         compared(suite, tmp_path, ("solve@run",), Budget(5))

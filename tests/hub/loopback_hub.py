@@ -1,5 +1,6 @@
-"""A stand-in for the Hugging Face Hub on this machine, over real HTTP: the routes of one model upload (create, LFS,
-commit) with tokens, permissions and checksums. It keeps every byte it was sent. The project's only fake."""
+"""A stand-in for the Hugging Face Hub on this machine, over real HTTP: the routes of a model's upload (create, LFS,
+commit), with tokens, permissions and checksums, and of its download by commit, tag or branch. It keeps every byte it
+was sent. The project's only fake."""
 
 from __future__ import annotations
 
@@ -10,16 +11,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+import pytest
 import yaml
+from huggingface_hub import constants
 
 TOKEN = "a-token-that-may-write"
 OWNER = "ada"
 
 
 class LoopbackHub(ThreadingHTTPServer):
-    """Accepts TOKEN for OWNER's repositories. `repositories`: {repo_id: {path: bytes}}; `received`: every body."""
+    """Accepts TOKEN for OWNER's repositories; who reads needs none.
+
+    `repositories`: {repo_id: {path: bytes}} of the main branch; `commits`: the same by commit, `heads` the latest;
+    `tags`: {repo_id: {tag: commit}}; `received`: every body; `asked`: every path that was read.
+    """
 
     daemon_threads = True
 
@@ -28,11 +37,39 @@ class LoopbackHub(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.blobs: dict[str, bytes] = {}
         self.received: list[bytes] = []
+        self.asked: list[str] = []
+        self.commits: dict[str, dict[str, dict[str, bytes]]] = {}
+        self.heads: dict[str, str] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+        self.gated: set[str] = set()
         self.failing = self.losing_blobs = False
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def commit(self, repo_id: str, files: dict[str, bytes]) -> str:
+        """Make `files` the main branch of a repository; returns the commit, which follows from the content."""
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+        commit = hashlib.sha1(json.dumps([repo_id, digests]).encode()).hexdigest()
+        self.repositories[repo_id] = files
+        self.commits.setdefault(repo_id, {})[commit] = dict(files)
+        self.heads[repo_id] = commit
+        return commit
+
+    def at(self, repo_id: str, revision: str) -> str | None:
+        """The commit that a revision names; None if there is none."""
+        named = {"main": self.heads.get(repo_id), **self.tags.get(repo_id, {})}.get(revision, revision)
+        return named if named in self.commits.get(repo_id, {}) else None
+
+
+def use(hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub talk to this hub, as HF_ENDPOINT, HF_TOKEN and HF_HUB_CACHE would."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
 
 
 @contextmanager
@@ -109,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {"actions": {"upload": {"href": f"{self.server.url}/lfs/{oid}"}}}
 
     def _commit(self, repo_id: str, body: bytes) -> None:
-        files = self.server.repositories[repo_id]
+        files = dict(self.server.repositories[repo_id])
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
             if line["key"] == "file":
@@ -117,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.server.blobs[value["oid"]]
                 assert len(files[value["path"]]) == value["size"]
-        oid = "a" * 40
+        oid = self.server.commit(repo_id, files)
         self._answer({"success": True, "commitOid": oid, "commitUrl": f"{self.server.url}/{repo_id}/commit/{oid}"})
 
     def do_PUT(self) -> None:
@@ -127,8 +164,49 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.blobs[oid] = body
         self._answer({}, 200 if matches and not self.server.losing_blobs else 400)
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
-        repo_id = self.path.removeprefix("/api/models/")
-        self._answer(
-            {"id": repo_id, "sha": "a" * 40, "siblings": []} if repo_id in self.server.repositories else {}, 404
-        )
+        path = unquote(urlsplit(self.path).path)
+        self.server.asked.append(path)
+        parts = path.removeprefix("/api/models").strip("/").split("/")
+        repo_id, what = "/".join(parts[:2]), parts[2] if len(parts) > 2 else ""
+        commit = self.server.at(repo_id, parts[3] if what else "main")
+        if self.server.failing:
+            self._send(b"", {}, 500)
+        elif repo_id not in self.server.repositories:
+            self._send(b"", {"X-Error-Code": "RepoNotFound"}, 404)
+        elif repo_id in self.server.gated:
+            self._send(b"", {"X-Error-Code": "GatedRepo"}, 403)
+        elif commit is None:
+            self._send(b"", {"X-Error-Code": "RevisionNotFound"}, 404)
+        elif what == "resolve":
+            self._file(repo_id, commit, "/".join(parts[4:]))
+        elif what == "tree":
+            self._send(json.dumps(self._tree(self.server.commits[repo_id][commit])).encode(), {})
+        else:
+            self._answer({"id": repo_id, "sha": commit, "siblings": []})
+
+    def _tree(self, files: dict[str, bytes]) -> list[dict[str, Any]]:
+        return [
+            {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+            for name, content in files.items()
+        ]
+
+    def _file(self, repo_id: str, commit: str, name: str) -> None:
+        content, headers = self.server.commits[repo_id][commit].get(name), {"X-Repo-Commit": commit}
+        if content is None:
+            self._send(b"", headers | {"X-Error-Code": "EntryNotFound"}, 404)
+            return
+        lfs = self._upload_mode(name)["uploadMode"] == "lfs"
+        etag = (hashlib.sha256 if lfs else hashlib.sha1)(content).hexdigest()
+        self._send(content, headers | {"ETag": f'"{etag}"'})
+
+    def _send(self, content: bytes, headers: dict[str, str], status: int = 200) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)

@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Iterator
+import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from huggingface_hub import ModelCard, constants
+from huggingface_hub import HfApi, ModelCard, constants
 from safetensors.torch import save_file
 
 from marl_llm.errors import RunFailed, UserError
-from marl_llm.hub import CardInputs, PublishedRepo, publish_adapters
-from marl_llm.roles import ROLES
-from tests.hub.loopback_hub import TOKEN, LoopbackHub, loopback_hub
-
-TABLE = "| arm | score |\n|---|---|\n| trained pair | 0.81 [0.78, 0.84] |"
-CARD = CardInputs(
-    base_model="Qwen/Qwen2.5-Coder-7B-Instruct",
-    embedded=False,
-    recipe="rollout:\n  episodes: 8\n",
-    training={role: {"iterations": 4, "mean reward": 0.1234567} for role in ROLES},
-    evaluation=TABLE,
-)
+from marl_llm.hub.upload import upload
+from marl_llm.roles import DATA_SCIENTIST, ROLES
+from tests.hub.given import CARD, TABLE, publish
+from tests.hub.loopback_hub import LoopbackHub
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with loopback_hub() as server:
-        yield server
-
-
-@pytest.fixture
-def adapters(tmp_path: Path) -> dict[str, Path]:
-    paths = {role: tmp_path / "runs" / "x" / role for role in ROLES}
-    for seed, path in enumerate(paths.values()):
-        path.mkdir(parents=True)
-        torch.manual_seed(seed)
-        save_file({"lora_A": torch.randn(8, 4000)}, path / "adapter_model.safetensors")
-        config = {"r": 8, "peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "models" / "tiny")}
-        (path / "adapter_config.json").write_text(json.dumps(config))
-        (path / "README.md").write_text(f"made by PEFT in {path}")
-        (path / "optimizer.pt").write_bytes(b"not for publication")
-    return paths
-
-
-def publish(adapters: dict[str, Path], hub: LoopbackHub, **changes: Any) -> list[PublishedRepo]:
-    given: dict[str, Any] = {"repo_prefix": "ada/team", "card": CARD, "endpoint": hub.url, "token": TOKEN}
-    return publish_adapters(adapters, **{**given, **changes})
-
-
-def test_each_role_gets_a_repository_with_exactly_its_adapter_card_and_recipe(
+def test_each_role_gets_a_repository_with_its_adapter_card_and_recipe_and_one_the_manifest(
     adapters: dict[str, Path], hub: LoopbackHub
 ) -> None:
     published = publish(adapters, hub)
@@ -64,7 +31,9 @@ def test_each_role_gets_a_repository_with_exactly_its_adapter_card_and_recipe(
     for repo in published:
         files = hub.repositories[repo.repo_id]
         assert set(files) == set(repo.files)
-        assert set(files) == {"adapter_model.safetensors", "adapter_config.json", "README.md", "recipe.yaml"}
+        manifest = {"team.json"} if repo.role == DATA_SCIENTIST else set()
+        of_both = {"adapter_model.safetensors", "adapter_config.json", "README.md", "recipe.yaml"}
+        assert set(files) == of_both | manifest
         assert files["adapter_model.safetensors"] == (adapters[repo.role] / "adapter_model.safetensors").read_bytes()
         assert files["README.md"].decode() == repo.card
         assert files["recipe.yaml"].decode() == CARD.recipe
@@ -103,13 +72,51 @@ def test_the_card_has_valid_metadata_the_table_and_how_to_load_it(adapters: dict
     assert "--lora-modules ml_engineer=ada/team-ml-engineer" in card.text and "PeftModel.from_pretrained" in card.text
 
 
-def test_the_card_of_the_embedded_base_says_where_it_is_and_names_no_hub_model(
+def test_the_manifest_has_every_checksum_and_pins_the_engineers_commit(
     adapters: dict[str, Path], hub: LoopbackHub
 ) -> None:
-    embedded = dataclasses.replace(CARD, base_model="data/models/tiny", embedded=True, evaluation="")
-    card = publish(adapters, hub, card=embedded)[0].card
-    assert "base_model" not in yaml.safe_load(card.split("---")[1])
-    assert "embedded in the marl_llm repository under `data/models/tiny`" in card
+    published = {repo.role: repo for repo in publish(adapters, hub)}
+    manifest = json.loads(hub.repositories["ada/team-data-scientist"]["team.json"])
+    assert manifest["engineer_commit"] == published["ml_engineer"].commit == hub.heads["ada/team-ml-engineer"]
+    for role, repo in published.items():
+        told = {n: hashlib.sha256(c).hexdigest() for n, c in hub.repositories[repo.repo_id].items()}
+        assert manifest[role]["sha256"] == {n: h for n, h in told.items() if n not in ("README.md", "team.json")}
+
+
+def test_a_publication_that_breaks_off_leaves_the_team_before_whole(
+    adapters: dict[str, Path], hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(adapters, hub)
+    before = hub.heads["ada/team-data-scientist"]
+
+    def only_the_engineer(api: HfApi, repo_id: str, *more: Any) -> str:
+        if repo_id.endswith("data-scientist"):
+            raise RunFailed("broken off")
+        return upload(api, repo_id, *more)
+
+    monkeypatch.setattr("marl_llm.hub.publish.upload", only_the_engineer)
+    with pytest.raises(RunFailed, match="broken off"):
+        publish(adapters, hub, card=dataclasses.replace(CARD, recipe="seed: 9\n"))
+    assert hub.heads["ada/team-data-scientist"] == before
+    pinned = json.loads(hub.repositories["ada/team-data-scientist"]["team.json"])["engineer_commit"]
+    assert hub.heads["ada/team-ml-engineer"] != pinned in hub.commits["ada/team-ml-engineer"]
+
+
+@pytest.mark.parametrize(("rank", "served"), [(1, 1), (4, 8), (8, 8), (12, 16), (33, 64)])
+def test_the_cards_max_lora_rank_is_one_that_vllm_accepts(
+    adapters: dict[str, Path], hub: LoopbackHub, rank: int, served: int
+) -> None:
+    for path in adapters.values():
+        (path / "adapter_config.json").write_text(json.dumps({"r": rank, "peft_type": "LORA"}))
+    assert f"--max-lora-rank {served} " in publish(adapters, hub, dry_run=True)[0].card
+    if (installed := find_spec("vllm")) and installed.origin:  # read, for importing it takes 20 s
+        config = (Path(installed.origin).parent / "config" / "lora.py").read_text()
+        known = re.search(r"^MaxLoRARanks = Literal\[(.*)\]$", config, re.MULTILINE)
+        assert known and str(served) in known[1].split(", ")
+
+
+def test_a_run_that_was_not_evaluated_says_so(adapters: dict[str, Path], hub: LoopbackHub) -> None:
+    card = publish(adapters, hub, card=dataclasses.replace(CARD, evaluation=""), dry_run=True)[0].card
     assert "This run has not been evaluated." in card
 
 
@@ -132,7 +139,7 @@ def test_a_bad_token_is_one_clear_sentence(adapters: dict[str, Path], hub: Loopb
 
 
 def test_another_users_name_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
-    with pytest.raises(UserError, match="does not let this token write bob/team-data-scientist"):
+    with pytest.raises(UserError, match="does not let this token write bob/team-ml-engineer"):
         publish(adapters, hub, repo_prefix="bob/team")
 
 
@@ -151,13 +158,13 @@ def test_offline_mode_is_one_clear_sentence(
 
 def test_an_upload_of_weights_that_fails_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
     hub.losing_blobs = True
-    with pytest.raises(RunFailed, match="400 while ada/team-data-scientist was uploaded"):
+    with pytest.raises(RunFailed, match="400 while ada/team-ml-engineer was uploaded"):
         publish(adapters, hub)
 
 
 def test_a_failing_hub_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
     hub.failing = True
-    with pytest.raises(RunFailed, match=r"answered 500 while ada/team-data-scientist .*: try again later"):
+    with pytest.raises(RunFailed, match=r"answered 500 while ada/team-ml-engineer .*: try again later"):
         publish(adapters, hub)
 
 
