@@ -83,7 +83,7 @@ class Collector:
         """Play every planned episode that is not finished yet."""
         done = finished_episodes(self._directory)
         missing = [plan for plan in plans if plan.name not in done]
-        progress.start(total=len(plans), done=len(plans) - len(missing))
+        await progress.start(total=len(plans), done=len(plans) - len(missing))
         gate = asyncio.Semaphore(self._settings.rollout.episodes_at_once)
         try:
             async with asyncio.TaskGroup() as group:
@@ -117,7 +117,7 @@ class Collector:
         finally:
             env.close()
         self._save(summary, result)
-        progress.episode(summary)
+        await progress.episode(summary)
 
     def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int, lines: tuple[str, ...]) -> EpisodePlayer:
         settings = self._settings

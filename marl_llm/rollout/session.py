@@ -89,10 +89,27 @@ class ServerSession:
     """One model server over several stages; started on first use, or attached to; a context manager that ends it.
 
     A `ModelSession`. A server that has died is started again when it is next asked for.
+
+    Attributes
+    ----------
+    config : ServerConfig
+        How it is started.
+    request_timeout_s : float
+        Least patience with one that does nothing, seconds.
     """
 
-    def __init__(self, model: Path, port: int, log_path: Path, config: ServerConfig, attach: str | None = None) -> None:
-        self._model, self._port, self._log_path, self._config, self._attach = model, port, log_path, config, attach
+    def __init__(
+        self,
+        model: Path,
+        port: int,
+        log_path: Path,
+        config: ServerConfig,
+        attach: str | None = None,
+        *,
+        request_timeout_s: float = 300.0,
+    ) -> None:
+        self._model, self._port, self._log_path, self._attach = model, port, log_path, attach
+        self.config, self.request_timeout_s = config, request_timeout_s
         self._server: ModelServer | None = None
 
     def server(self) -> ModelServer:
@@ -101,10 +118,10 @@ class ServerSession:
             self.stop()
         if self._server is None:
             if self._attach:
-                self._server = ModelServer.attach(self._attach)
+                self._server = ModelServer.attach(self._attach, max_num_seqs=self.config.max_num_seqs)
             else:
                 logger.info("starting the model server (half a minute to two minutes; log: %s)", self._log_path)
-                self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self._config)
+                self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self.config)
         return self._server
 
     def ready(self) -> None:
@@ -113,7 +130,7 @@ class ServerSession:
 
     def client(self) -> ChatClient:
         """A client of the running server."""
-        return ChatClient(self.server())
+        return ChatClient(self.server(), request_timeout_s=self.request_timeout_s)
 
     def stop(self) -> None:
         """End the server if it was started here; the next `server()` starts it again."""
@@ -130,12 +147,12 @@ class ServerSession:
 
 async def make_team(client: Sampler, roles: dict[str, RolePolicy], config: RolloutConfig) -> Team:
     """Load the adapters and return the pair that plays through the client."""
-    tokens = {DATA_SCIENTIST: config.data_scientist_tokens, ML_ENGINEER: config.engineer_tokens}
     policies = {}
     for role, policy in roles.items():
         if policy.directory is not None:
             await client.load_adapter(policy.info.name, policy.directory)
-        policies[role] = ModelPolicy(client, policy.info, temperature=config.temperature, max_tokens=tokens[role])
+        most = config.most_tokens(role)
+        policies[role] = ModelPolicy(client, policy.info, temperature=config.temperature, max_tokens=most)
     return Team(policies[DATA_SCIENTIST], policies[ML_ENGINEER])
 
 
