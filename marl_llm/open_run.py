@@ -44,12 +44,22 @@ def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None)
         max_model_len=section.max_model_len,
         max_num_seqs=section.max_num_seqs,
         max_lora_rank=recipe.model.rank,
+        dtype=section.dtype,
+        threads=section.threads,
         kv_cache_gib=section.kv_cache_gib,
         gpu_memory_utilization=section.gpu_memory_utilization,
         start_timeout_s=section.start_timeout_s,
+        extra_args=section.extra_args,
     )
-    model, log = local_model(recipe.model.path), run.root / "server.log"
-    return ServerSession(model, section.port, log, config, attach, recipe.model.hub_name)
+    return ServerSession(
+        local_model(recipe.model.path),
+        section.port,
+        run.root / "server.log",
+        config,
+        attach,
+        hub_name=recipe.model.hub_name,
+        request_timeout_s=section.request_timeout_s,
+    )
 
 
 def playing_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ModelSession:
@@ -149,6 +159,7 @@ def play(
         async with opened.session.client() as client:
             team = await make_team(client, roles, chosen.rollout)
             slots = opened.recipe.sandbox.slots
-            await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(plans, Progress(what))
+            progress = Progress(what, client.counters)
+            await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(plans, progress)
 
     asyncio.run(run_all())

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.credit import CreditConfig
@@ -22,6 +22,7 @@ from marl_llm.rewards import RewardConfig
 from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.schedule import Schedule
+from marl_llm.serving.config import Dtype, check_extra_args
 from marl_llm.tasks.mixture import TaskSection
 from marl_llm.training.config import ON_POLICY, TrainConfig
 
@@ -59,14 +60,38 @@ class ModelSection(_Section):
 class ServingSection(_Section):
     """The vLLM server, and which models need none to play."""
 
+    OPERATION: ClassVar = frozenset(
+        (
+            "port", "max_num_seqs", "threads", "kv_cache_gib", "gpu_memory_utilization", "start_timeout_s",
+            "request_timeout_s", "while_training",
+        )
+    )  # fmt: skip
+    """Keys that say how the server is run and not what it computes."""
+
     port: int = Field(default=0, ge=0, le=65535, description="TCP port on 127.0.0.1; 0 takes a free one")
     max_model_len: int = Field(default=1024, ge=64, description="context: prompt and completion together, tokens")
-    max_num_seqs: int = Field(default=32, ge=1, description="sequences decoded at once")
+    max_num_seqs: int = Field(
+        default=32, ge=1, description="sequences decoded at once, and so requests sent at once, also to --server URL"
+    )
+    dtype: Dtype = Field(
+        default="auto", description="of the server's weights and arithmetic; auto: float32 on a CPU, bfloat16 on a GPU"
+    )
+    threads: int = Field(
+        default=1, ge=1, description="OpenMP threads of each server on a CPU; more pay only on cores that are idle"
+    )
     kv_cache_gib: int = Field(default=1, ge=1, description="memory of the KV cache on a CPU, GiB")
     gpu_memory_utilization: float = Field(
         default=0.9, gt=0, le=1, description="share of the GPU's memory for the server"
     )
     start_timeout_s: float = Field(default=300, gt=0, description="longest wait for the server to answer, seconds")
+    request_timeout_s: float = Field(
+        default=300,
+        gt=0,
+        description="least patience, seconds, with a server that is up but samples nothing; a slow one is waited for",
+    )
+    extra_args: tuple[str, ...] = Field(
+        default=(), description="further arguments of vLLM's command line, options and values as separate items"
+    )
     in_process_parameters: int = Field(
         default=20_000_000,
         ge=0,
@@ -75,6 +100,12 @@ class ServingSection(_Section):
     while_training: bool = Field(
         default=True, description="keep the server up while adapters are trained (false frees the GPU)"
     )
+
+    @field_validator("extra_args")
+    @classmethod
+    def _no_option_of_ours(cls, args: tuple[str, ...]) -> tuple[str, ...]:
+        check_extra_args(args)
+        return args
 
 
 class SandboxSection(_Section):
@@ -199,6 +230,14 @@ class Recipe(_Section):
         if self.credit.alpha > 0 and all(getattr(training, role).algorithm == "ppo" for role in ROLES):
             raise ValueError("credit.alpha: ppo takes own rewards only; set it to 0")
         return self
+
+    def same_work(self, other: Recipe) -> bool:
+        """Tell whether a run of one may go on with the other: how long it is and how its server is run may differ."""
+        return self._work() == other._work()
+
+    def _work(self) -> Recipe:
+        serving = self.serving.model_dump(exclude=set(ServingSection.OPERATION))
+        return self.model_copy(update={"iterations": 1, "serving": ServingSection.model_validate(serving)})
 
     def credit_of(self, role: str) -> CreditConfig:
         """Credit as a role's algorithm takes it: rloo's baseline leaves the turn itself out."""

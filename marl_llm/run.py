@@ -190,12 +190,12 @@ class RunDirectory:
         Raises
         ------
         UserError
-            The directory holds a run of another recipe (the number of iterations may differ).
+            The directory holds a run of another recipe (`Recipe.same_work` says what may differ).
         """
         path = self.root / "recipe.yaml"
         if path.is_file():
             before = load_recipe(path)
-            if before.model_copy(update={"iterations": recipe.iterations}) != recipe:
+            if not before.same_work(recipe):
                 raise UserError(f"{self.root} holds a run of another recipe: name a new directory, or use {path}.")
         else:
             about = {"packages": package_versions(), "kernels": kernels_in_use()._asdict(), "commit": git_commit()}

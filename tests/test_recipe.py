@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -7,12 +9,14 @@ import yaml
 
 from marl_llm.errors import UserError
 from marl_llm.experiment.config import load_experiment
-from marl_llm.open_run import policies
+from marl_llm.open_run import policies, server_session
 from marl_llm.recipe import Recipe, dump_recipe, load_recipe
 from marl_llm.roles import ROLES, TEAM
 from marl_llm.run import RunDirectory
+from marl_llm.serving import config
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+SOURCES = Path(__file__).parents[1] / "marl_llm"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -50,6 +54,14 @@ def test_an_empty_mapping_is_the_default_recipe(tmp_path):
             "credit.alpha: ppo takes own rewards only",
         ),
         ("training: {ml_engineer: {imitate: [runs/a]}}", "imitate names runs, which grpo cannot learn from"),
+        ("serving: {dtype: half}", "key 'serving.dtype': Input should be 'auto', 'float32', 'bfloat16' or 'float16'"),
+        ("serving: {request_timeout_s: 0}", "key 'serving.request_timeout_s'"),
+        ("serving: {threads: 0}", "key 'serving.threads'"),
+        ("serving: {extra_args: [--max_num_seqs=4]}", "--max-num-seqs is of serving.max_num_seqs; set that"),
+        ("serving: {extra_args: [--logprobs-m, raw_logprobs]}", "--logprobs-mode is set by marl-llm itself"),
+        ("serving: {extra_args: [--enable-chunked-prefill]}", "--no-enable-chunked-prefill is set by marl-llm itself"),
+        ("serving: {extra_args: [--no-enable-lora]}", "--enable-lora is set by marl-llm itself; leave it out"),
+        ("serving: {extra_args: [fp8]}", "'fp8' is no option of vLLM"),
         ("promotion:\n  tasks: 4\n  first_seed: 1003", "tasks.first_seed (1000 to 1031) and promotion.first_seed"),
         ("tasks:\n  first_seed: 899990", "(899990 to 900021) and evaluation.first_seed (900000 to 900015) share tasks"),
     ],
@@ -159,6 +171,41 @@ def test_a_run_directory_refuses_another_recipe_but_takes_more_iterations(tmp_pa
     with pytest.raises(UserError, match="holds a run of another recipe"):
         run.prepare(Recipe(seed=2, iterations=9))
     assert run.recipe().seed == 1
+
+
+def test_how_the_server_is_run_may_change_within_a_run_and_what_it_computes_may_not(tmp_path):
+    run = with_adapters(tmp_path)
+    run.prepare(Recipe())
+    patient = Recipe.model_validate({"serving": {"request_timeout_s": 900, "max_num_seqs": 4, "threads": 2}})
+    run.prepare(patient)
+    assert run.recipe() == patient
+    for key, value in {"dtype": "bfloat16", "max_model_len": 512, "extra_args": ["--seed", "1"]}.items():
+        with pytest.raises(UserError, match="holds a run of another recipe"):
+            run.prepare(Recipe.model_validate({"serving": {key: value}}))
+
+
+def test_the_server_is_started_as_the_recipe_says(tmp_path):
+    serving = {"dtype": "bfloat16", "threads": 2, "request_timeout_s": 7, "extra_args": ["--block-size", "64"]}
+    session = server_session(Recipe.model_validate({"serving": serving}), RunDirectory(tmp_path))
+    made = config.command("m", "h", 1, session.config, config.Device.cpu)
+    assert made[made.index("--dtype") + 1] == "bfloat16" and made[-2:] == ["--block-size", "64"]
+    assert config.environment(session.config, config.Device.cpu, offline=True)["OMP_NUM_THREADS"] == "2"
+    assert session.request_timeout_s == 7
+
+
+def strings(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_no_message_names_a_setting_that_does_not_exist():
+    sections = "prompts|rollout|sandbox|serving|rewards|training"
+    named = re.compile(rf"(?<![\w./])(?:{sections})(?:\.[a-z_]+)+")
+    known = {key[: cut.start()] for key in keys(Recipe) for cut in re.finditer(r"\.|$", key)}
+    said = {(path.name, key) for path in SOURCES.rglob("*.py") for text in strings(path) for key in named.findall(text)}
+    assert ("server.py", "serving.request_timeout_s") in said
+    assert {(name, key) for name, key in said if key not in known} == set()
 
 
 def test_progress_is_read_off_the_files(tmp_path):

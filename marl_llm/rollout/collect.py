@@ -1,13 +1,14 @@
-"""Collecting: many episodes at once, each written whole when it ends. Killed and started again it repeats nothing
-written.
+"""Collecting: many episodes at once, each written whole when it ends. Killed and started again it repeats no episode
+written and samples no completion again.
 
-In: a list of planned episodes, a team, settings. Out: parquet parts and one summary line an episode. The model
-server, the sandbox and the adapters are the caller's.
+In: a list of planned episodes, a team, settings. Out: parquet parts and one summary line an episode; while episodes are
+unfinished, their journals. The model server, the sandbox and the adapters are the caller's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +21,12 @@ from marl_llm.environment import EnvironmentConfig, State, TeamEnv
 from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, known_data_set, shown_lines
 from marl_llm.errors import UserError
 from marl_llm.rewards import RewardConfig
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
+from marl_llm.rollout.journal import EpisodeJournal, JournaledPolicy, Spent, tidy
 from marl_llm.rollout.meter import Meter, Share
+from marl_llm.rollout.policies import Policy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.rows import EpisodeKey
 from marl_llm.rollout.summary import EpisodeSummary, append_summary
@@ -30,6 +34,11 @@ from marl_llm.rollout.turns import TurnContext, derive_seed
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 from marl_llm.trajectories import TrajectoryWriter, finished_episodes
+
+logger = logging.getLogger(__name__)
+
+_SETTLE_EVERY_S = 5.0
+"""How exact the CPU time in a journal is; reading the clock of a server's processes takes some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,9 @@ class Collector:
     async def collect(self, plans: Sequence[PlannedEpisode], progress: Progress) -> None:
         """Play every planned episode that is not finished yet."""
         done = finished_episodes(self._directory)
+        tidy(self._directory, done)
         missing = [plan for plan in plans if plan.name not in done]
-        progress.start(total=len(plans), done=len(plans) - len(missing))
+        await progress.start(total=len(plans), done=len(plans) - len(missing))
         gate = asyncio.Semaphore(self._settings.rollout.episodes_at_once)
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,22 +102,30 @@ class Collector:
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
             progress.stop()
+            tidy(self._directory, ())
 
     async def _one(self, plan: PlannedEpisode, gate: asyncio.Semaphore, progress: Progress) -> None:
         async with gate:
-            with self._meter.episode() as share:
-                await self._play(plan, progress, share)
+            with self._meter.episode() as share, EpisodeJournal(self._directory, plan.name) as journal:
+                await self._play(plan, progress, share, journal)
 
-    async def _play(self, plan: PlannedEpisode, progress: Progress, share: Share) -> None:
-        began = time.monotonic()
+    async def _play(self, plan: PlannedEpisode, progress: Progress, share: Share, journal: EpisodeJournal) -> None:
+        began = time.monotonic() - journal.spent.wall_s
+        share.cpu_s = max(share.cpu_s, journal.spent.cpu_s)  # both have the server's start in them
+        if journal.kept:
+            logger.info("%s goes on from %d replies sampled before", plan.name, len(journal.kept))
+
+        def spent() -> Spent:
+            self._meter.settle(_SETTLE_EVERY_S)
+            return Spent(share.cpu_s, time.monotonic() - began)
+
         seed = derive_seed(self._settings.seed, self._settings.iteration, plan.name)
         task = await self._blocking(plan.load)
         env = await self._blocking(TeamEnv, task, self._sandbox, self._settings.environment, seed)
         try:
-            lines = await self._blocking(
-                shown_lines, env, self._settings.seen, self._settings.style.config.experience_lines
-            )
-            result = await self._player(plan, env, seed, lines).play()
+            most = self._settings.style.config.experience_lines
+            lines = await self._blocking(shown_lines, env, self._settings.seen, most)
+            result = await self._player(plan, env, seed, lines, self._journaled(journal, spent)).play()
             self._meter.settle()
             cost = env.evaluator.cpu_seconds + share.cpu_s, time.monotonic() - began
             start = await self._blocking(env.reset)  # known by now
@@ -117,13 +135,25 @@ class Collector:
         finally:
             env.close()
         self._save(summary, result)
-        progress.episode(summary)
+        journal.remove()
+        await progress.episode(summary)
 
-    def _player(self, plan: PlannedEpisode, env: TeamEnv, seed: int, lines: tuple[str, ...]) -> EpisodePlayer:
+    def _journaled(self, journal: EpisodeJournal, spent: Callable[[], Spent]) -> Team:
+        rollout = self._settings.rollout
+
+        def kept(policy: Policy, role: str) -> Policy:
+            sampling = f"temperature {rollout.temperature}, {rollout.most_tokens(role)} tokens"
+            return JournaledPolicy(policy, journal, sampling, spent)
+
+        return Team(kept(self._team.data_scientist, DATA_SCIENTIST), kept(self._team.ml_engineer, ML_ENGINEER))
+
+    def _player(
+        self, plan: PlannedEpisode, env: TeamEnv, seed: int, lines: tuple[str, ...], team: Team
+    ) -> EpisodePlayer:
         settings = self._settings
         context = TurnContext(env, settings.style, self._blocking, lines)
         key = EpisodeKey(settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature)
-        return EpisodePlayer(context, self._team, settings.rollout, settings.rewards, key, seed)
+        return EpisodePlayer(context, team, settings.rollout, settings.rewards, key, seed)
 
     def _summary(
         self, plan: PlannedEpisode, env: TeamEnv, start: State, result: EpisodeResult, cost: tuple[float, float]

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from marl_llm.roles import DATA_SCIENTIST
+
 
 class RolloutConfig(BaseModel):
     """The tree of an episode, and how much runs at once."""
@@ -34,3 +36,7 @@ class RolloutConfig(BaseModel):
     data_scientist_tokens: int = Field(default=64, ge=1, description="most tokens of a Data Scientist's reply")
     engineer_tokens: int = Field(default=128, ge=1, description="most tokens of an Engineer's reply")
     executor: Literal["local"] = Field(default="local", description="where episodes run: this machine")
+
+    def most_tokens(self, role: str) -> int:
+        """Most tokens of a role's reply."""
+        return self.data_scientist_tokens if role == DATA_SCIENTIST else self.engineer_tokens

@@ -33,7 +33,7 @@ class Meter:
     def __init__(self, clock: Callable[[], float] = time.process_time, startup_s: float = 0.0) -> None:
         self._clock, self._startup_s = clock, startup_s
         self._under_way: list[Share] = []
-        self._read = 0.0
+        self._read = self._settled = 0.0
 
     @contextmanager
     def episode(self) -> Iterator[Share]:
@@ -47,8 +47,11 @@ class Meter:
             self.settle()
             self._under_way = [one for one in self._under_way if one is not share]
 
-    def settle(self) -> None:
-        """Bring the shares of the episodes under way up to date."""
+    def settle(self, every_s: float = 0.0) -> None:
+        """Bring the shares of the episodes under way up to date, unless it was done in the last `every_s` seconds."""
+        if every_s and time.monotonic() - self._settled < every_s:
+            return
+        self._settled = time.monotonic()
         now = self._clock()
         for share in self._under_way:
             share.cpu_s += max(0.0, now - self._read) / len(self._under_way)

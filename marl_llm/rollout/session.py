@@ -94,6 +94,13 @@ class ServerSession:
 
     A `ModelSession`. A server that has died is started again when it is next asked for. One that is attached to must
     serve the model `hub_name`, where this is given: under that name, or from a directory called as it or as `model`.
+
+    Attributes
+    ----------
+    config : ServerConfig
+        How it is started.
+    request_timeout_s : float
+        Least patience with one that does nothing, seconds.
     """
 
     def __init__(
@@ -103,10 +110,13 @@ class ServerSession:
         log_path: Path,
         config: ServerConfig,
         attach: str | None = None,
+        *,
         hub_name: str | None = None,
+        request_timeout_s: float = 300.0,
     ) -> None:
-        self._model, self._port, self._log_path, self._config, self._attach = model, port, log_path, config, attach
+        self._model, self._port, self._log_path, self._attach = model, port, log_path, attach
         self._hub_name = hub_name
+        self.config, self.request_timeout_s = config, request_timeout_s
         self._server: ModelServer | None = None
 
     def server(self) -> ModelServer:
@@ -118,11 +128,11 @@ class ServerSession:
                 self._server = self._attached(self._attach)
             else:
                 logger.info("starting the model server (half a minute to two minutes; log: %s)", self._log_path)
-                self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self._config)
+                self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self.config)
         return self._server
 
     def _attached(self, url: str) -> ModelServer:
-        server = ModelServer.attach(url)
+        server = ModelServer.attach(url, max_num_seqs=self.config.max_num_seqs)
         served, wanted = Path(server.model).name, self._hub_name
         if wanted and served and served not in (Path(wanted).name, self._model.resolve().name):
             raise UserError(
@@ -137,7 +147,7 @@ class ServerSession:
 
     def client(self) -> ChatClient:
         """A client of the running server."""
-        return ChatClient(self.server())
+        return ChatClient(self.server(), request_timeout_s=self.request_timeout_s)
 
     def stop(self) -> None:
         """End the server if it was started here; the next `server()` starts it again."""
@@ -154,12 +164,12 @@ class ServerSession:
 
 async def make_team(client: Sampler, roles: dict[str, RolePolicy], config: RolloutConfig) -> Team:
     """Load the adapters and return the pair that plays through the client."""
-    tokens = {DATA_SCIENTIST: config.data_scientist_tokens, ML_ENGINEER: config.engineer_tokens}
     policies = {}
     for role, policy in roles.items():
         if policy.directory is not None:
             await client.load_adapter(policy.info.name, policy.directory)
-        policies[role] = ModelPolicy(client, policy.info, temperature=config.temperature, max_tokens=tokens[role])
+        most = config.most_tokens(role)
+        policies[role] = ModelPolicy(client, policy.info, temperature=config.temperature, max_tokens=most)
     return Team(policies[DATA_SCIENTIST], policies[ML_ENGINEER])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marl_llm.serving.client import ChatClient
 from marl_llm.serving.completion import Completion, Sampler
 from marl_llm.serving.config import ServerConfig
-from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, RequestTimedOut, ServerDied
+from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, ServerDied, ServerStalled
 from marl_llm.serving.server import ModelServer
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "Completion",
     "ModelServer",
     "PromptTooLong",
-    "RequestTimedOut",
     "Sampler",
     "ServerConfig",
     "ServerDied",
+    "ServerStalled",
 ]

@@ -2,7 +2,7 @@
 
 It samples from the undistorted distribution (no top-p, top-k, penalties or masks, whatever the model's own generation
 settings say), because the log-probabilities are the behaviour policy's in training. Tokens come back as sampled and are
-never re-tokenised. How many requests run at once is the caller's affair.
+never re-tokenised. However many are asked for, no more requests are sent than the server decodes at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any, Self
 import httpx
 
 from marl_llm.serving.completion import Completion
-from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, RequestTimedOut
+from marl_llm.serving.connection import Connection
+from marl_llm.serving.counters import Counters
+from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong
 from marl_llm.serving.server import ModelServer
 
 logger = logging.getLogger(__name__)
@@ -32,8 +34,6 @@ _UNDISTORTED = {
     "frequency_penalty": 0.0,
 }
 """Said in every request: a model's generation_config.json would set them otherwise (Qwen2.5: a repetition penalty)."""
-_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
-_LAST_BREATH_S = 3.0
 _MISSING_LOGPROB = -9999.0
 """What vLLM writes for a token whose log-probability it does not have."""
 
@@ -45,22 +45,17 @@ class ChatClient:
     ----------
     server : ModelServer
         Where to sample; its end is noticed and raised as `ServerDied`.
-    timeout_s : float
-        Longest wait for one answer, seconds.
+    request_timeout_s : float
+        Least patience with a server that does nothing, seconds; one that works is waited for however slow it is.
     """
 
-    def __init__(self, server: ModelServer, *, timeout_s: float = 300.0) -> None:
+    def __init__(self, server: ModelServer, *, request_timeout_s: float = 300.0) -> None:
         self.server = server
-        self._timeout_s = timeout_s
+        self._connection = Connection(server, request_timeout_s)
+        # Further requests wait here, so that latency and patience are about the server's work.
+        self._slots = asyncio.Semaphore(server.max_num_seqs)
         self._adapters: dict[str, Path] = {}
         self._loading = asyncio.Lock()
-        # trust_env: a proxy from the environment must not stand between us and a server on this machine.
-        self._http = httpx.AsyncClient(
-            base_url=server.url,
-            timeout=httpx.Timeout(timeout_s, connect=10.0, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            trust_env=False,
-        )
 
     @property
     def base_name(self) -> str:
@@ -77,7 +72,7 @@ class ChatClient:
 
     async def aclose(self) -> None:
         """Close the connections; the server goes on."""
-        await self._http.aclose()
+        await self._connection.aclose()
 
     async def load_adapter(self, name: str, path: Path) -> None:
         """Make the LoRA adapter in directory `path` (as the server sees it) available as model `name`; idempotent.
@@ -109,7 +104,7 @@ class ChatClient:
         """Forget an adapter, here and in the server; nothing happens if it is not loaded."""
         async with self._loading:
             self._adapters.pop(name, None)
-            reply = await self._post("/v1/unload_lora_adapter", {"lora_name": name})
+            reply = await self._connection.call("POST", "/v1/unload_lora_adapter", {"lora_name": name})
             if reply.status_code not in (200, 404):
                 raise BadReply(f"The model server could not unload adapter {name!r}: {_message(reply)}")
 
@@ -141,8 +136,8 @@ class ChatClient:
         ------
         PromptTooLong
             If prompt and `max_tokens` do not fit into the context.
-        RequestTimedOut
-            If no answer came within the client's `timeout_s`.
+        ServerStalled
+            If the server is up but has done nothing for too long.
         AdapterError
             If the server knows no such model and loading the adapter once more did not help.
         ServerDied
@@ -151,19 +146,28 @@ class ChatClient:
             If the answer holds no usable tokens.
         """
         body = _request(model, messages, temperature, max_tokens, seed if self.server.seeds else None)
-        started = time.perf_counter()
-        reply = await self._post("/v1/chat/completions", body)
-        if reply.status_code == 404 and model in self._adapters:
-            logger.warning("the model server has forgotten adapter %s; loading it once more", model)
-            await self._load(model, self._adapters[model])
-            reply = await self._post("/v1/chat/completions", body)
-        latency_s = time.perf_counter() - started
+        async with self._slots:
+            started = time.perf_counter()
+            reply = await self._complete(body)
+            if reply.status_code == 404 and model in self._adapters:
+                logger.warning("the model server has forgotten adapter %s; loading it once more", model)
+                await self._load(model, self._adapters[model])
+                reply = await self._complete(body)
+            latency_s = time.perf_counter() - started
         if reply.status_code != 200:
             raise await self._refusal(reply, model, max_tokens)
         return parse_completion(reply.json(), latency_s)
 
+    async def counters(self) -> Counters | None:
+        """What the server has done so far; at most some seconds old, None where it does not say."""
+        return await self._connection.counters()
+
+    async def _complete(self, body: dict[str, Any]) -> httpx.Response:
+        return await self._connection.call("POST", "/v1/chat/completions", body, tokens=body["max_tokens"])
+
     async def _load(self, name: str, path: Path) -> None:
-        reply = await self._post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
+        adapter = {"lora_name": name, "lora_path": str(path)}
+        reply = await self._connection.call("POST", "/v1/load_lora_adapter", adapter)
         if reply.status_code == 200 or await self._serves(name, path):
             return
         if reply.status_code == 404 and '"detail"' in reply.text:
@@ -179,7 +183,7 @@ class ChatClient:
 
     async def _serves(self, name: str, path: Path) -> bool:
         """Tell whether the server (perhaps since an earlier run of ours) already serves `path` as `name`."""
-        reply = await self._call("GET", "/v1/models", None)
+        reply = await self._connection.call("GET", "/v1/models")
         return any(card["id"] == name and card["root"] == str(path) for card in reply.json()["data"])
 
     async def _refusal(self, reply: httpx.Response, model: str, max_tokens: int) -> Exception:
@@ -191,35 +195,9 @@ class ChatClient:
             return AdapterError(
                 f"The model server at {self.server.url} serves no model {model!r}: load its adapter first."
             )
-        if reply.status_code >= 500 and await self._dying():
+        if reply.status_code >= 500 and await self._connection.dying():
             return self.server.died("died")
         return BadReply(f"The model server refused a request ({reply.status_code}): {message}")
-
-    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        return await self._call("POST", path, body)
-
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """Send one request; a lost connection is tried again, with growing pauses, while the server lives."""
-        for pause_s in (*_BACK_OFF_S, None):
-            try:
-                return await self._http.request(method, path, json=body)
-            except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
-                self.server.check()
-                raise RequestTimedOut(
-                    f"The model server at {self.server.url} did not answer within {self._timeout_s:.0f} s: raise the "
-                    "request time-out or lower the number of requests at once."
-                ) from error
-            except httpx.TransportError as error:
-                if pause_s is None or await self._dying(pause_s):
-                    raise self.server.died("no longer answers" if self.server.alive() else "died") from error
-        raise AssertionError("unreachable")
-
-    async def _dying(self, wait_s: float = _LAST_BREATH_S) -> bool:
-        """Wait up to `wait_s` for the server's process to end (connections break a moment earlier); True if it did."""
-        deadline = time.monotonic() + wait_s
-        while self.server.alive() and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
-        return not self.server.alive()
 
 
 def _request(

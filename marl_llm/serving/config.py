@@ -7,10 +7,12 @@ package metadata, so nothing here imports torch or vllm.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from marl_llm.errors import UserError
 
@@ -25,6 +27,7 @@ _NO_VLLM = (
     "with an NVIDIA GPU or `make install` without one."
 )
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
@@ -33,6 +36,18 @@ class Device(StrEnum):
 
     cpu = "cpu"
     cuda = "cuda"
+
+
+_KEYS = {
+    "--model": "model.path",
+    "--port": "serving.port",
+    "--dtype": "serving.dtype",
+    "--max-model-len": "serving.max_model_len",
+    "--max-num-seqs": "serving.max_num_seqs",
+    "--max-lora-rank": "model.rank",
+    "--gpu-memory-utilization": "serving.gpu_memory_utilization",
+}
+"""Which key of the recipe sets an option of vLLM."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +59,14 @@ class ServerConfig:
     max_model_len : int
         Context: prompt and completion together, tokens.
     max_num_seqs : int
-        Sequences decoded at once; further requests wait in the server.
+        Sequences decoded at once; the client sends no more requests.
     max_lora_rank : int
         Largest LoRA rank that is accepted, up to 512 (vLLM gets the next rank that it knows).
     max_loras : int
         Different adapters in one batch.
     max_cpu_loras : int
         Adapters kept in memory; further ones are read from disk again when they are used.
-    dtype : str
+    dtype : Dtype
         "auto" is float32 on a CPU (agrees with transformers to 1e-5) and bfloat16 on a GPU.
     chunked_prefill : bool
         Split long prompts over steps. Excludes per-request seeds: together they kill vLLM's engine (0.31 and 0.32).
@@ -60,11 +75,11 @@ class ServerConfig:
     gpu_memory_utilization : float
         Share of the GPU's memory that vLLM takes, 0 to 1.
     threads : int
-        OpenMP threads of the server on a CPU; on a small shared machine 1 is fastest by far.
+        OpenMP threads of this one server on a CPU; on a small shared machine 1 is fastest by far.
     start_timeout_s : float
         Seconds until the server must answer.
     extra_args : tuple of str
-        Appended to vLLM's command line as they are.
+        Appended to vLLM's command line as they are; `check_extra_args` says which it may have.
     """
 
     max_model_len: int = 2048
@@ -72,7 +87,7 @@ class ServerConfig:
     max_lora_rank: int = 16
     max_loras: int = 2
     max_cpu_loras: int = 8
-    dtype: str = "auto"
+    dtype: Dtype = "auto"
     chunked_prefill: bool = False
     kv_cache_gib: int = 1
     gpu_memory_utilization: float = 0.9
@@ -140,6 +155,37 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
     return [*args, *config.extra_args]
 
 
+def check_extra_args(args: Sequence[str]) -> None:
+    """Refuse arguments of vLLM that would override what `command` sets.
+
+    Raises
+    ------
+    ValueError
+        The sentence names the argument, and the key of the recipe that sets it if there is one.
+    """
+    if args and not args[0].startswith("-"):
+        raise ValueError(f"{args[0]!r} is no option of vLLM; write --option, then its value as the next item")
+    for arg in args:
+        option = arg.partition("=")[0].replace("_", "-")  # vLLM takes either
+        taken = next((own for own in _own_options() if option.startswith("--") and _overrides(option, own)), None)
+        if taken:
+            whose = f"of {_KEYS[taken]}; set that" if taken in _KEYS else "set by marl-llm itself; leave it out"
+            raise ValueError(f"{arg!r}: {taken} is {whose}")
+
+
+def _own_options() -> list[str]:
+    """Options set on every device, and those that a key of the recipe sets on one."""
+    made = (command("", "", 0, ServerConfig(), device) for device in Device)
+    everywhere = set.intersection(*({arg for arg in args if arg.startswith("--")} for args in made))
+    return sorted(everywhere | _KEYS.keys())
+
+
+def _overrides(option: str, own: str) -> bool:
+    """Tell whether vLLM reads `option` as `own`, its negation, or (as argparse does) the beginning of either."""
+    plain = own.replace("--no-", "--")
+    return any(name.startswith(option) for name in (plain, plain.replace("--", "--no-", 1)))
+
+
 def served_lora_rank(rank: int) -> int:
     """The smallest `--max-lora-rank` that vLLM knows and that takes adapters of this rank.
 
@@ -149,7 +195,7 @@ def served_lora_rank(rank: int) -> int:
         vLLM serves no adapter of this rank.
     """
     if not 1 <= rank <= _LORA_RANKS[-1]:
-        raise UserError(f"max_lora_rank is {rank}: vLLM serves ranks from 1 to {_LORA_RANKS[-1]}.")
+        raise UserError(f"model.rank is {rank}: vLLM serves ranks from 1 to {_LORA_RANKS[-1]}.")
     return min(known for known in _LORA_RANKS if known >= rank)
 
 

@@ -1,5 +1,5 @@
 """What can go wrong between us and a model server. Each is one sentence for a person and a type for the caller: only
-`PromptTooLong` and `RequestTimedOut` concern a single request; after the others the collecting stops."""
+`PromptTooLong` concerns a single request; after the others the collecting stops."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ class PromptTooLong(RunFailed):
     def __init__(self, max_model_len: int, max_tokens: int) -> None:
         super().__init__(
             f"A prompt and the {max_tokens} tokens asked for its completion do not fit into the {max_model_len} tokens "
-            "of the server's context: lower the memory budget or max_tokens, or raise max_model_len, in the recipe."
+            "of the server's context: lower prompts.memory_tokens, or rollout.data_scientist_tokens and "
+            "rollout.engineer_tokens, or raise serving.max_model_len, in the recipe."
         )
         self.max_model_len = max_model_len
         self.max_tokens = max_tokens
 
 
-class RequestTimedOut(RunFailed):
-    """The server lives but did not answer one request within the client's time limit."""
+class ServerStalled(RunFailed):
+    """The server is up but did nothing for longer than we are patient. A slow server is none."""
 
 
 class AdapterError(RunFailed):

@@ -32,7 +32,7 @@ from marl_llm.serving.config import (
     installed_device,
 )
 from marl_llm.serving.cpu_lora import require_plugin
-from marl_llm.serving.errors import ServerDied
+from marl_llm.serving.errors import ServerDied, ServerStalled
 from marl_llm.serving.guard import GRACE_S
 from marl_llm.serving.log import last_words
 
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 _GUARD = Path(__file__).with_name("guard.py")
 _HOST = "127.0.0.1"
 _POLL_S = 0.25
+_ANSWER_S = 60.0
+"""Longest wait for a server's list of models: a busy one may take a while."""
 _NO_SEEDS = (
     "The model server at %s does not say that it takes seeds, so none are sent and its samples will not repeat: start "
     "it with --no-enable-chunked-prefill (needed on a CPU only) and --served-model-name %s %s."
@@ -60,6 +62,8 @@ class ModelServer:
         Context, tokens.
     model : str
         Base model as the server calls it, a directory of its machine or a name on the Hub; "" where it does not say.
+    max_num_seqs : int
+        Sequences it decodes at once; of an attached server what its user says.
     seeds : bool
         Whether requests may carry a seed (on a CPU a seed and chunked prefill kill vLLM's engine).
     log_path : Path or None
@@ -74,6 +78,7 @@ class ModelServer:
         *,
         base_name: str,
         max_model_len: int,
+        max_num_seqs: int,
         seeds: bool,
         model: str = "",
         log_path: Path | None = None,
@@ -83,6 +88,7 @@ class ModelServer:
         self.url = url
         self.base_name = base_name
         self.max_model_len = max_model_len
+        self.max_num_seqs = max_num_seqs
         self.seeds = seeds
         self.model = model
         self.log_path = log_path
@@ -139,6 +145,7 @@ class ModelServer:
             f"http://{_HOST}:{port}",
             base_name=BASE_NAME,
             max_model_len=config.max_model_len,
+            max_num_seqs=config.max_num_seqs,
             seeds=not config.chunked_prefill,
             model=str(model_dir),
             log_path=log_path,
@@ -154,7 +161,7 @@ class ModelServer:
         return server
 
     @classmethod
-    def attach(cls, url: str) -> Self:
+    def attach(cls, url: str, *, max_num_seqs: int = ServerConfig.max_num_seqs) -> Self:
         """Use a server that somebody else runs; `stop` leaves it alone.
 
         It gets seeds if it says that it takes them, by the name `SEEDED_NAME` beside the model's own: a server of ours
@@ -164,11 +171,13 @@ class ModelServer:
         ----------
         url : str
             Address, with or without a trailing "/v1".
+        max_num_seqs : int
+            Sequences it decodes at once, which its API does not tell.
 
         Raises
         ------
         UserError
-            If nothing answers there, or what answers is no vLLM server.
+            If nothing answers there, not within a minute, or what answers is no vLLM server.
         """
         url = url.rstrip("/").removesuffix("/v1")
         cards = _served_models(url)
@@ -176,7 +185,7 @@ class ModelServer:
         if not seeds:
             logger.warning(_NO_SEEDS, url, card["id"], SEEDED_NAME)
         named = {"base_name": card["id"], "model": card.get("root") or ""}
-        return cls(url, max_model_len=card["max_model_len"], seeds=seeds, **named)
+        return cls(url, max_model_len=card["max_model_len"], max_num_seqs=max_num_seqs, seeds=seeds, **named)
 
     @property
     def owned(self) -> bool:
@@ -206,13 +215,23 @@ class ModelServer:
         """Return the error that says `what` about this server, with its last words if we have its log."""
         if self.log_path is None:
             return ServerDied(
-                f"The model server at {self.url} {what}: start it again and repeat the command; finished episodes are "
+                f"The model server at {self.url} {what}: start it again and repeat the command; what was finished is "
                 "kept."
             )
-        return ServerDied(
-            f"The model server at {self.url} {what}. Its last words: "
-            f"{last_words(self.log_path, since=self._log_start)} (whole log: {self.log_path})"
+        return ServerDied(f"The model server at {self.url} {what}.{self._last_words()}")
+
+    def stalled(self, silent_s: float, waiting: int, least_s: float) -> ServerStalled:
+        """Return the error that says how long the server has done nothing, with `waiting` requests to answer."""
+        return ServerStalled(
+            f"The model server at {self.url} is up, but for {silent_s:.0f} s it has sampled nothing and answered none "
+            f"of {waiting} requests: start it again and repeat the command (what was finished is kept), or raise "
+            f"serving.request_timeout_s ({least_s:g}) in the recipe if it only needs longer.{self._last_words()}"
         )
+
+    def _last_words(self) -> str:
+        if self.log_path is None:
+            return ""
+        return f" Its last words: {last_words(self.log_path, since=self._log_start)} (whole log: {self.log_path})"
 
     def stop(self) -> None:
         """End the server's process group: SIGTERM, then SIGKILL. Does nothing when it has ended or was attached to."""
@@ -233,7 +252,7 @@ class ModelServer:
                 if not self.alive():
                     raise self.died("could not start")
                 if time.monotonic() - started > timeout_s:
-                    raise self.died(f"did not answer within {timeout_s:.0f} s (start_timeout_s)")
+                    raise self.died(f"did not answer within {timeout_s:.0f} s (serving.start_timeout_s)")
                 time.sleep(_POLL_S)
         _served_models(self.url)
         logger.info("model server at %s ready after %.1f s", self.url, time.monotonic() - started)
@@ -299,10 +318,15 @@ def _served_models(url: str) -> list[dict]:
         f"What answers at {url} is not a vLLM server: give the address of one, e.g. http://127.0.0.1:8000."
     )
     try:
-        health = httpx.get(f"{url}/health", timeout=10.0, trust_env=False)
-        models = httpx.get(f"{url}/v1/models", timeout=10.0, trust_env=False)
+        health = httpx.get(f"{url}/health", timeout=_ANSWER_S, trust_env=False)
+        models = httpx.get(f"{url}/v1/models", timeout=_ANSWER_S, trust_env=False)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise UserError(f"No model server answers at {url}: start one, or let this command start its own.") from error
+    except httpx.ReadTimeout as error:
+        raise UserError(
+            f"What listens at {url} does not answer within {_ANSWER_S:.0f} s: try again when it is less busy, or start "
+            "it again."
+        ) from error
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise not_vllm from error
     try:

@@ -126,7 +126,7 @@ class Critic:
                 decay.step()
             epochs.append(float(np.mean(losses)))
             if not math.isfinite(epochs[-1]):
-                raise RunFailed("the critic diverged; nothing was published. Lower training.critic_learning_rate.")
+                raise RunFailed("the critic diverged; nothing was published. Lower its role's critic_learning_rate.")
         return Fit(epochs, steps, time.monotonic() - started)
 
     def _backward(

@@ -85,5 +85,5 @@ def require_finite(history: list[dict[str, float]]) -> None:
         if not (math.isfinite(entry["loss"]) and math.isfinite(entry.get("grad_norm", 0.0))):
             raise RunFailed(
                 f"training diverged at step {entry['step']:.0f}: loss {entry['loss']}, gradient norm "
-                f"{entry.get('grad_norm')}; nothing was published. Lower training.learning_rate and run again."
+                f"{entry.get('grad_norm')}; nothing was published. Lower its role's learning_rate and run again."
             )

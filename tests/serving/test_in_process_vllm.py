@@ -30,7 +30,7 @@ def by_both(server: ModelServer, base: Path, adapters: dict[str, Path], name: st
                     got.append(type(error))
         return got
 
-    both = ChatClient(server, timeout_s=60), InProcessClient(InProcessModel(base, server.max_model_len))
+    both = ChatClient(server, request_timeout_s=60), InProcessClient(InProcessModel(base, server.max_model_len))
     return [asyncio.run(answers(client)) for client in both]
 
 

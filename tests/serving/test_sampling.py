@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 def with_client(server: ModelServer, use: Callable[[ChatClient], Awaitable[T]], adapters: dict[str, Path]) -> T:
     async def run() -> T:
-        async with ChatClient(server, timeout_s=60) as client:
+        async with ChatClient(server, request_timeout_s=60) as client:
             for name, path in adapters.items():
                 await client.load_adapter(name, path)
             return await use(client)

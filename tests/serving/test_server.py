@@ -89,6 +89,14 @@ def test_attaching_to_what_is_no_address_says_so(url: str) -> None:
         ModelServer.attach(url)
 
 
+def test_attaching_to_what_does_not_answer_says_so(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_ANSWER_S", 0.2)
+    with pytest.raises(
+        UserError, match=f"listens at http://127.0.0.1:{silent_port} does not answer .*: try again when"
+    ):
+        ModelServer.attach(f"http://127.0.0.1:{silent_port}")
+
+
 def test_attaching_to_a_server_that_is_not_vllm_says_so() -> None:
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
