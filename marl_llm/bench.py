@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from marl_llm.environment import bench as environment
 from marl_llm.sandbox import bench as sandbox
+from marl_llm.serving import bench as serving
 from marl_llm.solve.teams import EMBEDDED
 from marl_llm.training import bench as training
 
 
 def bench(rounds: int) -> Iterator[str]:
-    """Lines of three tables: evaluations/s of the sandbox and steps/s of the environment, each beside the same work
-    in-process and in a fresh interpreter; trained tokens/s beside `trl.SFTTrainer` on the same tokens.
+    """Lines of tables: evaluations/s of the sandbox and steps/s of the environment, each beside the same work
+    in-process and in a fresh interpreter; trained tokens/s beside `trl.SFTTrainer` on the same tokens; on a CPU that
+    serves with vLLM, new tokens/s with our plugin beside vLLM's own LoRA code.
     """
     yield "5-fold cross-validation of StandardScaler + LogisticRegression on breast_cancer, one core"
     yield f"{'method':<26}  evaluations/s  ratio to in-process"
@@ -31,3 +33,9 @@ def bench(rounds: int) -> Iterator[str]:
             f"{rate.rows_per_prompt:>13}  {rate.replay_tokens_per_s:>15.0f}  {rate.sft_tokens_per_s:>19.0f}  "
             f"{rate.ratio:>5.2f}  {rate.computed_share:>22.2f}  {rate.padding_share:>7.3f}"
         )
+    if serving.serves_on_cpu():
+        yield ""
+        yield f"new tokens of the embedded model, served: {serving.REQUESTS} requests at once, one core"
+        yield "served                 with our plugin, tokens/s  without, tokens/s  ratio of processor time"
+        for rate in serving.benchmark(EMBEDDED, rounds):
+            yield f"{rate.served:<21}  {rate.with_plugin:>25.0f}  {rate.without:>17.0f}  {rate.ratio:>23.2f}"

@@ -123,6 +123,6 @@ def add(commands: Any) -> None:
     demo = commands.add_parser("demo", help="the main job on the embedded model")
     demo.add_argument("--run", type=Path, default=Path("runs/demo"))
     demo.set_defaults(command=_demo)
-    bench = commands.add_parser("bench", help="speed of sandbox, environment and training, as ratios")
+    bench = commands.add_parser("bench", help="speed of sandbox, environment, training and serving, as ratios")
     bench.add_argument("--rounds", type=int, default=5)
     bench.set_defaults(command=_bench, kept=NOTHING_KEPT)
