@@ -1,8 +1,9 @@
 """New tokens per second of a served model on a CPU, with our plugin and with vLLM's own LoRA code.
 
 Two servers run side by side and take turns with the same work, so that a busy machine slows both: `REQUESTS` random
-prompts at once, from the base, from two adapters, and from all three in one batch. Rates are of the median round.
-Without the plugin the last of these is answered wrongly as well; this looks at speed alone.
+prompts at once, from the base, from two adapters, and from all three in one batch. Rates are of the median round; the
+ratio is that of the servers' processor time, which other work changes little. Without the plugin the last of these is
+answered wrongly as well; this looks at speed alone.
 """
 
 from __future__ import annotations
@@ -39,12 +40,30 @@ _IDS = (10, 400)
 
 @dataclass(frozen=True)
 class ServingRate:
-    """New tokens per second of one mix of requests, with our plugin and without it, and the first by the second."""
+    """New tokens per second of one mix of requests, with our plugin and without it.
+
+    Attributes
+    ----------
+    served : str
+        Key of `SERVED`.
+    with_plugin, without : float
+        Tokens per second of the clock.
+    ratio : float
+        Processor time without the plugin by that with it, API and engine together: the median over rounds.
+    """
 
     served: str
     with_plugin: float
     without: float
     ratio: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of the clock, and of the server's processors."""
+
+    wall_s: float
+    cpu_s: float
 
 
 def serves_on_cpu() -> bool:
@@ -79,10 +98,7 @@ def benchmark(base_dir: Path, rounds: int) -> list[ServingRate]:
         ]
         for server in servers:
             asyncio.run(_load(server, adapters))
-        took = {
-            name: [[seconds(server, models, seed) for server in servers] for seed in range(rounds)]
-            for name, models in SERVED.items()
-        }
+        took = {name: [_round(servers, models, seed) for seed in range(rounds)] for name, models in SERVED.items()}
     return [rate(name, rows) for name, rows in took.items()]
 
 
@@ -96,20 +112,27 @@ async def _load(server: ModelServer, adapters: dict[str, Path]) -> None:
             await client.load_adapter(name, path)
 
 
-def seconds(server: ModelServer, models: Sequence[str], seed: int) -> float:
-    """Seconds until all requests of one round are answered; `models` take turns, prompts are new for every seed."""
+def _round(servers: Sequence[ModelServer], models: Sequence[str], seed: int) -> list[Spent]:
+    """What each server spends; which of them begins changes from round to round."""
+    turns = list(enumerate(servers))[:: -1 if seed % 2 else 1]
+    took = {i: spent(server, models, seed) for i, server in turns}
+    return [took[i] for i in range(len(servers))]
+
+
+def spent(server: ModelServer, models: Sequence[str], seed: int) -> Spent:
+    """Have all requests of one round answered; `models` take turns, prompts are new for every seed."""
     rng = np.random.default_rng(seed)
     prompts = rng.integers(*_IDS, (REQUESTS, PROMPT_TOKENS)).tolist()
 
-    async def ask() -> float:
+    async def ask() -> Spent:
         async with httpx.AsyncClient(base_url=server.url, timeout=300.0, trust_env=False) as http:
-            started = time.perf_counter()
+            started, used = time.perf_counter(), server.cpu_seconds()
             bodies = (
                 {"model": models[i % len(models)], "prompt": prompt, "max_tokens": NEW_TOKENS, "ignore_eos": True}
                 for i, prompt in enumerate(prompts)
             )
             replies = await asyncio.gather(*(http.post("/v1/completions", json=body) for body in bodies))
-            took = time.perf_counter() - started
+            took = Spent(time.perf_counter() - started, server.cpu_seconds() - used)
         for reply in replies:
             reply.raise_for_status()
         return took
@@ -117,8 +140,8 @@ def seconds(server: ModelServer, models: Sequence[str], seed: int) -> float:
     return asyncio.run(ask())
 
 
-def rate(name: str, took: Sequence[Sequence[float]]) -> ServingRate:
-    """From seconds with the plugin and without it, round by round."""
+def rate(name: str, took: Sequence[Sequence[Spent]]) -> ServingRate:
+    """From what was spent with the plugin and without it, round by round."""
     tokens = REQUESTS * NEW_TOKENS
-    ours, theirs = (tokens / statistics.median(side) for side in zip(*took, strict=True))
-    return ServingRate(name, ours, theirs, ours / theirs)
+    ours, theirs = (tokens / statistics.median(one.wall_s for one in side) for side in zip(*took, strict=True))
+    return ServingRate(name, ours, theirs, statistics.median(b.cpu_s / a.cpu_s for a, b in took))

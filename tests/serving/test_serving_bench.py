@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from marl_llm.serving import ChatClient, ModelServer
-from marl_llm.serving.bench import NEW_TOKENS, REQUESTS, ServingRate, rate, seconds
+from marl_llm.serving.bench import NEW_TOKENS, REQUESTS, ServingRate, Spent, rate, spent
 
 
 @pytest.mark.vllm
@@ -28,11 +28,13 @@ def test_a_round_makes_all_its_tokens_with_every_model_in_turn(
 
     asyncio.run(load())
     before = made()
-    assert seconds(tiny_server, ("base", *tiny_adapters), seed=0) > 0
+    took = spent(tiny_server, ("base", *tiny_adapters), seed=0)
+    assert took.wall_s > 0 and took.cpu_s > 0
     assert made() - before == REQUESTS * NEW_TOKENS
 
 
-def test_rates_are_those_of_the_median_round() -> None:
+def test_rates_and_ratio_are_those_of_the_median_round() -> None:
     tokens = REQUESTS * NEW_TOKENS
-    found = rate("two", [(1.0, 3.0), (2.0, 4.0), (9.0, 5.0)])
-    assert found == ServingRate("two", tokens / 2, tokens / 4, 2.0)
+    rounds = [(1.0, 3.0), (2.0, 4.0), (9.0, 5.0)]
+    found = rate("two", [(Spent(ours, 1.0), Spent(theirs, theirs)) for ours, theirs in rounds])
+    assert found == ServingRate("two", tokens / 2, tokens / 4, 4.0)
