@@ -61,9 +61,9 @@ class PromptStyle:
         """What the Data Scientist reads after an analysis; `left`: how many more it may ask for in this turn."""
         return answer_text(told, left) if self._chat else answer_message(told)
 
-    def correction(self, problem: str) -> str:
+    def correction(self, now: Situation, problem: str) -> str:
         """What the Data Scientist reads after an invalid action."""
-        return correction_text(problem) if self._chat else correction_message(problem)
+        return correction_text(now, problem) if self._chat else correction_message(problem)
 
     def repair(self, error: str) -> str:
         """What the Engineer reads after its code failed."""

@@ -127,6 +127,9 @@ class TeamEnv:
         if isinstance(action, Tune) and action.regions:
             check_region(action, state.spec, self._context)
             return Suggestion(text, action)
+        if isinstance(action, Tune) and action.budget is not None:  # of a search, and there is none
+            action = action.model_copy(update={"budget": None})
+            text = canonical(action)
         spec = apply(action, state.spec, self._context, state.memory.solutions())
         return Suggestion(text, action, spec, redundant=self._answered(state, spec))
 

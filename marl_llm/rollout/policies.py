@@ -86,8 +86,9 @@ class ScriptedPolicy:
         space: Space = "core",
         answer: EngineerAnswer = "edits",
     ) -> None:
-        self._error_rate, self._may_finish, self._answer = error_rate, may_finish, answer
+        self._error_rate, self._may_finish = error_rate, may_finish
         self._space: Space = space
+        self._answer: EngineerAnswer = answer
 
     @property
     def info(self) -> PolicyInfo:

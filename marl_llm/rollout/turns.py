@@ -139,7 +139,7 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
             analyses -= 1
             answer = context.style.answer(told, analyses)
         if suggestion.problem and corrections:
-            answer = context.style.correction(suggestion.problem)
+            answer = context.style.correction(now, suggestion.problem)
         elif suggestion.problem or not isinstance(action, Analyze):
             return Turn(calls, await context.blocking(env.resolve, state, replace(suggestion, looked=looked)))
         messages = [*messages, _assistant(completion.text), _user(answer)]

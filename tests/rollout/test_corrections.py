@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import Suggestion, TeamEnv
 from marl_llm.kind import Kind
 from marl_llm.rewards import RewardConfig
@@ -58,7 +59,7 @@ def make(sandbox: Sandbox) -> Iterator[Callable[..., TeamEnv]]:
 
 
 def turn(env: TeamEnv, policy: Saying) -> tuple[Suggestion, Turn]:
-    done = asyncio.run(data_scientist_turn(TurnContext(env, PROMPTS), env.reset(), policy, 0))
+    done = asyncio.run(data_scientist_turn(TurnContext(env, PromptStyle(PROMPTS)), env.reset(), policy, 0))
     assert done.suggestion is not None
     return done.suggestion, done
 
@@ -66,7 +67,7 @@ def turn(env: TeamEnv, policy: Saying) -> tuple[Suggestion, Turn]:
 def play(env: TeamEnv, scientist: Saying, engineer: Saying) -> EpisodeResult:
     key = EpisodeKey("run", 0, env.task.name, "e", 1.0)
     config = RolloutConfig(proposals=1, implementations=1)
-    player = EpisodePlayer(TurnContext(env, PROMPTS), Team(scientist, engineer), config, REWARDS, key, 0)
+    player = EpisodePlayer(TurnContext(env, PromptStyle(PROMPTS)), Team(scientist, engineer), config, REWARDS, key, 0)
     return asyncio.run(player.play())
 
 

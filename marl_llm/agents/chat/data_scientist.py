@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from marl_llm.agents.chat.describing import data_lines, model_lines, past_lines
-from marl_llm.agents.chat.examples import action_examples
+from marl_llm.agents.chat.examples import TOPICS, action_examples
 from marl_llm.agents.prompts import Message, PromptConfig, Situation, harmless
 from marl_llm.environment.memory import TokenCounter
 
-_SYSTEM = """\
-You are a data scientist who improves a scikit-learn model in small steps. Read the data, the current model, its \
-scores and what was tried, and suggest the one change that will most likely improve the scores. Answer with one line \
-and nothing else. It begins with one of:
+_SYSTEM = f"""\
+You are a data scientist who improves a scikit-learn model in small steps. Suggest the one change that will most \
+likely improve its scores. Answer with one line and nothing else. It begins with one of:
 propose_model est = NAME(parameter=value): another estimator
 tune parameter=value: other hyperparameters of the current estimator
 engineer_features OPERATION: another preparation of the columns
-analyze QUESTION: look at the data first
+analyze models: how other estimators do; analyze TOPIC: {", ".join(TOPICS)}
 finish: nothing more is to be gained"""
 _REQUEST = "Your suggestion, one line:"
+_NO_CHANGE = ("analyze", "finish")
 _LAST_REQUEST = "Now one change, no more questions (propose_model, tune, engineer_features or finish), one line:"
 
 
@@ -33,9 +35,11 @@ def data_scientist_chat(now: Situation, config: PromptConfig, count: TokenCounte
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
 
 
-def correction_text(problem: str) -> str:
-    """What the Data Scientist reads after an invalid action."""
-    return f"That is not possible: {harmless(problem)}\n{_REQUEST}"
+def correction_text(now: Situation, problem: str) -> str:
+    """What the Data Scientist reads after an invalid action: why, and changes that would be possible, drawn anew."""
+    possible = [line for line in action_examples(replace(now, draw=now.draw + 1)) if not line.startswith(_NO_CHANGE)]
+    lines = (f"That is not possible: {harmless(problem)}", "Possible would be, for example:", *possible, _REQUEST)
+    return "\n".join(lines)
 
 
 def answer_text(answer: str, left: int) -> str:

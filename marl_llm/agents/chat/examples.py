@@ -15,14 +15,20 @@ from typing import Any
 from marl_llm.agents.full_space import full_action
 from marl_llm.agents.prompts import Situation, proposal_text
 from marl_llm.proposals import Analyze, Finish, InvalidAction, PipelineSpec, Tune, apply, canonical, check_region
+from marl_llm.proposals.actions import Query
 from marl_llm.proposals.applying import SPECIAL, can_vote
 from marl_llm.proposals.codegen import final_function
 from marl_llm.proposals.spec import ENSEMBLES
 
 _TRIES = 40
 """Draws until an example that is wanted but seldom drawn is done without."""
-_KINDS = ("propose_model", "propose_model", "tune", "engineer_features", "engineer_features", "analyze")
-"""Actions of which the Data Scientist sees an example, besides the screening and the end."""
+_KINDS = ("propose_model", "tune", "engineer_features")
+"""Changes of which the Data Scientist sees an example, besides a look at the data and the end."""
+_MORE, _FEW_COLUMNS = ("propose_model", "engineer_features"), 20
+"""Of these another one where few columns leave room in the prompt."""
+
+TOPICS: tuple[Query, ...] = ("distribution", "missing", "correlation", "target", "outliers", "errors", "importance")
+"""Questions about the data that suit every task; there are more."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,15 @@ class Worked:
 
 
 def action_examples(now: Situation) -> list[str]:
-    """One line for every kind of action, two of the commonest: valid now, not tried before, in an order drawn too."""
+    """One line for every kind of action, where there is room two of the commonest: valid now, not tried before, in an
+    order that is drawn too.
+    """
     rng = random.Random(now.draw)
     found: list[str] = []
-    for kind in _KINDS:
+    for kind in (*_KINDS, *(_MORE if len(now.card.columns) <= _FEW_COLUMNS else ())):
         fresh = (canonical(action) for action, spec in _draws(rng, now, kind) if not _tried(now, spec))
         found += list(islice((line for line in fresh if line not in found), 1))
-    if not now.models:
-        found.append(canonical(Analyze(query="models")))
+    found.append(canonical(Analyze(query=rng.choice(TOPICS) if now.models else "models")))
     found.append(canonical(Finish(deliver=rng.choice(("current", "best", "blend")))))
     rng.shuffle(found)
     return found
