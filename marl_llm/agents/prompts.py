@@ -78,6 +78,17 @@ class Situation:
     draw: int = 0
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What came before in a turn of the Data Scientist: its reply, and the answer to an analysis, or why an action was
+    refused.
+    """
+
+    reply: str
+    told: str
+    refused: bool = False
+
+
 def harmless(text: str) -> str:
     """Text from outside (a CSV, an error) without the marks that chat templates read as structure."""
     return text.replace("<|", "< |").replace("|>", "| >")

@@ -7,12 +7,14 @@ the rules at the head of the first message.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marl_llm.agents.chat.data_scientist import answer_text, correction_text, data_scientist_chat
+from marl_llm.agents.chat.data_scientist import data_scientist_chat
 from marl_llm.agents.chat.engineer import engineer_chat, repair_text
 from marl_llm.agents.prompts import (
+    Heard,
     Message,
     PromptConfig,
     Situation,
@@ -43,11 +45,15 @@ class PromptStyle:
     count: TokenCounter = rough_tokens
     system_role: bool = True
 
-    def data_scientist(self, now: Situation) -> list[Message]:
-        """What opens a turn of the Data Scientist."""
+    def data_scientist(self, now: Situation, heard: Sequence[Heard] = (), may_analyze: bool = True) -> list[Message]:
+        """What the Data Scientist reads; `heard` is what came before in its turn."""
         if self._chat:
-            return self._allowed(data_scientist_chat(now, self.config, self.count))
-        return [{"role": "user", "content": data_scientist_prompt(now, self.config, self.count)}]
+            return self._allowed(data_scientist_chat(now, self.config, self.count, heard, may_analyze))
+        messages = [_user(data_scientist_prompt(now, self.config, self.count))]
+        for one in heard:
+            told = correction_message(one.told) if one.refused else answer_message(one.told)
+            messages += [{"role": "assistant", "content": one.reply}, _user(told)]
+        return messages
 
     def engineer(self, now: Situation, request: str, asked: Any, wanted: PipelineSpec) -> list[Message]:
         """What opens a turn of the Engineer: `request` is the proposal in canonical form, `asked` the same as a typed
@@ -55,15 +61,7 @@ class PromptStyle:
         """
         if self._chat:
             return self._allowed(engineer_chat(now, request, asked, wanted, self.config))
-        return [{"role": "user", "content": engineer_prompt(now, request, self.config, self.count)}]
-
-    def answer(self, told: str, left: int) -> str:
-        """What the Data Scientist reads after an analysis; `left`: how many more it may ask for in this turn."""
-        return answer_text(told, left) if self._chat else answer_message(told)
-
-    def correction(self, now: Situation, problem: str) -> str:
-        """What the Data Scientist reads after an invalid action."""
-        return correction_text(now, problem) if self._chat else correction_message(problem)
+        return [_user(engineer_prompt(now, request, self.config, self.count))]
 
     def repair(self, error: str) -> str:
         """What the Engineer reads after its code failed."""
@@ -78,3 +76,7 @@ class PromptStyle:
             return messages
         rules, first, *rest = messages
         return [{**first, "content": f"{rules['content']}\n\n{first['content']}"}, *rest]
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}

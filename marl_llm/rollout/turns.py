@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from marl_llm.agents.prompts import Message, Situation, functions_at_hand, proposal_text
+from marl_llm.agents.prompts import Heard, Message, Situation, functions_at_hand, proposal_text
 from marl_llm.agents.reply import UnreadableReply, read_code
 from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import Evaluated, Implementation, State, Suggestion, TeamEnv
@@ -114,11 +114,12 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
     reward, which all its calls share; a refused call pays for itself besides (see `refusal_cost`).
     """
     env, now = context.env, context.situation(state)
-    messages = context.style.data_scientist(now)
     calls: list[CallRecord] = []
+    heard: list[Heard] = []
     analyses, corrections = env.config.analyses, env.config.corrections
     suggestion, looked = Suggestion(""), False
     while True:
+        messages = context.style.data_scientist(now, heard, may_analyze=analyses > 0)
         ask = Ask(DATA_SCIENTIST, messages, derive_seed(seed, len(calls)), now, may_analyze=analyses > 0)
         try:
             completion = await policy.reply(ask)
@@ -129,20 +130,19 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
             calls[-1], corrections = replace(calls[-1], refused=True), corrections - 1
         suggestion = replace(env.read(state, completion.text), looked=looked)
         action = suggestion.action
-        calls.append(CallRecord(messages, completion, ask.seed, forgiven=suggestion.forgiven))
         if isinstance(action, Analyze) and not analyses:
             suggestion = replace(suggestion, text=suggestion.text[:120], action=None, problem=_TOO_MANY)
-        calls[-1] = replace(calls[-1], problem=suggestion.problem)
+        record = CallRecord(messages, completion, ask.seed, forgiven=suggestion.forgiven, problem=suggestion.problem)
+        told = suggestion.problem
         if isinstance(action, Analyze) and (analyses or not corrections):
             told, seconds = await context.blocking(_timed_analysis, env, state, action, context.style.count)
-            calls[-1], looked = replace(calls[-1], evaluation_s=seconds), looked or action.query == "models"
+            record, looked = replace(record, evaluation_s=seconds), looked or action.query == "models"
             analyses -= 1
-            answer = context.style.answer(told, analyses)
-        if suggestion.problem and corrections:
-            answer = context.style.correction(now, suggestion.problem)
-        elif suggestion.problem or not isinstance(action, Analyze):
+        calls.append(record)
+        over = not corrections if suggestion.problem else not isinstance(action, Analyze)
+        if over:
             return Turn(calls, await context.blocking(env.resolve, state, replace(suggestion, looked=looked)))
-        messages = [*messages, _assistant(completion.text), _user(answer)]
+        heard.append(Heard(completion.text, told, refused=bool(suggestion.problem)))
 
 
 def _timed_analysis(env: TeamEnv, state: State, query: Analyze, count: TokenCounter) -> tuple[str, float]:

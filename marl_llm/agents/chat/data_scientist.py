@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from marl_llm.agents.chat.describing import data_lines, model_lines, past_lines
 from marl_llm.agents.chat.examples import TOPICS, action_examples
-from marl_llm.agents.prompts import Message, PromptConfig, Situation, harmless
+from marl_llm.agents.prompts import Heard, Message, PromptConfig, Situation, harmless
 from marl_llm.environment.memory import TokenCounter
 
 _SYSTEM = f"""\
@@ -18,30 +19,43 @@ engineer_features OPERATION: another preparation of the columns
 analyze models: how other estimators do; analyze TOPIC: {", ".join(TOPICS)}
 finish: nothing more is to be gained"""
 _REQUEST = "Your suggestion, one line:"
-_NO_CHANGE = ("analyze", "finish")
-_LAST_REQUEST = "Now one change, no more questions (propose_model, tune, engineer_features or finish), one line:"
+_LONGEST_REPLY = 80
+"""Characters of an earlier reply that are told."""
+_LAST_REQUEST = "Your suggestion, no more questions (propose_model, tune, engineer_features or finish), one line:"
 
 
-def data_scientist_chat(now: Situation, config: PromptConfig, count: TokenCounter) -> list[Message]:
-    """The messages that open a turn of the Data Scientist."""
+def data_scientist_chat(
+    now: Situation, config: PromptConfig, count: TokenCounter, heard: Sequence[Heard], may_analyze: bool
+) -> list[Message]:
+    """The messages of one call of the Data Scientist.
+
+    What came before in the turn is told, and not repeated as a conversation: a small model says once more what it reads
+    that it has said.
+    """
+    refused = any(one.refused for one in heard)
+    shown = [one for one in action_examples(_anew(now, heard)) if may_analyze or not one.startswith("analyze")]
     lines = [
         *data_lines(now, config),
         *model_lines(now),
         *past_lines(now, config, count),
-        "Lines that would be valid now, only to show the form:",
-        *action_examples(now),
-        _REQUEST,
+        *(line for one in heard for line in _heard(one)),
+        "Lines that would be valid, for example:"
+        if refused
+        else "Lines that would be valid now, only to show the form:",
+        *shown,
+        _REQUEST if may_analyze else _LAST_REQUEST,
     ]
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
 
 
-def correction_text(now: Situation, problem: str) -> str:
-    """What the Data Scientist reads after an invalid action: why, and changes that would be possible, drawn anew."""
-    possible = [line for line in action_examples(replace(now, draw=now.draw + 1)) if not line.startswith(_NO_CHANGE)]
-    lines = (f"That is not possible: {harmless(problem)}", "Possible would be, for example:", *possible, _REQUEST)
-    return "\n".join(lines)
+def _anew(now: Situation, heard: Sequence[Heard]) -> Situation:
+    """The situation with other examples for each call."""
+    return replace(now, draw=now.draw + len(heard))
 
 
-def answer_text(answer: str, left: int) -> str:
-    """What the Data Scientist reads after an analysis; `left`: how many more it may ask for in this turn."""
-    return f"{harmless(answer)}\n{_REQUEST if left else _LAST_REQUEST}"
+def _heard(one: Heard) -> list[str]:
+    """What came of an earlier call of the turn."""
+    said = harmless(" ".join(one.reply.split())[:_LONGEST_REPLY])
+    if one.refused:
+        return [f"Not possible was `{said}`: {harmless(one.told)}"]
+    return [f"Asked, {said}:", harmless(one.told)]
