@@ -18,11 +18,12 @@ from typing import Any
 
 from marl_llm.forgiven import Forgiven, in_order
 from marl_llm.proposals.actions import InvalidAction
+from marl_llm.proposals.arguments import closing
 from marl_llm.proposals.canonical import FORMS, find_json, parse_action
 from marl_llm.proposals.context import Context
 from marl_llm.proposals.reply_lines import Line, peeled, reply_lines
 from marl_llm.proposals.settling import settled
-from marl_llm.proposals.spelling import VERB, closing, ensemble_name, model, respelled, verb_of
+from marl_llm.proposals.spelling import VERB, ensemble_name, model, respelled, verb_of
 from marl_llm.proposals.synonyms import names_estimator
 
 _EXACT = re.compile(rf"({'|'.join(FORMS)})(?!\w)")

@@ -124,6 +124,7 @@ READ = [
     ('engineer_features log ["body size"]', 'engineer_features log ["x0"]', "case"),
     ("analyse distribution of x0", 'analyze distribution ["x0"]', "prose verb"),
     ("analyze(target, [x1])", 'analyze target ["x1"]', "quotes call"),
+    ("analyze code df.rename(columns={'action': 'x1'})", "analyze code df.rename(columns={'action': 'x1'})", ""),
     ("analyze code: df['x1'].mean()", "analyze code df['x1'].mean()", ""),
     # finish
     ("Answer: `finish`", "finish", "quotes label"),
@@ -165,6 +166,7 @@ REFUSED = [
     ("propose_model est = RandomForestClasifier()", "did you mean RandomForestClassifier?"),
     ("propose_model est = make_pipeline(SVC())", "write propose_model est = NAME(parameter=value) with one estimator"),
     ("propose_model est = SVC(C=1.0) or LinearSVC()", "with one estimator, not 'SVC(C=1.0) or LinearSVC()'"),
+    ("propose_model est = SVC(C=1.0) or LinearSVC", "with one estimator, not 'SVC(C=1.0) or LinearSVC'"),
     ("propose_model est = SVC(C=1.0).fit(X, y)", "with one estimator"),
     ("est = RandomForestClassifier(n_estimators=300", "write propose_model est = NAME(parameter=value)"),
     ("propose_model est = RandomForestClassifier(trees=9)", "has no parameter 'trees' here; it has n_estimators, max_"),
