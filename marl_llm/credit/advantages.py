@@ -90,7 +90,7 @@ def group_relative(
     Parameters
     ----------
     rewards : array of float, shape (n,)
-        Reward of each row: the turn's shared reward plus the row's own token cost.
+        Reward of each row: the turn's shared reward plus the row's own costs (tokens, an analysis, a refusal).
     groups, turns : array of hashable, shape (n,)
         Group and turn of each row. Turn ids need only be unique within a group. Without `turns` every row is a turn of
         its own.

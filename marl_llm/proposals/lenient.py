@@ -18,11 +18,13 @@ from typing import Any
 
 from marl_llm.forgiven import Forgiven, in_order
 from marl_llm.proposals.actions import InvalidAction
+from marl_llm.proposals.arguments import closing
 from marl_llm.proposals.canonical import FORMS, find_json, parse_action
 from marl_llm.proposals.context import Context
+from marl_llm.proposals.operations import operations
 from marl_llm.proposals.reply_lines import Line, peeled, reply_lines
 from marl_llm.proposals.settling import settled
-from marl_llm.proposals.spelling import VERB, closing, ensemble_name, model, respelled, verb_of
+from marl_llm.proposals.spelling import VERB, ensemble_name, model, respelled, verb_of
 from marl_llm.proposals.synonyms import names_estimator
 
 _EXACT = re.compile(rf"({'|'.join(FORMS)})(?!\w)")
@@ -98,7 +100,24 @@ def _found(reply: str, forgiven: set[Forgiven]) -> tuple[Any, str]:
         return (_from_line(Line(span), forgiven), span) if VERB.match(span) else (_bare(span, forgiven), "")
     if found := [i for i, line in enumerate(lines) if _leads(line.text)]:
         return _alone(reply, lines, found, forgiven), ""
+    if lines and (action := _operations_alone(lines[0], forgiven)) is not None:
+        forgiven |= lines[0].forgiven | _around(0, len(lines))
+        return action, ""
     return _mentioned(reply, forgiven), ""
+
+
+def _operations_alone(line: Line, forgiven: set[Forgiven]) -> Any | None:
+    """Feature operations without `engineer_features` before them; None where a line is not of them alone."""
+    found = {Forgiven.verb}
+    text = operations(line.text.rstrip(".;"), found)
+    if text is None:
+        return None
+    try:
+        action = parse_action(f"engineer_features {text}")
+    except InvalidAction:
+        return None
+    forgiven |= found
+    return action
 
 
 def _leads(text: str) -> bool:

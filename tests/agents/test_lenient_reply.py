@@ -117,6 +117,8 @@ def test_no_reply_raises_anything_but_unreadable_reply(text):
         "```\n" * 5000,
         "1: x\n" * 4000,
         "def build_pipeline():\n" + "(" * 9000,
+        "def build_pipeline():\n    x = " + "-" * 15_000 + "1",
+        "def build_pipeline():\n    return '\ud800'",
     ],
 )
 def test_long_and_nested_replies_are_read_or_refused(text):
