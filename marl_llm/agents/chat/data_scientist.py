@@ -18,7 +18,8 @@ tune parameter=value: other hyperparameters of the current estimator
 engineer_features OPERATION: another preparation of the columns
 analyze models: how other estimators do; analyze TOPIC: {", ".join(TOPICS)}
 finish: nothing more is to be gained"""
-_REQUEST = "Your suggestion, one line:"
+_REQUEST = "Your line, beginning with propose_model, tune, engineer_features, analyze or finish:"
+_LAST_REQUEST = "Your line, no more questions, beginning with propose_model, tune, engineer_features or finish:"
 _LONGEST_REPLY = 80
 """Characters of an earlier reply that are told."""
 _LAST_REQUEST = "Your suggestion, no more questions (propose_model, tune, engineer_features or finish), one line:"
@@ -32,16 +33,13 @@ def data_scientist_chat(
     What came before in the turn is told, and not repeated as a conversation: a small model says once more what it reads
     that it has said.
     """
-    refused = any(one.refused for one in heard)
     shown = [one for one in action_examples(_anew(now, heard)) if may_analyze or not one.startswith("analyze")]
     lines = [
         *data_lines(now, config),
         *model_lines(now),
         *past_lines(now, config, count),
         *(line for one in heard for line in _heard(one)),
-        "Lines that would be valid, for example:"
-        if refused
-        else "Lines that would be valid now, only to show the form:",
+        "Write one line like these, which would be valid now:",
         *shown,
         _REQUEST if may_analyze else _LAST_REQUEST,
     ]

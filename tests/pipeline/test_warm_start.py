@@ -1,0 +1,74 @@
+"""The stage before iteration 0 on the embedded model: real sandbox, real trainer, no model server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from marl_llm.open_run import open_sandbox
+from marl_llm.pipeline import warm_start
+from marl_llm.pipeline.warm_start import warm_start_stage
+from marl_llm.proposals import parse_action
+from marl_llm.recipe import Recipe, load_recipe
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.run import RunDirectory
+from marl_llm.serving.in_process.chat import ChatTokenizer
+from marl_llm.training.adapters import adapter_sha256
+from marl_llm.trajectories import read_rows
+
+EMBEDDED = Path("data/models/tiny")
+RECIPE = """
+name: warm
+environment: {steps: 2, cv_folds: 2, resamples: 100}
+prompts: {style: chat, engineer_answer: program}
+sandbox: {slots: 2}
+warm_start: {episodes: 2, proposals: 3, learning_rate: 0.002, warmup: 0, batch_rows: 4, epochs: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Recipe, RunDirectory]]:
+    """A run whose warm start is done and which has not begun otherwise."""
+    folder = tmp_path_factory.mktemp("warm")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
+    run.prepare(recipe)
+    assert not run.adapters.exists()
+    with open_sandbox(recipe) as sandbox:
+        warm_start_stage(recipe, run, sandbox)
+    yield recipe, run
+
+
+def test_version_0_of_both_adapters_is_trained_and_says_on_how_much(warmed):
+    _, run = warmed
+    figures = json.loads((run.warm_start / "metrics.json").read_text())
+    for role in ROLES:
+        assert run.version(role) == 0
+        assert run.sha256(role, 0) != adapter_sha256(run.untrained[role])
+        assert figures[role]["rows"] > 4 and figures[role]["loss_last"] < figures[role]["loss_first"]
+
+
+def test_what_is_imitated_is_the_scripted_pair_in_the_models_own_tokens(warmed):
+    _, run = warmed
+    rows, tokenizer = read_rows(run.warm_start / "trajectories"), ChatTokenizer(EMBEDDED)
+    assert set(rows["adapter"]) == {"scripted"} and (rows["problem"] == "").all()
+    for row in rows.to_dict("records"):
+        assert list(row["prompt_ids"]) == tokenizer.prompt_ids(json.loads(row["messages"]))
+        assert tokenizer.text(row["completion_ids"]) == row["reply"] and row["completion_ids"][-1] in tokenizer.ends
+    engineer = rows[rows["role"] == ML_ENGINEER]
+    assert (engineer["compliance"] == 1).all() and engineer["reply"].str.startswith("```python\ndef build_pi").all()
+    for text in rows.loc[rows["role"] == DATA_SCIENTIST, "reply"]:
+        parse_action(text)
+
+
+def test_what_is_done_is_not_done_again(warmed, monkeypatch):
+    recipe, run = warmed
+    before = {role: run.sha256(role, 0) for role in ROLES}
+    monkeypatch.setattr(warm_start, "run_trainer", lambda *_: pytest.fail("trained again"))
+    with open_sandbox(recipe) as sandbox:
+        warm_start_stage(recipe, run, sandbox)
+        warm_start_stage(recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, sandbox)
+    assert before == {role: run.sha256(role, 0) for role in ROLES}
