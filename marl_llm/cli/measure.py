@@ -18,14 +18,15 @@ DEFAULT_TASKS = 24
 
 
 def _measure(args: argparse.Namespace) -> int:
-    from marl_llm.evaluation.measure import latest_team, measure, suite_plans, unseen_plans
+    from marl_llm.evaluation.measure import FIRST_SEED, latest_team, measure, suite_plans, unseen_plans
     from marl_llm.evaluation.playability import playability_text
     from marl_llm.run import RunDirectory
 
     if args.tasks is not None and args.tasks < 1:
         raise UserError(f"--tasks {args.tasks} leaves nothing to do: ask for at least 1.")
     recipe = _recipe(args)
-    plans = unseen_plans(args.tasks or DEFAULT_TASKS * (not args.suite)) + suite_plans(args.suite)
+    first_seed = FIRST_SEED if args.first_seed is None else args.first_seed
+    plans = unseen_plans(args.tasks or DEFAULT_TASKS * (not args.suite), first_seed) + suite_plans(args.suite)
     team = latest_team(recipe, RunDirectory(args.team)) if args.team else None
     with nullcontext(args.out) if args.out else tempfile.TemporaryDirectory() as folder:
         found = measure(recipe, plans, Path(folder), team, args.server)
@@ -56,6 +57,7 @@ def add(commands: Any) -> None:
     measure.add_argument("--model", help="model directory or Hub name, instead of the recipe's")
     measure.add_argument("--team", type=Path, help="run directory: its latest adapters (default: the base model)")
     measure.add_argument("--tasks", type=int, help=f"so many unseen procedural tasks (default: {DEFAULT_TASKS})")
+    measure.add_argument("--first-seed", type=int, help="seed of the first of these tasks (default: 7000000)")
     measure.add_argument(
         "--suite", type=Path, action="append", default=[], help="directory of CSVs to play, repeatable"
     )

@@ -26,9 +26,9 @@ FIRST_SEED = 7_000_000
 """Of the procedural tasks; far from the seeds of pretraining (5,000,000) and of the recipes."""
 
 
-def unseen_plans(tasks: int) -> list[PlannedEpisode]:
+def unseen_plans(tasks: int, first_seed: int = FIRST_SEED) -> list[PlannedEpisode]:
     """Procedural tasks that no recipe trains on, one episode each."""
-    seeds = range(FIRST_SEED, FIRST_SEED + tasks)
+    seeds = range(first_seed, first_seed + tasks)
     return [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
 
 

@@ -70,8 +70,8 @@ def test_rates_are_of_turns_and_of_first_replies():
         row(ML_ENGINEER, "0.d1.e1", "failed", compliance=0.0),  # repaired in a second call
         row(ML_ENGINEER, "0.d1.e1", "no_gain", call=1, compliance=1.0),
     ]
-    found = figures(pd.DataFrame(rows))
+    found = figures(pd.DataFrame(rows).assign(forgiven=["", "case", *[""] * 7]))
     assert found == {
-        "valid_actions": 0.75, "replies_that_run": 0.5, "replies_as_asked": 0.25,
+        "forgiven": pytest.approx(1 / 9), "valid_actions": 0.75, "replies_that_run": 0.5, "replies_as_asked": 0.25,
         "step_gain": pytest.approx(0.1), "turns": 4, "replies": 4,
     }  # fmt: skip
