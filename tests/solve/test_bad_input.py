@@ -48,8 +48,8 @@ def csv_file(directory: Path, text: str) -> Path:
         ({"team": "script"}, r"^There is no team 'script': did you mean 'scripted'\?$"),
         (
             {"team": "./runs/gone"},
-            r"^There is no team './runs/gone': choose trained, untrained, scripted, the directory of a run, or user/name "
-            r"of a team on the Hub\.$",
+            r"^There is no team './runs/gone': choose trained, untrained, scripted, the directory of a run, "
+            r"or user/name of a team on the Hub\.$",
         ),
         ({"limits": Limits(Budget(9), 0)}, r"^0 steps leave nothing to do: ask for at least 1\.$"),
         ({"limits": Limits(Budget(9), 1, 0)}, r"^A patience of 0 leaves nothing to do: ask for at least 1\.$"),
