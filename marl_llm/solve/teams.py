@@ -83,7 +83,8 @@ def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | Non
         It is none of these, the run has no adapters yet, the embedded model is missing, or as `published_run`.
     """
     team = team or best_team()
-    if not Path(team).is_dir() and (name := TeamName.parse(team)):
+    name = TeamName.parse(team)
+    if name and not Path(team).is_dir() and (name.revision or not Path(team).parent.is_dir()):
         from marl_llm.published import published_run  # huggingface_hub: half a second that other teams do not need
 
         return run_team(published_run(name, base, recipe), recipe)
@@ -102,7 +103,7 @@ def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | Non
         raise UserError(f"There are no trained adapters at {EMBEDDED_TEAM}: choose untrained, or a run directory.")
     if team != TRAINED and not Path(team).is_dir():
         near = difflib.get_close_matches(team, NAMES, n=1)
-        others = "the directory of a run, or user/name of a team on the Hub."
+        others = "the directory of a run, or user/name@revision of a team on the Hub."
         hint = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(NAMES)}, {others}"
         raise UserError(f"There is no team '{team}': {hint}")
     return run_team(RunDirectory(EMBEDDED_TEAM if team == TRAINED else Path(team)), recipe, team)

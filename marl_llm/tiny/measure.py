@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from marl_llm.evaluation.measure import suite_plans, unseen_plans
 from marl_llm.open_run import OpenRun, open_sandbox, play, server_session, settings
 from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
@@ -28,12 +27,7 @@ from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import BASE_POLICY
 from marl_llm.run import RunDirectory
-from marl_llm.tasks.procedural import procedural_task
-from marl_llm.tasks.suite import load_suite
 from marl_llm.trajectories import read_rows
-
-FIRST_SEED = 7_000_000
-"""Far from the seeds of pretraining (5,000,000) and of the recipes."""
 
 
 def figures(rows: pd.DataFrame) -> dict[str, float]:
@@ -66,18 +60,6 @@ def figures(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def procedural_plans(tasks: int) -> list[PlannedEpisode]:
-    """Unseen procedural tasks."""
-    seeds = range(FIRST_SEED, FIRST_SEED + tasks)
-    return [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
-
-
-def suite_plans(suites: Sequence[Path]) -> list[PlannedEpisode]:
-    """Every CSV of some suites once."""
-    files = [(suite, file) for suite in suites for file in load_suite(suite)]
-    return [PlannedEpisode(f"{suite.name}-{Path(file.csv).stem}", file.load) for suite, file in files]
-
-
 def measure(recipe: Recipe, plans: list[PlannedEpisode], folder: Path) -> dict[str, dict[str, float]]:
     """Play unseen tasks with the embedded model and with the scripted pair."""
     run = RunDirectory(folder)
@@ -103,7 +85,7 @@ def main() -> None:
     recipe = load_recipe(args.recipe)
     if args.model:
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": str(args.model)})})
-    plans = suite_plans(args.suite) if args.suite else procedural_plans(args.tasks)
+    plans = suite_plans(args.suite) if args.suite else unseen_plans(args.tasks)
     with tempfile.TemporaryDirectory() as folder:
         for name, values in measure(recipe, plans, Path(folder)).items():
             shown = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())

@@ -47,9 +47,9 @@ def csv_file(directory: Path, text: str) -> Path:
         ({"metrics": {"f1_marco": 1.0}}, r"^Unknown metric 'f1_marco': did you mean 'f1_macro'\?$"),
         ({"team": "script"}, r"^There is no team 'script': did you mean 'scripted'\?$"),
         (
-            {"team": "./runs/gone"},
-            r"^There is no team './runs/gone': choose trained, untrained, scripted, the directory of a run, "
-            r"or user/name of a team on the Hub\.$",
+            {"team": "tests/gone"},  # a folder that is here: a directory was meant
+            r"^There is no team 'tests/gone': choose trained, untrained, scripted, the directory of a run, "
+            r"or user/name@revision of a team on the Hub\.$",
         ),
         ({"limits": Limits(Budget(9), 0)}, r"^0 steps leave nothing to do: ask for at least 1\.$"),
         ({"limits": Limits(Budget(9), 1, 0)}, r"^A patience of 0 leaves nothing to do: ask for at least 1\.$"),
