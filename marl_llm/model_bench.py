@@ -5,10 +5,8 @@
 
 Chats are those of a Data Scientist at the baseline of procedural tasks, with all rules spelled out. The server samples
 them from the base, from one adapter, and from two in one batch; what it sampled from one adapter goes through the
-integrity gate and one phase of GRPO, whose advantages are drawn at random: speed and memory do not depend on them. The
-share of the matrix rate counts 4 operations per weight of the blocks and computed cell (forward, and backward to the
-activations: the base is frozen) and per weight of the head and learned token, and nothing else: what attention, the
-adapter and recomputed activations cost lowers it. The rate it is a share of is measured in the same run.
+integrity gate and one phase of GRPO, whose advantages are drawn at random: speed and memory do not depend on them.
+The figures of that phase are those of `marl_llm.training.phase_bench`.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -31,34 +28,13 @@ from marl_llm.environment.memory import Memory
 from marl_llm.evaluation.study import run_study
 from marl_llm.proposals import baseline, generate_code
 from marl_llm.serving import ChatClient, Completion, ModelServer, ServerConfig
-from marl_llm.solve.teams import EMBEDDED
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
+from marl_llm.training.phase_bench import SHAPES, random_model, train_phase
 
 FIRST_SEED = 8_000_000
-SHAPES: dict[str, dict[str, Any]] = {
-    "qwen2.5-0.5b": {
-        "hidden_size": 896,
-        "intermediate_size": 4864,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 14,
-        "num_key_value_heads": 2,
-        "vocab_size": 151_936,
-        "tie_word_embeddings": True,
-    },
-    "qwen2.5-7b": {
-        "hidden_size": 3584,
-        "intermediate_size": 18_944,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "vocab_size": 152_064,
-        "tie_word_embeddings": False,
-    },
-}
-"""Sizes of models on the Hub, as their config.json says."""
 
 
 def chats(count: int) -> list[list[dict[str, str]]]:
@@ -71,20 +47,6 @@ def chats(count: int) -> list[list[dict[str, str]]]:
         now = Situation(card, spec, generate_code(spec), 0.512, raw, Memory(), 6)
         found.append([{"role": "user", "content": data_scientist_prompt(now, PromptConfig())}])
     return found
-
-
-def random_model(shape: str, directory: Path) -> Path:
-    """A model of this shape with random weights in bfloat16, with the embedded model's tokenizer."""
-    import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    config = Qwen2Config(**SHAPES[shape], max_position_embeddings=32_768, eos_token_id=2, pad_token_id=0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = Qwen2ForCausalLM._from_config(config, dtype=torch.bfloat16)
-    model.save_pretrained(directory)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(EMBEDDED / name, directory / name)
-    return directory
 
 
 async def sampled(
@@ -184,60 +146,6 @@ def replay_rows(turns: Sequence[tuple[Sequence[int], Sequence[int], Any]], finge
     return rows
 
 
-def training(base: Path, adapter: Path, rows: list[ReplayRow], config: TrainConfig, work: Path) -> dict[str, Any]:
-    """One phase: the gate's figures, tokens/s, share of the matrix rate, peak memory."""
-    import torch
-
-    from marl_llm.training.gate import measure
-    from marl_llm.training.loading import precision_of
-    from marl_llm.training.policy_phase import build_trainer
-
-    cuda = torch.cuda.is_available()
-    trainer = build_trainer(rows, base, adapter, config, work, 0)
-    scored = trainer.score(rows)
-    gate = measure(
-        [new - row.logged_logprobs for new, row in zip(scored, rows, strict=True)],
-        config.tolerance(precision_of(config)),
-    )
-    rate = matrix_rate()
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-    started = time.monotonic()
-    trainer.train()
-    seconds = time.monotonic() - started
-    inner = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
-    blocks = sum(p.numel() for name, p in inner.named_parameters() if ".layers." in name and "lora" not in name)
-    head = inner.get_output_embeddings().weight.numel()
-    cells, learned = trainer.cells["cells"], sum(len(row.completion_ids) for row in rows) * config.epochs
-    return {
-        "rows": len(rows),
-        "tokens a row": round(sum(row.tokens for row in rows) / len(rows)),
-        "precision": precision_of(config),
-        "gate": {name: round(value, 5) for name, value in gate.to_dict().items()} | {"passed": gate.passed},
-        "seconds": round(seconds, 2),
-        "tokens/s": round(trainer.cells["logical"] / seconds),
-        "computed cells/s": round(cells / seconds),
-        "of the matrix rate": round(4 * (blocks * cells + head * learned) / seconds / rate, 3),
-        "matrix rate, Tflop/s": round(rate / 1e12, 2),
-        "peak GPU memory, GiB": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else None,
-    }
-
-
-def matrix_rate(seconds: float = 1.0) -> float:
-    """Operations per second of a large product of matrices, in the precision that training takes here."""
-    import torch
-
-    cuda = torch.cuda.is_available()
-    size, dtype = (8192, torch.bfloat16) if cuda else (1024, torch.float32)
-    a, b = (torch.randn(size, size, dtype=dtype, device="cuda" if cuda else "cpu") for _ in range(2))
-    best, end = 0.0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        started = time.perf_counter()
-        (a @ b).sum().item()
-        best = max(best, 2 * size**3 / (time.perf_counter() - started))
-    return best
-
-
 def bench(args: argparse.Namespace) -> str:
     """Serve, unless told not to, and train; one line of JSON a measurement.
 
@@ -269,7 +177,7 @@ def bench(args: argparse.Namespace) -> str:
             lines += [json.dumps(entry) for entry in report]
             turns = [(reply.prompt_ids, reply.completion_ids, reply.logprobs) for reply in replies]
         rows = replay_rows(turns, adapter_sha256(adapter))
-        lines.append(json.dumps(training(base, adapter, rows, config, work / "trainer")))
+        lines.append(json.dumps(train_phase(base, adapter, rows, config, work / "trainer")))
     return "\n".join(lines)
 
 

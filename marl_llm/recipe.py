@@ -74,7 +74,9 @@ class ServingSection(_Section):
         default=32, ge=1, description="sequences decoded at once, and so requests sent at once, also to --server URL"
     )
     dtype: Dtype = Field(
-        default="auto", description="of the server's weights and arithmetic; auto: float32 on a CPU, bfloat16 on a GPU"
+        default="auto",
+        description="of the server's weights and arithmetic; auto: bfloat16 on a GPU, and for a model stored in it on "
+        "a CPU that is clearly faster in it; else float32",
     )
     threads: int = Field(
         default=1, ge=1, description="OpenMP threads of each server on a CPU; more pay only on cores that are idle"

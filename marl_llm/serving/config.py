@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from marl_llm.core.precision import cpu_precision
 from marl_llm.errors import UserError
 
 BASE_NAME = "base"
@@ -67,7 +68,8 @@ class ServerConfig:
     max_cpu_loras : int
         Adapters kept in memory; further ones are read from disk again when they are used.
     dtype : Dtype
-        "auto" is float32 on a CPU (agrees with transformers to 1e-5) and bfloat16 on a GPU.
+        "auto" is bfloat16 on a GPU and what `core.precision` chooses on a CPU (float32 agrees with transformers to
+        1e-5).
     chunked_prefill : bool
         Split long prompts over steps. Excludes per-request seeds: together they kill vLLM's engine (0.31 and 0.32).
     kv_cache_gib : int
@@ -136,11 +138,11 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
 
     `python -m`, not `vllm serve`: the command of the CPU build does not start (it looks up the metadata of `vllm`).
     """
-    dtype = {Device.cpu: "float32", Device.cuda: "bfloat16"}[device] if config.dtype == "auto" else config.dtype
     args = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     names = [BASE_NAME] if config.chunked_prefill else [BASE_NAME, SEEDED_NAME]
     args += ["--model", str(model_dir), "--served-model-name", *names, "--host", host, "--port", str(port)]
-    args += ["--dtype", dtype, "--max-model-len", str(config.max_model_len), "--max-num-seqs", str(config.max_num_seqs)]
+    args += ["--dtype", served_dtype(model_dir, config, device), "--max-model-len", str(config.max_model_len)]
+    args += ["--max-num-seqs", str(config.max_num_seqs)]
     args += ["--enable-lora", "--max-loras", str(config.max_loras), "--max-cpu-loras", str(config.max_cpu_loras)]
     args += ["--max-lora-rank", str(served_lora_rank(config.max_lora_rank))]
     # Behaviour log-probabilities are those of the distribution that was sampled from, temperature included.
@@ -153,6 +155,15 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
     else:
         args += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]
     return [*args, *config.extra_args]
+
+
+def served_dtype(model_dir: Path | str, config: ServerConfig, device: Device) -> Dtype:
+    """What `dtype` means for this model on this machine; a model that is not here yet is float32 on a CPU."""
+    if config.dtype != "auto":
+        return config.dtype
+    if device is Device.cuda:
+        return "bfloat16"
+    return cpu_precision(Path(model_dir)) if (Path(model_dir) / "config.json").is_file() else "float32"
 
 
 def check_extra_args(args: Sequence[str]) -> None:

@@ -1,49 +1,96 @@
 """Which rows are computed together: prompts and lengths go in, row numbers come out. Pure numpy.
 
 Two questions, kept apart. Which rows make an optimizer step's batch is a matter of learning: `step_batches` cuts the
-rows into batches of nearly equal size and keeps rows of one prompt together. How a batch is computed is a matter of
-speed and memory: `pieces` lays rows of one prompt behind that prompt in one *sequence*, so that the prompt is computed
-once, and cuts the batch into rectangles of sequences of similar length under a budget of cells. The gradient does not
-depend on the second.
+rows into batches of nearly equal size and keeps rows of one prompt, and of one state's long prompts, together. How a
+batch is computed is a matter of speed and memory: `pieces` lays rows whose prompts begin alike in one *sequence*, so
+that what they have in common is computed once, and cuts the batch into rectangles of sequences of similar length under
+a budget of cells. The gradient does not depend on the second.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 _NOISE = 0.1
+_FAMILY = 128
+"""Tokens that different prompts must have in common to be kept in one batch: below, a better mixed batch is worth more
+than what is saved."""
 _KNEE = 1024
 """Tokens at which attention to all earlier ones costs a model as much as everything else. It decides when one more
 completion behind a prompt is dearer than computing the prompt again; about right for a tiny model, cautious for a
 large one."""
 
 Piece = list[np.ndarray]
-"""Sequences computed together; each is an array of the numbers of its rows, which all have the same prompt."""
+"""Sequences computed together; each is an array of the numbers of its rows."""
 
 
-def same_prompt(prompts: Sequence[np.ndarray]) -> np.ndarray:
-    """Number the prompts by content: int, shape (n,); equal numbers where the token ids are equal."""
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(ids.tobytes(), len(numbers)) for ids in prompts], np.int64)
+@dataclass(frozen=True)
+class Sizes:
+    """What computing n rows takes, and what their prompts have in common.
+
+    Attributes
+    ----------
+    order : ndarray of int, shape (n,)
+        Row numbers, in lexicographic order of the prompts' tokens.
+    shared : ndarray of int, shape (n,)
+        By row number: leading tokens that its prompt but for the last token has in common with that of the row before
+        it in `order`; 0 for the first. As in any sorted list, rows that follow each other share at least what rows
+        further apart do.
+    prompt, completion : ndarray of int, shape (n,)
+        Tokens, by row number.
+    """
+
+    order: np.ndarray
+    shared: np.ndarray
+    prompt: np.ndarray
+    completion: np.ndarray
+
+    @classmethod
+    def of(cls, prompts: Sequence[np.ndarray], completions: Sequence[int]) -> Sizes:
+        """Sizes of rows with these prompts (token ids) and numbers of completion tokens."""
+        keys = [ids.astype(">u4").tobytes() for ids in prompts]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        shared = np.zeros(len(keys), np.int64)
+        for before, row in itertools.pairwise(order):
+            shared[row] = common_prefix(prompts[before][:-1], prompts[row][:-1])
+        lengths = np.array([len(ids) for ids in prompts], np.int64)
+        return cls(np.array(order, np.int64), shared, lengths, np.array(completions, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def added(self, row: int) -> int:
+        """Cells that a row adds to a sequence that holds the row before it in `order`."""
+        return int(self.prompt[row] - 1 - self.shared[row] + self.completion[row])
+
+    def alone(self, row: int) -> int:
+        """Cells of a row by itself."""
+        return int(self.prompt[row] - 1 + self.completion[row])
 
 
-def step_batches(prompt: np.ndarray, lengths: np.ndarray, batch_rows: int, rng: np.random.Generator) -> Piece:
+def common_prefix(one: np.ndarray, other: np.ndarray) -> int:
+    """Leading elements that two arrays have in common."""
+    least = min(len(one), len(other))
+    different = np.flatnonzero(one[:least] != other[:least])
+    return int(different[0]) if len(different) else least
+
+
+def step_batches(sizes: Sizes, batch_rows: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Cut n rows into ceil(n / batch_rows) batches of nearly equal size.
 
-    Groups of rows with one prompt stay together unless they are larger than a batch. They are ordered by their tokens
-    (times a random factor within 10%), so that batches are of similar lengths yet differ between epochs; the batches
-    come in random order, so that an epoch does not run from short to long.
+    Rows of one prompt, and of prompts with a long beginning in common, stay together unless they are more than a batch.
+    Such groups are ordered by their tokens (times a random factor within 10%), so that batches are of similar lengths
+    yet differ between epochs; the batches come in random order, so that an epoch does not run from short to long.
 
     Parameters
     ----------
-    prompt : ndarray of int, shape (n,)
-        As from `same_prompt`.
-    lengths : ndarray of int, shape (n,)
-        Tokens of prompt and completion.
+    sizes : Sizes
     batch_rows : int
-        Rows a batch; a batch differs from it by about half a group.
+        Rows per batch; a batch differs from it by about half a group.
     rng : Generator
 
     Returns
@@ -51,12 +98,11 @@ def step_batches(prompt: np.ndarray, lengths: np.ndarray, batch_rows: int, rng: 
     list of ndarray of int
         Every row number once.
     """
-    count = len(prompt)
-    groups = [part for group in _groups(prompt) for part in _evenly(rng.permutation(group), batch_rows)]
-    size = np.array([lengths[group].sum() for group in groups], float) * rng.uniform(
-        1 - _NOISE, 1 + _NOISE, len(groups)
-    )
-    groups = [groups[i] for i in np.argsort(size, kind="stable")]
+    count = len(sizes)
+    groups = [part for family in _families(sizes) for part in _evenly(_shuffled(family, rng), batch_rows)]
+    lengths = sizes.prompt + sizes.completion
+    size = np.array([lengths[group].sum() for group in groups], float)
+    groups = [groups[i] for i in np.argsort(size * rng.uniform(1 - _NOISE, 1 + _NOISE, len(groups)), kind="stable")]
     ends = np.cumsum([len(group) for group in groups])
     batches = -(-count // batch_rows)
     cuts = [0]
@@ -67,39 +113,26 @@ def step_batches(prompt: np.ndarray, lengths: np.ndarray, batch_rows: int, rng: 
     return [cut[i] for i in rng.permutation(len(cut))]
 
 
-def pieces(
-    prompt: np.ndarray,
-    prompt_lengths: np.ndarray,
-    completion_lengths: np.ndarray,
-    budget: int | None = None,
-    *,
-    share: bool = True,
-    at_least: int = 1,
-) -> list[Piece]:
+def pieces(sizes: Sizes, budget: int | None = None, *, share: bool = True, at_least: int = 1) -> list[Piece]:
     """Lay out one batch of n rows.
 
     Parameters
     ----------
-    prompt, prompt_lengths, completion_lengths : ndarray of int, shape (n,)
-        Prompt number as from `same_prompt`, and tokens.
+    sizes : Sizes
     budget : int, optional
         Most cells (tokens and padding) of one piece; a single row may have more. Default: no limit.
     share : bool
-        Rows of one prompt share a sequence where that saves work; otherwise each row has its own.
+        Rows share a sequence where that saves work; otherwise each row has its own.
     at_least : int
         Pieces wanted, one for each process; there may be fewer if there are fewer sequences.
 
     Returns
     -------
     list of Piece
-        Every row number once; pieces and sequences run from long to short.
+        Every row number once; pieces and sequences run from long to short, rows of a sequence as in `sizes.order`.
     """
-    sequences = [
-        np.array(part)
-        for group in _groups(prompt)
-        for part in (_sequences(group, prompt_lengths, completion_lengths, budget) if share else group[:, None])
-    ]
-    width = [sequence_cells(part, prompt_lengths, completion_lengths) for part in sequences]
+    sequences = _sequences(sizes, budget) if share else [np.array([row]) for row in sizes.order]
+    width = [sequence_cells(part, sizes) for part in sequences]
     if at_least > 1:
         even = max(max(width, default=0), -(-sum(width) // at_least))
         budget = even if budget is None else min(budget, even)
@@ -113,44 +146,55 @@ def pieces(
     return found
 
 
-def sequence_cells(rows: np.ndarray, prompt_lengths: np.ndarray, completion_lengths: np.ndarray) -> int:
-    """Cells of one sequence: the prompt but for its last token, then that token and the completion but for its last,
-    once per row."""
-    return int(prompt_lengths[rows[0]] - 1 + completion_lengths[rows].sum())
+def sequence_cells(rows: np.ndarray, sizes: Sizes) -> int:
+    """Cells of one sequence, rows that follow each other in `sizes.order`: what is new of each prompt but for its last
+    token, then that token and the completion but for its last, once per row."""
+    return sizes.alone(rows[0]) + sum(sizes.added(row) for row in rows[1:])
 
 
-def piece_cells(piece: Piece, prompt_lengths: np.ndarray, completion_lengths: np.ndarray) -> tuple[int, int]:
+def piece_cells(piece: Piece, sizes: Sizes) -> tuple[int, int]:
     """Cells of a piece: those of the sequences, and those of the rectangle that they are padded to."""
-    width = [sequence_cells(rows, prompt_lengths, completion_lengths) for rows in piece]
+    width = [sequence_cells(rows, sizes) for rows in piece]
     return sum(width), len(width) * max(width, default=0)
 
 
-def _groups(prompt: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(prompt, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(prompt[order])) + 1) if len(prompt) else []
+def _families(sizes: Sizes) -> list[list[np.ndarray]]:
+    """Prompts with much in common, each an array of the numbers of its rows."""
+    families: list[list[list[int]]] = []
+    before = -1
+    for row in sizes.order.tolist():
+        common, length = int(sizes.shared[row]), int(sizes.prompt[row])
+        if before >= 0 and common >= max(length, int(sizes.prompt[before])) - 1:
+            families[-1][-1].append(row)
+        elif before >= 0 and common >= max(_FAMILY, length / 2):
+            families[-1].append([row])
+        else:
+            families.append([[row]])
+        before = row
+    return [[np.array(rows) for rows in family] for family in families]
+
+
+def _shuffled(family: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    return np.concatenate([rng.permutation(family[i]) for i in rng.permutation(len(family))])
 
 
 def _evenly(group: np.ndarray, most: int) -> list[np.ndarray]:
     return np.array_split(group, -(-len(group) // most))
 
 
-def _sequences(
-    group: np.ndarray, prompt_lengths: np.ndarray, completion_lengths: np.ndarray, budget: int | None
-) -> list[list[int]]:
-    """Rows of one prompt in as few sequences as is worth while and allowed."""
-    shared = int(prompt_lengths[group[0]]) - 1
+def _sequences(sizes: Sizes, budget: int | None) -> Piece:
+    """The rows in as few sequences as is worth while and allowed."""
     found: list[list[int]] = []
     length = 0
-    for row in group.tolist():
-        own = int(completion_lengths[row])
-        grown, alone = length + own, shared + own
+    for row in sizes.order.tolist():
+        alone, grown = sizes.alone(row), length + sizes.added(row)
         too_long = budget is not None and grown > budget
-        if not found or too_long or _work(grown) - _work(length) > _work(alone):
+        if not found or too_long or _work(grown) - _work(length) >= _work(alone):
             found.append([])
             grown = alone
         found[-1].append(row)
         length = grown
-    return found
+    return [np.array(rows) for rows in found]
 
 
 def _work(length: int) -> int:
@@ -160,18 +204,17 @@ def _work(length: int) -> int:
 class StepBatches:
     """The batches of one epoch after another, for a loader's `batch_sampler`; epochs differ, seeds repeat."""
 
-    def __init__(self, prompt: np.ndarray, lengths: np.ndarray, batch_rows: int, seed: int) -> None:
-        self._rows = prompt, lengths
-        self._batch_rows, self._seed, self._epoch = batch_rows, seed, 0
+    def __init__(self, sizes: Sizes, batch_rows: int, seed: int) -> None:
+        self._sizes, self._batch_rows, self._seed, self._epoch = sizes, batch_rows, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the next iteration gives, from 0."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self._rows[0]) // self._batch_rows)
+        return -(-len(self._sizes) // self._batch_rows)
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self._seed, self._epoch])
-        for batch in step_batches(*self._rows, self._batch_rows, rng):
+        for batch in step_batches(self._sizes, self._batch_rows, rng):
             yield batch.tolist()

@@ -112,7 +112,7 @@ def _sft_trainer(
     from trl.trainer.sft_trainer import SFTTrainer
 
     arguments = SFTConfig(
-        **trainer_arguments(config, work, seed),
+        **trainer_arguments(config, base_dir, work, seed),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         train_sampling_strategy="group_by_length",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from marl_llm.training.batching import Piece, piece_cells, pieces, same_prompt
+from marl_llm.training.batching import Piece, Sizes, piece_cells, pieces
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.shared_prompts import lay_out
 
@@ -32,7 +32,7 @@ class ReplayCollator:
     batch_tokens : int, optional
         Most cells of one piece.
     share : bool
-        Compute the prompt of several rows once.
+        Compute what prompts have in common once.
     processes, rank : int
         Processes that share the batch, and the number of this one.
     """
@@ -53,34 +53,26 @@ class ReplayCollator:
             prompts and completions row by row; cells that hold something; cells that are computed, of the whole batch.
             pieces : list of dict, see `_tensors`.
         """
-        prompts = np.array([len(row.prompt_ids) for row in rows])
-        completions = np.array([len(row.completion_ids) for row in rows])
-        plan = self._plan(rows)
-        sizes = [piece_cells(piece, prompts, completions) for piece in plan]
+        sizes = _sizes(rows)
+        plan = self._plan(sizes)
+        cells = [piece_cells(piece, sizes) for piece in plan]
         rounds = [plan[i : i + self._processes] for i in range(0, len(plan), self._processes)]
         return {
             "rows": len(rows),
-            "tokens": int(completions.sum()),
-            "logical": int(prompts.sum() + completions.sum()),
-            "packed": sum(packed for packed, _ in sizes),
-            "cells": sum(cells for _, cells in sizes),
+            "tokens": int(sizes.completion.sum()),
+            "logical": int(sizes.prompt.sum() + sizes.completion.sum()),
+            "packed": sum(packed for packed, _ in cells),
+            "cells": sum(padded for _, padded in cells),
             "pieces": [self._mine(rows, together) for together in rounds],
         }
 
     def numbered(self, rows: Sequence[ReplayRow]) -> list[tuple[np.ndarray, dict[str, Any]]]:
         """This process's pieces of `rows`, each with the numbers of its rows; no blank ones."""
-        plan = self._plan(rows)[self._rank :: self._processes]
+        plan = self._plan(_sizes(rows))[self._rank :: self._processes]
         return [(np.concatenate(piece), self._tensors(rows, piece, 0)) for piece in plan]
 
-    def _plan(self, rows: Sequence[ReplayRow]) -> list[Piece]:
-        return pieces(
-            same_prompt([row.prompt_ids for row in rows]),
-            np.array([len(row.prompt_ids) for row in rows]),
-            np.array([len(row.completion_ids) for row in rows]),
-            self._budget,
-            share=self._share,
-            at_least=self._processes,
-        )
+    def _plan(self, sizes: Sizes) -> list[Piece]:
+        return pieces(sizes, self._budget, share=self._share, at_least=self._processes)
 
     def _mine(self, rows: Sequence[ReplayRow], together: list[Piece]) -> dict[str, Any]:
         numbers = [np.concatenate(piece) for piece in together]
@@ -122,6 +114,10 @@ class ReplayCollator:
             layout["cells"] = torch.nn.functional.pad(layout["cells"], (0, 0, 0, blanks), value=-1)
             batch["layout"] = layout
         return batch
+
+
+def _sizes(rows: Sequence[ReplayRow]) -> Sizes:
+    return Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])
 
 
 def _pad(arrays: Sequence[np.ndarray], value: float, *, left: bool = False) -> torch.Tensor:

@@ -113,7 +113,9 @@ class TrainConfig(BaseModel):
     )
     gate_rows: int = Field(default=64, ge=1, description="rows that the gate looks at, drawn at random")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto: bfloat16 on a GPU, else float32"
+        default="auto",
+        description="auto: bfloat16 on a GPU, and for a model stored in it on a CPU that is clearly faster in it; else "
+        "float32",
     )
     gradient_checkpointing: bool = Field(
         default=False, description="recompute activations in the backward pass: less memory, 20-30% slower"

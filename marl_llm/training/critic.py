@@ -23,7 +23,7 @@ import torch
 
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.training.adapters import base_name_of, create_adapter, save_adapter
-from marl_llm.training.batching import pieces, same_prompt, step_batches
+from marl_llm.training.batching import Sizes, pieces, step_batches
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import load_policy
@@ -164,9 +164,9 @@ class Critic:
     ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
         """What is computed together: numbers of rows, and their layout with `where`, the cells before their tokens.
 
-        Rows of one prompt are computed behind that prompt, once, where the architecture allows.
+        What prompts have in common is computed once, where the architecture allows.
         """
-        for piece in pieces(*_shape(rows), budget, share=self._share):
+        for piece in pieces(_sizes(rows), budget, share=self._share):
             numbers = np.concatenate(piece)
             width = max(len(rows[i].completion_ids) for i in numbers)
             layout = lay_out([[rows[i] for i in sequence] for sequence in piece], width, pad_id=0)
@@ -176,8 +176,9 @@ class Critic:
 
     def _outputs(self, layout: dict[str, torch.Tensor]) -> torch.Tensor:
         """The head's output before each completion token, rows one after another, shape (sum of T,)."""
-        model, parts = self._model.get_base_model(), layout["parts"]
-        mask = attention(parts, model.config._attn_implementation, model.dtype) if self._share else (parts >= 0).long()
+        model, seen = self._model.get_base_model(), layout["seen"]
+        kind = model.config._attn_implementation
+        mask = attention(seen, kind, model.dtype) if self._share else layout["filled"].long()
         found = model.base_model(
             input_ids=layout["ids"], position_ids=layout["positions"], attention_mask=mask, use_cache=False
         )
@@ -231,11 +232,8 @@ def _new_head(model: Any) -> torch.nn.Linear:
 
 
 def _batches(rows: Sequence[ReplayRow], batch_rows: int, rng: np.random.Generator) -> list[np.ndarray]:
-    prompt, prompts, completions = _shape(rows)
-    return step_batches(prompt, prompts + completions, batch_rows, rng)
+    return step_batches(_sizes(rows), batch_rows, rng)
 
 
-def _shape(rows: Sequence[ReplayRow]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers of the prompts, and tokens of prompts and completions, int, shape (B,) each."""
-    prompts, completions = [len(row.prompt_ids) for row in rows], [len(row.completion_ids) for row in rows]
-    return same_prompt([row.prompt_ids for row in rows]), np.array(prompts), np.array(completions)
+def _sizes(rows: Sequence[ReplayRow]) -> Sizes:
+    return Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])

@@ -53,7 +53,8 @@ def train_preferences(pairs: Sequence[Pair], phase: Phase) -> tuple[Any, dict[st
     from marl_llm.training.history import StepReport, logged_steps
     from marl_llm.training.resume import phase_fingerprint, train_on
 
-    trainer = build_trainer(model, tokenizer, pairs, config, phase.workdir, seed, [StepReport(phase.on_step)])
+    on_step = [StepReport(phase.on_step)]
+    trainer = build_trainer(model, tokenizer, pairs, config, phase.base_dir, phase.workdir, seed, on_step)
     started = time.monotonic()
     from_step = train_on(trainer, phase.workdir, phase_fingerprint(pairs, config, phase.adapter_sha256, seed))
     seconds = time.monotonic() - started
@@ -68,7 +69,7 @@ def train_preferences(pairs: Sequence[Pair], phase: Phase) -> tuple[Any, dict[st
         "training_seconds": seconds,
         "tokens_per_s": tokens * config.epochs / seconds,
         "steps": len(history),
-        "precision": precision_of(config),
+        "precision": precision_of(config, phase.base_dir),
         "loss": [entry["loss"] for entry in history],
         "margin": history[-1]["margin"],
         "preferred_share": history[-1]["preferred_share"],
@@ -81,6 +82,7 @@ def build_trainer(
     tokenizer: Any,
     pairs: Sequence[Pair],
     config: TrainConfig,
+    base_dir: Path,
     workdir: Path,
     seed: int,
     callbacks: list[Any],
@@ -104,7 +106,7 @@ def build_trainer(
             model = self.model if model is None else model
             model.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
 
-    settings = trainer_arguments(config, workdir, seed) | saving(config)
+    settings = trainer_arguments(config, base_dir, workdir, seed) | saving(config)
     arguments = DPOConfig(**settings, beta=config.dpo_beta, max_length=None)
     records = [
         {

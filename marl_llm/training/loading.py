@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from marl_llm.core.precision import Precision, cpu_precision
 from marl_llm.errors import RunFailed, UserError
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.quiet import quiet_libraries
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def precision_of(config: TrainConfig) -> str:
-    """The precision that `auto` means on this machine: "bfloat16" or "float32"."""
+def precision_of(config: TrainConfig, base_dir: Path) -> Precision:
+    """The precision that `auto` means for this model on this machine."""
     import torch
 
     if config.precision != "auto":
         return config.precision
-    return "bfloat16" if torch.cuda.is_available() else "float32"
+    return "bfloat16" if torch.cuda.is_available() else cpu_precision(base_dir)
 
 
 def load_policy(base_dir: Path, adapter_dir: Path, config: TrainConfig) -> tuple[PeftModel, PreTrainedTokenizerBase]:
@@ -40,12 +41,12 @@ def load_policy(base_dir: Path, adapter_dir: Path, config: TrainConfig) -> tuple
 
     if not (Path(base_dir) / "config.json").is_file():
         raise UserError(f"{base_dir}: no model here, config.json is missing.")
-    base = AutoModelForCausalLM.from_pretrained(base_dir, dtype=getattr(torch, precision_of(config)))
+    base = AutoModelForCausalLM.from_pretrained(base_dir, dtype=getattr(torch, precision_of(config, base_dir)))
     tokenizer = AutoTokenizer.from_pretrained(base_dir)
     return PeftModel.from_pretrained(base, str(adapter_dir), adapter_name="default", is_trainable=True), tokenizer
 
 
-def trainer_arguments(config: TrainConfig, workdir: Path, seed: int) -> dict[str, Any]:
+def trainer_arguments(config: TrainConfig, base_dir: Path, workdir: Path, seed: int) -> dict[str, Any]:
     """Arguments of `transformers.TrainingArguments` that follow from the configuration, whatever the algorithm."""
     import torch
 
@@ -61,7 +62,7 @@ def trainer_arguments(config: TrainConfig, workdir: Path, seed: int) -> dict[str
         "per_device_train_batch_size": config.batch_rows,
         "gradient_accumulation_steps": config.gradient_accumulation,
         "gradient_checkpointing": config.gradient_checkpointing,
-        "bf16": precision_of(config) == "bfloat16",
+        "bf16": precision_of(config, base_dir) == "bfloat16",
         "use_cpu": not cuda,
         "dataloader_pin_memory": cuda,
         "seed": seed,

@@ -49,7 +49,8 @@ def train_policy(rows: list[ReplayRow], phase: Phase) -> tuple[Any, dict[str, An
     """
     config, fingerprint, seed = phase.config, phase.adapter_sha256, phase.seed
     trainer = build_trainer(rows, phase.base_dir, phase.adapter_dir, config, phase.workdir, seed, phase.on_step)
-    gate = _gate(trainer, rows, config, fingerprint, seed)
+    precision = precision_of(config, phase.base_dir)
+    gate = _gate(trainer, rows, config, fingerprint, seed, config.tolerance(precision))
     probe = choose_probe(rows, fingerprint, most=config.gate_rows, seed=seed)
     start = trainer.score(probe.rows)
     from marl_llm.training.history import logged_steps
@@ -58,7 +59,8 @@ def train_policy(rows: list[ReplayRow], phase: Phase) -> tuple[Any, dict[str, An
     started = time.monotonic()
     from_step = train_on(trainer, phase.workdir, phase_fingerprint(rows, config, fingerprint, seed))
     seconds = time.monotonic() - started
-    metrics = {"resumed_from_step": from_step} | _metrics(trainer, logged_steps(trainer), rows, config, gate, seconds)
+    metrics = {"resumed_from_step": from_step, "precision": precision}
+    metrics |= _metrics(trainer, logged_steps(trainer), rows, gate, seconds)
     metrics["diagnostics"] = describe(probe, start, trainer.score(probe.rows), config)
     return trainer.accelerator.unwrap_model(trainer.model), metrics
 
@@ -81,7 +83,7 @@ def build_trainer(
     from marl_llm.training.resume import saving
 
     arguments = ReplayGRPOConfig(
-        **(trainer_arguments(config, workdir, seed) | saving(config)),
+        **(trainer_arguments(config, base_dir, workdir, seed) | saving(config)),
         loss_type=config.loss_type,
         importance_sampling_level=config.importance_sampling_level,
         epsilon=config.epsilon_low,
@@ -97,12 +99,16 @@ def build_trainer(
 
 
 def _gate(
-    trainer: ReplayGRPOTrainer, rows: list[ReplayRow], config: TrainConfig, fingerprint: str, seed: int
+    trainer: ReplayGRPOTrainer,
+    rows: list[ReplayRow],
+    config: TrainConfig,
+    fingerprint: str,
+    seed: int,
+    tolerance: float,
 ) -> GateReport:
     recorded = recorded_causes([row for row in rows if is_fresh(row, fingerprint)], config.temperature)
     if recorded:
         raise IntegrityError(f"integrity gate: {'; '.join(recorded)}.")
-    tolerance = config.tolerance(precision_of(config))
     explain = partial(
         likely_causes,
         model=trainer.model,
@@ -125,7 +131,6 @@ def _metrics(
     trainer: ReplayGRPOTrainer,
     steps: list[dict[str, float]],
     rows: list[ReplayRow],
-    config: TrainConfig,
     gate: GateReport,
     seconds: float,
 ) -> dict[str, Any]:
@@ -139,7 +144,6 @@ def _metrics(
         "training_seconds": seconds,
         **speed(trainer.cells, seconds),
         "steps": len(history),
-        "precision": precision_of(config),
         "gate": gate.to_dict(),
         "ratio0": gate.ratio_mean,
         "loss": [entry["loss"] for entry in history],

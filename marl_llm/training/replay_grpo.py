@@ -12,7 +12,8 @@ overridden : `train`, `get_train_dataloader`, `training_step`, `_prepare_inputs`
 `_save_checkpoint` (of `transformers.Trainer`), `_get_per_token_logps_and_entropies` (also called before training)
 wrapped    : `_compute_loss` (results read for metrics)
 contract   : the keys `_compute_loss` reads, with advantages of shape (B, T); `_metrics`; `beta`;
-`args.steps_per_generation`; how each loss is normalised; the fused head's `shift_labels`, `log_probs` and `entropy`
+`args.steps_per_generation`; how each loss is normalised; the fused head's `shift_labels`, `log_probs` and `entropy`,
+and that it projects what `last_hidden_state` of the base model's `base_model` holds
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from marl_llm.training.batching import StepBatches, same_prompt, step_batches
+from marl_llm.training.batching import Sizes, StepBatches, step_batches
 from marl_llm.training.collator import ReplayCollator
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.history import OnStep, StepReport
@@ -98,6 +99,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
         self.beta = args.beta = beta
         self.train_dataset: Any = list(rows)
         self._share = can_share(self.model)
+        self._backbone: Any = self.model.get_base_model().base_model
         self.data_collator: Any = ReplayCollator(
             int(self.model.generation_config.pad_token_id),
             batch_tokens=args.batch_tokens,
@@ -124,7 +126,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
 
     def get_train_dataloader(self) -> Any:
         """Batches of rows, the same on every process; which part of a batch is a process's own, the collator says."""
-        batches = StepBatches(*_keys(self.train_dataset), self.args.per_device_train_batch_size, self.args.seed)
+        batches = StepBatches(_sizes(self.train_dataset), self.args.per_device_train_batch_size, self.args.seed)
         pin = self.args.dataloader_pin_memory
         return _Loader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator, pin_memory=pin)
 
@@ -195,7 +197,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
         else:
             with self.accelerator.autocast():
                 implementation = self.model.config._attn_implementation
-                result = *shared_logps(model, self._layout, implementation, self.model.dtype), None
+                result = *shared_logps(model, self._backbone, self._layout, implementation, self.model.dtype), None
         self._last_logps = result[0].detach()
         return result
 
@@ -217,7 +219,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
         found: list[tuple[int, np.ndarray]] = []
         with model.disable_adapter() if base else nullcontext():
             rng = np.random.default_rng(0)
-            for batch in step_batches(*_keys(rows), self.args.per_device_train_batch_size, rng):
+            for batch in step_batches(_sizes(rows), self.args.per_device_train_batch_size, rng):
                 for numbers, piece in self.data_collator.numbered([rows[i] for i in batch]):
                     logps = self._logps(model, Trainer._prepare_inputs(self, piece)).float().cpu().numpy()
                     for number, line in zip(batch[numbers], logps, strict=True):
@@ -267,9 +269,8 @@ def _no_rewards(*_: Any, **__: Any) -> list[float | None]:
     raise AssertionError("replay never scores completions: TRL's generation path was entered")
 
 
-def _keys(rows: Sequence[ReplayRow]) -> tuple[np.ndarray, np.ndarray]:
-    """Prompt numbers and lengths, as `step_batches` takes them."""
-    return same_prompt([row.prompt_ids for row in rows]), np.array([row.tokens for row in rows])
+def _sizes(rows: Sequence[ReplayRow]) -> Sizes:
+    return Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])
 
 
 def _copy(row: ReplayRow) -> ReplayRow:

@@ -61,7 +61,7 @@ def train_imitation(rows: Sequence[ReplayRow], phase: Phase) -> tuple[Any, dict[
         "training_seconds": seconds,
         **speed(trainer.cells, seconds),
         "steps": len(logged),
-        "precision": precision_of(config),
+        "precision": precision_of(config, phase.base_dir),
         "loss": [entry["loss"] for entry in logged],
         "history": [{name: entry[name] for name in _NAMES if name in entry} for entry in logged],
     }

@@ -1,27 +1,33 @@
-"""Prompts computed once: the layout of several completions behind their common prompt, and their log-probabilities.
+"""Prompts computed once: the layout of several completions behind what their prompts have in common, and their
+log-probabilities.
 
 A sequence is `[prompt but its last token | last prompt token, completion 1 but its last | last prompt token, completion
-2 but its last | ...]`. A token sees the prompt and what comes before it in its own part, and has the position it would
-have in a row of its own; so every token's log-probability, entropy and gradient are those of the row computed alone, to
-float error. Repeating the prompt's last token gives each completion a cell that predicts its first token, at no cost,
-as a completion's last token predicts nothing.
+2 but its last | ...]`; of a next prompt that begins as the one before only the rest is added, `[... | rest of prompt 2
+but its last token | its last token, completion 3 but its last | ...]`. A token sees its own prompt and what comes
+before it in its own completion, and has the position it would have in a row of its own; so every token's
+log-probability, entropy and gradient are those of the row computed alone, to float error. Repeating the prompt's last
+token gives each completion a cell that predicts its first token, at no cost, as a completion's last token predicts
+nothing.
+
+Logits are computed at the cells that predict something only: with a vocabulary of 150,000 the head costs as much as a
+third of a small model, and a prompt has many times the cells of a completion.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from marl_llm.training.batching import common_prefix
 from marl_llm.training.data import ReplayRow
 
 IGNORED = -100
 """The label of cells that predict nothing: the prompt and the padding."""
 
-_PADDING = -1
-"""The part of empty cells, and the cell of tokens that are not there."""
 _TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 
@@ -38,12 +44,12 @@ def can_share(model: Any) -> bool:
 
 
 def lay_out(sequences: Sequence[Sequence[ReplayRow]], width: int, pad_id: int) -> dict[str, torch.Tensor]:
-    """Put S sequences of rows, each with one prompt, into a rectangle of L cells.
+    """Put S sequences of rows into a rectangle of L cells.
 
     Parameters
     ----------
     sequences : sequence of sequences of ReplayRow
-        B rows in all; none: a rectangle of one empty cell.
+        B rows in all, those of a sequence in lexicographic order of their prompts; none: a rectangle of one empty cell.
     width : int
         T, columns of `cells`; at least the longest completion.
     pad_id : int
@@ -51,63 +57,110 @@ def lay_out(sequences: Sequence[Sequence[ReplayRow]], width: int, pad_id: int) -
 
     Returns
     -------
-    dict of int64 tensors
-        ids, positions, labels, parts of shape (S, L): the part of a cell is 0 for the prompt, 1, 2, ... for the
-        completions, -1 for padding. cells, shape (B, T): the flat number of the cell that predicts a completion's
-        token, -1 beyond its end.
+    dict of tensors
+        ids, positions, labels : int64, shape (S, L).
+        seen : bool, shape (S, L, L); whether a cell (second axis) sees another (third). Empty cells see themselves.
+        filled : bool, shape (S, L); False for empty cells.
+        cells : int64, shape (B, T); the flat number of the cell that predicts a completion's token, -1 beyond its end.
     """
-    needed = [len(rows[0].prompt_ids) - 1 + sum(len(row.completion_ids) for row in rows) for rows in sequences]
-    length = max(needed, default=1)
-    shape = max(len(sequences), 1), length
+    sequences = sequences or [[]]
+    trees = [_Tree() for _ in sequences]
+    starts = [[tree.add(row) for row in rows] for tree, rows in zip(trees, sequences, strict=True)]
+    length = max(1, *(len(tree.ids) for tree in trees))
+    shape = len(trees), length
     ids, positions = np.full(shape, pad_id, np.int64), np.zeros(shape, np.int64)
-    labels, parts = np.full(shape, IGNORED, np.int64), np.full(shape, _PADDING, np.int64)
-    cells = np.full((sum(len(rows) for rows in sequences), width), _PADDING, np.int64)
-    number = 0
-    for line, rows in enumerate(sequences):
-        prompt = rows[0].prompt_ids
-        end = len(prompt) - 1
-        ids[line, :end], positions[line, :end], parts[line, :end] = prompt[:-1], np.arange(end), 0
-        for part, row in enumerate(rows, start=1):
-            tokens = len(row.completion_ids)
-            own = slice(end, end + tokens)
-            ids[line, own] = [prompt[-1], *row.completion_ids[:-1]]
-            positions[line, own] = np.arange(len(prompt) - 1, len(prompt) - 1 + tokens)
-            labels[line, own], parts[line, own] = row.completion_ids, part
-            cells[number, :tokens] = line * length + np.arange(end, end + tokens)
-            end, number = end + tokens, number + 1
-    named = {"ids": ids, "positions": positions, "labels": labels, "parts": parts, "cells": cells}
+    labels, filled = np.full(shape, IGNORED, np.int64), np.zeros(shape, bool)
+    seen = np.zeros((*shape, length), bool)
+    seen[:] = np.eye(length, dtype=bool)
+    for line, tree in enumerate(trees):
+        own = slice(0, len(tree.ids))
+        ids[line, own], positions[line, own], labels[line, own] = tree.ids, tree.positions, tree.labels
+        filled[line, own] = True
+        tree.mark(seen[line])
+    cells = np.full((sum(len(rows) for rows in sequences), width), -1, np.int64)
+    firsts = [line * length + start for line, mine in enumerate(starts) for start in mine]
+    for line, first, row in zip(cells, firsts, itertools.chain(*sequences), strict=True):
+        line[: len(row.completion_ids)] = first + np.arange(len(row.completion_ids))
+    named = {"ids": ids, "positions": positions, "labels": labels, "seen": seen, "filled": filled, "cells": cells}
     return {name: torch.from_numpy(array) for name, array in named.items()}
 
 
-def attention(parts: torch.Tensor, implementation: str, dtype: torch.dtype) -> torch.Tensor:
-    """Who sees whom: shape (S, 1, L, L), bool for "sdpa", added to the scores in `dtype` for "eager"."""
-    query, key = parts[:, :, None], parts[:, None, :]
-    length = parts.shape[1]
-    earlier = torch.ones(length, length, dtype=torch.bool, device=parts.device).tril()
-    itself = torch.eye(length, dtype=torch.bool, device=parts.device)  # padding must see something
-    seen = (earlier & ((key == 0) | (key == query)) & (key != _PADDING) | itself)[:, None]
+class _Tree:
+    """One sequence while rows are added to it: its cells, and of each stretch of them which earlier ones it sees."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.labels: list[int] = []
+        self._stretches: list[tuple[int, int, np.ndarray]] = []
+        self._prompt, self._path = np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    def add(self, row: ReplayRow) -> int:
+        """Add what is new of the row's prompt, and its completion; returns the cell that predicts the first token."""
+        prompt = np.asarray(row.prompt_ids[:-1])
+        common = common_prefix(self._prompt, prompt)
+        path = self._path[:common]
+        new = self._stretch(prompt[common:].tolist(), [IGNORED] * (len(prompt) - common), common, path)
+        self._prompt, self._path = prompt, np.concatenate([path, np.arange(new, len(self.ids))])
+        completion = row.completion_ids.tolist()
+        return self._stretch([int(row.prompt_ids[-1]), *completion[:-1]], completion, len(prompt), self._path)
+
+    def _stretch(self, ids: list[int], labels: list[int], position: int, path: np.ndarray) -> int:
+        start = len(self.ids)
+        self.ids += ids
+        self.labels += labels
+        self.positions += range(position, position + len(ids))
+        self._stretches.append((start, len(self.ids), path))
+        return start
+
+    def mark(self, seen: np.ndarray) -> None:
+        """Write who sees whom into bool cells of shape (L, L)."""
+        for start, end, path in self._stretches:
+            seen[start:end, path] = True
+            seen[start:end, start:end] = np.tri(end - start, dtype=bool)
+
+
+def attention(seen: torch.Tensor, implementation: str, dtype: torch.dtype) -> torch.Tensor:
+    """Who sees whom, as the model takes it: shape (S, 1, L, L), bool for "sdpa", added to the scores for "eager"."""
+    mask = seen[:, None]
     if implementation == "sdpa":
-        return seen
-    return torch.zeros(seen.shape, dtype=dtype, device=parts.device).masked_fill(~seen, torch.finfo(dtype).min)
+        return mask
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
 def shared_logps(
-    model: Any, layout: dict[str, torch.Tensor], implementation: str, dtype: torch.dtype
+    model: Any, backbone: torch.nn.Module, layout: dict[str, torch.Tensor], implementation: str, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probabilities and entropies (None if the head gives none), shape (B, T), nats, 0 beyond a completion's end.
 
-    `model` has TRL's fused head, which divides logits by the training temperature.
+    `model` has TRL's fused head, which divides logits by the training temperature; `backbone` is the module in it whose
+    output the head takes.
     """
-    outputs = model(
-        input_ids=layout["ids"],
-        position_ids=layout["positions"],
-        attention_mask=attention(layout["parts"], implementation, dtype),
-        shift_labels=layout["labels"],
-        fused_lm_head=True,
-    )
-    cells = layout["cells"]
+    cells, labels = layout["cells"], layout["labels"].reshape(-1)
+    where = torch.nonzero(labels != IGNORED).squeeze(-1)
+    if not len(where):  # a blank piece: one cell, through which a gradient of zero goes everywhere
+        where = labels.new_zeros(1)
+
+    def narrow(_module: Any, _given: Any, output: Any) -> Any:
+        hidden = output.last_hidden_state
+        output.last_hidden_state = hidden.reshape(-1, hidden.shape[-1])[where][None]
+        return output
+
+    hook = backbone.register_forward_hook(narrow)
+    try:
+        outputs = model(
+            input_ids=layout["ids"],
+            position_ids=layout["positions"],
+            attention_mask=attention(layout["seen"], implementation, dtype),
+            shift_labels=labels[where][None],
+            fused_lm_head=True,
+        )
+    finally:
+        hook.remove()
+    place = torch.zeros_like(labels)
+    place[where] = torch.arange(len(where), device=place.device)
 
     def rows(values: torch.Tensor) -> torch.Tensor:
-        return values.reshape(-1)[cells.clamp(min=0)].masked_fill(cells < 0, 0)
+        return values.reshape(-1)[place[cells.clamp(min=0)]].masked_fill(cells < 0, 0)
 
     return rows(outputs.log_probs), None if outputs.entropy is None else rows(outputs.entropy)

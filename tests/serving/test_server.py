@@ -191,6 +191,18 @@ def test_a_gpu_server_runs_in_bfloat16_and_may_chunk_its_prefill() -> None:
     assert chunked[-2:] == ["--seed", "1"]
 
 
+def test_a_cpu_server_runs_in_what_the_model_is_stored_in_if_the_machine_is_fast_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"dtype": "bfloat16"}')
+    for speedup, chosen in ((2.0, "bfloat16"), (0.5, "float32")):
+        monkeypatch.setattr("marl_llm.core.precision.bfloat16_speedup", lambda found=speedup: found)
+        made = config.command(tmp_path, "h", 1, ServerConfig(), Device.cpu)
+        assert made[made.index("--dtype") + 1] == chosen
+    made = config.command(tmp_path, "h", 1, ServerConfig(dtype="float16"), Device.cpu)
+    assert made[made.index("--dtype") + 1] == "float16"
+
+
 def test_without_chunked_prefill_a_whole_prompt_fits_into_one_step() -> None:
     command = config.command("m", "h", 1, ServerConfig(max_model_len=9000), Device.cpu)
     assert "--no-enable-chunked-prefill" in command

@@ -83,6 +83,42 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_each_row_alone(
         assert torch.allclose(shared[name], gradient, atol=1e-5 * max(1, float(gradient.abs().max()))), name
 
 
+def test_what_different_prompts_have_in_common_is_computed_once_and_changes_no_number(build: Callable) -> None:
+    """Prompts that branch at several depths, one that another goes on from, one that differs in the last token only."""
+    prompts = [[5, 6, 7, 8, 9], [5, 6, 7, 8, 9], [5, 6, 7, 8, 4], [5, 6, 7], [5, 6, 3, 2, 9, 9], [8, 8]]
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"prompt_ids": [np.array(ids) for ids in prompts]})
+    frame["completion_ids"] = [rng.integers(3, 20, n) for n in (3, 1, 4, 2, 3, 2)]
+    frame["logprobs"] = [np.zeros(len(ids)) for ids in frame["completion_ids"]]
+    rows = replay_rows(frame.assign(advantage=1.0))[0]
+    trainer = build()
+    [(numbers, piece)] = trainer.data_collator.numbered(rows)
+    tree = 5 + 2 + 1  # 5 6 3 2 9, 7 8 behind 5 6, and 8 in a sequence of its own
+    assert piece["layout"]["filled"].sum() == tree + 3 + 1 + 4 + 2 + 3 + 2
+    logps = trainer._logps(trainer.model, piece)
+    assert len(set(numbers.tolist())) == len(rows)
+    for at, i in enumerate(numbers):
+        chosen, _ = _alone(trainer.model, rows[i], 1.0)
+        np.testing.assert_allclose(logps[at, : len(chosen)].detach(), chosen.detach(), atol=1e-5)
+
+
+def test_the_head_is_computed_where_a_token_is_predicted_only(build: Callable, rows: list[ReplayRow]) -> None:
+    trainer = build()
+    seen: list[int] = []
+    head = trainer.model.get_base_model().base_model
+    [(_, piece)] = trainer.data_collator.numbered(rows)
+    original = head.register_forward_hook
+
+    def after(hook: Any) -> Any:
+        handle = original(hook)
+        original(lambda _m, _g, output: seen.append(output.last_hidden_state.shape[1]))
+        return handle
+
+    head.register_forward_hook = after
+    trainer._logps(trainer.model, piece)
+    assert seen == [sum(len(row.completion_ids) for row in rows)]
+
+
 def test_beyond_a_completions_end_there_is_nothing_even_behind_a_prompt_of_one_token(build: Callable) -> None:
     """Then cell 0, where what is missing points to, does predict a token."""
     frame = pd.DataFrame({"prompt_ids": [np.array([7])] * 2, "completion_ids": [np.array([9, 8, 7]), np.array([5])]})

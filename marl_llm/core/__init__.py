@@ -1,0 +1,1 @@
+"""What every other room may use: facts of the machine."""

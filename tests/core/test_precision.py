@@ -1,0 +1,43 @@
+"""Which precision a CPU computes a model in: what the weights are stored in, and what this machine is fast at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from marl_llm.core import precision
+
+
+def _model(directory: Path, **config: str) -> Path:
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("config", "speedup", "chosen"),
+    [
+        ({"dtype": "bfloat16"}, 2.0, "bfloat16"),
+        ({"torch_dtype": "bfloat16"}, 2.0, "bfloat16"),
+        ({"dtype": "bfloat16"}, 0.5, "float32"),
+        ({"dtype": "float32"}, 2.0, "float32"),
+        ({}, 2.0, "float32"),
+    ],
+)
+def test_bfloat16_where_it_is_stored_and_faster(
+    config: dict[str, str], speedup: float, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: speedup)
+    assert precision.cpu_precision(_model(tmp_path, **config)) == chosen
+
+
+def test_a_model_stored_in_float32_is_not_measured_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: pytest.fail("measured"))
+    assert precision.cpu_precision(_model(tmp_path, dtype="float32")) == "float32"
+
+
+def test_this_machine_is_measured() -> None:
+    assert 0.01 < precision.bfloat16_speedup() < 100
+    rates = precision.product_rates(seconds=0.05)
+    assert all(1e8 < rate < 1e14 for rate in rates.values())
