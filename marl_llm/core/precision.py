@@ -43,8 +43,8 @@ def bfloat16_speedup() -> float:
 
 
 def product_rates(seconds: float = 1.0) -> dict[Precision, float]:
-    """Operations per second of a layer's product, x W^T, in either precision, in this process: the fastest of those
-    that fit into `seconds`, which take turns, so that a busy machine slows both.
+    """Operations per second of a layer's product, x W^T, in either precision, in this process, as it is kept up for
+    `seconds`: they take turns, so that a busy machine slows both.
     """
     import torch
 
@@ -53,14 +53,15 @@ def product_rates(seconds: float = 1.0) -> dict[Precision, float]:
     for precision in ("float32", "bfloat16"):
         dtype = getattr(torch, precision)
         layers[precision] = torch.randn(rows, inner).to(dtype), torch.randn(outer, inner).to(dtype)
-    fastest = dict.fromkeys(layers, float("inf"))
+    took, rounds = dict.fromkeys(layers, 0.0), 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        rounds += 1
         for precision, (x, weight) in layers.items():
             started = time.perf_counter()
             torch.nn.functional.linear(x, weight)
-            fastest[precision] = min(fastest[precision], time.perf_counter() - started)
-    return {precision: 2 * rows * inner * outer / took for precision, took in fastest.items()}
+            took[precision] += time.perf_counter() - started
+    return {precision: rounds * 2 * rows * inner * outer / spent for precision, spent in took.items()}
 
 
 if __name__ == "__main__":

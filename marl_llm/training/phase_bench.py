@@ -5,7 +5,7 @@ Rows are random tokens laid out as those of an iteration. Data Scientist: eight 
 434. Engineer: eight requests on one program, whose prompts of 426 tokens have the first 330 in common, two replies of
 24 tokens to each. The share of the product rate counts 4 operations per weight of the blocks and computed cell
 (forward, and backward to the activations: the base is frozen) and per weight of the head and learned token, and nothing
-else: what attention, the adapter and recomputed activations cost lowers it. The rate is measured in the same run.
+else: what attention, the adapter and recomputed activations cost lowers it. The rate is measured in the same run, before and after.
 """
 
 from __future__ import annotations
@@ -100,12 +100,14 @@ def train_phase(base: Path, adapter: Path, rows: list[ReplayRow], config: TrainC
     scored = trainer.score(rows[: config.gate_rows])
     log_ratios = [new - row.logged_logprobs for new, row in zip(scored, rows, strict=False)]
     gate = measure(log_ratios, config.tolerance(precision))
-    rate = _gpu_rate() if cuda else product_rates()[precision]
+    rates = [_gpu_rate() if cuda else product_rates()[precision]]
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     started = time.monotonic()
     trainer.train()
     seconds = time.monotonic() - started
+    rates.append(_gpu_rate() if cuda else product_rates()[precision])
+    rate = sum(rates) / 2
     inner = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
     blocks = sum(p.numel() for name, p in inner.named_parameters() if ".layers." in name and "lora" not in name)
     head = inner.get_output_embeddings().weight.numel()
