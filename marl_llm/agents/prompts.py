@@ -33,6 +33,11 @@ class PromptConfig(BaseModel):
         "models",
     )
     instructions: bool = Field(default=True, description="compact style: spell out the rules of the reply")
+    action_examples: bool = Field(
+        default=True,
+        description="chat style: an example of every kind of action, valid now, in the Data Scientist's prompt; a "
+        "model that a warm start taught the form needs none",
+    )
     engineer_answer: EngineerAnswer = Field(
         default="program", description="chat style: the Engineer answers with the whole program, or with line edits"
     )

@@ -5,7 +5,7 @@ Rows are random tokens laid out as those of an iteration. Data Scientist: eight 
 434. Engineer: eight requests on one program, whose prompts of 426 tokens have the first 330 in common, two replies of
 24 tokens to each. The share of the product rate counts 4 operations per weight of the blocks and computed cell
 (forward, and backward to the activations: the base is frozen) and per weight of the head and learned token, and nothing
-else: what attention, the adapter and recomputed activations cost lowers it. The rate is measured in the same run, before and after.
+else: what attention, the adapter and recomputed activations cost lowers it. The rate is measured before and after.
 """
 
 from __future__ import annotations

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import math
 
-import pandas as pd
-import pytest
 import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
-from marl_llm.tiny.measure import figures
 from marl_llm.tiny.model import TinySize, new_model
 from marl_llm.tiny.pretrain import Phase, PretrainConfig, pretrain, sharpen
 from marl_llm.tiny.tokenizer import train_tokenizer
@@ -52,26 +49,3 @@ def test_sharpening_multiplies_logits_and_changes_no_order():
     before = model(ids).logits
     sharpen(model, 1.25)
     assert torch.allclose(model(ids).logits, before * 1.25, rtol=1e-4, atol=1e-6)
-
-
-def test_rates_are_of_turns_and_of_first_replies():
-    def row(role: str, branch: str, verdict: str, call: int = 0, **more: object) -> dict[str, object]:
-        blank = {"compliance": None, "reference_gain": None, "significant": None}
-        return {"episode": "e", "branch": branch, "role": role, "call": call, "verdict": verdict} | blank | more
-
-    rows = [
-        row(DATA_SCIENTIST, "0.d0", "accepted", reference_gain=0.2, significant=True),
-        row(DATA_SCIENTIST, "0.d1", "no_gain", reference_gain=0.1, significant=False),
-        row(DATA_SCIENTIST, "0.d2", "invalid"),
-        row(DATA_SCIENTIST, "1.d0", "finished"),
-        row(ML_ENGINEER, "0.d0.e0", "accepted", compliance=1.0),
-        row(ML_ENGINEER, "0.d0.e1", "accepted", compliance=0.5),
-        row(ML_ENGINEER, "0.d1.e0", "failed", compliance=0.0),
-        row(ML_ENGINEER, "0.d1.e1", "failed", compliance=0.0),  # repaired in a second call
-        row(ML_ENGINEER, "0.d1.e1", "no_gain", call=1, compliance=1.0),
-    ]
-    found = figures(pd.DataFrame(rows).assign(forgiven=["", "case", *[""] * 7]))
-    assert found == {
-        "forgiven": pytest.approx(1 / 9), "valid_actions": 0.75, "replies_that_run": 0.5, "replies_as_asked": 0.25,
-        "step_gain": pytest.approx(0.1), "turns": 4, "replies": 4,
-    }  # fmt: skip

@@ -19,7 +19,6 @@ engineer_features OPERATION: another preparation of the columns
 analyze models: how other estimators do; analyze TOPIC: {", ".join(TOPICS)}
 finish: nothing more is to be gained"""
 _REQUEST = "Your line, beginning with propose_model, tune, engineer_features, analyze or finish:"
-_LAST_REQUEST = "Your line, no more questions, beginning with propose_model, tune, engineer_features or finish:"
 _LONGEST_REPLY = 80
 """Characters of an earlier reply that are told."""
 _LAST_REQUEST = "Your suggestion, no more questions (propose_model, tune, engineer_features or finish), one line:"
@@ -33,17 +32,20 @@ def data_scientist_chat(
     What came before in the turn is told, and not repeated as a conversation: a small model says once more what it reads
     that it has said.
     """
-    shown = [one for one in action_examples(_anew(now, heard)) if may_analyze or not one.startswith("analyze")]
     lines = [
         *data_lines(now, config),
         *model_lines(now),
         *past_lines(now, config, count),
         *(line for one in heard for line in _heard(one)),
-        "Write one line like these, which would be valid now:",
-        *shown,
+        *(_examples(_anew(now, heard), may_analyze) if config.action_examples else ()),
         _REQUEST if may_analyze else _LAST_REQUEST,
     ]
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
+
+
+def _examples(now: Situation, may_analyze: bool) -> list[str]:
+    shown = [one for one in action_examples(now) if may_analyze or not one.startswith("analyze")]
+    return ["Write one line like these, which would be valid now:", *shown]
 
 
 def _anew(now: Situation, heard: Sequence[Heard]) -> Situation:
