@@ -96,6 +96,12 @@ class TrainConfig(BaseModel):
     beta: float = Field(
         default=0.0, ge=0, description="weight of the KL divergence to the base model, nats; 0 saves a pass"
     )
+    kl_limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="nats per token; a phase whose policy has moved further from the one it started at ends, and the "
+        "update that did it is taken back; null: no limit",
+    )
     temperature: float = Field(default=1.0, gt=0, description="must be the sampling temperature of the rows")
     old_logps: Literal["logged", "recompute"] = Field(
         default="logged",

@@ -17,7 +17,7 @@ import numpy as np
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.diagnosis import likely_causes, recorded_causes
-from marl_llm.training.diagnostics import choose_probe, describe
+from marl_llm.training.diagnostics import Probe, choose_probe, describe, divergence
 from marl_llm.training.gate import GateReport, IntegrityError, check_integrity, is_fresh
 from marl_llm.training.loading import load_policy, precision_of, require_finite, trainer_arguments
 from marl_llm.training.phase import Phase
@@ -61,8 +61,22 @@ def train_policy(rows: list[ReplayRow], phase: Phase) -> tuple[Any, dict[str, An
     seconds = time.monotonic() - started
     metrics = {"resumed_from_step": from_step, "precision": precision}
     metrics |= _metrics(trainer, logged_steps(trainer), rows, gate, seconds)
-    metrics["diagnostics"] = describe(probe, start, trainer.score(probe.rows), config)
+    end = _settle(trainer, probe, start)
+    metrics["undone"] = trainer.brake.undone if trainer.brake else 0
+    metrics["diagnostics"] = describe(probe, start, end, config)
     return trainer.accelerator.unwrap_model(trainer.model), metrics
+
+
+def _settle(trainer: ReplayGRPOTrainer, probe: Probe, start: list[np.ndarray]) -> list[np.ndarray]:
+    """The probe's log-probabilities at the end; the last updates are taken back if they went too far."""
+    end = trainer.score(probe.rows)
+    while trainer.brake and trainer.brake.too_far(_moved(start, end)) and trainer.brake.step_back():
+        end = trainer.score(probe.rows)
+    return end
+
+
+def _moved(start: list[np.ndarray], end: list[np.ndarray]) -> float:
+    return divergence(np.concatenate(end) - np.concatenate(start))["approx_kl"]
 
 
 def build_trainer(
@@ -93,6 +107,7 @@ def build_trainer(
         old_logps=old_logps or config.old_logps,
         tis_cap=config.tis_cap,
         batch_tokens=config.batch_tokens,
+        kl_limit=config.kl_limit,
         max_completion_length=config.max_completion_tokens,
     )
     return ReplayGRPOTrainer(model, arguments, rows, tokenizer, on_step)

@@ -36,6 +36,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from marl_llm.training.batching import Sizes, StepBatches, step_batches
+from marl_llm.training.brake import KLBrake
 from marl_llm.training.collator import ReplayCollator
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.history import OnStep, StepReport
@@ -49,7 +50,7 @@ _PER_TOKEN = ("dapo", "cispo", "vespo")
 
 @dataclass
 class ReplayGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` with three fields of our own; what concerns generation is ignored."""
+    """`trl.GRPOConfig` with four fields of our own; what concerns generation is ignored."""
 
     old_logps: str = field(
         default="logged",
@@ -59,6 +60,7 @@ class ReplayGRPOConfig(GRPOConfig):
         default=2.0, metadata={"help": "largest importance weight with recompute; None: no weights"}
     )
     batch_tokens: int | None = field(default=None, metadata={"help": "most cells computed at once; None: no limit"})
+    kl_limit: float | None = field(default=None, metadata={"help": "nats per token; see KLBrake; None: no limit"})
 
     def __post_init__(self) -> None:
         # Groups are resolved in the log; these values only satisfy GRPOConfig's divisibility checks.
@@ -115,6 +117,9 @@ class ReplayGRPOTrainer(GRPOTrainer):
         self._annotated = False
         self.remove_callback(PrinterCallback)
         self.add_callback(StepReport(on_step))
+        self.brake = None if args.kl_limit is None else KLBrake(self.model, args.kl_limit)
+        if self.brake:
+            self.add_callback(self.brake)
 
     # Data: our batches instead of TRL's, which repeats prompts and generates.
 
@@ -173,6 +178,8 @@ class ReplayGRPOTrainer(GRPOTrainer):
         self._metrics["train"] = outer
         self.cells.update({name: inputs[name] for name in ("logical", "packed", "cells")})
         ratios = self._ratios.means(self._sum, self._largest)
+        if self.brake:
+            self.brake.saw(ratios["approx_kl"])
         for name, value in (combine(found) | {f"replay/{name}": value for name, value in ratios.items()}).items():
             outer[name].append(value)
         return loss

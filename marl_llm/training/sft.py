@@ -69,8 +69,8 @@ def train_imitation(rows: Sequence[ReplayRow], phase: Phase) -> tuple[Any, dict[
 
 def _likelihood(config: TrainConfig) -> TrainConfig:
     """The settings under which the policy loss is the negative log-likelihood."""
-    changes = {"loss_type": "cispo", "epsilon_high": 1.0, "importance_sampling_level": "token", "beta": 0.0}
-    return config.model_copy(update=changes | {"temperature": 1.0})
+    loss = {"loss_type": "cispo", "epsilon_high": 1.0, "importance_sampling_level": "token"}
+    return config.model_copy(update=loss | {"beta": 0.0, "kl_limit": None, "temperature": 1.0})
 
 
 def _wanted(row: ReplayRow) -> ReplayRow:

@@ -69,7 +69,7 @@ def train_role(
         gate could see nothing; the new version then equals the old one. Otherwise: algorithm, rows, dropped and
         dropped_share, tokens (prompt and completion, per epoch), seconds, tokens_per_s, steps, precision, loss,
         `history`, one dict per step, and what the phase adds: for grpo, rloo and ppo completion_tokens, padding_share,
-        gate, ratio0, approx_kl, ess_frac, clip_share (last step), kl_base, importance_weights, diagnostics
+        gate, ratio0, approx_kl, ess_frac, clip_share (last step), kl_base, importance_weights, undone, diagnostics
         (`diagnostics.describe`); for ppo `critic`; for dpo pairs, margin, preferred_share.
 
     Raises
