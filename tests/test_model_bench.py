@@ -9,26 +9,27 @@ import numpy as np
 import pytest
 
 from marl_llm import model_bench
-from marl_llm.model_bench import SHAPES, chats, generated, random_model, replay_rows, training
+from marl_llm.model_bench import chats, generated, replay_rows
 from marl_llm.solve.teams import EMBEDDED
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig
+from marl_llm.training.phase_bench import SHAPES, random_model, train_phase
 
 CONFIG = TrainConfig(batch_rows=4, batch_tokens=2048, max_completion_tokens=6)
 
 
 def test_rows_that_transformers_sampled_pass_the_gate_and_altered_ones_do_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_bench, "matrix_rate", lambda: 1e9)
+    monkeypatch.setattr("marl_llm.training.phase_bench.product_rates", lambda: {"float32": 1e9})
     adapter = create_adapter(EMBEDDED, tmp_path / "first-v0", rank=4, alpha=8, seed=0)
     turns = generated(EMBEDDED, adapter, chats(1), 4, 6)
     assert len(turns) == 4 and all(0 < len(ids) == len(logps) <= 6 for _, ids, logps in turns)
     rows = replay_rows(turns, adapter_sha256(adapter))
-    found = training(EMBEDDED, adapter, rows, CONFIG, tmp_path / "work")
+    found = train_phase(EMBEDDED, adapter, rows, CONFIG, tmp_path / "work")
     assert found["gate"]["passed"] and found["gate"]["rows"] == found["rows"] == 4
-    assert found["tokens/s"] > found["computed cells/s"] > 0 and found["peak GPU memory, GiB"] is None
-    assert found["of the matrix rate"] > 0
+    assert found["tokens/s"] > found["computed cells/s"] > 0 and found["peak memory, GiB"] > 0
+    assert found["of the product rate"] > 0
     off = [(prompt, ids, np.asarray(logps) - 0.5) for prompt, ids, logps in turns]
-    assert not training(EMBEDDED, adapter, replay_rows(off, ""), CONFIG, tmp_path / "off")["gate"]["passed"]
+    assert not train_phase(EMBEDDED, adapter, replay_rows(off, ""), CONFIG, tmp_path / "off")["gate"]["passed"]
 
 
 def test_a_directory_without_a_model_is_refused_in_one_sentence(tmp_path, monkeypatch, caplog):

@@ -141,13 +141,13 @@ def _gpu_rate(seconds: float = 1.0) -> float:
     return best
 
 
-def benchmark(rows: int = 64) -> list[dict[str, Any]]:
+def benchmark(rows: int = 64) -> dict[str, dict[str, Any]]:
     """Both roles on the 0.5B shape, each in a process of its own, whose memory is then the phase's."""
-    found = []
+    found = {}
     for role in ROLES:
         command = [sys.executable, "-m", __name__, "--role", role, "--rows", str(rows)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found.append(json.loads(done.stdout.splitlines()[-1]))
+        found[role] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

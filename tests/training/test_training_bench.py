@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.training import phase_bench
+from marl_llm.training.batching import Sizes, pieces, sequence_cells
 from marl_llm.training.bench import benchmark, random_rows
 
 
@@ -22,3 +25,15 @@ def test_replay_computes_hardly_more_than_the_tokens_and_shared_prompts_once(bas
     assert shared.ratio == pytest.approx(shared.replay_tokens_per_s / shared.sft_tokens_per_s)
     assert 1 <= alone.computed_share < 1.1 and alone.padding_share < 0.1
     assert shared.computed_share < 0.35 * alone.computed_share
+
+
+def test_a_phases_rows_are_laid_out_as_an_iterations() -> None:
+    """Of 16 rows of 450 tokens the Data Scientist's two prompts are computed once each, and of the Engineer's program
+    all that its eight requests have in common."""
+    cells = {DATA_SCIENTIST: 2 * (433 + 8 * 16), ML_ENGINEER: 330 + 8 * (95 + 2 * 24)}
+    for role, expected in cells.items():
+        rows = phase_bench.random_rows(role, 16, "")
+        assert {row.tokens for row in rows} == {450}
+        sizes = Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])
+        [piece] = pieces(sizes, 4096)
+        assert sum(sequence_cells(sequence, sizes) for sequence in piece) == expected
