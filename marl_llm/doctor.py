@@ -19,7 +19,7 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.sandbox import Level, self_test
 from marl_llm.sandbox.inside.lockdown.landlock import abi
 from marl_llm.sandbox.inside.lockdown.syscalls import ARCHITECTURES

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.roles import ROLES
+from marl_llm.core.roles import ROLES
 from marl_llm.serving import ModelServer, ServerConfig
 from marl_llm.serving.config import vllm_version
 

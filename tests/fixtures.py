@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, TaskCard, TeamEnv, describe_task
-from marl_llm.kind import Kind
 from marl_llm.proposals import Context
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task

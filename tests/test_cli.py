@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from marl_llm.cli import main
-from marl_llm.errors import RunFailed
-from marl_llm.recipe import Recipe
-from marl_llm.run import RunDirectory
+from marl_llm.core.errors import RunFailed
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 BUNDLED = Path("data/bundled")
 EXPERIMENT = Path("recipes/tiny/experiment.yaml")

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.core.roles import ML_ENGINEER
 from marl_llm.experiment.blame import blame, main
-from marl_llm.roles import ML_ENGINEER
-from marl_llm.run import RunDirectory
 from marl_llm.trajectories import TrajectoryWriter
+from marl_llm.workspace.run import RunDirectory
 from tests.trajectories.rows import make_row
 
 # (verdict of the turn, done as asked, advantage, kept)

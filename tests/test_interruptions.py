@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_llm.open_run import open_run
+from marl_llm.pipeline.stages import collect_stage
 from marl_llm.rollout.journal import UNFINISHED, EpisodeJournal
 from marl_llm.serving import ChatClient, Completion, ModelServer, ServerDied
-from marl_llm.stages import collect_stage
 from marl_llm.trajectories import finished_episodes, read_rows
+from marl_llm.workspace.open_run import open_run
 from tests.dispositions import heeding_ctrl_c
 
 RECIPE = """

@@ -11,8 +11,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment.card import TaskCard
-from marl_llm.kind import Kind
 from marl_llm.proposals import (
     AddFeatures,
     Analyze,

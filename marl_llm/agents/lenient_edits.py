@@ -11,7 +11,7 @@ import re
 
 from marl_llm.agents.edits import EditError, apply_edits, looks_like_edits
 from marl_llm.agents.programs import is_python, is_statement
-from marl_llm.forgiven import Forgiven
+from marl_llm.core.forgiven import Forgiven
 from marl_llm.proposals.reply_lines import open_brackets
 from marl_llm.proposals.text import without_comment
 

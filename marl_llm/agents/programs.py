@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 import textwrap
 
-from marl_llm.forgiven import Forgiven
-from marl_llm.syntax import parse
+from marl_llm.core.forgiven import Forgiven
+from marl_llm.core.syntax import parse
 
 _NUMBERED = re.compile(r"\s*(\d{1,4})(?:[:.|)] ?| |$)(.*)$")
 _MOST_ENDS = 40

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from marl_llm.agents.edits import EditError, apply_edits, looks_like_edits
 from marl_llm.agents.lenient_edits import diff_edits, free_edits, lacks_sign
 from marl_llm.agents.programs import is_python, program_start, trimmed, without_numbers
-from marl_llm.forgiven import Forgiven, in_order
+from marl_llm.core.forgiven import Forgiven, in_order
 
 _FENCE = re.compile(r"```(?:python|py)?\s*\n(.*?)(?:```|\Z)", re.DOTALL)
 _ANY_FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)

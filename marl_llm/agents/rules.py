@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals.actions import Query
 from marl_llm.proposals.applying import THRESHOLDS
 from marl_llm.proposals.estimators import estimators_for

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from marl_llm.cli import measure, report, train, use
 from marl_llm.cli.words import RESUMES, Command
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 INTERRUPTED = 130
 _BEGAN = time.monotonic()

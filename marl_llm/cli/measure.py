@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marl_llm.cli.words import say, say_json, server_option
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
-    from marl_llm.recipe import Recipe
+    from marl_llm.workspace.recipe import Recipe
 
 DEFAULT_TASKS = 24
 
@@ -20,7 +20,7 @@ DEFAULT_TASKS = 24
 def _measure(args: argparse.Namespace) -> int:
     from marl_llm.evaluation.measure import FIRST_SEED, latest_team, measure, suite_plans, unseen_plans
     from marl_llm.evaluation.playability import playability_text
-    from marl_llm.run import RunDirectory
+    from marl_llm.workspace.run import RunDirectory
 
     if args.tasks is not None and args.tasks < 1:
         raise UserError(f"--tasks {args.tasks} leaves nothing to do: ask for at least 1.")
@@ -39,8 +39,8 @@ def _measure(args: argparse.Namespace) -> int:
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     """The recipe named, or the team's own; with another model where one is named."""
-    from marl_llm.recipe import load_recipe
-    from marl_llm.run import RunDirectory
+    from marl_llm.workspace.recipe import load_recipe
+    from marl_llm.workspace.run import RunDirectory
 
     if args.recipe is None and args.team is None:
         raise UserError("measure needs --recipe (whose prompts and sizes?) or --team (a run directory).")

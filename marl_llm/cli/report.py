@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marl_llm.cli.words import base_option, names, say, say_json, server_option, silent
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
-    from marl_llm.recipe import Recipe
-    from marl_llm.run import RunDirectory
+    from marl_llm.workspace.recipe import Recipe
+    from marl_llm.workspace.run import RunDirectory
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -48,8 +48,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
     """The run whose adapters are compared, that of a team, or an empty one for arms that need none; and the recipe."""
-    from marl_llm.run import RunDirectory
     from marl_llm.solve.teams import choose_team
+    from marl_llm.workspace.run import RunDirectory
 
     if args.run:
         run = RunDirectory(args.run)
@@ -63,7 +63,7 @@ def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from marl_llm.publish import publish_run
+    from marl_llm.pipeline.publish import publish_run
 
     for line in publish_run(args.run, repo_prefix=args.repo_prefix, endpoint=args.endpoint, dry_run=args.dry_run):
         say(line)

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.cli.words import NOTHING_KEPT, names, say, server_option, silent
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 DEFAULT_RECIPE = Path("recipes/tiny/cpu.yaml")
 DEFAULT_EXPERIMENT = Path("recipes/tiny/experiment.yaml")
 
 
 def _rollout(args: argparse.Namespace) -> int:
-    from marl_llm.open_run import open_run
+    from marl_llm.pipeline.stages import collect_stage
     from marl_llm.pipeline.warm_start import warm_start_stage
-    from marl_llm.stages import collect_stage
+    from marl_llm.workspace.open_run import open_run
 
     with open_run(args.recipe, args.run, args.server) as opened:
         warm_start_stage(opened.recipe, opened.run, opened.sandbox)
@@ -27,12 +27,12 @@ def _rollout(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from marl_llm.iterate import describe_iteration
-    from marl_llm.open_run import OpenRun, open_sandbox, server_session
-    from marl_llm.promotion import promote_stage
-    from marl_llm.recipe import load_recipe
-    from marl_llm.run import RunDirectory
-    from marl_llm.stages import train_stage
+    from marl_llm.pipeline.iterate import describe_iteration
+    from marl_llm.pipeline.promotion import promote_stage
+    from marl_llm.pipeline.stages import train_stage
+    from marl_llm.workspace.open_run import OpenRun, open_sandbox, server_session
+    from marl_llm.workspace.recipe import load_recipe
+    from marl_llm.workspace.run import RunDirectory
 
     run = RunDirectory(args.run)
     k = run.next_iteration()
@@ -50,8 +50,8 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _iterate(args: argparse.Namespace) -> int:
-    from marl_llm.iterate import iterate, render_curve
-    from marl_llm.open_run import open_run
+    from marl_llm.pipeline.iterate import iterate, render_curve
+    from marl_llm.workspace.open_run import open_run
 
     with open_run(args.recipe, args.run, args.server, iterations=args.iterations) as opened:
         iterate(opened)

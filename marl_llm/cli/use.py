@@ -18,7 +18,7 @@ from marl_llm.cli.words import (
     silent,
     task_entry,
 )
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
     from marl_llm.solve import SolveReport
@@ -81,8 +81,8 @@ def _solve_suite(args: argparse.Namespace) -> int:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from marl_llm.run import write_text
     from marl_llm.tasks.detected import detected, task_file
+    from marl_llm.workspace.run import write_text
 
     if args.out and args.out.suffix.lower() not in (".yaml", ".yml"):
         raise UserError(f"{args.out} is no name for a task file: let it end with .yaml.")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
     from marl_llm.tasks import TaskFile

@@ -1,1 +1,1 @@
-"""What every other room may use: facts of the machine."""
+"""What every other room may use: names, errors, and facts of the machine and of models on disk."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 
 def require_columns(rows: pd.DataFrame, names: Iterable[str], what: str) -> None:

@@ -19,11 +19,11 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.regret import stopping_regret
 from marl_llm.credit.team import mix, team_returns
-from marl_llm.errors import RunFailed, UserError
 
 ROW_KEY = ["episode", "branch", "call", "role"]
 CREDIT_COLUMNS = ["episode", "branch", "call", "role", "group", "advantage", "kept", "reason"]

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.roles import ML_ENGINEER
 from marl_llm.credit.advantages import GroupAdvantages, Reason
 from marl_llm.credit.columns import require_columns
-from marl_llm.roles import ML_ENGINEER
 
 TEAM_COLUMNS = ["step", "action", "metrics_after", "reward_metric_delta"]
 """What the team's return is read from, besides the row key."""

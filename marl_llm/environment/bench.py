@@ -26,11 +26,11 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer
 from threadpoolctl import threadpool_limits
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.evaluated import Evaluated
 from marl_llm.environment.state import Implementation, State, StepOutcome
 from marl_llm.environment.team_env import TeamEnv
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PRELUDE, PipelineSpec, compile, generate_code
 from marl_llm.sandbox import Sandbox, Stage, Status
 from marl_llm.tasks import Task

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 
 Score = Callable[[Predictions], float]
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import ColumnFacts, Context
 from marl_llm.proposals.features import NUMBERS, ColumnKind
 from marl_llm.tasks import Column, Task

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marl_llm.core.predictions import Predictions
+from marl_llm.core.syntax import parse
 from marl_llm.environment.cache.keys import same_code
 from marl_llm.environment.evaluated import Evaluated
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.reading import read_components
 from marl_llm.proposals.spec import BLEND, ENSEMBLES, normal_components
 from marl_llm.proposals.symbols import Unreadable
-from marl_llm.syntax import parse
 
 TOLERANCE = 1e-6
 CLAUSES_AT_MOST = 0.9

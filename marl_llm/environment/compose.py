@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.blend import blended
 from marl_llm.environment.evaluated import Evaluated, pooled, some_rows
 from marl_llm.metrics import Scores
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec
 from marl_llm.sandbox import Stage, Status
 

@@ -19,11 +19,11 @@ from typing import Literal
 
 import numpy as np
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.blend import Blend, choose_blend
 from marl_llm.environment.evaluated import Evaluated, pooled
 from marl_llm.environment.evaluator import Evaluator
 from marl_llm.metrics import paired_bootstrap
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec
 from marl_llm.proposals.applying import can_vote
 from marl_llm.proposals.spec import BLEND

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Scores
-from marl_llm.predictions import Predictions
 from marl_llm.sandbox import Stage, Status
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.blend import blended
 from marl_llm.environment.cache import PASSING, EvaluationCache
 from marl_llm.environment.cache.keys import code_key, same_code
@@ -31,7 +32,6 @@ from marl_llm.environment.evaluated import Evaluated, pooled
 from marl_llm.environment.fold_runner import Candidate, FoldRunner, KeyedFold
 from marl_llm.environment.gain import GainTest, Truth
 from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Evaluation, Fold, Limits, Sandbox, Stage, Status

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.evaluated import Evaluated, some_rows
 from marl_llm.metrics import Comparison, Reference, corrected_resampled_t, paired_bootstrap, score_predictions
 from marl_llm.metrics.sequential import is_hopeless
-from marl_llm.predictions import Predictions
 
 
 @dataclass(frozen=True, eq=False)

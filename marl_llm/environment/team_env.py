@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from marl_llm.core.errors import RunFailed
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
 from marl_llm.environment.analysis.wording import Answer
@@ -26,7 +27,6 @@ from marl_llm.environment.memory import Memory, TokenCounter, Verdict, rough_tok
 from marl_llm.environment.model_screen import ModelScreen, screen_models
 from marl_llm.environment.search import search_region
 from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance, remember
-from marl_llm.errors import RunFailed
 from marl_llm.metrics import Comparison, Scores
 from marl_llm.proposals import (
     Analyze,

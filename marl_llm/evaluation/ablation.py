@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.parts import PARTS, PREFIX
 from marl_llm.evaluation.report import Result, load_report
 from marl_llm.evaluation.statistics import Estimate, clustered_mean

@@ -19,19 +19,19 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from marl_llm.core.errors import RunFailed
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
-from marl_llm.errors import RunFailed
 from marl_llm.evaluation.countdown import Countdown
 from marl_llm.evaluation.statistics import clustered_mean
 from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Trial, suite_trials
-from marl_llm.open_run import open_sandbox
 from marl_llm.proposals import PipelineSpec, baseline
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.screened import screened_specs
 from marl_llm.proposals.spec import ordered_params
 from marl_llm.solve.teams import SCRIPTED, choose_team
+from marl_llm.workspace.open_run import open_sandbox
 
 _TUNED = ("CatBoost", "LGBM", "HistGradientBoosting", "ExtraTrees", "RandomForest", "MLP")
 _SETTINGS = 5

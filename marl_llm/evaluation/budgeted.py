@@ -21,7 +21,6 @@ from marl_llm.evaluation.plans import SIX_DEFAULTS, Plan
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, TestRun
 from marl_llm.evaluation.trials import Trial
-from marl_llm.open_run import open_sandbox
 from marl_llm.proposals import baseline
 from marl_llm.proposals.screened import SIX, screened_specs
 from marl_llm.rollout.session import ModelSession
@@ -30,6 +29,7 @@ from marl_llm.solve.budget import Clock
 from marl_llm.solve.playing import Limits, Play, Watchers, budgeted
 from marl_llm.solve.teams import SCRIPTED, TokenMeter, choose_team, team_session
 from marl_llm.tasks import Task
+from marl_llm.workspace.open_run import open_sandbox
 
 
 class BudgetedArm:

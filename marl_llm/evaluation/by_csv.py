@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.report import EvaluationReport, load_report
 from marl_llm.evaluation.statistics import Estimate, clustered_mean
 from marl_llm.evaluation.study import run_study

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline
 from marl_llm.proposals.estimators import ESTIMATORS
 

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.predictions import Predictions
 from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.flaml_metrics import flaml_metric
 from marl_llm.evaluation.flaml_worker import DONE, JOB, Done, Job
-from marl_llm.predictions import Predictions
 from marl_llm.tasks import Task
 
 FLAML = "flaml"

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marl_llm.owner import STOPPED, stop_with_owner
+from marl_llm.core.owner import STOPPED, stop_with_owner
 
 JOB, DONE = "job.pickle", "done.pickle"
 
@@ -55,7 +55,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """Predictions of the test rows, as `marl_llm.predictions` describes them, and CPU seconds of the process."""
+    """Predictions of the test rows, as `marl_llm.core.predictions` describes them, and CPU seconds of the process."""
 
     labels: np.ndarray
     proba: np.ndarray | None

@@ -27,21 +27,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment import Evaluated, State, TeamEnv
-from marl_llm.errors import RunFailed, UserError
 from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, Step, line, load_headroom, summary
 from marl_llm.evaluation.one_step import MOST_COLUMNS, MOST_PAIRED, OneStep, one_steps
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench
 from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
-from marl_llm.open_run import open_sandbox
 from marl_llm.proposals import generate_code
-from marl_llm.recipe import Recipe, load_recipe
 from marl_llm.rollout.progress import minutes
-from marl_llm.run import write_json
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
+from marl_llm.workspace.open_run import open_sandbox
+from marl_llm.workspace.recipe import Recipe, load_recipe
+from marl_llm.workspace.run import write_json
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.statistics import clustered_mean
 from marl_llm.evaluation.trials import Problem
 

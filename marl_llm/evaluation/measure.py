@@ -11,16 +11,16 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.playability import Playability, playability
-from marl_llm.open_run import OpenRun, open_sandbox, play, policies, server_session, settings
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
-from marl_llm.run import RunDirectory
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.suite import load_suite
 from marl_llm.trajectories import read_rows
+from marl_llm.workspace.open_run import OpenRun, open_sandbox, play, policies, server_session, settings
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 FIRST_SEED = 7_000_000
 """Of the procedural tasks; far from the seeds of pretraining (5,000,000) and of the recipes."""

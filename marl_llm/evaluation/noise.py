@@ -17,17 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.report import EvaluationReport, Result
 from marl_llm.evaluation.run import evaluate_trials
 from marl_llm.evaluation.statistics import LEVEL, Estimate, clustered_mean
 from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Trial
-from marl_llm.run import RunDirectory, write_json
 from marl_llm.solve.budget import Budget
 from marl_llm.solve.teams import SCRIPTED, choose_team
 from marl_llm.tasks.procedural.noisy import KINDS, noisy_kind, noisy_task
+from marl_llm.workspace.run import RunDirectory, write_json
 
 logger = logging.getLogger(__name__)
 ARMS = ("no_agents", "solve@scripted")

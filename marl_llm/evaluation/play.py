@@ -16,8 +16,9 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment.experience import NOTHING, Experience
-from marl_llm.errors import RunFailed, UserError
 from marl_llm.evaluation.arms import Arm, Budget, plain
 from marl_llm.evaluation.budgeted import BudgetedArm
 from marl_llm.evaluation.costs import Cost
@@ -27,17 +28,16 @@ from marl_llm.evaluation.flaml_arm import MIN_SECONDS, FlamlFailed, FlamlProcess
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, TestRun, final_code
 from marl_llm.evaluation.trials import Trial
-from marl_llm.open_run import OpenRun, play, seen_experience, settings
 from marl_llm.proposals import generate_code
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.collect import Collector, PlannedEpisode
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import EpisodeSummary, read_summaries
-from marl_llm.run import write_text
 from marl_llm.trajectories import read_rows
+from marl_llm.workspace.open_run import OpenRun, play, seen_experience, settings
+from marl_llm.workspace.run import write_text
 
 COLUMNS = (
     "episode",

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import Verdict
 from marl_llm.evaluation.statistics import Estimate, clustered_mean
 from marl_llm.proposals import InvalidAction, ProposeModel, parse_action
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 
 MOST_REASONS = 5
 _TURN = ["episode", "branch"]

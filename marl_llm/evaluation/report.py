@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.arms import Arm
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.pairs import Pair, Scores, over_splits, pair

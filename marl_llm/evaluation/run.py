@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.arms import ARMS, Arm, left_out, make_arms, plain, team_arm, trained_roles
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.plans import DEFAULT_BUDGET
@@ -30,13 +31,12 @@ from marl_llm.evaluation.report import (
 )
 from marl_llm.evaluation.statistics import LEVEL, Estimate
 from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
-from marl_llm.open_run import OpenRun, open_sandbox, server_session
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.session import BASE_POLICY
-from marl_llm.run import RunDirectory, package_versions, write_json
 from marl_llm.solve.budget import Budget
+from marl_llm.workspace.open_run import OpenRun, open_sandbox, server_session
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory, package_versions, write_json
 
 OnLine = Callable[[str], None]
 

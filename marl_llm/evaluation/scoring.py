@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.errors import RunFailed
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment import EnvironmentConfig, Evaluated, Evaluator
-from marl_llm.errors import RunFailed
 from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.trials import Trial
 from marl_llm.metrics import Comparison, Reference, Scores, paired_bootstrap, score_predictions
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec, baseline, generate_code, prelude_for
 from marl_llm.rollout.summary import EpisodeSummary
 from marl_llm.sandbox import Fold, Sandbox, Status

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.rollout.turns import derive_seed
 from marl_llm.tasks import Task
 from marl_llm.tasks.procedural import procedural_task

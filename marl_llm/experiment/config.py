@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from marl_llm.errors import UserError
-from marl_llm.recipe import Recipe, parse, read_mapping, require_disjoint
+from marl_llm.core.errors import UserError
+from marl_llm.workspace.recipe import Recipe, parse, read_mapping, require_disjoint
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 UNTRAINED = "untrained"

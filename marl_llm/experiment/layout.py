@@ -2,7 +2,7 @@
 
     experiment.yaml                       the resolved experiment
     recipes/<arm>.s<seed>.yaml            recipe of each run
-    runs/<arm>/seed<seed>/                one run directory each (`marl_llm.run`)
+    runs/<arm>/seed<seed>/                one run directory each (`marl_llm.workspace.run`)
     evaluation/<part>/<point>/            evaluation.json says that the point is finished; part: procedural, benchmark
     evaluation/benchmark/suite.json       name of the benchmark and of its CSVs
     logs/<job>.log                        what a job said
@@ -17,10 +17,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.report import REPORT_FILE
 from marl_llm.experiment.config import UNTRAINED, Experiment, load_experiment
-from marl_llm.run import RunDirectory
+from marl_llm.workspace.run import RunDirectory
 
 PROCEDURAL, BENCHMARK = "procedural", "benchmark"
 PARTS = (PROCEDURAL, BENCHMARK)

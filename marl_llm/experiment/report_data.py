@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, load_headroom
 from marl_llm.evaluation.report import EvaluationReport, Result, load_report

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import ROLES
 from marl_llm.environment.experience import STORE_FILE
-from marl_llm.errors import UserError
 from marl_llm.evaluation.study import run_study
 from marl_llm.experiment.layout import PROCEDURAL, ExperimentDirectory
 from marl_llm.experiment.report_data import Material, read_material
-from marl_llm.recipe import Recipe, dump_recipe
-from marl_llm.roles import ROLES
-from marl_llm.run import RunDirectory, write_text
 from marl_llm.solve.teams import EMBEDDED_TEAM
 from marl_llm.training.adapters import staging
+from marl_llm.workspace.recipe import Recipe, dump_recipe
+from marl_llm.workspace.run import RunDirectory, write_text
 
 
 def gains(material: Material) -> dict[int, float]:

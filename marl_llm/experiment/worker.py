@@ -19,15 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.owner import STOPPED, stop_with_owner
 from marl_llm.experiment.jobs import ITERATION, Job, left, plan
 from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
 from marl_llm.experiment.points import evaluate_point
-from marl_llm.iterate import one_round
-from marl_llm.open_run import OpenRun, open_run, open_sandbox, server_session
-from marl_llm.owner import STOPPED, stop_with_owner
-from marl_llm.recipe import dump_recipe
-from marl_llm.run import RunDirectory, write_text
+from marl_llm.pipeline.iterate import one_round
+from marl_llm.workspace.open_run import OpenRun, open_run, open_sandbox, server_session
+from marl_llm.workspace.recipe import dump_recipe
+from marl_llm.workspace.run import RunDirectory, write_text
 
 
 def do_job(directory: ExperimentDirectory, name: str, benchmark: Path | None) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.hub.manifest import base_repo_of, repo_of
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.serving.config import served_lora_rank
 
 _DUTIES = {

@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 _LFS_BLOB = re.compile(r"[0-9a-f]{64}")
 

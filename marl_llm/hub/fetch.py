@@ -11,11 +11,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import TeamName
+from marl_llm.core.roles import DATA_SCIENTIST
 from marl_llm.hub.download import download
 from marl_llm.hub.manifest import TEAM_FILE, TeamManifest, read_manifest, repo_of
-from marl_llm.hub_names import TeamName
-from marl_llm.roles import DATA_SCIENTIST
 from marl_llm.training.adapters import WEIGHTS_FILE
 
 

@@ -11,9 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from marl_llm.errors import UserError
-from marl_llm.hub_names import HUB_NAME
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import HUB_NAME
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.training.adapters import CONFIG_FILE, WEIGHTS_FILE
 
 TEAM_FILE, RECIPE_FILE, EXPERIENCE_FILE = "team.json", "recipe.yaml", "experience.jsonl"

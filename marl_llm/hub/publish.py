@@ -21,7 +21,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.hub.card import CardInputs, base_card, model_card
 from marl_llm.hub.manifest import (
     EXPERIENCE_FILE,
@@ -33,7 +34,6 @@ from marl_llm.hub.manifest import (
     repo_of,
 )
 from marl_llm.hub.upload import upload
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.training.adapters import CONFIG_FILE, WEIGHTS_FILE
 
 _CARD_FILE = "README.md"

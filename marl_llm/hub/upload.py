@@ -9,7 +9,7 @@ import httpx
 from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 
 _FAILURES = (OfflineModeIsEnabled, HfHubHTTPError, httpx.TransportError, httpx.InvalidURL, RuntimeError, ValueError)
 

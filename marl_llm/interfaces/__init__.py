@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
     from marl_llm.interfaces.aec import TeamAECEnv

@@ -15,14 +15,14 @@ from gymnasium.spaces import Text
 from pettingzoo import AECEnv
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.environment import State, StepOutcome, TeamEnv
 from marl_llm.environment.memory import TokenCounter, rough_tokens
-from marl_llm.errors import UserError
 from marl_llm.interfaces.info import outcome_info
 from marl_llm.interfaces.play import StepPlay, turn_context
 from marl_llm.interfaces.spaces import ALPHABET, MAX_CHARACTERS, Observation, fit, text_space
 from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, refusal_cost, token_cost
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.rollout.policies import Ask
 from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
 from marl_llm.rollout.turns import derive_seed

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from marl_llm.errors import UserError
-from marl_llm.kind import Kind
+from marl_llm.core.errors import UserError
+from marl_llm.core.kind import Kind
 
 _AVERAGES = ("macro", "micro", "weighted")
 _COUNT_BASED = ("f1", "precision", "recall", "jaccard")

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics.rows import Rows
 from marl_llm.metrics.weighted import raw_values
-from marl_llm.predictions import Predictions
 
 _FLOOR = -1.0
 _AGAINST_PRIORS = frozenset({"neg_log_loss", "neg_brier_score"})

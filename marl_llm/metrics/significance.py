@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics.scores import Reference, resampled_skills, score_predictions, weighted_mean
-from marl_llm.predictions import Predictions
 
 _CELLS = 4_000_000  # weights held at once, 32 MB
 _CELLS_IN_CACHE = 100_000  # draws counted at once: within a core's cache it takes half the time

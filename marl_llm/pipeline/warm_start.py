@@ -15,22 +15,22 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from marl_llm.base_model import local_model
+from marl_llm.core.base_model import local_model
+from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.credit import assign_credit, write_credit
-from marl_llm.open_run import settings
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES, TEAM
 from marl_llm.rollout.collect import Collector, PlannedEpisode
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.teacher import Teacher
-from marl_llm.run import RunDirectory, write_json
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving.in_process.chat import ChatTokenizer
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
+from marl_llm.workspace.open_run import settings
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory, write_json
 from marl_llm.workspace.trainers import Running, run_together, run_trainer
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals.actions import (
     AddFeatures,
     Between,

@@ -7,9 +7,9 @@ from __future__ import annotations
 import ast
 import re
 
-from marl_llm.forgiven import Forgiven
+from marl_llm.core.forgiven import Forgiven
+from marl_llm.core.syntax import parse_expression
 from marl_llm.proposals.text import outside_quotes
-from marl_llm.syntax import parse_expression
 
 _KEYWORD = re.compile(r"([A-Za-z]\w*)\s*[=:]\s*")
 _WORDS = {"none": None, "null": None, "true": True, "false": False}

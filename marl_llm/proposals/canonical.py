@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from marl_llm.core.syntax import parse_expression
 from marl_llm.proposals.actions import (
     ACTION,
     AddFeatures,
@@ -41,7 +42,6 @@ from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.proposals.spec import ENSEMBLES, ordered_params
 from marl_llm.proposals.synonyms import method_word, operation_word
 from marl_llm.proposals.text import call, column_list, literal, outside_quotes, without_comment
-from marl_llm.syntax import parse_expression
 
 FORMS = {
     "analyze": 'analyze QUERY ["x1"]',

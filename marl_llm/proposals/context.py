@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals.actions import AddFeatures, Analyze, Drop, EngineerFeatures, InvalidAction, ProposeModel
 from marl_llm.proposals.features import NUMBERS, ColumnKind, Extra, ordered_columns, sorted_columns
 from marl_llm.proposals.spec import PipelineSpec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals.catalogue import ENTRIES
 from marl_llm.proposals.estimator_info import EstimatorInfo, Param, ParamValue
 

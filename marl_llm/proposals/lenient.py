@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marl_llm.forgiven import Forgiven, in_order
+from marl_llm.core.forgiven import Forgiven, in_order
 from marl_llm.proposals.actions import InvalidAction
 from marl_llm.proposals.arguments import closing
 from marl_llm.proposals.canonical import FORMS, find_json, parse_action

@@ -8,7 +8,7 @@ import json
 import re
 import string
 
-from marl_llm.forgiven import Forgiven
+from marl_llm.core.forgiven import Forgiven
 from marl_llm.proposals.arguments import closing, inside_brackets
 from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.proposals.synonyms import operation_word

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from marl_llm.forgiven import Forgiven
+from marl_llm.core.forgiven import Forgiven
 from marl_llm.proposals.text import outside_quotes, without_comment
 
 LONGEST_LINE = 2000

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from marl_llm.forgiven import Forgiven
+from marl_llm.core.forgiven import Forgiven
 from marl_llm.proposals.actions import AddFeatures, Analyze, Drop, EngineerFeatures, InvalidAction, ProposeModel, Tune
 from marl_llm.proposals.context import Context
 from marl_llm.proposals.estimators import ESTIMATORS, EstimatorInfo, Param

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS, Param, ParamValue
 from marl_llm.proposals.features import COLUMNWISE, Extra, Reduction, sorted_columns
 

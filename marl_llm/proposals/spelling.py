@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from marl_llm.forgiven import Forgiven
+from marl_llm.core.forgiven import Forgiven
 from marl_llm.proposals.arguments import arguments, closing
 from marl_llm.proposals.operations import analysis, operations
 from marl_llm.proposals.reply_lines import LONGEST_LINE

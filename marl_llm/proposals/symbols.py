@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from marl_llm.core.syntax import parse
 from marl_llm.proposals.estimator_info import LONGEST
 from marl_llm.proposals.prelude import CONSTANTS, prelude_for
-from marl_llm.syntax import parse
 
 
 class Unreadable(ValueError):

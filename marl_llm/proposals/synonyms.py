@@ -4,7 +4,7 @@ with what memory holds.
 
 from __future__ import annotations
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS
 
 _WORDS = {

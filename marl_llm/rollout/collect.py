@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import EnvironmentConfig, State, TeamEnv
 from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, known_data_set, shown_lines
-from marl_llm.errors import UserError
 from marl_llm.rewards import RewardConfig
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
 from marl_llm.rollout.journal import EpisodeJournal, JournaledPolicy, Spent, tidy

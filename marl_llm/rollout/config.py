@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from marl_llm.roles import DATA_SCIENTIST
+from marl_llm.core.roles import DATA_SCIENTIST
 
 
 class RolloutConfig(BaseModel):

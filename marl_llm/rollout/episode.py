@@ -12,10 +12,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import Memory, State, StepOutcome, Suggestion, Verdict
 from marl_llm.proposals import Finish
 from marl_llm.rewards import RewardConfig
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.policies import Policy
 from marl_llm.rollout.rewarding import data_scientist_components, engineer_components

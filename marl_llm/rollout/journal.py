@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from marl_llm.errors import RunFailed
+from marl_llm.core.errors import RunFailed
 from marl_llm.rollout.policies import Ask, Policy, PolicyInfo
 from marl_llm.serving import Completion
 

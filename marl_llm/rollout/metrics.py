@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.summary import EpisodeSummary
 
 

@@ -11,8 +11,8 @@ from typing import Protocol
 from marl_llm.agents.answers import EngineerAnswer
 from marl_llm.agents.prompts import Message, Situation
 from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, Space
+from marl_llm.core.roles import DATA_SCIENTIST
 from marl_llm.proposals import PipelineSpec, canonical
-from marl_llm.roles import DATA_SCIENTIST
 from marl_llm.serving import Completion, Sampler
 
 

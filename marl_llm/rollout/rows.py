@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from marl_llm.core.roles import DATA_SCIENTIST
 from marl_llm.environment import Evaluated, State, StepOutcome
 from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, refusal_cost, token_cost
-from marl_llm.roles import DATA_SCIENTIST
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.turns import CallRecord, Turn
 from marl_llm.trajectories import Row

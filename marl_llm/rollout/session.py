@@ -9,9 +9,9 @@ from typing import Protocol, Self
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment.memory import TokenCounter, rough_tokens
-from marl_llm.errors import UserError
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import ModelPolicy, PolicyInfo

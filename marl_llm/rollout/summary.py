@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import RunFailed
+from marl_llm.core.errors import RunFailed
 
 SUMMARIES = "episodes.jsonl"
 

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 from marl_llm.agents.prompts import Heard, Message, Situation, functions_at_hand, proposal_text
 from marl_llm.agents.reply import UnreadableReply, read_code
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.forgiven import Forgiven
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import Evaluated, Implementation, State, Suggestion, TeamEnv
 from marl_llm.environment.memory import TokenCounter
-from marl_llm.forgiven import Forgiven
 from marl_llm.proposals import Analyze, PipelineSpec
 from marl_llm.proposals.codegen import engineer_start
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.policies import Ask, Policy
 from marl_llm.sandbox import Stage, Status
 from marl_llm.serving import Completion, PromptTooLong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 
 _SUM_TOLERANCE = 1e-5  # float32 probabilities of a hundred classes sum to 1 within this
 _ROWS_PER_TIE = 100  # rounding breaks a tie the other way in one row at most, or in one of a hundred

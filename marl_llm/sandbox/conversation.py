@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox.checks import Rejected, expected_bytes, parse_predictions, same_predictions
 from marl_llm.sandbox.encode import Block
 from marl_llm.sandbox.fold import Fold

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox.encode import Block, encode
 
 _PROBED_SHARE = 4  # one row in four

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from marl_llm.errors import UserError
-from marl_llm.predictions import Predictions
+from marl_llm.core.errors import UserError
+from marl_llm.core.predictions import Predictions
 
 MAX_ERROR_CHARACTERS = 300
 

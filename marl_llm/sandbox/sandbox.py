@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 import numpy as np
 import pandas as pd
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox.conversation import Job
 from marl_llm.sandbox.fold import Fold
 from marl_llm.sandbox.results import Evaluation, Level, Limits, Probe, SandboxUnavailable, Stage, Status

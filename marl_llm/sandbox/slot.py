@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from marl_llm.cpu_time import tree_cpu_seconds
-from marl_llm.predictions import Predictions
+from marl_llm.core.cpu_time import tree_cpu_seconds
+from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox import launch
 from marl_llm.sandbox.conversation import Conversation, Failed, Job, Vanished
 from marl_llm.sandbox.encode import Block

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.serving.client import ChatClient
 from marl_llm.serving.config import BASE_NAME, Device, ServerConfig, installed_device
 from marl_llm.serving.server import ModelServer

@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from marl_llm.core.errors import UserError
 from marl_llm.core.precision import cpu_precision
-from marl_llm.errors import UserError
 
 BASE_NAME = "base"
 """The name under which a server of ours serves the model without an adapter."""

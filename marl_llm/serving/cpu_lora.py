@@ -14,7 +14,7 @@ from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 NAME = "marl_llm_cpu_lora"
 """Of the entry point, as VLLM_PLUGINS lists it."""

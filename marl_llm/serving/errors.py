@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from marl_llm.errors import RunFailed
+from marl_llm.core.errors import RunFailed
 
 
 class ServerDied(RunFailed):

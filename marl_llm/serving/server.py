@@ -20,8 +20,8 @@ from typing import Self
 
 import httpx
 
-from marl_llm.cpu_time import tree_cpu_seconds
-from marl_llm.errors import UserError
+from marl_llm.core.cpu_time import tree_cpu_seconds
+from marl_llm.core.errors import UserError
 from marl_llm.serving.config import (
     BASE_NAME,
     SEEDED_NAME,

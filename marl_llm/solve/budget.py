@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*(cpu|wall)?\s*", re.IGNORECASE)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from marl_llm.core.errors import UserError
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.experience import (
     NOTHING,
@@ -19,7 +20,6 @@ from marl_llm.environment.experience import (
     known_data_set,
     shown_lines,
 )
-from marl_llm.errors import UserError
 from marl_llm.solve.journal import Journal
 
 NO_STORE = "none"

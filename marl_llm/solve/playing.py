@@ -20,7 +20,7 @@ from heapq import nlargest
 from typing import Any
 
 from marl_llm.agents.style import PromptStyle
-from marl_llm.base_model import local_model
+from marl_llm.core.base_model import local_model
 from marl_llm.environment import State, TeamEnv
 from marl_llm.environment.delivery import Tried, distinct
 from marl_llm.environment.model_screen import LEFT_OUT, ModelScreen

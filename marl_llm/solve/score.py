@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.errors import UserError
 from marl_llm.environment import Evaluated, Evaluator
-from marl_llm.errors import UserError
 from marl_llm.sandbox import Sandbox
 from marl_llm.solve.report import scores_dict
 from marl_llm.tasks import Part, Task, TaskFile

@@ -17,16 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from marl_llm.core.errors import UserError
 from marl_llm.environment import Memory, TeamEnv
 from marl_llm.environment.delivery import Tried
 from marl_llm.environment.experience import NOTHING
-from marl_llm.errors import UserError
 from marl_llm.metrics import Scores
-from marl_llm.open_run import open_sandbox
 from marl_llm.proposals import PipelineSpec, compile, generate_code
-from marl_llm.recipe import Recipe
 from marl_llm.rollout.session import ModelSession
-from marl_llm.run import package_versions, write_text
 from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.directory import SolveDirectory, file_sha256
 from marl_llm.solve.experience import OwnExperience
@@ -38,6 +35,9 @@ from marl_llm.solve.table import delivered_lines
 from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, team_session
 from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task, TaskFile
+from marl_llm.workspace.open_run import open_sandbox
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import package_versions, write_text
 
 MAX_SEED = 2**31 - 1
 DEFAULT_LIMITS = Limits(Budget(60.0))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import baseline, compile
 from marl_llm.tasks.columns import MISSING_WORDS
 from marl_llm.tasks.columns.cells import numbers_of

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.solve.report import SolveReport
 from marl_llm.tasks import TaskFile
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.agents.prompts import PromptConfig
-from marl_llm.base_model import EMBEDDED, PROJECT
+from marl_llm.core.base_model import EMBEDDED, PROJECT
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import TeamName
+from marl_llm.core.roles import ROLES
 from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore
-from marl_llm.errors import UserError
-from marl_llm.hub_names import TeamName
-from marl_llm.open_run import playing_session, policies
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.policies import Ask, Policy, PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.session import ModelSession, RolePolicy, make_team
-from marl_llm.run import RunDirectory
 from marl_llm.serving import Completion
+from marl_llm.workspace.open_run import playing_session, policies
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 SCRIPTED, UNTRAINED, TRAINED = "scripted", "untrained", "trained"
 NAMES = (TRAINED, UNTRAINED, SCRIPTED)
@@ -85,7 +85,9 @@ def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | Non
     team = team or best_team()
     name = TeamName.parse(team)
     if name and not Path(team).is_dir() and (name.revision or not Path(team).parent.is_dir()):
-        from marl_llm.published import published_run  # huggingface_hub: half a second that other teams do not need
+        from marl_llm.workspace.published import (
+            published_run,  # huggingface_hub: half a second that other teams do not need
+        )
 
         return run_team(published_run(name, base, recipe), recipe)
     if base is not None:

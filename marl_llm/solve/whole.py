@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import RunFailed
+from marl_llm.core.errors import RunFailed
 from marl_llm.tasks import Task
 from marl_llm.tasks.columns import TypedColumn
 from marl_llm.tasks.csv.dialect import Overrides

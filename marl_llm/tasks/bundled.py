@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.metrics import default_metrics
 from marl_llm.tasks.suite import SUITE_FILE
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.dialect import DELIMITERS, Dialect
 from marl_llm.tasks.selection import Detection
 from marl_llm.tasks.task import Task

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.suite import TaskFile, load_suite
 from marl_llm.tasks.task import Task

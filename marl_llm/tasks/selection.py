@@ -13,7 +13,7 @@ from typing import get_args
 
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns import Override, TypedColumn, read_column
 from marl_llm.tasks.columns.usefulness import empty_or_constant, unfit_as_feature
 from marl_llm.tasks.csv.reading import clean_name

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.task import Task
 
 SUITE_FILE = "suite.yaml"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import UserError
-from marl_llm.kind import Kind
+from marl_llm.core.errors import UserError
+from marl_llm.core.kind import Kind
 
 MIN_ROWS = 30
 ROWS_TO_DIVIDE = 5

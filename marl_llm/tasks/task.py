@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.metrics import check_metrics, default_metrics
 from marl_llm.tasks.columns import ColumnKind, TypedColumn
 from marl_llm.tasks.csv.dialect import Dialect, Overrides

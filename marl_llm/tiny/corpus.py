@@ -27,6 +27,7 @@ from marl_llm.agents.prompts import (
     repair_message,
 )
 from marl_llm.agents.scripted import NO_CHANGE, corrupt, random_action
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment.analysis import AnalysisView, answer
 from marl_llm.environment.blend import POWERS
 from marl_llm.environment.card import TaskCard, describe_task
@@ -45,7 +46,6 @@ from marl_llm.proposals import (
 from marl_llm.proposals.codegen import ENSEMBLE_START, final_function
 from marl_llm.proposals.screened import screened_specs
 from marl_llm.proposals.spec import BLEND, ENSEMBLES
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.turns import SCREENED_LINES
 from marl_llm.tasks import Task
 from marl_llm.tasks.procedural import procedural_task

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.tiny.batches import Batch, batches
 from marl_llm.tiny.corpus import World, examples, worlds
 from marl_llm.tiny.model import TinySize, new_model

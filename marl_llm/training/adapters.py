@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.quiet import quiet_libraries
 
 if TYPE_CHECKING:

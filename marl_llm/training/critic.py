@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.adapters import base_name_of, create_adapter, save_adapter
 from marl_llm.training.batching import Sizes, pieces, step_batches
 from marl_llm.training.config import TrainConfig

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import ROLES
 from marl_llm.credit.gae import explained_variance
-from marl_llm.errors import UserError
-from marl_llm.roles import ROLES
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, replay_rows
 from marl_llm.training.ppo import RowCredit, agent_credit

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.errors import UserError
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.stage import ROW_KEY, CreditTable
-from marl_llm.errors import UserError
 
 TOKEN_COLUMNS = ["prompt_ids", "completion_ids", "logprobs"]
 _TURN_COLUMNS = [

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from marl_llm.errors import RunFailed
+from marl_llm.core.errors import RunFailed
 from marl_llm.training.data import ReplayRow
 
 ABS_FACTOR = 5.0

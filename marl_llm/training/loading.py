@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.precision import Precision, cpu_precision
-from marl_llm.errors import RunFailed, UserError
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.quiet import quiet_libraries
 

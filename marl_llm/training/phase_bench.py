@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from marl_llm.base_model import EMBEDDED
+from marl_llm.core.base_model import EMBEDDED
 from marl_llm.core.precision import product_rates
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.gae import AgentTurn, TurnCredit, episode_credit, explained_variance, whiten
 from marl_llm.credit.regret import FINISHED
 from marl_llm.credit.stage import ROW_KEY
-from marl_llm.errors import RunFailed, UserError
 from marl_llm.training.adapters import publish_version, staging
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.critic import Critic, load_critic

@@ -20,10 +20,10 @@ from typing import Any, TextIO
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.owner import OWNED, STOPPED, stop_with_owner
+from marl_llm.core.roles import TEAM
 from marl_llm.credit.stage import read_credit
-from marl_llm.errors import RunFailed, UserError
-from marl_llm.owner import OWNED, STOPPED, stop_with_owner
-from marl_llm.roles import TEAM
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
 

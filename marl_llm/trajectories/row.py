@@ -85,8 +85,8 @@ class Row:
     forgiven: Annotated[
         Text,
         Doc(
-            "What the reader of the reply forgave, names of marl_llm.forgiven with spaces between; empty: nothing, or "
-            "the reply was refused."
+            "What the reader of the reply forgave, names of marl_llm.core.forgiven with spaces between; empty: "
+            "nothing, or the reply was refused."
         ),
     ] = ""
     code: Annotated[Text, Doc("The pipeline's code after the Engineer's call; empty for the Data Scientist.")] = ""

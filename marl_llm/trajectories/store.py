@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.trajectories.row import ADDED, SCHEMA_VERSION, Row
 from marl_llm.trajectories.schema import SCHEMA
 

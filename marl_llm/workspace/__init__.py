@@ -1,1 +1,1 @@
-"""A run on disk and at work: the processes that train for it."""
+"""A run on disk and at work: its recipe, its directory, opening it, and the processes that train for it."""

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import RunFailed
-from marl_llm.owner import OWNED
+from marl_llm.core.errors import RunFailed
+from marl_llm.core.owner import OWNED
 
 logger = logging.getLogger(__name__)
 Running = list["subprocess.Popen[str]"]

@@ -13,9 +13,9 @@ from marl_llm.agents.edits import apply_edits
 from marl_llm.agents.prompts import Heard, PromptConfig, Situation, functions_at_hand, proposal_text
 from marl_llm.agents.reply import read_code
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.kind import Kind
 from marl_llm.environment import Memory, MemoryEntry, TaskCard, Verdict
 from marl_llm.environment.memory import rough_tokens
-from marl_llm.kind import Kind
 from marl_llm.proposals import (
     Analyze,
     Finish,

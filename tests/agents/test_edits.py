@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from marl_llm.agents.edits import EditError, apply_edits, line_edits, numbered
 from marl_llm.agents.reply import MAX_CODE_CHARS, UnreadableReply, Written, read_code
 from marl_llm.agents.scripted import NO_CHANGE, random_action
-from marl_llm.forgiven import Forgiven
-from marl_llm.kind import Kind
+from marl_llm.core.forgiven import Forgiven
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import apply, baseline, generate_code
 from tests.fixtures import context, small_card
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from marl_llm.agents.edits import numbered
 from marl_llm.agents.reply import UnreadableReply, Written, read_code
-from marl_llm.forgiven import Forgiven
-from marl_llm.kind import Kind
+from marl_llm.core.forgiven import Forgiven
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import baseline, generate_code
 
 CODE = generate_code(baseline(Kind.regression))

@@ -15,9 +15,9 @@ from marl_llm.agents.prompts import (
     engineer_prompt,
     repair_message,
 )
+from marl_llm.core.kind import Kind
 from marl_llm.environment import Memory, MemoryEntry, TaskCard, Verdict
 from marl_llm.environment.memory import rough_tokens
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline, generate_code
 from marl_llm.tiny.corpus import TINY_PROMPTS
 from tests.fixtures import small_card, wide_card

@@ -8,8 +8,8 @@ import pytest
 
 from marl_llm.agents.edits import apply_edits
 from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, random_action
+from marl_llm.core.kind import Kind
 from marl_llm.environment import TaskCard, describe_task
-from marl_llm.kind import Kind
 from marl_llm.proposals import Analyze, Finish, apply, baseline, canonical, generate_code, parse_action, resolve_columns
 from marl_llm.tasks import Task
 from tests.fixtures import context, small_card

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.credit import CreditConfig, Scale, assign_credit, group_relative
 from marl_llm.credit.team import mix
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 
 GAIN = np.array([0.30, 0.10, 0.0])
 OWN = np.array([0.30, 0.10, -0.02])  # the Data Scientist's: the reference implementation's gain, or a small penalty

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.credit import (
     CREDIT_COLUMNS,
     CreditConfig,
@@ -20,8 +22,6 @@ from marl_llm.credit import (
     write_credit,
 )
 from marl_llm.credit.team import team_returns
-from marl_llm.errors import RunFailed, UserError
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 
 
 def _rows(**changes: object) -> pd.DataFrame:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, Evaluator
 from marl_llm.environment.compliance import Case, compliance
-from marl_llm.kind import Kind
 from marl_llm.proposals import generate_code
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task

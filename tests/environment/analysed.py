@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.analysis import AnalysisView, answer
-from marl_llm.kind import Kind
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import Analyze
 from marl_llm.tasks import Column, Task
 from marl_llm.tasks.task import Part

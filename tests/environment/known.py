@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import TaskCard
 from marl_llm.environment.experience import DataSet, Finding, meta_features
-from marl_llm.kind import Kind
 from tests.fixtures import small_card
 
 FOREST = "propose_model est = RandomForestClassifier(n_estimators=100)"

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import mutual_info_score
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.tasks.screening import Trap, TrapKind
 from tests.environment.analysed import ask, made_task, one_hot, plain_task, viewed
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_llm.agents.prompts import answer_message
+from marl_llm.core.kind import Kind
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.analysis import DEFAULT_BUDGET
 from marl_llm.environment.analysis.answers import _QUERIES
 from marl_llm.environment.analysis.wording import Answer
 from marl_llm.environment.memory import rough_tokens
-from marl_llm.kind import Kind
 from marl_llm.proposals import Analyze
 from marl_llm.proposals.actions import Query
 from marl_llm.tasks.task import Part

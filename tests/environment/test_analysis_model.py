@@ -11,9 +11,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import accuracy_score, confusion_matrix
 
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.analysis import AnalysisView
-from marl_llm.kind import Kind
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import baseline
 from marl_llm.sandbox import Evaluation, Stage, Status
 from tests.environment.analysed import MODEL_QUERIES, ask, made_task, one_hot, plain_task, viewed

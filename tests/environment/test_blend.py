@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.blend import POWERS, Score, as_predictions, blended, choose_blend
-from marl_llm.predictions import Predictions
 
 seeds, sizes = st.integers(0, 10**6), st.integers(1, 6)
 ROUNDS = 20

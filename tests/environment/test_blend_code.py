@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment import EnvironmentConfig, Evaluated, Implementation, State, Suggestion, TeamEnv, Verdict
 from marl_llm.environment.evaluator import Evaluator
-from marl_llm.kind import Kind
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import Finish, PipelineSpec, compile, generate_code
 from marl_llm.proposals.codegen import ENSEMBLE_START, engineer_start
 from marl_llm.proposals.reading import read_components, read_spec

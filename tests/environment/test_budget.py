@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, Evaluator
 from marl_llm.environment.cache.keys import code_key
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline, generate_code
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox, Status

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marl_llm.core.errors import UserError
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment import EnvironmentConfig, Evaluator
 from marl_llm.environment.bench import benchmark
 from marl_llm.environment.cache import PASSING, EvaluationCache, blob_store, keys
 from marl_llm.environment.cache.blob_store import BlobStore
 from marl_llm.environment.cache.keys import fold_key, run_key
 from marl_llm.environment.cache.records import Unreadable, dump, load
-from marl_llm.errors import UserError
-from marl_llm.kind import Kind
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import baseline, generate_code
 from marl_llm.sandbox import Evaluation, Fold, Limits, Stage, Status
 from tests.environment.cache_worker import content

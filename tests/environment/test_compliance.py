@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment import TeamEnv
 from marl_llm.environment.compliance import (
     CLAUSES_AT_MOST,
@@ -11,8 +13,6 @@ from marl_llm.environment.compliance import (
     same_predictions,
 )
 from marl_llm.environment.elsewhere import unexpected_folds
-from marl_llm.kind import Kind
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import apply, baseline, generate_code, parse_action, resolve_columns
 from marl_llm.proposals.reading import read_components
 from marl_llm.proposals.spec import normal_components

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment import Evaluated, Implementation, State, TeamEnv, Verdict
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
 from marl_llm.environment.memory import MemoryEntry
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec, baseline, generate_code
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Stage, Status

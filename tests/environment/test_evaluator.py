@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, Evaluator
-from marl_llm.kind import Kind
 from marl_llm.proposals import baseline, generate_code
 from marl_llm.sandbox import Fold, Sandbox, Stage
 from tests.fixtures import small_task

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import Implementation, TaskCard, TeamEnv
 from marl_llm.environment.card import ColumnCard
 from marl_llm.environment.experience import (
@@ -24,7 +25,6 @@ from marl_llm.environment.experience.advice import advice
 from marl_llm.environment.experience.carrying import carried, like_columns
 from marl_llm.environment.experience.data_set import MOST_FINDINGS, best_findings, merged
 from marl_llm.environment.experience.meta_features import distances
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, generate_code, screened
 from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.tasks import Task

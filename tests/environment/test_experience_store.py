@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marl_llm.core.errors import UserError
 from marl_llm.environment.experience import ExperienceStore, snapshot
-from marl_llm.errors import UserError
 from tests.environment.known import BAYES, DEEP, FOREST, data_set
 
 WORKER = Path(__file__).with_name("experience_worker.py")

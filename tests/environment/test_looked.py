@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import TeamEnv, Verdict
 from marl_llm.environment.delivery import Evidence, Tried
 from marl_llm.environment.looked import tellable
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline, generate_code, screened
 from marl_llm.sandbox import Sandbox
 from tests.fixtures import CONFIG, small_task

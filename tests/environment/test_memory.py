@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from marl_llm.agents.full_space import full_action
 from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prompt
+from marl_llm.core.kind import Kind
 from marl_llm.environment import Memory, MemoryEntry, State, TeamEnv, Verdict
 from marl_llm.environment.memory import rough_tokens
-from marl_llm.kind import Kind
 from marl_llm.proposals import InvalidAction, apply, baseline, canonical, generate_code, resolve_columns
 from tests.fixtures import context, small_card
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import TeamEnv, model_screen
 from marl_llm.environment.delivery import distinct
 from marl_llm.environment.evaluated import some_rows
 from marl_llm.environment.evaluator import Evaluator
 from marl_llm.environment.fold_runner import KeyedFold
 from marl_llm.environment.model_screen import ModelScreen, Screened, screen_models
-from marl_llm.kind import Kind
 from marl_llm.proposals import Analyze, PipelineSpec, compile, generate_code
 from marl_llm.proposals.screened import SIX, screened_specs
 from marl_llm.sandbox import Sandbox

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment.search import search_region, settings
-from marl_llm.kind import Kind
 from marl_llm.metrics import Scores
 from marl_llm.proposals import Between, PipelineSpec, Tune, baseline, canonical, parse_action
 

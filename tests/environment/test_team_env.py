@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.core.errors import RunFailed
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, Implementation, Suggestion, TeamEnv, Verdict
-from marl_llm.errors import RunFailed
-from marl_llm.kind import Kind
 from marl_llm.proposals import generate_code
 from marl_llm.rewards import RewardConfig, data_scientist_reward
 from marl_llm.tasks import Task

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, TeamEnv
 from marl_llm.environment.memory import MemoryEntry, Verdict
 from marl_llm.evaluation.ablation import differences, main
 from marl_llm.evaluation.parts import PREFIX, deliveries
 from marl_llm.evaluation.report import EvaluationReport, Result
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline, screened
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox

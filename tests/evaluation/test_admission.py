@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, TeamEnv
 from marl_llm.evaluation import admission as module
 from marl_llm.evaluation.admission import Admission, admission, admission_text, main, settings
-from marl_llm.kind import Kind
 from marl_llm.proposals import screened
 from marl_llm.proposals.estimators import ESTIMATORS
 from tests.fixtures import sandbox, small_task

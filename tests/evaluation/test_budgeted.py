@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation import EvaluationReport, budgeted, evaluate_suite, plans
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.arms import make_arm
 from marl_llm.evaluation.plans import BUDGETED, Plan
 from marl_llm.evaluation.report import Result
 from marl_llm.proposals import screened
-from marl_llm.run import RunDirectory
 from marl_llm.solve import teams
 from marl_llm.solve.budget import Budget
 from marl_llm.solve.teams import choose_team
+from marl_llm.workspace.run import RunDirectory
 from tests.solve.conftest import AMPLE, QUICK
 
 SECONDS = Budget(4, "cpu")

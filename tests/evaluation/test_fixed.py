@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from marl_llm.core.kind import Kind
 from marl_llm.evaluation.fixed import FIXED, fixed_spec, missing_package
-from marl_llm.kind import Kind
 from marl_llm.proposals import generate_code
 from marl_llm.proposals.compiler import compile as compile_spec
 

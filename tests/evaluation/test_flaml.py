@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from marl_llm.cli import main
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.kind import Kind
 from marl_llm.evaluation import evaluate_suite, flaml_arm
 from marl_llm.evaluation.arms import left_out, make_arms
 from marl_llm.evaluation.flaml_arm import FlamlFailed, FlamlProcesses
@@ -23,12 +24,11 @@ from marl_llm.evaluation.flaml_worker import Job, aligned
 from marl_llm.evaluation.play import budgets_of
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.trials import suite_trials
-from marl_llm.kind import Kind
 from marl_llm.metrics.names import metrics_for
-from marl_llm.recipe import Recipe
-from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 BUNDLED = Path(__file__).parents[2] / "data" / "bundled"
 RECIPE = Recipe.model_validate({"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}})

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.kind import Kind
 from marl_llm.evaluation import headroom as search_module
 from marl_llm.evaluation.headroom import Searcher, best_step, headroom
 from marl_llm.evaluation.headroom_file import Headroom, Step, load_headroom, summary
 from marl_llm.evaluation.one_step import MOST_COLUMNS, one_steps
 from marl_llm.evaluation.scoring import Bench
 from marl_llm.evaluation.trials import Trial
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, baseline, effective, generate_code
-from marl_llm.recipe import Recipe
 from marl_llm.sandbox import Sandbox
+from marl_llm.workspace.recipe import Recipe
 from tests.fixtures import small_card, small_task, wide_card
 
 RECIPE = Recipe.model_validate({"environment": {"cv_folds": 2, "resamples": 200}})

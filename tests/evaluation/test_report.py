@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.evaluation.arms import Arm
 from marl_llm.evaluation.render import report_text, to_markdown
 from marl_llm.evaluation.report import EvaluationReport, Result, differences, load_report, summarise_arm, summarise_arms

@@ -10,19 +10,19 @@ import pandas as pd
 import pytest
 import yaml
 
+from marl_llm.core.errors import UserError
 from marl_llm.environment import TeamEnv
-from marl_llm.errors import UserError
 from marl_llm.evaluation import EvaluationReport, evaluate_procedural, evaluate_suite, load_report
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, final_code
 from marl_llm.evaluation.trials import slug, suite_trials
-from marl_llm.recipe import Recipe
 from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.summary import read_summaries
-from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 BUNDLED = Path(__file__).parents[2] / "data" / "bundled"
 RECIPE = Recipe.model_validate({"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}})

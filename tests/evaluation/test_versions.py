@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from marl_llm.core.roles import ROLES
 from marl_llm.evaluation import evaluate_suite, evaluate_versions
-from marl_llm.open_run import OpenRun, server_session
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import PlannedEpisode
-from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving import ModelServer
 from marl_llm.tasks.procedural import procedural_task
+from marl_llm.workspace.open_run import OpenRun, server_session
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 BUNDLED = Path(__file__).parents[2] / "data" / "bundled"
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from marl_llm.core.roles import ROLES
 from marl_llm.hub import CardInputs, PublishedRepo, TeamInputs, publish_adapters
-from marl_llm.roles import ROLES
 from tests.hub.loopback_hub import TOKEN, LoopbackHub
 
 TABLE = "| arm | score |\n|---|---|\n| trained pair | 0.81 [0.78, 0.84] |"

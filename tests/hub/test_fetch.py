@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import TeamName
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.hub import FetchedTeam, fetch_team
-from marl_llm.hub_names import TeamName
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from tests.hub.given import publish
 from tests.hub.loopback_hub import LoopbackHub
 

@@ -15,9 +15,9 @@ import torch
 from huggingface_hub import HfApi, ModelCard, constants
 from safetensors.torch import save_file
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ROLES
 from marl_llm.hub.upload import upload
-from marl_llm.roles import DATA_SCIENTIST, ROLES
 from tests.hub.given import CARD, TABLE, publish
 from tests.hub.loopback_hub import LoopbackHub
 

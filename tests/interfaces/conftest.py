@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("pettingzoo", reason="PettingZoo is not installed (extra pettingzoo)")
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, TeamEnv
 from marl_llm.interfaces import TeamAECEnv
-from marl_llm.kind import Kind
 from tests.fixtures import CONFIG, sandbox, shared_sandbox, small_task
 
 __all__ = ["sandbox"]

@@ -7,10 +7,10 @@ import warnings
 import pytest
 from pettingzoo.test import api_test, seed_test
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.interfaces import TeamAECEnv
 from marl_llm.rewards import RewardConfig
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 
 OF_TEXTS_AND_NAMES = {
     "Observation is not a NumPy array",

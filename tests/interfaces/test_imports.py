@@ -52,7 +52,7 @@ def test_a_missing_pettingzoo_is_one_clear_sentence_that_names_the_extra(missing
     told = run(
         f"import sys; sys.modules[{missing!r}] = None\n"
         "import marl_llm.interfaces\n"
-        "from marl_llm.errors import UserError\n"
+        "from marl_llm.core.errors import UserError\n"
         "try:\n    from marl_llm.interfaces import TeamAECEnv\n"
         "except UserError as error:\n    print(error)"
     )

@@ -14,11 +14,11 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
 from ray.tune.registry import register_env
 
+from marl_llm.core.kind import Kind
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.environment import TeamEnv
 from marl_llm.interfaces import TeamAECEnv
 from marl_llm.interfaces.examples.rllib_loop import Rule
-from marl_llm.kind import Kind
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from tests.fixtures import CONFIG, shared_sandbox, small_task
 
 FOREST, RIGHT = "propose_model est = RandomForestClassifier()", "8 = est = RandomForestClassifier()"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prompt, engineer_prompt
+from marl_llm.core.kind import Kind
 from marl_llm.environment import Memory
 from marl_llm.interfaces.spaces import ALPHABET, Observation, fit, text_space
-from marl_llm.kind import Kind
 from marl_llm.proposals import baseline, generate_code
 from tests.fixtures import small_card, wide_card
 

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
-from marl_llm.kind import Kind
-from marl_llm.predictions import Predictions
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 
 
 class ReadyClassifier(ClassifierMixin, BaseEstimator):

@@ -7,11 +7,11 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.metrics import get_scorer_names
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, metrics_for, score_predictions
 from marl_llm.metrics.rows import Rows
 from marl_llm.metrics.weighted import raw_values
-from marl_llm.predictions import Predictions
 from tests.metrics.given import by_scikit_learn, given, measured
 
 _NOT_OURS = {

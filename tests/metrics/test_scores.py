@@ -13,9 +13,9 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, default_metrics, metrics_for, paired_bootstrap, score_predictions
-from marl_llm.predictions import Predictions
 from tests.metrics.given import classified
 
 

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import (
     Reference,
     corrected_resampled_t,
@@ -19,7 +20,6 @@ from marl_llm.metrics import (
     score_predictions,
 )
 from marl_llm.metrics.significance import _resamples
-from marl_llm.predictions import Predictions
 
 
 def noisy(y: np.ndarray, rng: np.random.Generator, n_classes: int, skill: float = 1.0) -> Predictions:

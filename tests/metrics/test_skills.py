@@ -8,9 +8,9 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, Scores, metrics_for, score_predictions
-from marl_llm.predictions import Predictions
 from tests.metrics.given import given
 
 _CLASSES = ("a", "b", "c")

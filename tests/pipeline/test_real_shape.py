@@ -16,13 +16,13 @@ import pytest
 from transformers import AutoTokenizer
 
 from marl_llm.core.precision import cpu_precision
-from marl_llm.open_run import open_sandbox
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.proposals import parse_action
-from marl_llm.recipe import load_recipe
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
-from marl_llm.run import RunDirectory
 from marl_llm.trajectories import read_rows
+from marl_llm.workspace.open_run import open_sandbox
+from marl_llm.workspace.recipe import load_recipe
+from marl_llm.workspace.run import RunDirectory
 from tests.qwen_like import OWN_SYSTEM, make_qwen_like
 
 RECIPE = """

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.open_run import open_sandbox
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.pipeline import warm_start
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.proposals import parse_action
-from marl_llm.recipe import Recipe, load_recipe
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
-from marl_llm.run import RunDirectory
 from marl_llm.serving.in_process.chat import ChatTokenizer
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.trajectories import read_rows
+from marl_llm.workspace.open_run import open_sandbox
+from marl_llm.workspace.recipe import Recipe, load_recipe
+from marl_llm.workspace.run import RunDirectory
 
 EMBEDDED = Path("data/models/tiny")
 RECIPE = """

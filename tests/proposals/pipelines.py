@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.agents.full_space import full_action
+from marl_llm.core.kind import Kind
 from marl_llm.environment import TaskCard, describe_task
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec, Tune, apply, baseline, prelude_for, resolve_columns
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.tasks import Task

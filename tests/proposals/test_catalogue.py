@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 from sklearn.utils import all_estimators
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import InvalidAction, PipelineSpec, apply, baseline, generate_code, parse_action
 from marl_llm.proposals import compile as compile_spec
 from marl_llm.proposals.estimators import ESTIMATORS, estimators_for

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import Extra, PipelineSpec, baseline, compile, generate_code
 from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.proposals.reading import read_spec

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from marl_llm.agents.full_space import full_action
 from marl_llm.agents.scripted import random_action
-from marl_llm.forgiven import Forgiven
-from marl_llm.kind import Kind
+from marl_llm.core.forgiven import Forgiven
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import (
     Analyze,
     Finish,

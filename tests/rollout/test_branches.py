@@ -10,8 +10,8 @@ import pytest
 
 from marl_llm.agents.prompts import PromptConfig, data_scientist_prompt, functions_at_hand, proposal_text
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.kind import Kind
 from marl_llm.environment import State, Suggestion, TeamEnv, Verdict
-from marl_llm.kind import Kind
 from marl_llm.proposals import Finish, PipelineSpec, generate_code
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig

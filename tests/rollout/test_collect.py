@@ -11,12 +11,12 @@ import pytest
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.kind import Kind
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import TeamEnv, team_env
-from marl_llm.errors import RunFailed, UserError
-from marl_llm.kind import Kind
 from marl_llm.proposals import Tune
 from marl_llm.rewards import RewardConfig
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, Team

@@ -11,16 +11,14 @@ import pytest
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.kind import Kind
+from marl_llm.core.roles import DATA_SCIENTIST
 from marl_llm.environment.experience import ExperienceStore, table_key
 from marl_llm.evaluation.arms import team_arm
 from marl_llm.evaluation.play import Comparison, play_arm
 from marl_llm.evaluation.trials import Trial
-from marl_llm.kind import Kind
-from marl_llm.open_run import OpenRun, seen_experience
 from marl_llm.proposals import screened
-from marl_llm.recipe import Recipe
 from marl_llm.rewards import RewardConfig
-from marl_llm.roles import DATA_SCIENTIST
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
@@ -28,10 +26,12 @@ from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import ServerSession
 from marl_llm.rollout.summary import read_summaries
-from marl_llm.run import RunDirectory
 from marl_llm.serving import ServerConfig
 from marl_llm.tasks import Task
 from marl_llm.trajectories import read_rows
+from marl_llm.workspace.open_run import OpenRun, seen_experience
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 from tests.environment.known import BAYES, FOREST, data_set
 from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 

@@ -11,10 +11,10 @@ import pytest
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.kind import Kind
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import Suggestion, TeamEnv
-from marl_llm.kind import Kind
 from marl_llm.rewards import RewardConfig
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
 from marl_llm.rollout.policies import Ask, PolicyInfo

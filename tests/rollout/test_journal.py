@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from marl_llm.errors import RunFailed
+from marl_llm.core.errors import RunFailed
 from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.journal import UNFINISHED, EpisodeJournal, JournaledPolicy, Spent

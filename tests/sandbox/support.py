@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox import Evaluation, Fold, Limits, Sandbox, Status
 
 SMALL = Limits(wall_s=10.0, cpu_s=5, memory_bytes=1 << 30)

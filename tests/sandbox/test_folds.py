@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox import Fold
 from marl_llm.sandbox.checks import Rejected, parse_predictions, same_predictions
 from marl_llm.sandbox.encode import encode

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.serving import ModelServer, ServerConfig, ServerDied, cpu_lora, server
 from marl_llm.serving.config import Device, installed_device, vllm_version
 

@@ -16,8 +16,8 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from marl_llm.errors import UserError
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.serving import AdapterError, Completion, PromptTooLong
 from marl_llm.serving.in_process import InProcessClient, InProcessModel, suits_in_process
 from marl_llm.serving.in_process.sampling import draw

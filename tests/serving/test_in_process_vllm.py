@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.serving import ChatClient, Completion, ModelServer, PromptTooLong, Sampler
 from marl_llm.serving.in_process import InProcessClient, InProcessModel
 from tests.serving.test_in_process import CHATS, SHORT

@@ -13,7 +13,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.serving import AdapterError, ChatClient, Completion, ModelServer, PromptTooLong
 
 pytestmark = pytest.mark.vllm

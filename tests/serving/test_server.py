@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.serving import ModelServer, ServerConfig, ServerDied, config, server
 from marl_llm.serving.config import Device
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from marl_llm.proposals import screened
-from marl_llm.recipe import Recipe
 from marl_llm.solve import SolveReport, solve_task
 from marl_llm.solve.budget import Budget
 from marl_llm.solve.playing import Limits
 from marl_llm.tasks import TaskFile
+from marl_llm.workspace.recipe import Recipe
 
 CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 TARGET = "Cancelou"

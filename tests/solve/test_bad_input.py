@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from marl_llm.errors import UserError
-from marl_llm.recipe import Recipe, dump_recipe
+from marl_llm.core.errors import UserError
 from marl_llm.solve import solve, solve_task, teams
 from marl_llm.solve.budget import Budget
 from marl_llm.solve.playing import Limits
 from marl_llm.tasks import TaskFile
+from marl_llm.workspace.recipe import Recipe, dump_recipe
 from tests.solve.conftest import CLIENTS, TARGET
 
 

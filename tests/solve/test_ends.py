@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from marl_llm.core.errors import RunFailed
 from marl_llm.environment.experience import ExperienceStore
-from marl_llm.errors import RunFailed
-from marl_llm.recipe import Recipe
 from marl_llm.solve import solve, solve_task
 from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.journal import Journal
 from marl_llm.solve.playing import Limits, Play
 from marl_llm.tasks import TaskFile
+from marl_llm.workspace.recipe import Recipe
 from tests.environment.known import FOREST, data_set
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.sandbox import SandboxUnavailable
 from marl_llm.solve import score_file
 from marl_llm.solve.score import with_own_names

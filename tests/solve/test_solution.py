@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.proposals import Extra, PipelineSpec
 from marl_llm.proposals.spec import BLEND
 from marl_llm.solve import standalone

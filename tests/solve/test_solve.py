@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
 from marl_llm.solve import read_memory, solve_task
 from marl_llm.solve.report import PARTS

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
-from marl_llm.run import RunDirectory
+from marl_llm.core.roles import ROLES
 from marl_llm.serving import ModelServer
 from marl_llm.solve import solve_task
 from marl_llm.solve.teams import EMBEDDED, TINY_PROMPTS, choose_team
 from marl_llm.tasks import TaskFile
 from marl_llm.tiny import corpus
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 

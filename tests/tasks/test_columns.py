@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns import TypedColumn, read_column
 from marl_llm.tasks.columns.cells import numbers_of
 from marl_llm.tasks.columns.text_columns import Cells

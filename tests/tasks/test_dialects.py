@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.dialect import Overrides
 from marl_llm.tasks.csv.encoding import text_file
 from marl_llm.tasks.csv.parsing import Layout, _parse_carefully, _parse_fast, parse

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from marl_llm.errors import UserError
-from marl_llm.kind import Kind
+from marl_llm.core.errors import UserError
+from marl_llm.core.kind import Kind
 from marl_llm.tasks import Task, load_suite
 from marl_llm.tasks.detected import detected, task_file
 from marl_llm.tasks.examples import write_examples

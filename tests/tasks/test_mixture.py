@@ -10,11 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_llm.errors import UserError
-from marl_llm.open_run import open_run
-from marl_llm.recipe import Recipe, require_disjoint
-from marl_llm.stages import training_plans
+from marl_llm.core.errors import UserError
+from marl_llm.pipeline.stages import training_plans
 from marl_llm.tasks.mixture import TaskSection, planned_tasks
+from marl_llm.workspace.open_run import open_run
+from marl_llm.workspace.recipe import Recipe, require_disjoint
 
 
 @pytest.fixture(scope="module")

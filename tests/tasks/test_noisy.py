@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kurtosis
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.tasks.procedural.noisy import KINDS, noisy_frame, noisy_kind, noisy_task
 
 SEEDS = range(5 * len(KINDS))

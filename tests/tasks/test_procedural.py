@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.metrics import check_metrics
 from marl_llm.tasks import Task, procedural_frame, procedural_task
 from marl_llm.tasks.procedural.families import Contest, contest, share_without_trees, table, wins

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns import read_column
 from marl_llm.tasks.csv.reading import read_csv
 

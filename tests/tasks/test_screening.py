@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.tasks import Task, load_suite, procedural_task
 from marl_llm.tasks.screening import Table, Trap, TrapKind, screen
 from marl_llm.tasks.screening.trap import MAX_MESSAGE, make_trap

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks import Task
 from marl_llm.tasks.screening import TrapKind
 from marl_llm.tasks.splits.learnable import known_folds, learnable_folds

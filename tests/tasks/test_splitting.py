@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks import Task
 from marl_llm.tasks.splits.splitting import (
     cv_folds,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.errors import UserError
-from marl_llm.kind import Kind
+from marl_llm.core.errors import UserError
+from marl_llm.core.kind import Kind
 from marl_llm.tasks import load_suite
 from marl_llm.tasks.bundled import write_bundled
 from marl_llm.tasks.examples import brazilian_number, write_examples

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_llm.errors import UserError
-from marl_llm.kind import Kind
+from marl_llm.core.errors import UserError
+from marl_llm.core.kind import Kind
 from marl_llm.tasks import Part, Task
 from marl_llm.tasks.splits.splitting import split_rows, strata
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.tiny.model import TinySize, new_model
 from marl_llm.tiny.pretrain import Phase, PretrainConfig, pretrain, sharpen
 from marl_llm.tiny.tokenizer import train_tokenizer

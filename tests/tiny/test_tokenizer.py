@@ -9,10 +9,10 @@ from transformers import PreTrainedTokenizerFast
 
 from marl_llm.agents.edits import apply_edits
 from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prompt
+from marl_llm.core.kind import Kind
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import Memory
-from marl_llm.kind import Kind
 from marl_llm.proposals import Analyze, Finish, apply, baseline, generate_code, parse_action, resolve_columns
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.tiny.corpus import TINY_PROMPTS, examples, worlds
 from marl_llm.tiny.tokenizer import ALIASES, render, train_tokenizer
 from tests.fixtures import wide_card

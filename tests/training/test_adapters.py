@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training import adapters
 from marl_llm.training.adapters import (
     CONFIG_FILE,

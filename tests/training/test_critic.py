@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.credit.gae import explained_variance
-from marl_llm.errors import RunFailed, UserError
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow

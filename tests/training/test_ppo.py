@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.core.errors import UserError
 from marl_llm.credit.gae import explained_variance, whiten
-from marl_llm.errors import UserError
 from marl_llm.training.adapters import adapter_sha256, latest_version
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.gate import IntegrityError

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.gate import IntegrityError
 from marl_llm.training.selection import check_fingerprints, imitation_rows, preference_pairs

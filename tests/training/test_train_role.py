@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.adapters import adapter_sha256, copy_version
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.train_role import train_role

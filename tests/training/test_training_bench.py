@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.training import phase_bench
 from marl_llm.training.batching import Sizes, pieces, sequence_cells
 from marl_llm.training.bench import benchmark, random_rows

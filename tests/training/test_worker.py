@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from marl_llm.errors import UserError
-from marl_llm.owner import OWNED, STOPPED
+from marl_llm.core.errors import UserError
+from marl_llm.core.owner import OWNED, STOPPED
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.data import join_credit
 from marl_llm.training.worker import main, read_spec

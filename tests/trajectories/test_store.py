@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.trajectories import SCHEMA, Row, TrajectoryWriter, finished_episodes, read_rows, store, write_manifest
 from tests.trajectories.rows import any_row, make_row
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from marl_llm.agents.prompts import PromptConfig, Situation, harmless, number, shown_columns
+from marl_llm.core.kind import Kind
 from marl_llm.environment.card import ColumnCard, TaskCard
 from marl_llm.environment.memory import TokenCounter
-from marl_llm.kind import Kind
 from marl_llm.proposals import PipelineSpec
 from marl_llm.proposals.text import call
 

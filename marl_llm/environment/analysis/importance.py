@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.analysis.features import features
 from marl_llm.environment.analysis.view import AnalysisView
 from marl_llm.environment.analysis.wording import Answer, fixed
-from marl_llm.predictions import Predictions
 from marl_llm.sandbox import Status
 
 _ROWS = 2000

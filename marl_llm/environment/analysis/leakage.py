@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment.analysis.features import Feature, features
 from marl_llm.environment.analysis.view import AnalysisView
 from marl_llm.environment.analysis.wording import Answer
-from marl_llm.kind import Kind
 
 _ROWS = 2000
 _GIVEN_AWAY = 0.97  # skill of a column alone from which it is a hint

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.analysis.features import features
 from marl_llm.environment.analysis.view import AnalysisView
 from marl_llm.environment.analysis.wording import Answer, level, number, short
-from marl_llm.predictions import Predictions
 
 _NOTHING = Answer(("no predictions yet",))
 _MAX_CLASSES = 6

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment.analysis.distribution import MAX_COLUMNS
 from marl_llm.environment.analysis.features import MAX_LEVELS, Feature, features, frequent_words
 from marl_llm.environment.analysis.view import AnalysisView
 from marl_llm.environment.analysis.wording import Answer, fixed, level, number, short
-from marl_llm.kind import Kind
 
 _CORRELATION_ROWS = 5000
 _MAX_PAIRS = 12

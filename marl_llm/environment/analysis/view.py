@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.predictions import Predictions
 from marl_llm.environment.memory import TokenCounter, rough_tokens
-from marl_llm.predictions import Predictions
 from marl_llm.proposals import PipelineSpec
 from marl_llm.sandbox import Evaluation, SnippetResult
 from marl_llm.tasks import Task

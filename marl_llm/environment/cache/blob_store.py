@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -15,8 +15,8 @@ import json
 import platform
 from importlib import metadata
 
+from marl_llm.core.syntax import parse
 from marl_llm.sandbox import Fold, Limits, kernels_in_use
-from marl_llm.syntax import parse
 
 _MEANING = 2
 """Count up when the same candidate on the same fold may give other predictions, because the sandbox changed."""

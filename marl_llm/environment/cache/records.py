@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_llm.predictions import Predictions
+from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox import Evaluation, Stage, Status
 
 _LENGTH = struct.Struct("<I")

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment.experience.meta_features import META_FEATURES
-from marl_llm.kind import Kind
 
 MOST_FINDINGS = 5
 """Kept of one data set, of models and of other changes each."""

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
+from marl_llm.core.kind import Kind
 from marl_llm.environment.card import ColumnCard, TaskCard
-from marl_llm.kind import Kind
 
 _KINDS = (Kind.binary, Kind.multiclass, Kind.regression)
 _SCALES: dict[str, float] = {

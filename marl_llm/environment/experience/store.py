@@ -21,9 +21,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment.experience.data_set import DataSet, merged
 from marl_llm.environment.experience.view import Experience
-from marl_llm.errors import RunFailed, UserError
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
 from ray.tune.registry import register_env
 
 from marl_llm import TeamEnv
+from marl_llm.core.roles import ROLES
 from marl_llm.environment import EnvironmentConfig
 from marl_llm.interfaces import TeamAECEnv
 from marl_llm.interfaces.examples.pettingzoo_loop import moons, reply
-from marl_llm.roles import ROLES
 from marl_llm.sandbox import Sandbox
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics.calibration.setting import Goal, population
 from marl_llm.metrics.names import default_metrics
 from marl_llm.metrics.scores import Reference
 from marl_llm.metrics.significance import Comparison, corrected_resampled_t
-from marl_llm.predictions import Predictions
 
 _COMMON = 4
 _BEFORE = [*range(_COMMON), 4, 6, 7]

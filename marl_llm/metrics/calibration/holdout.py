@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics.calibration.setting import Goal, population
 from marl_llm.metrics.names import default_metrics
 from marl_llm.metrics.significance import Comparison, paired_bootstrap
-from marl_llm.predictions import Predictions
 
 _BEFORE = 1.0  # noise of the model before, in units of half the spread of what it sees
 _LOG2_ROWS = 18

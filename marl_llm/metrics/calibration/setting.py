@@ -11,10 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics.scores import Reference, score_predictions
 from marl_llm.metrics.significance import Comparison
-from marl_llm.predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.serving.errors import AdapterError
 from marl_llm.serving.in_process.config import read_json
 from marl_llm.serving.in_process.weights import Weights, read_weights

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.serving.config import BASE_NAME
 from marl_llm.serving.in_process.chat import ChatTokenizer
 from marl_llm.serving.in_process.config import read_config

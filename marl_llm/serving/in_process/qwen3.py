@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.serving.in_process.config import Qwen3Config
 from marl_llm.serving.in_process.weights import Weights
 

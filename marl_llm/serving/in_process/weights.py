@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 Weights = dict[str, NDArray[np.float32]]
 """Tensors by the names they have in the file."""

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns.cells import NUMBER, numbers_of
 from marl_llm.tasks.columns.date_order import DAY_FIRST, MONTH_FIRST, NO_DATES, read_dates
 from marl_llm.tasks.columns.dates import dates_of, days_since_1970

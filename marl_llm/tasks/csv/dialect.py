@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns.cells import BLANK, CURRENCY
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from charset_normalizer import from_bytes
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 _BLOCK = 1 << 20
 _GUESSED = 1 << 18  # bytes shown to charset-normalizer

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 from pyarrow import csv as arrow_csv
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.dialect import delimiter_name
 from marl_llm.tasks.csv.encoding import TextFile
 

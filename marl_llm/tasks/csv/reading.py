@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.dialect import (
     SAMPLE_CHARACTERS,
     Dialect,

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, score_predictions
-from marl_llm.predictions import Predictions
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.task import Task
 

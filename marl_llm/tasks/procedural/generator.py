@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.tasks.procedural import words
 from marl_llm.tasks.procedural.sketch import Sketch, draw_metrics, draw_sketch
 from marl_llm.tasks.procedural.truths import TRUTHS, blobs, clusters, standardised

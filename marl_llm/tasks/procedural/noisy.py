@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.tasks.task import Task
 
 _STREAM = 20_261_126  # keeps these draws apart from other uses of the same small seeds

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.metrics import default_metrics
 
 _KINDS = (Kind.binary, Kind.multiclass, Kind.regression)

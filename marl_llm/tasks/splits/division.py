@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.selection import IGNORE, Reader, known_column
 from marl_llm.tasks.splits import splitting
 from marl_llm.tasks.splits.copies import Copies

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
 _BINS = 10
 _MIN_UNITS_OF_SIZE = 8  # repeated rows are stratified by how often they occur only where so many occur about as often

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from marl_llm.errors import RunFailed, UserError
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.tasks.suite import SUITE_FILE
 from marl_llm.tasks.task import Task
 from marl_llm.tasks.training_suite.declared import Table, declared_tables

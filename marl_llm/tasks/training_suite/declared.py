@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 
 
 class Table(BaseModel):

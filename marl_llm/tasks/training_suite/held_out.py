@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.reading import read_csv
 from marl_llm.tasks.training_suite.declared import Table
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.bundled import DATA_SETS, bundled_frame
 from marl_llm.tasks.training_suite.declared import Table
 

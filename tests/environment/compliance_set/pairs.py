@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from marl_llm.kind import Kind
+from marl_llm.core.kind import Kind
 from marl_llm.proposals import Context, PipelineSpec, apply, baseline, parse_action, resolve_columns
 from marl_llm.proposals.context import ColumnFacts
 from tests.fixtures import small_frame

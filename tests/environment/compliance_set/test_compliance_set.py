@@ -13,8 +13,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from marl_llm.kind import Kind
-from marl_llm.predictions import Predictions
+from marl_llm.core.kind import Kind
+from marl_llm.core.predictions import Predictions
 from marl_llm.proposals import PRELUDE, canonical, generate_code, parse_action
 from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.sandbox import Fold, Sandbox

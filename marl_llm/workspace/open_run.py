@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marl_llm.base_model import local_model
+from marl_llm.core.base_model import local_model
+from marl_llm.core.roles import ROLES
 from marl_llm.environment.experience import NOTHING, STORE_FILE, Experience, ExperienceStore, snapshot
-from marl_llm.imitation import imitated_runs
-from marl_llm.recipe import Recipe, load_recipe
-from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.policies import PolicyInfo
@@ -30,11 +28,13 @@ from marl_llm.rollout.session import (
     make_team,
     prompt_style,
 )
-from marl_llm.run import RunDirectory
 from marl_llm.sandbox import Limits, Sandbox
 from marl_llm.serving import ServerConfig
 from marl_llm.serving.in_process import suits_in_process
 from marl_llm.tasks.mixture import suite_files
+from marl_llm.workspace.imitation import imitated_runs
+from marl_llm.workspace.recipe import Recipe, load_recipe
+from marl_llm.workspace.run import RunDirectory
 
 
 def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ServerSession:

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
-from marl_llm import published
 from marl_llm.cli import main
-from marl_llm.errors import UserError
-from marl_llm.hub_names import TeamName
-from marl_llm.open_run import server_session
-from marl_llm.published import published_run
-from marl_llm.recipe import Recipe
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
-from marl_llm.run import RunDirectory
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import TeamName
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.serving import ModelServer
 from marl_llm.solve.teams import EMBEDDED, EMBEDDED_TEAM, choose_team
 from marl_llm.training.adapters import copy_version
+from marl_llm.workspace import published
+from marl_llm.workspace.open_run import server_session
+from marl_llm.workspace.published import published_run
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 from tests.hub.loopback_hub import LoopbackHub, loopback_hub, use
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, five_families
 from tests.tiny_model import make_model

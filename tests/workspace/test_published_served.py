@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from transformers import Qwen2Config
 
-from marl_llm.open_run import policies, server_session
-from marl_llm.publish import publish_run
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
+from marl_llm.core.roles import ROLES
+from marl_llm.pipeline.publish import publish_run
 from marl_llm.rollout.session import RolePolicy
-from marl_llm.run import RunDirectory
 from marl_llm.serving import ChatClient
 from marl_llm.solve.teams import choose_team
 from marl_llm.training.adapters import copy_version
+from marl_llm.workspace.open_run import policies, server_session
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 from tests.conftest import REAL_MODEL
 from tests.hub.loopback_hub import loopback_hub, use
 from tests.tiny_model import make_adapter, make_model

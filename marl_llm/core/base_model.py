@@ -11,9 +11,9 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 EMBEDDED = PROJECT / "data" / "models" / "tiny"
 """The embedded model, where the repository is checked out."""
 _NO_PICKLES = ["*.bin", "*.pt", "*.pth", "*.gguf", "original/*"]

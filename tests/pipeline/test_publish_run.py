@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from marl_llm.publish import publish_run
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
-from marl_llm.run import RunDirectory
+from marl_llm.core.roles import ROLES
+from marl_llm.pipeline.publish import publish_run
 from marl_llm.training.adapters import copy_version
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 
 def test_a_role_that_had_nothing_to_learn_from_is_published_and_the_card_says_so(tmp_path: Path):

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_llm.base_model import EMBEDDED, is_embedded, model_at_hand, weights_sha256
-from marl_llm.errors import UserError
+from marl_llm.core.base_model import EMBEDDED, is_embedded, model_at_hand, weights_sha256
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import HUB_NAME
+from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.evaluation import load_report, to_markdown
 from marl_llm.hub import CardInputs, TeamInputs, base_repo_of, publish_adapters
-from marl_llm.hub_names import HUB_NAME
-from marl_llm.recipe import ModelSection, Recipe, dump_recipe
-from marl_llm.roles import ROLES, TEAM
-from marl_llm.run import RunDirectory
 from marl_llm.training.adapters import base_name_of
+from marl_llm.workspace.recipe import ModelSection, Recipe, dump_recipe
+from marl_llm.workspace.run import RunDirectory
 
 
 def publish_run(directory: Path, *, repo_prefix: str, endpoint: str | None = None, dry_run: bool = False) -> list[str]:

@@ -14,22 +14,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from marl_llm.base_model import local_model
+from marl_llm.core.base_model import local_model
+from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.credit import assign_credit, write_credit
-from marl_llm.imitation import imitated_runs
-from marl_llm.open_run import OpenRun, play, policies, seen_experience, settings
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES, TEAM
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.progress import minutes
 from marl_llm.rollout.summary import read_summaries
-from marl_llm.run import RunDirectory, write_json
-from marl_llm.schedule import trained_roles
 from marl_llm.tasks.mixture import planned_tasks
 from marl_llm.training.adapters import copy_version
 from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
+from marl_llm.workspace.imitation import imitated_runs
+from marl_llm.workspace.open_run import OpenRun, play, policies, seen_experience, settings
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.schedule import trained_roles
 from marl_llm.workspace.trainers import run_together, run_trainer
 
 logger = logging.getLogger(__name__)

@@ -14,17 +14,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import HUB_NAME
+from marl_llm.core.roles import ROLES
 from marl_llm.credit import CreditConfig
 from marl_llm.environment.config import EnvironmentConfig
-from marl_llm.errors import UserError
-from marl_llm.hub_names import HUB_NAME
 from marl_llm.rewards import RewardConfig
-from marl_llm.roles import ROLES
 from marl_llm.rollout.config import RolloutConfig
-from marl_llm.schedule import Schedule
 from marl_llm.serving.config import Dtype, check_extra_args
 from marl_llm.tasks.mixture import TaskSection
 from marl_llm.training.config import ON_POLICY, TrainConfig
+from marl_llm.workspace.schedule import Schedule
 
 M = TypeVar("M", bound=BaseModel)
 

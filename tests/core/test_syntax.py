@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from marl_llm.syntax import parse, parse_expression
+from marl_llm.core.syntax import parse, parse_expression
 
 NESTED = "x = " + "[" * 60 + "f(a, b=(1, 2))" + "]" * 60
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from marl_llm import promotion
-from marl_llm.iterate import describe_refusals
-from marl_llm.promotion import Tried, best_version, choose, compare, promote_stage
-from marl_llm.recipe import Recipe
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES, TEAM
-from marl_llm.run import RunDirectory
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES, TEAM
+from marl_llm.pipeline import promotion
+from marl_llm.pipeline.iterate import describe_refusals
+from marl_llm.pipeline.promotion import Tried, best_version, choose, compare, promote_stage
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 BOTH = list(ROLES)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from marl_llm.errors import UserError
-from marl_llm.recipe import Recipe
-from marl_llm.run import RunDirectory
+from marl_llm.core.errors import UserError
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory
 
 
 def imitated_runs(recipe: Recipe, role: str) -> list[RunDirectory]:

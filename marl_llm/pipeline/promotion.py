@@ -25,19 +25,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.arms import team_arm
 from marl_llm.evaluation.play import Comparison, play_arm
 from marl_llm.evaluation.statistics import paired_difference
 from marl_llm.evaluation.trials import Trial
-from marl_llm.open_run import OpenRun, policies
-from marl_llm.recipe import PromotionSection
-from marl_llm.roles import ROLES
+from marl_llm.pipeline.stages import finish_iteration, trainees_of
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.session import RolePolicy
-from marl_llm.run import RunDirectory, write_json
-from marl_llm.stages import finish_iteration, trainees_of
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.adapters import adapter_sha256, copy_version, publish_version
+from marl_llm.workspace.open_run import OpenRun, policies
+from marl_llm.workspace.recipe import PromotionSection
+from marl_llm.workspace.run import RunDirectory, write_json
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from marl_llm.cpu_time import tree_cpu_seconds
+from marl_llm.core.cpu_time import tree_cpu_seconds
 
 _BURN = "import time\nwhile time.process_time() < 0.6: pass\n"
 _PARENT = f"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from marl_llm.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 
 Schedule = Literal["both", "alternate", "data_scientist_first"]
 

@@ -11,14 +11,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_llm.base_model import EMBEDDED, local_model, weights_sha256
-from marl_llm.errors import UserError
+from marl_llm.core.base_model import EMBEDDED, local_model, weights_sha256
+from marl_llm.core.errors import UserError
+from marl_llm.core.hub_names import TeamName
+from marl_llm.core.roles import DATA_SCIENTIST, TEAM
 from marl_llm.hub import FetchedTeam, fetch_team
 from marl_llm.hub.manifest import RECIPE_FILE
-from marl_llm.hub_names import TeamName
-from marl_llm.recipe import ModelSection, Recipe, SandboxSection, load_recipe
-from marl_llm.roles import DATA_SCIENTIST, TEAM
-from marl_llm.run import RunDirectory
+from marl_llm.workspace.recipe import ModelSection, Recipe, SandboxSection, load_recipe
+from marl_llm.workspace.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 

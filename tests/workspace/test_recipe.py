@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.experiment.config import load_experiment
-from marl_llm.open_run import policies, server_session
-from marl_llm.recipe import Recipe, dump_recipe, load_recipe
-from marl_llm.roles import ROLES, TEAM
-from marl_llm.run import RunDirectory
 from marl_llm.serving import config
+from marl_llm.workspace.open_run import policies, server_session
+from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
+from marl_llm.workspace.run import RunDirectory
 
-RECIPES = Path(__file__).parents[1] / "recipes"
-SOURCES = Path(__file__).parents[1] / "marl_llm"
+RECIPES = Path(__file__).parents[2] / "recipes"
+SOURCES = Path(__file__).parents[2] / "marl_llm"
 
 
 def written(tmp_path: Path, text: str) -> Path:

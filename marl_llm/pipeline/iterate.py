@@ -8,16 +8,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.roles import ROLES
 from marl_llm.evaluation import evaluate_versions
-from marl_llm.open_run import OpenRun
+from marl_llm.pipeline.promotion import promote_stage
+from marl_llm.pipeline.stages import collect_stage, train_stage
 from marl_llm.pipeline.warm_start import warm_start_stage
-from marl_llm.promotion import promote_stage
-from marl_llm.recipe import Recipe
-from marl_llm.roles import ROLES
 from marl_llm.rollout.collect import PlannedEpisode
-from marl_llm.run import RunDirectory, write_json
-from marl_llm.stages import collect_stage, train_stage
 from marl_llm.tasks.procedural import procedural_task
+from marl_llm.workspace.open_run import OpenRun
+from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.run import RunDirectory, write_json
 
 logger = logging.getLogger(__name__)
 

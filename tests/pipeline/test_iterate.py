@@ -11,20 +11,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from marl_llm import stages
-from marl_llm.errors import UserError
+from marl_llm.core.errors import UserError
+from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.experiment.config import Experiment
 from marl_llm.experiment.layout import PROCEDURAL, ExperimentDirectory, Point
 from marl_llm.experiment.points import evaluate_point, team_of
-from marl_llm.iterate import iterate, render_curve
-from marl_llm.open_run import OpenRun, open_run
-from marl_llm.publish import publish_run
-from marl_llm.recipe import Recipe, dump_recipe
-from marl_llm.roles import ROLES, TEAM
-from marl_llm.run import RunDirectory
+from marl_llm.pipeline import stages
+from marl_llm.pipeline.iterate import iterate, render_curve
+from marl_llm.pipeline.publish import publish_run
 from marl_llm.serving import ModelServer
 from marl_llm.training import worker
 from marl_llm.trajectories import read_rows
+from marl_llm.workspace.open_run import OpenRun, open_run
+from marl_llm.workspace.recipe import Recipe, dump_recipe
+from marl_llm.workspace.run import RunDirectory
 
 RECIPE = """
 name: small
