@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
 from marl_llm.environment import EnvironmentConfig
 from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, Step
@@ -19,7 +20,6 @@ from marl_llm.experiment.report_data import Part, Played, read_material
 from marl_llm.experiment.report_figures import by_seed, figures
 from marl_llm.experiment.report_targets import targets
 from marl_llm.experiment.report_text import to_markdown
-from marl_llm.workspace.run import write_json, write_text
 
 TASKS = [f"t{i}" for i in range(6)]
 BASE = [0.5, 0.6, 0.4, 0.8, 0.5, 0.6]

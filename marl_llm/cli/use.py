@@ -81,8 +81,8 @@ def _solve_suite(args: argparse.Namespace) -> int:
 
 
 def _inspect(args: argparse.Namespace) -> int:
+    from marl_llm.core.atomic import write_text
     from marl_llm.tasks.detected import detected, task_file
-    from marl_llm.workspace.run import write_text
 
     if args.out and args.out.suffix.lower() not in (".yaml", ".yml"):
         raise UserError(f"{args.out} is no name for a task file: let it end with .yaml.")

@@ -7,8 +7,6 @@ too old is the caller's business.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +17,8 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.atomic import replacing
+from marl_llm.core.errors import UserError
 from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.regret import stopping_regret
@@ -112,18 +111,8 @@ def write_credit(table: CreditTable, path: Path) -> Path:
         The disk refuses the file; an older one stays as it was.
     """
     path = Path(path)
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-        os.close(handle)
-        table.to_parquet(temporary, index=False)
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True) if temporary else None
-        raise RunFailed(
-            f"{path}: the credit table cannot be written ({error.strerror or error}); free some space and run again."
-        ) from error
+    with replacing(path, "the credit table") as file:
+        table.to_parquet(file, index=False)
     return path
 
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment import Evaluated, State, TeamEnv
 from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, Step, line, load_headroom, summary
@@ -41,7 +42,6 @@ from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 from marl_llm.workspace.open_run import open_sandbox
 from marl_llm.workspace.recipe import Recipe, load_recipe
-from marl_llm.workspace.run import write_json
 
 T = TypeVar("T")
 R = TypeVar("R")

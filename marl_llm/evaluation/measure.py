@@ -7,15 +7,14 @@ there, so that an interrupted measurement goes on.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.playability import Playability, playability
 from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.plans import procedural_plans
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
-from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.suite import load_suite
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, open_sandbox, play, policies, server_session, settings
@@ -28,8 +27,7 @@ FIRST_SEED = 7_000_000
 
 def unseen_plans(tasks: int, first_seed: int = FIRST_SEED) -> list[PlannedEpisode]:
     """Procedural tasks that no recipe trains on, one episode each."""
-    seeds = range(first_seed, first_seed + tasks)
-    return [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
+    return procedural_plans(range(first_seed, first_seed + tasks))
 
 
 def suite_plans(suites: Sequence[Path]) -> list[PlannedEpisode]:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.report import EvaluationReport, Result
@@ -27,7 +28,7 @@ from marl_llm.evaluation.trials import Trial
 from marl_llm.solve.budget import Budget
 from marl_llm.solve.teams import SCRIPTED, choose_team
 from marl_llm.tasks.procedural.noisy import KINDS, noisy_kind, noisy_task
-from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 ARMS = ("no_agents", "solve@scripted")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
+from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment.experience import NOTHING, Experience
@@ -37,7 +38,6 @@ from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, play, seen_experience, settings
-from marl_llm.workspace.run import write_text
 
 COLUMNS = (
     "episode",

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.arms import ARMS, Arm, left_out, make_arms, plain, team_arm, trained_roles
@@ -36,7 +37,7 @@ from marl_llm.rollout.session import BASE_POLICY
 from marl_llm.solve.budget import Budget
 from marl_llm.workspace.open_run import OpenRun, open_sandbox, server_session
 from marl_llm.workspace.recipe import Recipe
-from marl_llm.workspace.run import RunDirectory, package_versions, write_json
+from marl_llm.workspace.run import RunDirectory, package_versions
 
 OnLine = Callable[[str], None]
 

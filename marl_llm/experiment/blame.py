@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ML_ENGINEER
 from marl_llm.credit.gae import whiten
 from marl_llm.credit.stage import ROW_KEY
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.run import RunDirectory
 
 GAINED = "accepted"
 """Verdict of a turn whose suggestion brought a significant gain."""

@@ -11,6 +11,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation import evaluate_procedural, evaluate_suite
 from marl_llm.evaluation.arms import BASELINE, SWAPPED
@@ -18,7 +19,6 @@ from marl_llm.experiment.config import Experiment
 from marl_llm.experiment.layout import BENCHMARK, ExperimentDirectory, Point
 from marl_llm.tasks import load_suite
 from marl_llm.workspace.open_run import OpenRun
-from marl_llm.workspace.run import write_json
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.headroom_file import Headroom
 from marl_llm.experiment.config import UNTRAINED
@@ -22,7 +23,7 @@ from marl_llm.experiment.report_figures import by_seed, figures
 from marl_llm.experiment.report_plots import draw
 from marl_llm.experiment.report_targets import targets
 from marl_llm.experiment.report_text import to_markdown
-from marl_llm.workspace.run import make_directory, package_versions, write_json, write_text
+from marl_llm.workspace.run import make_directory, package_versions
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.experiment.config import Experiment, dump_experiment, load_experiment
 from marl_llm.experiment.jobs import Job, left, plan, read_units, startable, time_left
 from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
 from marl_llm.experiment.points import check_benchmark
-from marl_llm.workspace.run import make_directory, write_text
+from marl_llm.workspace.run import make_directory
 
 logger = logging.getLogger(__name__)
 

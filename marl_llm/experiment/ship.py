@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.environment.experience import STORE_FILE
@@ -23,7 +24,7 @@ from marl_llm.experiment.report_data import Material, read_material
 from marl_llm.solve.teams import EMBEDDED_TEAM
 from marl_llm.training.adapters import staging
 from marl_llm.workspace.recipe import Recipe, dump_recipe
-from marl_llm.workspace.run import RunDirectory, write_text
+from marl_llm.workspace.run import RunDirectory
 
 
 def gains(material: Material) -> dict[int, float]:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import UserError
 from marl_llm.core.owner import STOPPED, stop_with_owner
 from marl_llm.experiment.jobs import ITERATION, Job, left, plan
@@ -27,7 +28,7 @@ from marl_llm.experiment.points import evaluate_point
 from marl_llm.pipeline.iterate import one_round
 from marl_llm.workspace.open_run import OpenRun, open_run, open_sandbox, server_session
 from marl_llm.workspace.recipe import dump_recipe
-from marl_llm.workspace.run import RunDirectory, write_text
+from marl_llm.workspace.run import RunDirectory
 
 
 def do_job(directory: ExperimentDirectory, name: str, benchmark: Path | None) -> None:

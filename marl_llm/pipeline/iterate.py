@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation import evaluate_versions
 from marl_llm.pipeline.promotion import promote_stage
 from marl_llm.pipeline.stages import collect_stage, train_stage
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.rollout.collect import PlannedEpisode
-from marl_llm.tasks.procedural import procedural_task
+from marl_llm.rollout.plans import procedural_plans
 from marl_llm.workspace.open_run import OpenRun
 from marl_llm.workspace.recipe import Recipe
-from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 def evaluation_plans(recipe: Recipe) -> list[PlannedEpisode]:
     """Procedural tasks that no training iteration of the recipe sees."""
     section = recipe.evaluation
-    seeds = range(section.first_seed, section.first_seed + section.tasks)
-    return [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
+    return procedural_plans(range(section.first_seed, section.first_seed + section.tasks))
 
 
 def curve_point(run: RunDirectory, version: int) -> Path:

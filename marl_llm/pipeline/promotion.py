@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.arms import team_arm
 from marl_llm.evaluation.play import Comparison, play_arm
@@ -37,7 +38,7 @@ from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.adapters import adapter_sha256, copy_version, publish_version
 from marl_llm.workspace.open_run import OpenRun, policies
 from marl_llm.workspace.recipe import PromotionSection
-from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""`python -m marl_llm.pipeline.report RUN OUT`: the learning curve of a run as a picture, and the JSON it is drawn from.
+"""`python -m marl_llm.pipeline.report RUN OUT`: the learning curve of a run as a picture, and the JSON behind it.
 
 Needs matplotlib (extra `dev`). Every evaluated version is drawn, with its 95% interval over tasks.
 """
@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
-from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.run import RunDirectory
 
 _PANELS = (
     ("test_gain", "gain on the test part, skill"),

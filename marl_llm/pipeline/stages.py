@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.credit import assign_credit, write_credit
@@ -28,7 +29,7 @@ from marl_llm.trajectories import read_rows, write_manifest
 from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.open_run import OpenRun, play, policies, seen_experience, settings
 from marl_llm.workspace.recipe import Recipe
-from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.schedule import trained_roles
 from marl_llm.workspace.trainers import run_together, run_trainer
 

@@ -15,22 +15,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.credit import assign_credit, write_credit
-from marl_llm.rollout.collect import Collector, PlannedEpisode
+from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.episode import Team
+from marl_llm.rollout.plans import procedural_plans
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.teacher import Teacher
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving.in_process.chat import ChatTokenizer
-from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
 from marl_llm.workspace.open_run import settings
 from marl_llm.workspace.recipe import Recipe
-from marl_llm.workspace.run import RunDirectory, write_json
+from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.trainers import Running, run_together, run_trainer
 
 logger = logging.getLogger(__name__)
@@ -73,9 +74,8 @@ def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
     tree = {"proposals": section.proposals, "implementations": 1, "advance": "sampled"}
     chosen = settings(recipe, 0, rollout=recipe.rollout.model_copy(update=tree))
     seeds = range(section.first_seed, section.first_seed + section.episodes)
-    plans = [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in seeds]
     collector = Collector(directory, team, sandbox, recipe.sandbox.slots, chosen)
-    asyncio.run(collector.collect(plans, Progress("warm start")))
+    asyncio.run(collector.collect(procedural_plans(seeds), Progress("warm start")))
 
 
 def _train(recipe: Recipe, run: RunDirectory, trainee: str, running: Running) -> None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment import Memory
 from marl_llm.solve.report import SolveReport
-from marl_llm.workspace.run import write_json, write_text
 
 
 def file_sha256(path: Path) -> str:

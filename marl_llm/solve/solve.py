@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import UserError
 from marl_llm.environment import Memory, TeamEnv
 from marl_llm.environment.delivery import Tried
@@ -37,7 +38,7 @@ from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task, TaskFile
 from marl_llm.workspace.open_run import open_sandbox
 from marl_llm.workspace.recipe import Recipe
-from marl_llm.workspace.run import package_versions, write_text
+from marl_llm.workspace.run import package_versions
 
 MAX_SEED = 2**31 - 1
 DEFAULT_LIMITS = Limits(Budget(60.0))

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.credit.gae import explained_variance
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, replay_rows
 from marl_llm.training.ppo import RowCredit, agent_credit
-from marl_llm.training.worker import write_json
 from marl_llm.trajectories import read_rows
 
 
@@ -166,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = json.loads(json.dumps(vars(told), default=str))
         mean = {key: float(np.mean([split["heldout"][key] for split in splits])) for key in ("tokens", "first")}
         known = {"share_between_states": share_between_states(rows), "heldout_mean": mean}
-        write_json({"settings": settings} | known | {"splits": splits}, told.out)
+        write_json(told.out, {"settings": settings} | known | {"splits": splits})
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.atomic import replacing
+from marl_llm.core.errors import UserError
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.gae import AgentTurn, TurnCredit, episode_credit, explained_variance, whiten
 from marl_llm.credit.regret import FINISHED
@@ -225,11 +226,5 @@ def _write_values(frame: pd.DataFrame, values: Sequence[np.ndarray], credits: Se
         next_value=np.array([c.next_value for c in credits], np.float32),
         followed=[c.seen is not None for c in credits],
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        table.to_parquet(temporary, index=False)
-        temporary.replace(path)
-    except OSError as error:
-        why = error.strerror or error
-        raise RunFailed(f"{path}: the values cannot be written ({why}); free some space and run again.") from error
+    with replacing(path, "the values") as file:
+        table.to_parquet(file, index=False)

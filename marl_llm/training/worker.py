@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +18,8 @@ from typing import Any, TextIO
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.atomic import write_json
+from marl_llm.core.errors import UserError
 from marl_llm.core.owner import OWNED, STOPPED, stop_with_owner
 from marl_llm.core.roles import TEAM
 from marl_llm.credit.stage import read_credit
@@ -69,24 +68,6 @@ def read_spec(path: Path) -> WorkerSpec:
         raise UserError(f"{path}: {where}: {first['msg']}.") from error
 
 
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write `content` by temporary file and atomic rename.
-
-    Raises
-    ------
-    RunFailed
-        The disk refuses the file.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise RunFailed(f"{path}: the metrics cannot be written ({error.strerror or error}).") from error
-
-
 def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
     """Train as `spec` says; `report` receives events as keyword arguments."""
     from marl_llm.training.ranks import is_first
@@ -106,7 +87,7 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
         on_step=lambda step, total, loss: report(event="step", step=step, total=total, loss=loss),
     )
     if is_first():
-        write_json(metrics, spec.metrics)
+        write_json(spec.metrics, metrics, "the metrics")
     report(event="done", metrics=str(spec.metrics), trained=metrics["trained"])
 
 

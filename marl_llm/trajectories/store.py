@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.atomic import replacing
+from marl_llm.core.errors import UserError
 from marl_llm.trajectories.row import ADDED, SCHEMA_VERSION, Row
 from marl_llm.trajectories.schema import SCHEMA
 
@@ -40,6 +39,9 @@ _PACKAGES = (
     "pandas",
     "pyarrow",
 )
+
+
+_REMEDY = "free some space or mend the directory, then start again; finished episodes are kept."
 
 
 class TrajectoryWriter:
@@ -69,7 +71,7 @@ class TrajectoryWriter:
         if path.exists():
             raise ValueError(f"{path} exists: the episode is finished")
         table = _table(rows)
-        with _replacing(path) as file:
+        with replacing(path, remedy=_REMEDY) as file:
             pq.write_table(table, file, compression="zstd")
         return path
 
@@ -133,7 +135,7 @@ def write_manifest(directory: Path) -> dict[str, Any]:
         "completion_tokens": int(frame["completion_tokens"].to_numpy().sum()),
         "packages": _versions(),
     }
-    with _replacing(directory / "manifest.json") as file:
+    with replacing(directory / "manifest.json", remedy=_REMEDY) as file:
         file.write(json.dumps(manifest, indent=2).encode())
     return manifest
 
@@ -159,36 +161,6 @@ def _storable(row: Row) -> dict[str, Any]:
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in row.to_dict().items()
     }
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary neighbour of `path` that takes its place, synced to disk, when the block ends without an error.
-
-    The neighbour's name is fixed, so a killed writer's remains are overwritten when the episode is repeated.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunFailed(
-            f"Could not write {path} ({error.strerror or error}): free some space or mend the directory, then start "
-            "again; finished episodes are kept."
-        ) from error
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parts(directory: Path) -> list[Path]:

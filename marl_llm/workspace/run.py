@@ -16,17 +16,16 @@ kept apart.
 from __future__ import annotations
 
 import fcntl
-import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.base_model import local_model
-from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
 from marl_llm.sandbox import kernels_in_use
@@ -51,23 +50,6 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be a directory ({error.strerror or error}): name another.") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises RunFailed if the disk refuses it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        why = error.strerror or error
-        raise RunFailed(f"{path}: cannot be written ({why}); free some space and run again.") from None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from marl_llm.core.errors import RunFailed, UserError
+from marl_llm.core.atomic import write_text
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.suite import SUITE_FILE
 from marl_llm.tasks.task import Task
 from marl_llm.tasks.training_suite.declared import Table, declared_tables
@@ -94,7 +95,7 @@ def _written(out: Path, table: Table, guard: HeldOut, declared: str) -> dict[str
     _refuse_copy(guard, frame)
     text = frame.to_csv(index=False, lineterminator="\n")
     path = out / f"{table.name}.csv"
-    _write(path, text)
+    write_text(path, text)
     entry = table.entry()
     try:
         Task.from_csv(
@@ -127,9 +128,9 @@ def _refuse_copy(guard: HeldOut, frame: pd.DataFrame) -> None:
 
 def _finish(out: Path, tables: Sequence[Table], made: dict[str, Any], versions: dict[str, str]) -> None:
     """Write the files that speak of all tables, the manifest last."""
-    _write(out / README, readme(tables, made, versions))
-    _write(out / SUITE_FILE, suite_text(tables))
-    _write(out / MANIFEST, json.dumps(made, indent=1) + "\n")
+    write_text(out / README, readme(tables, made, versions))
+    write_text(out / SUITE_FILE, suite_text(tables))
+    write_text(out / MANIFEST, json.dumps(made, indent=1) + "\n")
 
 
 def _digest(table: Table, version: str) -> str:
@@ -150,15 +151,3 @@ def _manifest(out: Path) -> dict[str, dict[str, Any]]:
 
 def _sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode("utf-8"))
-        temporary.replace(path)
-    except OSError as error:
-        why = error.strerror or error
-        raise RunFailed(f"{path}: cannot be written ({why}); free some space and run again.") from None
