@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from critic_check import main, share_between_states
 
-from marl_llm.training.critic_check import main, share_between_states
 from marl_llm.trajectories import TrajectoryWriter
 from tests.trajectories.rows import make_row
 

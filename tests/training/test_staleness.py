@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import staleness
 from scipy import stats
 
-from marl_llm.training import staleness
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow

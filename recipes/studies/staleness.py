@@ -1,4 +1,4 @@
-"""What correcting for old rows buys: `python -m marl_llm.training.staleness --out data/results/staleness`.
+"""What correcting for old rows buys: `python recipes/studies/staleness.py --out data/results/staleness`.
 
 A simulation with the embedded model alone, no environment and no server. The model answers short prompts in its own
 language of proposals; a reply earns 1/4 for each different column it names, up to four, and nothing if it does not
@@ -279,7 +279,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the study and write OUT.json and OUT.png; a study that was interrupted goes on."""
     defaults = Study()
-    parser = argparse.ArgumentParser(prog="python -m marl_llm.training.staleness", description="what correction buys")
+    parser = argparse.ArgumentParser(prog="python recipes/studies/staleness.py", description="what correction buys")
     parser.add_argument("--out", type=Path, default=Path("data/results/staleness"), help="without ending")
     parser.add_argument("--model", default=defaults.base_dir, help="base model's directory")
     parser.add_argument("--seeds", type=int, default=defaults.seeds)

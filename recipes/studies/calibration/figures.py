@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from marl_llm.metrics.calibration.rates import GAINS, ROWS, Rate
+from calibration.rates import GAINS, ROWS, Rate
 
 _COLOURS = {"paired bootstrap": "tab:blue", "corrected resampled t": "tab:orange"}
 

@@ -6,15 +6,15 @@ import random
 from contextlib import closing
 from pathlib import Path
 
+import admission as module
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from admission import Admission, admission, admission_text, main, settings
 
 from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, TeamEnv
-from marl_llm.evaluation import admission as module
-from marl_llm.evaluation.admission import Admission, admission, admission_text, main, settings
 from marl_llm.proposals import screened
 from marl_llm.proposals.estimators import ESTIMATORS
 from tests.fixtures import sandbox, small_task

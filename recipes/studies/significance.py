@@ -1,4 +1,4 @@
-"""`python -m marl_llm.metrics.calibration --comparisons 500`: false-gain rates and power of both significance tests.
+"""`python recipes/studies/significance.py --comparisons 500`: false-gain rates and power of both significance tests.
 
 Every cell simulates fresh data and models. At 500 comparisons about 13 minutes of processor time.
 """
@@ -11,16 +11,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from calibration.figures import draw, table, too_many
+from calibration.rates import Rate, jobs, measure_all
 from rich.console import Console
 from rich.progress import track
-
-from marl_llm.metrics.calibration.figures import draw, table, too_many
-from marl_llm.metrics.calibration.rates import Rate, jobs, measure_all
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="python -m marl_llm.metrics.calibration", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python recipes/studies/significance.py", description=__doc__)
     parser.add_argument("--comparisons", type=int, default=500, help="simulated comparisons per cell (default 500)")
     parser.add_argument("--level", type=float, default=0.05, help="one-sided level of both tests (default 0.05)")
     parser.add_argument("--only", default="", help="only settings with this in their name, e.g. regression")

@@ -1,7 +1,7 @@
 """How fast a real model is served and trained on this machine, and whether server and trainer agree about it.
 
-    python -m marl_llm.model_bench --base DIRECTORY [--no-serving]     a model of one's own
-    python -m marl_llm.model_bench --shape qwen2.5-7b --no-serving     its shape with random weights
+    python recipes/studies/model_bench.py --base DIRECTORY [--no-serving]     a model of one's own
+    python recipes/studies/model_bench.py --shape qwen2.5-7b --no-serving     its shape with random weights
 
 Chats are those of a Data Scientist at the baseline of procedural tasks, with all rules spelled out. The server samples
 them from the base, from one adapter, and from two in one batch; what it sampled from one adapter goes through the

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import model_bench
 import numpy as np
 import pytest
+from model_bench import chats, generated, replay_rows
 
-from marl_llm import model_bench
-from marl_llm.model_bench import chats, generated, replay_rows
 from marl_llm.solve.teams import EMBEDDED
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig

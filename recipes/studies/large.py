@@ -1,6 +1,6 @@
 """How much memory and time a large CSV takes on its way to a task.
 
-`python -m marl_llm.tasks.large` writes CSVs of 1,000,000 rows and 50 columns into a temporary directory (all numbers;
+`python recipes/studies/large.py` writes CSVs of 1,000,000 rows and 50 columns into a temporary directory (all numbers;
 ten categories among them; ten categories, two times, two sums of money and two texts among numbers with decimal
 commas), makes a task of each in a process of its own, and prints its peak resident memory and its seconds. More memory
 than `--limit` is an error.
@@ -46,7 +46,7 @@ def measure(path: Path) -> dict[str, float]:
 
 def _run(*arguments: str) -> str:
     """This module in a process of its own; a child's peak begins with its parent's, which has to stay small."""
-    command = [sys.executable, "-m", "marl_llm.tasks.large", *arguments]
+    command = [sys.executable, __file__, *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
@@ -96,7 +96,7 @@ def _peak() -> float:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: measure each shape, or read one file."""
     parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.tasks.large", description="Memory and time of large CSVs."
+        prog="python recipes/studies/large.py", description="Memory and time of large CSVs."
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))

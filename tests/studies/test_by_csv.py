@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from by_csv import held_against, main, table
 
-from marl_llm.evaluation.by_csv import held_against, main, table
 from marl_llm.evaluation.report import EvaluationReport, Result
 
 

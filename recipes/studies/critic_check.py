@@ -1,4 +1,4 @@
-"""`python -m marl_llm.training.critic_check RUN... --role R --out FILE.json`: how much of the returns a critic can
+"""`python recipes/studies/critic_check.py RUN... --role R --out FILE.json`: how much of the returns a critic can
 explain on tasks it was not fitted to.
 
 The tasks of one or more runs' trajectories are split at random, or by iteration (`--ahead`: a later policy too), a new

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_llm.metrics.calibration.folds import fold_settings
-from marl_llm.metrics.calibration.holdout import holdout_settings
-from marl_llm.metrics.calibration.setting import Setting
+from calibration.folds import fold_settings
+from calibration.holdout import holdout_settings
+from calibration.setting import Setting
 
 ROWS = (300, 1_000, 5_000)
 GAINS = (0.01, 0.02, 0.05)

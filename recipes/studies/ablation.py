@@ -4,7 +4,7 @@ A play under a budget is scored as it is, and once more for each part that is le
 the rows and the fits are the same, so the differences say what that part adds. In: a finished `evaluation.json` with
 an arm that plays as `solve` does. Out: mean differences on the test part, intervals clustered by CSV.
 
-    python -m marl_llm.evaluation.ablation runs/evaluation/evaluation.json --arm solve
+    python recipes/studies/ablation.py runs/evaluation/evaluation.json --arm solve
 
 What changes the play itself (screening, experience, training) is another arm or another team, not a part of this.
 """
@@ -45,7 +45,7 @@ def ablation_text(results: Sequence[Result]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: read a report, print the table."""
-    parser = argparse.ArgumentParser(prog="python -m marl_llm.evaluation.ablation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python recipes/studies/ablation.py", description=__doc__)
     parser.add_argument("report", type=Path, help="an evaluation.json")
     parser.add_argument("--arm", default="solve", help="of its arms, one that plays as solve does (default: solve)")
     options = parser.parse_args(arguments)

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from early_stopping import Setting, clopper_pearson, summarise, table, walk
 from scipy.stats import binomtest
 
 from marl_llm.core.kind import Kind
 from marl_llm.environment import Evaluated, Implementation, TeamEnv, Verdict
-from marl_llm.evaluation.early_stopping import Setting, clopper_pearson, summarise, table, walk
 from marl_llm.proposals import generate_code
 from marl_llm.sandbox import Stage, Status
 from tests.fixtures import CONFIG, small_task

@@ -6,7 +6,7 @@ families alone, of the families and a draw of settings, and of the families and 
 better are scored on the test part. Out: what the settings add, by the number of deciding rows. Tables that are finished
 are kept: the same command goes on from there.
 
-    python -m marl_llm.evaluation.admission --suite data/suite --every 6 --out runs/admission.jsonl
+    python recipes/studies/admission.py --suite data/suite --every 6 --out runs/admission.jsonl
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def admission_text(found: Sequence[Admission]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: run the study, print the table."""
-    parser = argparse.ArgumentParser(prog="python -m marl_llm.evaluation.admission", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python recipes/studies/admission.py", description=__doc__)
     parser.add_argument("--suite", type=Path, default=Path("data/suite"), help="the training suite")
     parser.add_argument("--every", type=int, default=6, help="every so many of its tables (default: 6)")
     parser.add_argument("--out", type=Path, default=Path("runs/admission.jsonl"), help="results, a line a table")

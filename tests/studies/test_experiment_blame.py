@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from blame import blame, main
 
 from marl_llm.core.roles import ML_ENGINEER
-from marl_llm.experiment.blame import blame, main
 from marl_llm.trajectories import TrajectoryWriter
 from marl_llm.workspace.run import RunDirectory
 from tests.trajectories.rows import make_row

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from marl_llm.tasks.large import measure, write_large
+from large import measure, write_large
 
 ROWS, CELLS_OF_A_MILLION = 60_000, 50_000_000
 LIMIT = 4 * 2**30  # bytes for 1,000,000 rows of 50 columns

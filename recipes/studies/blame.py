@@ -1,4 +1,4 @@
-"""`python -m marl_llm.experiment.blame RUN... --out FILE.json`: whether the Engineer was blamed for suggestions
+"""`python recipes/studies/blame.py RUN... --out FILE.json`: whether the Engineer was blamed for suggestions
 that it only carried out.
 
 Code that does what was asked should not be discouraged because the suggestion brought no gain. Read are the advantages

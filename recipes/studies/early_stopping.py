@@ -1,6 +1,6 @@
 """What early stopping of folds saves and what it costs: fits left out, decisions changed, on unseen procedural tasks.
 
-`python -m marl_llm.evaluation.early_stopping --tasks 32` lets the scripted Data Scientist walk its own accepted path on
+`python recipes/studies/early_stopping.py --tasks 32` lets the scripted Data Scientist walk its own accepted path on
 each task. Every candidate is evaluated twice, with early stopping and then to the end, so that each decision meets the
 one that all folds give; the path follows the latter. Intervals of shares resample whole tasks; that of changed
 decisions is Clopper and Pearson's, candidates taken as independent.
@@ -178,7 +178,7 @@ def report(tasks: int, proposals: int, first_seed: int = FIRST_SEED) -> Iterator
 def main(arguments: list[str] | None = None) -> int:
     """Command line: print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.evaluation.early_stopping", description="What early stopping saves and changes."
+        prog="python recipes/studies/early_stopping.py", description="What early stopping saves and changes."
     )
     parser.add_argument("--tasks", type=int, default=32, help="number of procedural tasks")
     parser.add_argument("--proposals", type=int, default=8, help="candidates on each of them")

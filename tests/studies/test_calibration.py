@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibration.figures import table, too_many
+from calibration.folds import fold_settings
+from calibration.holdout import holdout_settings
+from calibration.rates import GAINS, ROWS, Job, Rate, jobs, measure
 from scipy import stats
-
-from marl_llm.metrics.calibration.__main__ import main
-from marl_llm.metrics.calibration.figures import table, too_many
-from marl_llm.metrics.calibration.folds import fold_settings
-from marl_llm.metrics.calibration.holdout import holdout_settings
-from marl_llm.metrics.calibration.rates import GAINS, ROWS, Job, Rate, jobs, measure
+from significance import main
 
 BOOTSTRAP, T_TEST = "paired bootstrap", "corrected resampled t"
 

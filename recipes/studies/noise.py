@@ -4,7 +4,7 @@ In: arms that deliver a model, seeds of noisy tasks (`tasks/procedural/noisy.py`
 task, on how many tasks the test score lies below the start's at all, and by the paired test of the test rows; shares
 with exact (Clopper-Pearson) intervals. Results are kept trial by trial: the same command goes on from there.
 
-    python -m marl_llm.evaluation.noise --tasks 200 --budget 20s --json noise.json
+    python recipes/studies/noise.py --tasks 200 --budget 20s --json noise.json
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _to_dict(rates: Sequence[WorseRate], report: EvaluationReport, budget: Budge
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: play, show progress, print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.evaluation.noise", description="How often a delivered model is worse than the start."
+        prog="python recipes/studies/noise.py", description="How often a delivered model is worse than the start."
     )
     parser.add_argument("--tasks", type=int, default=200, help="number of noisy tasks (default: 200)")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first task")

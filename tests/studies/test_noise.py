@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import noise as module
 import pytest
+from noise import Share, main, worse_rates
 from scipy.stats import beta
 
-from marl_llm.evaluation import noise as module
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.countdown import Countdown
-from marl_llm.evaluation.noise import Share, main, worse_rates
 from marl_llm.evaluation.report import Result
 from marl_llm.proposals import screened
 from marl_llm.tasks.procedural.noisy import KINDS

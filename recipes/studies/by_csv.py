@@ -1,6 +1,6 @@
 """All arms of a comparison held against one of them, CSV by CSV: a table, and a picture.
 
-    python -m marl_llm.evaluation.by_csv runs/evaluation/evaluation.json --against no_agents --plot arms.png
+    python recipes/studies/by_csv.py runs/evaluation/evaluation.json --against no_agents --plot arms.png
 
 In: a finished `evaluation.json`. Out: mean test scores of the splits of each CSV, and differences on the same rows with
 intervals clustered by CSV. Drawing needs matplotlib (extra `dev`).
@@ -109,7 +109,7 @@ def draw(arms: Sequence[Held], against: str, path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: read a report, print the table, draw the picture."""
-    parser = argparse.ArgumentParser(prog="python -m marl_llm.evaluation.by_csv", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python recipes/studies/by_csv.py", description=__doc__)
     parser.add_argument("report", type=Path, help="an evaluation.json")
     parser.add_argument("--against", default="no_agents", help="arm the others are held against (default: no_agents)")
     parser.add_argument("--plot", type=Path, help="also draw it: a .png")
