@@ -1,10 +1,11 @@
 """One arm trained with several seeds, played on the same tasks, held against arms that have none.
 
     python recipes/studies/seeds.py OUT/seed0 OUT/seed1 OUT/seed2 --arm trained --against untrained no_agents
+    python recipes/studies/seeds.py OUT/one_way --against OUT/other_way:trained
 
 In: the directories of finished `marl-llm evaluate` runs on the same tasks; the arms held against may lie in any of
-them. Out: the gain over the start of every seed and of all, and differences on the test part, with intervals clustered
-by task, so that seeds add no tasks.
+them, or in another one that is named. Out: the gain over the start of every seed and of all, and differences on the
+test part, with intervals clustered by task, so that seeds add no tasks.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from marl_llm.evaluation.report import EvaluationReport, load_report
 from marl_llm.evaluation.statistics import Estimate, clustered_mean
 from marl_llm.evaluation.study import run_study
 
-Scores = dict[str, float]
-"""Test scores by trial."""
+Scores = dict[str, tuple[str, float]]
+"""Task and test score by trial."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Line:
 
 def scores(report: EvaluationReport, arm: str) -> Scores:
     """The test scores of one arm; those of a trial without one are left out."""
-    return {r.trial: r.test for r in report.results if r.arm == arm and r.test is not None}
+    return {r.trial: (r.task, r.test) for r in report.results if r.arm == arm and r.test is not None}
 
 
 def lines(reports: Sequence[EvaluationReport], arm: str, against: Sequence[str], start: str = "baseline") -> list[Line]:
-    """The seeds' own gains, then those of all together over the start and each arm.
+    """The seeds' own gains, then those of all together over the start and each arm (`NAME`, or `DIRECTORY:NAME`).
 
     Raises
     ------
@@ -54,6 +55,8 @@ def lines(reports: Sequence[EvaluationReport], arm: str, against: Sequence[str],
 
 
 def _anywhere(reports: Sequence[EvaluationReport], arm: str) -> Scores:
+    directory, _, arm = arm.rpartition(":")
+    reports = [load_report(Path(directory))] if directory else reports
     found = next((held for report in reports if (held := scores(report, arm))), None)
     if found is None:
         raise UserError(f"No evaluation has a score of the arm {arm}: name others with --against.")
@@ -61,8 +64,8 @@ def _anywhere(reports: Sequence[EvaluationReport], arm: str) -> Scores:
 
 
 def _difference(mine: Sequence[Scores], theirs: Scores) -> Estimate:
-    pairs = [(trial, own[trial] - theirs[trial]) for own in mine for trial in own if trial in theirs]
-    return clustered_mean([value for _, value in pairs], [trial for trial, _ in pairs])
+    pairs = [(task, test - theirs[trial][1]) for own in mine for trial, (task, test) in own.items() if trial in theirs]
+    return clustered_mean([value for _, value in pairs], [task for task, _ in pairs])
 
 
 def text(found: Sequence[Line]) -> str:
@@ -87,7 +90,7 @@ def main() -> int:
     args = parser.parse_args()
 
     def study() -> str:
-        reports = [load_report(directory / "evaluation.json") for directory in args.evaluations]
+        reports = [load_report(directory) for directory in args.evaluations]
         return text(lines(reports, args.arm, args.against))
 
     return run_study(study)

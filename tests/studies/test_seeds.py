@@ -13,7 +13,7 @@ from marl_llm.core.errors import UserError
 
 def _report(**arms: list[float | None]) -> Any:
     results = [
-        SimpleNamespace(arm=arm, trial=f"t{i}", test=test)
+        SimpleNamespace(arm=arm, trial=f"t{i}", task=f"t{i}", test=test)
         for arm, tests in arms.items()
         for i, test in enumerate(tests)
     ]
