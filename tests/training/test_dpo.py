@@ -40,7 +40,7 @@ def test_trl_is_handed_the_ids_as_sampled(tiny: Any, tmp_path: Path) -> None:
     ]
     config = TrainConfig(algorithm="dpo")
     model, tokenizer = load_policy(tiny.base_dir, tiny.adapter_dir, config)
-    trainer = build_trainer(model, tokenizer, pairs, config, tmp_path, 0, [])
+    trainer = build_trainer(model, tokenizer, pairs, config, tiny.base_dir, tmp_path, 0, [])
     batch = trainer.data_collator([trainer.train_dataset[0], trainer.train_dataset[1]])
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9], [4, 3, 0, 0, 0], [5, 6, 7, 250, 0], [4, 9, 0, 0, 0]]
     assert batch["completion_mask"].tolist() == [[0, 0, 0, 1, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 1, 0, 0, 0]]
