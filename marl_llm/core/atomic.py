@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,7 +37,8 @@ def replacing(path: Path, what: str = "", remedy: str = REMEDY) -> Iterator[Bina
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made it cannot be removed
+            temporary.unlink()
         subject = f"{what} cannot" if what else "cannot"
         raise RunFailed(f"{path}: {subject} be written ({error.strerror or error}); {remedy}") from error
 

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from marl_llm.core.errors import UserError
+
 Precision = Literal["float32", "bfloat16"]
 
 CLEARLY_FASTER = 1.3
@@ -23,8 +25,18 @@ _SHAPE = 256, 896, 4864
 
 
 def stored_precision(model_dir: Path) -> str:
-    """What `config.json` says the weights are stored in, e.g. "bfloat16"; "float32" where it says nothing."""
-    config = json.loads((Path(model_dir) / "config.json").read_text(encoding="utf-8"))
+    """What `config.json` says the weights are stored in, e.g. "bfloat16"; "float32" where it says nothing.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    path = Path(model_dir) / "config.json"
+    try:
+        config = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): get the model again.") from None
     return config.get("dtype") or config.get("torch_dtype") or "float32"
 
 

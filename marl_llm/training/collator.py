@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from marl_llm.training.batching import Piece, Sizes, piece_cells, pieces
-from marl_llm.training.data import ReplayRow
+from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.shared_prompts import lay_out
 
 _NARROWEST = 2
@@ -53,7 +53,7 @@ class ReplayCollator:
             prompts and completions row by row; cells that hold something; cells that are computed, of the whole batch.
             pieces : list of dict, see `_tensors`.
         """
-        sizes = _sizes(rows)
+        sizes = sizes_of(rows)
         plan = self._plan(sizes)
         cells = [piece_cells(piece, sizes) for piece in plan]
         rounds = [plan[i : i + self._processes] for i in range(0, len(plan), self._processes)]
@@ -68,7 +68,7 @@ class ReplayCollator:
 
     def numbered(self, rows: Sequence[ReplayRow]) -> list[tuple[np.ndarray, dict[str, Any]]]:
         """This process's pieces of `rows`, each with the numbers of its rows; no blank ones."""
-        plan = self._plan(_sizes(rows))[self._rank :: self._processes]
+        plan = self._plan(sizes_of(rows))[self._rank :: self._processes]
         return [(np.concatenate(piece), self._tensors(rows, piece, 0)) for piece in plan]
 
     def _plan(self, sizes: Sizes) -> list[Piece]:
@@ -114,10 +114,6 @@ class ReplayCollator:
             layout["cells"] = torch.nn.functional.pad(layout["cells"], (0, 0, 0, blanks), value=-1)
             batch["layout"] = layout
         return batch
-
-
-def _sizes(rows: Sequence[ReplayRow]) -> Sizes:
-    return Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])
 
 
 def _pad(arrays: Sequence[np.ndarray], value: float, *, left: bool = False) -> torch.Tensor:

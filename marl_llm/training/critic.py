@@ -23,9 +23,9 @@ import torch
 
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.adapters import base_name_of, create_adapter, save_adapter
-from marl_llm.training.batching import Sizes, pieces, step_batches
+from marl_llm.training.batching import pieces, step_batches
 from marl_llm.training.config import TrainConfig
-from marl_llm.training.data import ReplayRow
+from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.loading import load_policy
 from marl_llm.training.ranks import local_rank
 from marl_llm.training.shared_prompts import attention, can_share, lay_out
@@ -166,7 +166,7 @@ class Critic:
 
         What prompts have in common is computed once, where the architecture allows.
         """
-        for piece in pieces(_sizes(rows), budget, share=self._share):
+        for piece in pieces(sizes_of(rows), budget, share=self._share):
             numbers = np.concatenate(piece)
             width = max(len(rows[i].completion_ids) for i in numbers)
             layout = lay_out([[rows[i] for i in sequence] for sequence in piece], width, pad_id=0)
@@ -232,8 +232,4 @@ def _new_head(model: Any) -> torch.nn.Linear:
 
 
 def _batches(rows: Sequence[ReplayRow], batch_rows: int, rng: np.random.Generator) -> list[np.ndarray]:
-    return step_batches(_sizes(rows), batch_rows, rng)
-
-
-def _sizes(rows: Sequence[ReplayRow]) -> Sizes:
-    return Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])
+    return step_batches(sizes_of(rows), batch_rows, rng)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 from marl_llm.core.errors import UserError
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.stage import ROW_KEY, CreditTable
+from marl_llm.training.batching import Sizes
 
 TOKEN_COLUMNS = ["prompt_ids", "completion_ids", "logprobs"]
 _TURN_COLUMNS = [
@@ -90,6 +92,11 @@ def join_credit(rows: pd.DataFrame, credit: CreditTable) -> pd.DataFrame:
             f"the credit table names {lost} rows that were not found; run the credit stage again on these rows."
         )
     return joined
+
+
+def sizes_of(rows: Sequence[ReplayRow]) -> Sizes:
+    """What computing these rows takes."""
+    return Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])
 
 
 def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:

@@ -1,5 +1,5 @@
 """`python -m marl_llm.training.phase_bench`: one training phase of a real model's shape, with its share of what this
-machine can compute and its peak memory; one line of JSON a role.
+machine can compute and its peak memory; one line of JSON a role, each in a process of its own, whose memory it is.
 
 Rows are random tokens laid out as those of an iteration. Data Scientist: eight replies of 16 tokens to each prompt of
 434. Engineer: eight requests on one program, whose prompts of 426 tokens have the first 330 in common, two replies of
@@ -24,11 +24,13 @@ from typing import Any
 import numpy as np
 
 from marl_llm.core.base_model import EMBEDDED
-from marl_llm.core.precision import product_rates
+from marl_llm.core.precision import Precision, product_rates
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
+from marl_llm.training.loading import precision_of
+from marl_llm.training.policy_phase import build_trainer
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen2.5-0.5b": {
@@ -87,19 +89,11 @@ def random_rows(role: str, count: int, fingerprint: str) -> list[ReplayRow]:
     return found[:count]
 
 
-def train_phase(base: Path, adapter: Path, rows: list[ReplayRow], config: TrainConfig, work: Path) -> dict[str, Any]:
-    """One phase: the gate's figures, tokens/s, share of the product rate, peak memory."""
+def train_phase(trainer: Any, rows: list[ReplayRow], precision: Precision) -> dict[str, Any]:
+    """One phase of a `ReplayGRPOTrainer` on its rows: tokens/s, share of the product rate, peak memory."""
     import torch
 
-    from marl_llm.training.gate import measure
-    from marl_llm.training.loading import precision_of
-    from marl_llm.training.policy_phase import build_trainer
-
-    cuda, precision = torch.cuda.is_available(), precision_of(config, base)
-    trainer = build_trainer(rows, base, adapter, config, work, 0)
-    scored = trainer.score(rows[: config.gate_rows])
-    log_ratios = [new - row.logged_logprobs for new, row in zip(scored, rows, strict=False)]
-    gate = measure(log_ratios, config.tolerance(precision))
+    cuda = torch.cuda.is_available()
     rates = [_gpu_rate() if cuda else product_rates()[precision]]
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -111,13 +105,15 @@ def train_phase(base: Path, adapter: Path, rows: list[ReplayRow], config: TrainC
     inner = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
     blocks = sum(p.numel() for name, p in inner.named_parameters() if ".layers." in name and "lora" not in name)
     head = inner.get_output_embeddings().weight.numel()
-    cells, learned = trainer.cells["cells"], sum(len(row.completion_ids) for row in rows) * config.epochs
+    cells, learned = (
+        trainer.cells["cells"],
+        int(sum(len(row.completion_ids) for row in rows) * trainer.args.num_train_epochs),
+    )
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "rows": len(rows),
         "tokens a row": round(sum(row.tokens for row in rows) / len(rows)),
         "precision": precision,
-        "gate": {name: round(value, 5) for name, value in gate.to_dict().items()} | {"passed": gate.passed},
         "seconds": round(seconds, 2),
         "tokens/s": round(trainer.cells["logical"] / seconds),
         "computed cells/s": round(cells / seconds),
@@ -141,11 +137,11 @@ def _gpu_rate(seconds: float = 1.0) -> float:
     return best
 
 
-def benchmark(rows: int = 64) -> dict[str, dict[str, Any]]:
-    """Both roles on the 0.5B shape, each in a process of its own, whose memory is then the phase's."""
+def benchmark(rows: int = 64, *arguments: str) -> dict[str, dict[str, Any]]:
+    """Each role's phase of `rows` rows; `arguments` are further ones of this module's command."""
     found = {}
     for role in ROLES:
-        command = [sys.executable, "-m", __name__, "--role", role, "--rows", str(rows)]
+        command = [sys.executable, "-m", __name__, "--role", role, "--rows", str(rows), *arguments]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found[role] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -155,18 +151,22 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="qwen2.5-0.5b")
-    parser.add_argument("--role", choices=ROLES, action="append")
+    parser.add_argument("--role", choices=ROLES, help="default: one after the other")
     parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--batch-tokens", type=int, default=_CONFIG.batch_tokens, help="most cells computed at once")
     args = parser.parse_args()
+    if args.role is None:
+        found = benchmark(args.rows, "--shape", args.shape, "--batch-tokens", str(args.batch_tokens))
+        sys.stdout.writelines(json.dumps(figures) + "\n" for figures in found.values())
+        return
     config = _CONFIG.model_copy(update={"batch_tokens": args.batch_tokens})
     with tempfile.TemporaryDirectory() as folder:
         base = random_model(args.shape, Path(folder) / "base")
-        for role in args.role or ROLES:
-            adapter = create_adapter(base, Path(folder) / f"{role}-v0", rank=16, alpha=32, seed=0)
-            rows = random_rows(role, args.rows, adapter_sha256(adapter))
-            figures = train_phase(base, adapter, rows, config, Path(folder) / "work")
-            sys.stdout.write(json.dumps({"role": role} | figures) + "\n")
+        adapter = create_adapter(base, Path(folder) / "v0", rank=16, alpha=32, seed=0)
+        rows = random_rows(args.role, args.rows, adapter_sha256(adapter))
+        trainer = build_trainer(rows, base, adapter, config, Path(folder) / "work", 0)
+        figures = train_phase(trainer, rows, precision_of(config, base))
+        sys.stdout.write(json.dumps({"role": args.role} | figures) + "\n")
 
 
 if __name__ == "__main__":

@@ -35,10 +35,10 @@ from transformers.trainer_callback import PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from marl_llm.training.batching import Sizes, StepBatches, step_batches
+from marl_llm.training.batching import StepBatches, step_batches
 from marl_llm.training.brake import KLBrake
 from marl_llm.training.collator import ReplayCollator
-from marl_llm.training.data import ReplayRow
+from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.history import OnStep, StepReport
 from marl_llm.training.shared_prompts import can_share, shared_logps
 from marl_llm.training.step_metrics import RatioTotals, combine
@@ -138,7 +138,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
 
     def get_train_dataloader(self) -> Any:
         """Batches of rows, the same on every process; which part of a batch is a process's own, the collator says."""
-        batches = StepBatches(_sizes(self.train_dataset), self.args.per_device_train_batch_size, self.args.seed)
+        batches = StepBatches(sizes_of(self.train_dataset), self.args.per_device_train_batch_size, self.args.seed)
         pin = self.args.dataloader_pin_memory
         return _Loader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator, pin_memory=pin)
 
@@ -233,7 +233,7 @@ class ReplayGRPOTrainer(GRPOTrainer):
         found: list[tuple[int, np.ndarray]] = []
         with self._uncast(), model.disable_adapter() if base else nullcontext():
             rng = np.random.default_rng(0)
-            for batch in step_batches(_sizes(rows), self.args.per_device_train_batch_size, rng):
+            for batch in step_batches(sizes_of(rows), self.args.per_device_train_batch_size, rng):
                 for numbers, piece in self.data_collator.numbered([rows[i] for i in batch]):
                     logps = self._logps(model, Trainer._prepare_inputs(self, piece)).float().cpu().numpy()
                     for number, line in zip(batch[numbers], logps, strict=True):
@@ -281,10 +281,6 @@ class _Loader(DataLoader):
 
 def _no_rewards(*_: Any, **__: Any) -> list[float | None]:
     raise AssertionError("replay never scores completions: TRL's generation path was entered")
-
-
-def _sizes(rows: Sequence[ReplayRow]) -> Sizes:
-    return Sizes.of([row.prompt_ids for row in rows], [len(row.completion_ids) for row in rows])
 
 
 def _copy(row: ReplayRow) -> ReplayRow:

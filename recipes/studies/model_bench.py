@@ -32,7 +32,10 @@ from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
+from marl_llm.training.gate import measure
+from marl_llm.training.loading import precision_of
 from marl_llm.training.phase_bench import SHAPES, random_model, train_phase
+from marl_llm.training.policy_phase import build_trainer
 
 FIRST_SEED = 8_000_000
 
@@ -146,6 +149,15 @@ def replay_rows(turns: Sequence[tuple[Sequence[int], Sequence[int], Any]], finge
     return rows
 
 
+def trained(base: Path, adapter: Path, rows: list[ReplayRow], config: TrainConfig, work: Path) -> dict[str, Any]:
+    """The integrity gate's figures on all rows, and those of one phase."""
+    trainer, precision = build_trainer(rows, base, adapter, config, work, 0), precision_of(config, base)
+    log_ratios = [new - row.logged_logprobs for new, row in zip(trainer.score(rows), rows, strict=True)]
+    gate = measure(log_ratios, config.tolerance(precision))
+    shown = {name: round(value, 5) for name, value in gate.to_dict().items()} | {"passed": gate.passed}
+    return {"gate": shown} | train_phase(trainer, rows, precision)
+
+
 def bench(args: argparse.Namespace) -> str:
     """Serve, unless told not to, and train; one line of JSON a measurement.
 
@@ -177,7 +189,7 @@ def bench(args: argparse.Namespace) -> str:
             lines += [json.dumps(entry) for entry in report]
             turns = [(reply.prompt_ids, reply.completion_ids, reply.logprobs) for reply in replies]
         rows = replay_rows(turns, adapter_sha256(adapter))
-        lines.append(json.dumps(train_phase(base, adapter, rows, config, work / "trainer")))
+        lines.append(json.dumps(trained(base, adapter, rows, config, work / "trainer")))
     return "\n".join(lines)
 
 

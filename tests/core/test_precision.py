@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from marl_llm.core import precision
+from marl_llm.core.errors import UserError
 
 
 def _model(directory: Path, **config: str) -> Path:
@@ -35,6 +36,13 @@ def test_bfloat16_where_it_is_stored_and_faster(
 def test_a_model_stored_in_float32_is_not_measured_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "bfloat16_speedup", lambda: pytest.fail("measured"))
     assert precision.cpu_precision(_model(tmp_path, dtype="float32")) == "float32"
+
+
+@pytest.mark.parametrize("text", ["{broken", "3", ""])
+def test_a_damaged_config_is_named_in_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json cannot be read .*: get the model again\.$"):
+        precision.cpu_precision(tmp_path)
 
 
 def test_this_machine_is_measured() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import model_bench
 import numpy as np
 import pytest
-from model_bench import chats, generated, replay_rows
+from model_bench import chats, generated, replay_rows, trained
 
 from marl_llm.solve.teams import EMBEDDED
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig
-from marl_llm.training.phase_bench import SHAPES, random_model, train_phase
+from marl_llm.training.phase_bench import SHAPES, random_model
 
 CONFIG = TrainConfig(batch_rows=4, batch_tokens=2048, max_completion_tokens=6)
 
@@ -24,12 +24,12 @@ def test_rows_that_transformers_sampled_pass_the_gate_and_altered_ones_do_not(tm
     turns = generated(EMBEDDED, adapter, chats(1), 4, 6)
     assert len(turns) == 4 and all(0 < len(ids) == len(logps) <= 6 for _, ids, logps in turns)
     rows = replay_rows(turns, adapter_sha256(adapter))
-    found = train_phase(EMBEDDED, adapter, rows, CONFIG, tmp_path / "work")
+    found = trained(EMBEDDED, adapter, rows, CONFIG, tmp_path / "work")
     assert found["gate"]["passed"] and found["gate"]["rows"] == found["rows"] == 4
     assert found["tokens/s"] > found["computed cells/s"] > 0 and found["peak memory, GiB"] > 0
     assert found["of the product rate"] > 0
     off = [(prompt, ids, np.asarray(logps) - 0.5) for prompt, ids, logps in turns]
-    assert not train_phase(EMBEDDED, adapter, replay_rows(off, ""), CONFIG, tmp_path / "off")["gate"]["passed"]
+    assert not trained(EMBEDDED, adapter, replay_rows(off, ""), CONFIG, tmp_path / "off")["gate"]["passed"]
 
 
 def test_a_directory_without_a_model_is_refused_in_one_sentence(tmp_path, monkeypatch, caplog):
