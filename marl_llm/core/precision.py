@@ -7,14 +7,20 @@ float32 ones (two to four times with AVX512-BF16, slower without), else in float
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import os
+import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from marl_llm.core.errors import UserError
+from marl_llm.core.atomic import write_json
+from marl_llm.core.errors import RunFailed, UserError
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -41,23 +47,58 @@ def stored_precision(model_dir: Path) -> str:
 
 
 def cpu_precision(model_dir: Path) -> Precision:
-    """The precision for a model on this machine's CPU; measured once a process, in another one (3 s), if at all."""
+    """The precision for a model on this machine's CPU; measured, where it is asked for, once a machine (3 s)."""
     wanted = stored_precision(model_dir) == "bfloat16" and bfloat16_speedup() >= CLEARLY_FASTER
     return "bfloat16" if wanted else "float32"
 
 
 @functools.cache
 def bfloat16_speedup() -> float:
-    """bfloat16 by float32, products per second on one core. Measured in a process of its own: the asking one may not
-    want torch, or may have other threads."""
-    command = [sys.executable, "-m", __name__]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
+    """bfloat16 by float32, products per second on one core.
+
+    Measured in a process of its own (the asking one may not want torch, or may have other threads) and kept in the
+    user's cache by processor and version of torch: the server and the trainer of a run must come to the same answer.
+    """
+    file, key = _cache_file(), _machine()
+    kept = _kept(file)
+    if not isinstance(kept.get(key), float):
+        command = [sys.executable, "-m", "marl_llm.core.precision"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        kept[key] = float(done.stdout)
+        with suppress(RunFailed):  # without a cache it is measured again
+            write_json(file, kept)
+    return kept[key]
+
+
+def _cache_file() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "marl_llm" / "bfloat16.json"
+
+
+def _kept(file: Path) -> dict[str, float]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _machine() -> str:
+    """What the speed follows from: name and instructions of the processor, and the version of torch."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    about = sorted({line for line in lines if line.startswith(("model", "flags", "Features", "CPU part"))})
+    return hashlib.sha256("\n".join([*about, metadata.version("torch")]).encode()).hexdigest()[:16]
 
 
 def product_rates(seconds: float = 1.0) -> dict[Precision, float]:
     """Operations per second of a layer's product, x W^T, in either precision, in this process, as it is kept up for
     `seconds`: they take turns, so that a busy machine slows both.
     """
+    rows, inner, outer = _SHAPE
+    return {name: 2 * rows * inner * outer * len(took) / sum(took) for name, took in _timings(seconds).items()}
+
+
+def _timings(seconds: float) -> dict[Precision, list[float]]:
+    """Seconds of each product; the first, which prepares, is left out."""
     import torch
 
     rows, inner, outer = _SHAPE
@@ -65,20 +106,20 @@ def product_rates(seconds: float = 1.0) -> dict[Precision, float]:
     for precision in ("float32", "bfloat16"):
         dtype = getattr(torch, precision)
         layers[precision] = torch.randn(rows, inner).to(dtype), torch.randn(outer, inner).to(dtype)
-    took, rounds = dict.fromkeys(layers, 0.0), 0
+        torch.nn.functional.linear(*layers[precision])
+    took: dict[Precision, list[float]] = {precision: [] for precision in layers}
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        rounds += 1
+    while not took["bfloat16"] or time.monotonic() < end:
         for precision, (x, weight) in layers.items():
             started = time.perf_counter()
             torch.nn.functional.linear(x, weight)
-            took[precision] += time.perf_counter() - started
-    return {precision: rounds * 2 * rows * inner * outer / spent for precision, spent in took.items()}
+            took[precision].append(time.perf_counter() - started)
+    return took
 
 
 if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    rates = product_rates()
-    sys.stdout.write(f"{rates['bfloat16'] / rates['float32']}\n")
+    medians = {name: statistics.median(took) for name, took in _timings(1.0).items()}
+    sys.stdout.write(f"{medians['float32'] / medians['bfloat16']}\n")

@@ -105,10 +105,8 @@ def train_phase(trainer: Any, rows: list[ReplayRow], precision: Precision) -> di
     inner = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
     blocks = sum(p.numel() for name, p in inner.named_parameters() if ".layers." in name and "lora" not in name)
     head = inner.get_output_embeddings().weight.numel()
-    cells, learned = (
-        trainer.cells["cells"],
-        int(sum(len(row.completion_ids) for row in rows) * trainer.args.num_train_epochs),
-    )
+    cells = trainer.cells["cells"]
+    learned = sum(len(row.completion_ids) for row in rows) * trainer.args.num_train_epochs
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "rows": len(rows),
@@ -141,7 +139,16 @@ def benchmark(rows: int = 64, *arguments: str) -> dict[str, dict[str, Any]]:
     """Each role's phase of `rows` rows; `arguments` are further ones of this module's command."""
     found = {}
     for role in ROLES:
-        command = [sys.executable, "-m", __name__, "--role", role, "--rows", str(rows), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "marl_llm.training.phase_bench",
+            "--role",
+            role,
+            "--rows",
+            str(rows),
+            *arguments,
+        ]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found[role] = json.loads(done.stdout.splitlines()[-1])
     return found
