@@ -25,7 +25,7 @@ from marl_llm.sandbox.inside.lockdown.landlock import abi
 from marl_llm.sandbox.inside.lockdown.syscalls import ARCHITECTURES
 from marl_llm.serving.config import Device, installed_device, vllm_version
 from marl_llm.serving.cpu_lora import require_plugin
-from marl_llm.solve.teams import EMBEDDED, EMBEDDED_TEAM, TRAINED, best_team
+from marl_llm.workspace.teams import EMBEDDED, EMBEDDED_TEAM, TRAINED, best_team
 
 OLDEST_PYTHON = (3, 11)
 PINS = {"torch": "2.13.0", "transformers": "5.17.0", "trl": "1.16", "peft": "0.21.2"}

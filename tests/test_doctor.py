@@ -22,7 +22,7 @@ from marl_llm.doctor import (
 )
 from marl_llm.serving.config import Device
 from marl_llm.serving.cpu_lora import SUPPORTED
-from marl_llm.solve import teams
+from marl_llm.workspace import teams
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from marl_llm.evaluation import ARMS, evaluate_procedural, evaluate_suite, report_text
-    from marl_llm.solve.budget import Budget
+    from marl_llm.rollout.budget import Budget
 
     if args.run is None and args.out is None:
         raise UserError("name a run with --run, or a directory for the results with --out.")
@@ -48,8 +48,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
     """The run whose adapters are compared, that of a team, or an empty one for arms that need none; and the recipe."""
-    from marl_llm.solve.teams import choose_team
     from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.teams import choose_team
 
     if args.run:
         run = RunDirectory(args.run)

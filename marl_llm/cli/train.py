@@ -30,7 +30,7 @@ def _train(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.iterate import describe_iteration
     from marl_llm.pipeline.promotion import promote_stage
     from marl_llm.pipeline.stages import train_stage
-    from marl_llm.workspace.open_run import OpenRun, open_sandbox, server_session
+    from marl_llm.workspace.open_run import opened
     from marl_llm.workspace.recipe import load_recipe
     from marl_llm.workspace.run import RunDirectory
 
@@ -43,8 +43,8 @@ def _train(args: argparse.Namespace) -> int:
         run.prepare(recipe)
         train_stage(recipe, run, k)
         if recipe.promotion.tasks:
-            with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
-                promote_stage(OpenRun(recipe, run, session, sandbox), k)
+            with opened(recipe, run) as ready:
+                promote_stage(ready, k)
     say(describe_iteration(run, k))
     return 0
 
@@ -60,12 +60,12 @@ def _iterate(args: argparse.Namespace) -> int:
 
 
 def _experiment(args: argparse.Namespace) -> int:
-    from marl_llm.experiment.runner import run_experiment
+    from marl_llm.pipeline.experiment.runner import run_experiment
 
     shown = silent if args.quiet else say
     directory = run_experiment(args.recipe, args.out, shown, benchmark=args.benchmark, arms=args.arms)
     done = len(directory.points())
-    say(f"Done: {done} evaluations. Report: python -m marl_llm.experiment.report {args.out} DIRECTORY")
+    say(f"Done: {done} evaluations. Report: python -m marl_llm.pipeline.experiment.report {args.out} DIRECTORY")
     return 0
 
 
@@ -78,7 +78,7 @@ def _suite(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from marl_llm.demo import demo
+    from marl_llm.pipeline.demo import demo
 
     demo(args.run, say)
     return 0

@@ -21,16 +21,16 @@ from marl_llm.cli.words import (
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
+    from marl_llm.rollout.playing import Limits
     from marl_llm.solve import SolveReport
-    from marl_llm.solve.playing import Limits
     from marl_llm.tasks import TaskFile
 
 _BEST_KEPT = "the best model so far and its history are kept in --out; the same command starts over."
 
 
 def _solve(args: argparse.Namespace) -> int:
+    from marl_llm.rollout.budget import Clock
     from marl_llm.solve import read_memory, solve_task
-    from marl_llm.solve.budget import Clock
     from marl_llm.solve.experience import named_store
 
     if args.csv.is_dir():
@@ -47,8 +47,8 @@ def _solve(args: argparse.Namespace) -> int:
 
 
 def _limits(args: argparse.Namespace) -> Limits:
-    from marl_llm.solve.budget import Budget
-    from marl_llm.solve.playing import DEFAULT_PATIENCE, Limits
+    from marl_llm.rollout.budget import Budget
+    from marl_llm.rollout.playing import DEFAULT_PATIENCE, Limits
 
     patience = DEFAULT_PATIENCE if args.patience is None else args.patience
     return Limits(Budget.parse(args.budget), args.steps, patience)
@@ -58,8 +58,8 @@ def _solve_suite(args: argparse.Namespace) -> int:
     from marl_llm.solve import solve_task
     from marl_llm.solve.experience import named_store
     from marl_llm.solve.suite import solve_suite
-    from marl_llm.solve.teams import choose_team, team_session
     from marl_llm.tasks import load_suite
+    from marl_llm.workspace.teams import choose_team, team_session
 
     ignored = [f"--{name}" for name in (*ENTRY_OPTIONS, "metric", "memory") if name != "seed" and getattr(args, name)]
     if ignored:

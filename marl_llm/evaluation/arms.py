@@ -20,9 +20,9 @@ from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.fixed import BASELINE, FIXED, missing_package
 from marl_llm.evaluation.flaml_arm import DEFAULT_SECONDS, FLAML, MIN_SECONDS, require_flaml
 from marl_llm.evaluation.plans import BUDGETED, DEFAULT_BUDGET, SOLVE, Plan
+from marl_llm.rollout.budget import Budget as PlayBudget
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
-from marl_llm.solve.budget import Budget as PlayBudget
 from marl_llm.workspace.open_run import policies
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory

@@ -23,13 +23,14 @@ from marl_llm.evaluation.scoring import Bench, TestRun
 from marl_llm.evaluation.trials import Trial
 from marl_llm.proposals import baseline
 from marl_llm.proposals.screened import SIX, screened_specs
+from marl_llm.rollout.budget import Clock
+from marl_llm.rollout.playing import Limits, Play, Watchers
 from marl_llm.rollout.session import ModelSession
+from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.sandbox import Sandbox
-from marl_llm.solve.budget import Clock
-from marl_llm.solve.playing import Limits, Play, Watchers, budgeted
-from marl_llm.solve.teams import SCRIPTED, TokenMeter, choose_team, team_session
 from marl_llm.tasks import Task
 from marl_llm.workspace.open_run import open_sandbox
+from marl_llm.workspace.teams import SCRIPTED, budgeted, choose_team, players, team_session
 
 
 class BudgetedArm:
@@ -68,7 +69,7 @@ class BudgetedArm:
             team_session(choice, self._directory) as model,
         ):
             first = env.reset()
-            play = Play(env, choice, self._limits, clock, first, Watchers())
+            play = Play(env, self._limits, clock, first, Watchers())
             meter = TokenMeter()
             delivered = self._deliver(env, play, model, meter)
             predictions = env.evaluator.test_predictions(delivered.spec)
@@ -105,7 +106,7 @@ class BudgetedArm:
         play.look()
         if self._plan.team is not None:
             lines = shown_lines(env, self._seen, self._choice.recipe.prompts.experience_lines)
-            play.run(model, meter, lines)
+            play.run(players(self._choice, model), meter, lines)
         return play.deliver()
 
 

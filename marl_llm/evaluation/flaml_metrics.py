@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from marl_llm.core.kind import Kind
-from marl_llm.metrics.names import split_class
+from marl_llm.core.metric_names import split_class
 
 _EQUAL: dict[str, str] = {
     "accuracy": "accuracy",

@@ -17,7 +17,7 @@ from marl_llm.rollout.plans import procedural_plans
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
 from marl_llm.tasks.suite import load_suite
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.open_run import OpenRun, open_sandbox, play, policies, server_session, settings
+from marl_llm.workspace.open_run import opened, play, policies, settings
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 
@@ -69,8 +69,7 @@ def measure(
     RunFailed
         The server or the sandbox failed.
     """
-    run = RunDirectory(folder)
-    with server_session(recipe, run, server) as session, open_sandbox(recipe) as sandbox:
-        opened, roles = OpenRun(recipe, run, session, sandbox), team or dict.fromkeys(ROLES, BASE_POLICY)
-        play(opened, roles, folder / "episodes", list(plans), settings(recipe, 0), "measure")
+    roles = team or dict.fromkeys(ROLES, BASE_POLICY)
+    with opened(recipe, RunDirectory(folder), attach=server) as ready:
+        play(ready, roles, folder / "episodes", list(plans), settings(recipe, 0), "measure")
     return playability(read_rows(folder / "episodes"))

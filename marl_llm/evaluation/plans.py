@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from marl_llm.core.digests import file_sha256
 from marl_llm.core.roles import ROLES
 from marl_llm.proposals.screened import SIX
-from marl_llm.solve.budget import Budget
-from marl_llm.solve.directory import file_sha256
-from marl_llm.solve.playing import DEFAULT_PATIENCE
-from marl_llm.solve.teams import TeamChoice, choose_team, run_team
+from marl_llm.rollout.budget import Budget
+from marl_llm.rollout.playing import DEFAULT_PATIENCE
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import TeamChoice, choose_team, run_team
 
 SOLVE, NO_AGENTS, SIX_DEFAULTS = "solve", "no_agents", "six_defaults"
 OF_THE_RUN = "run"

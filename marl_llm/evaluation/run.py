@@ -32,10 +32,10 @@ from marl_llm.evaluation.report import (
 )
 from marl_llm.evaluation.statistics import LEVEL, Estimate
 from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
+from marl_llm.rollout.budget import Budget
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.session import BASE_POLICY
-from marl_llm.solve.budget import Budget
-from marl_llm.workspace.open_run import OpenRun, open_sandbox, server_session
+from marl_llm.workspace.open_run import SERVER_LOG, OpenRun, opened
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory, package_versions
 
@@ -185,9 +185,8 @@ def _open(where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe, out:
         yield where
         return
     run, server = where
-    log = RunDirectory(out)  # a run may be one to read only
-    with server_session(recipe, log, server) as session, open_sandbox(recipe) as sandbox:
-        yield OpenRun(recipe, run, session, sandbox)
+    with opened(recipe, run, attach=server, log=out / SERVER_LOG) as ready:
+        yield ready
 
 
 def _compare(

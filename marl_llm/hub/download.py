@@ -6,7 +6,6 @@ HF_TOKEN, like everything that huggingface_hub downloads.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from marl_llm.core.digests import file_sha256
 from marl_llm.core.errors import UserError
 
 _LFS_BLOB = re.compile(r"[0-9a-f]{64}")
@@ -45,7 +45,7 @@ def download(repo_id: str, name: str, revision: str | None = None, sha256: str |
     at = f"{repo_id}@{revision}" if revision else repo_id
     try:
         path = Path(hf_hub_download(repo_id, name, revision=revision))
-        found = _sha256(path)
+        found = file_sha256(path)
     except (HfHubHTTPError, EntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise UserError(_sentence(at, repo_id, name, error)) from None
     except HFValidationError as error:
@@ -62,11 +62,6 @@ def download(repo_id: str, name: str, revision: str | None = None, sha256: str |
             "use it; name an earlier revision, or have the team published again."
         )
     return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sentence(at: str, repo_id: str, name: str, error: Exception) -> str:

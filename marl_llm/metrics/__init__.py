@@ -7,7 +7,6 @@ known here.
 
 from __future__ import annotations
 
-from marl_llm.metrics.names import check_metrics, default_metrics, metrics_for
 from marl_llm.metrics.scores import Reference, Scores, score_predictions
 from marl_llm.metrics.significance import Comparison, corrected_resampled_t, paired_bootstrap
 
@@ -15,10 +14,7 @@ __all__ = [
     "Comparison",
     "Reference",
     "Scores",
-    "check_metrics",
     "corrected_resampled_t",
-    "default_metrics",
-    "metrics_for",
     "paired_bootstrap",
     "score_predictions",
 ]

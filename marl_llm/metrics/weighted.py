@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from marl_llm.core.metric_names import split_class
 from marl_llm.metrics import counted, ranked
-from marl_llm.metrics.names import split_class
 from marl_llm.metrics.probabilistic import PROBABILISTIC
 from marl_llm.metrics.regression import REGRESSION
 from marl_llm.metrics.rows import Rows

@@ -9,7 +9,6 @@ report.json     the whole outcome; while `solve` works, only which CSV it is for
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,6 @@ from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment import Memory
 from marl_llm.solve.report import SolveReport
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from marl_llm.environment import State, StepOutcome
 from marl_llm.environment.memory import MemoryEntry
 from marl_llm.environment.model_screen import ModelScreen
 from marl_llm.rollout.episode import StepRecord
+from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.solve.directory import SolveDirectory
 from marl_llm.solve.report import scores_dict
 from marl_llm.solve.table import HEADER, baseline_line, beside_line, model_name, screened_lines, step_line
-from marl_llm.solve.teams import TokenMeter
 
 
 class Journal:

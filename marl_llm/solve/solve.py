@@ -18,27 +18,35 @@ from typing import Any
 import numpy as np
 
 from marl_llm.core.atomic import write_text
+from marl_llm.core.digests import file_sha256
 from marl_llm.core.errors import UserError
 from marl_llm.environment import Memory, TeamEnv
 from marl_llm.environment.delivery import Tried
 from marl_llm.environment.experience import NOTHING
 from marl_llm.metrics import Scores
 from marl_llm.proposals import PipelineSpec, compile, generate_code
+from marl_llm.rollout.budget import Budget, Clock
+from marl_llm.rollout.playing import Limits, Play, Players, Watchers
 from marl_llm.rollout.session import ModelSession
-from marl_llm.solve.budget import Budget, Clock
-from marl_llm.solve.directory import SolveDirectory, file_sha256
+from marl_llm.rollout.token_meter import TokenMeter
+from marl_llm.solve.directory import SolveDirectory
 from marl_llm.solve.experience import OwnExperience
 from marl_llm.solve.journal import Journal
-from marl_llm.solve.playing import Limits, Play, Watchers, budgeted
 from marl_llm.solve.report import SolveReport, gains, part_scores, scores_dict
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.table import delivered_lines
-from marl_llm.solve.teams import TeamChoice, TokenMeter, choose_team, team_session
 from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task, TaskFile
 from marl_llm.workspace.open_run import open_sandbox
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import package_versions
+from marl_llm.workspace.teams import (
+    TeamChoice,
+    budgeted,
+    choose_team,
+    players,
+    team_session,
+)
 
 MAX_SEED = 2**31 - 1
 DEFAULT_LIMITS = Limits(Budget(60.0))
@@ -115,21 +123,20 @@ def solve_task(
         closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
     ):
         journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
-        play = Play(env, choice, limits, clock, journal.first, Watchers(journal.screened, journal.looked, journal.step))
+        play = Play(env, limits, clock, journal.first, Watchers(journal.screened, journal.looked, journal.step))
         delivery = _Delivery(env, choice, directory, journal, sha256, play, clock)
         try:
-            return _improve(env, play, model, delivery, own.lines(env, choice.recipe.prompts.experience_lines))
+            lines = own.lines(env, choice.recipe.prompts.experience_lines)
+            return _improve(env, play, players(choice, model), delivery, lines)
         finally:
             own.remember(env, journal)
 
 
-def _improve(
-    env: TeamEnv, play: Play, model: ModelSession | None, delivery: _Delivery, lines: tuple[str, ...]
-) -> SolveReport:
+def _improve(env: TeamEnv, play: Play, team: Players, delivery: _Delivery, lines: tuple[str, ...]) -> SolveReport:
     """Look, play and deliver; when that is cut short, deliver the best there is and pass the reason on."""
     try:
         play.look()
-        play.run(model, delivery.journal.meter, lines)
+        play.run(team, delivery.journal.meter, lines)
         delivered = play.deliver()
         before, after = env.test_scores(play.first), env.test_scores_of(delivered.spec)
     except BaseException as error:

@@ -1,27 +1,24 @@
 """`python -m marl_llm.training.worker SPEC.json [--owned]`: one role's training in a process of its own, so that its
 memory is given back at the end. With `--owned` it also ends when its standard input does.
 
-The specification names files; the metrics are written to a file by atomic rename. Standard output carries one JSON
-object per line: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each step, then `{"event": "done", ...}`
-or `{"event": "error", ...}`. Logs go to standard error. Exit codes: 0 done, 1 the run failed, 2 the user's mistake.
+The specification names files; the metrics are written to a file by atomic rename. It speaks the protocol of
+`core.worker_lines`: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each step, then `{"event": "done",
+...}`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
-from marl_llm.core.owner import OWNED, STOPPED, stop_with_owner
+from marl_llm.core.owner import OWNED
 from marl_llm.core.roles import TEAM
+from marl_llm.core.worker_lines import Tell, work
 from marl_llm.credit.stage import read_credit
 from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
@@ -68,8 +65,8 @@ def read_spec(path: Path) -> WorkerSpec:
         raise UserError(f"{path}: {where}: {first['msg']}.") from error
 
 
-def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
-    """Train as `spec` says; `report` receives events as keyword arguments."""
+def run(spec: WorkerSpec, tell: Tell) -> None:
+    """Train as `spec` says, telling of each step."""
     from marl_llm.training.ranks import is_first
     from marl_llm.training.train_role import train_role
 
@@ -84,11 +81,11 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
         workdir=spec.workdir,
         values=spec.metrics.with_name(f"{spec.role}-values.parquet"),
         seed=spec.seed,
-        on_step=lambda step, total, loss: report(event="step", step=step, total=total, loss=loss),
+        on_step=lambda step, total, loss: tell("step", step=step, total=total, loss=loss),
     )
     if is_first():
         write_json(spec.metrics, metrics, "the metrics")
-    report(event="done", metrics=str(spec.metrics), trained=metrics["trained"])
+    tell("done", metrics=str(spec.metrics), trained=metrics["trained"])
 
 
 def _joined(logged: LoggedRows, role: str | None) -> pd.DataFrame:
@@ -100,26 +97,13 @@ def _joined(logged: LoggedRows, role: str | None) -> pd.DataFrame:
 
 def main(arguments: list[str]) -> int:
     """Run the specification named by the first argument; returns the exit code."""
-    out = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not come between our lines
-        try:
-            if not arguments or arguments[1:] not in ([], [OWNED]):
-                raise UserError(f"usage: python -m marl_llm.training.worker SPEC.json [{OWNED}]")
-            if arguments[1:]:
-                stop_with_owner()
-            run(read_spec(Path(arguments[0])), lambda **event: _emit(out, event))
-        except UserError as error:
-            _emit(out, {"event": "error", "kind": type(error).__name__, "message": str(error)})
-            sys.stderr.write(f"{error}\n")
-            return error.exit_code
-        except KeyboardInterrupt:
-            return STOPPED
-    return 0
 
+    def job(tell: Tell) -> None:
+        if not arguments or arguments[1:] not in ([], [OWNED]):
+            raise UserError(f"usage: python -m marl_llm.training.worker SPEC.json [{OWNED}]")
+        run(read_spec(Path(arguments[0])), tell)
 
-def _emit(out: TextIO, event: dict[str, Any]) -> None:
-    out.write(json.dumps(event) + "\n")
-    out.flush()
+    return work(job, owned=OWNED in arguments[1:])
 
 
 if __name__ == "__main__":

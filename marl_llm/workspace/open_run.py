@@ -36,9 +36,11 @@ from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
 
+SERVER_LOG = "server.log"
 
-def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ServerSession:
-    """The server of a run, not started yet."""
+
+def server_session(recipe: Recipe, log: Path, attach: str | None = None) -> ServerSession:
+    """A server of the recipe's model that writes to `log`, not started yet; or the one at the address `attach`."""
     section = recipe.serving
     config = ServerConfig(
         max_model_len=section.max_model_len,
@@ -54,7 +56,7 @@ def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None)
     return ServerSession(
         local_model(recipe.model.path),
         section.port,
-        run.root / "server.log",
+        log,
         config,
         attach,
         hub_name=recipe.model.hub_name,
@@ -62,7 +64,7 @@ def server_session(recipe: Recipe, run: RunDirectory, attach: str | None = None)
     )
 
 
-def playing_session(recipe: Recipe, run: RunDirectory, attach: str | None = None) -> ModelSession:
+def playing_session(recipe: Recipe, log: Path, attach: str | None = None) -> ModelSession:
     """Who answers where nothing is trained on: the model in this process if it is small, else as `server_session`.
 
     Raises
@@ -73,7 +75,7 @@ def playing_session(recipe: Recipe, run: RunDirectory, attach: str | None = None
     directory, section = local_model(recipe.model.path), recipe.serving
     if attach is None and suits_in_process(directory, section.in_process_parameters):
         return InProcessSession(directory, recipe.model.name, section.max_model_len)
-    return server_session(recipe, run, attach)
+    return server_session(recipe, log, attach)
 
 
 @contextmanager
@@ -125,6 +127,29 @@ class OpenRun:
 
 
 @contextmanager
+def opened(
+    recipe: Recipe, run: RunDirectory, *, attach: str | None = None, log: Path | None = None
+) -> Iterator[OpenRun]:
+    """A run with server and sandbox, which end with the block; nothing is written into the run but the server's log.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        May differ from the run's own.
+    run : RunDirectory
+    attach : str, optional
+        Address of a running server.
+    log : Path, optional
+        The server's log, where it does not belong in the run (one that is only read).
+    """
+    with (
+        server_session(recipe, log or run.root / SERVER_LOG, attach) as session,
+        open_sandbox(recipe) as sandbox,
+    ):
+        yield OpenRun(recipe, run, session, sandbox)
+
+
+@contextmanager
 def open_run(
     recipe_path: Path, directory: Path, attach: str | None = None, *, iterations: int | None = None
 ) -> Iterator[OpenRun]:
@@ -139,8 +164,8 @@ def open_run(
         ExperienceStore(Path(recipe.environment.experience))
     with run.held():
         run.prepare(recipe)
-        with server_session(recipe, run, attach) as session, open_sandbox(recipe) as sandbox:
-            yield OpenRun(recipe, run, session, sandbox)
+        with opened(recipe, run, attach=attach) as ready:
+            yield ready
 
 
 def play(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.core.owner import OWNED
+from marl_llm.core.worker_lines import Event, follow
 
 logger = logging.getLogger(__name__)
 Running = list["subprocess.Popen[str]"]
+_EVERY_S = 10.0
+"""Seconds between two lines of progress."""
 
 
 def run_together(jobs: Sequence[Callable[[Running], object]], at_once: int) -> None:
@@ -53,35 +55,23 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
     RunFailed
         The trainer failed; with its reason.
     """
-    began, running = time.monotonic(), [] if running is None else running
+    began, logged = time.monotonic(), -math.inf
+
+    def on_event(event: Event) -> None:
+        nonlocal logged
+        if event["event"] != "step":
+            return
+        if time.monotonic() - logged > _EVERY_S or event["step"] == event["total"]:
+            logged = time.monotonic()
+            logger.info("%s: step %d/%d, loss %.4f", what, event["step"], event["total"], event["loss"])
+
     log = spec.with_name(spec.name.replace("-spec.json", ".log"))
     command = [sys.executable, "-m", "marl_llm.training.worker", str(spec), OWNED]
-    pipe = subprocess.PIPE  # standard input ends when this process does
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as worker,
-    ):
-        assert worker.stdout is not None
-        running.append(worker)
-        try:
-            message = _follow(worker.stdout, what)
-            worker.wait()
-        except BaseException:
-            worker.terminate()
-            raise
-    if worker.returncode != 0:
-        raise RunFailed(f"{what}: {message or f'the trainer ended with code {worker.returncode}'} (log: {log})")
+    problem = follow(command, log, on_event, running.append if running is not None else _unnoticed)
+    if problem:
+        raise RunFailed(f"{what}: {problem}")
     return time.monotonic() - began
 
 
-def _follow(lines: Any, what: str) -> str:
-    """Log a worker's steps; returns its error message, if it says one."""
-    message, logged = "", 0.0
-    for line in lines:
-        event = json.loads(line)
-        if event["event"] == "error":
-            message = event["message"]
-        elif event["event"] == "step" and (time.monotonic() - logged > 10 or event["step"] == event["total"]):
-            logged = time.monotonic()
-            logger.info("%s: step %d/%d, loss %.4f", what, event["step"], event["total"], event["loss"])
-    return message
+def _unnoticed(process: subprocess.Popen[str]) -> None:
+    """For callers that need not end a trainer from outside."""

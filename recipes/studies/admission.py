@@ -30,8 +30,8 @@ from marl_llm.proposals import PipelineSpec, baseline
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.screened import screened_specs
 from marl_llm.proposals.spec import ordered_params
-from marl_llm.solve.teams import SCRIPTED, choose_team
 from marl_llm.workspace.open_run import open_sandbox
+from marl_llm.workspace.teams import SCRIPTED, choose_team
 
 _TUNED = ("CatBoost", "LGBM", "HistGradientBoosting", "ExtraTrees", "RandomForest", "MLP")
 _SETTINGS = 5

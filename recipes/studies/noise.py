@@ -25,10 +25,10 @@ from marl_llm.evaluation.run import evaluate_trials
 from marl_llm.evaluation.statistics import LEVEL, Estimate, clustered_mean
 from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Trial
-from marl_llm.solve.budget import Budget
-from marl_llm.solve.teams import SCRIPTED, choose_team
+from marl_llm.rollout.budget import Budget
 from marl_llm.tasks.procedural.noisy import KINDS, noisy_kind, noisy_task
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import SCRIPTED, choose_team
 
 logger = logging.getLogger(__name__)
 ARMS = ("no_agents", "solve@scripted")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from marl_llm.core.kind import Kind
+from marl_llm.core.metric_names import metrics_for
 from marl_llm.environment import EnvironmentConfig, TeamEnv, describe_task
 from marl_llm.environment.elsewhere import unexpected_folds
 from marl_llm.environment.evaluator import Evaluator
-from marl_llm.metrics import metrics_for
 from marl_llm.proposals import Analyze, InvalidAction, PipelineSpec, Tune, apply, generate_code
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task

@@ -16,10 +16,10 @@ from marl_llm.evaluation.arms import make_arm
 from marl_llm.evaluation.plans import BUDGETED, Plan
 from marl_llm.evaluation.report import Result
 from marl_llm.proposals import screened
-from marl_llm.solve import teams
-from marl_llm.solve.budget import Budget
-from marl_llm.solve.teams import choose_team
+from marl_llm.rollout.budget import Budget
+from marl_llm.workspace import teams
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import choose_team
 from tests.solve.conftest import AMPLE, QUICK
 
 SECONDS = Budget(4, "cpu")
@@ -105,7 +105,7 @@ def test_equal_seeds_give_equal_results_without_agents(unhurried, suite: Path, t
 
 
 def test_a_budget_that_is_spent_at_once_delivers_the_baseline(few_families, suite: Path, tmp_path, monkeypatch):
-    monkeypatch.setattr("marl_llm.solve.budget.Clock.left", lambda self, reserve=0.0: -1.0)
+    monkeypatch.setattr("marl_llm.rollout.budget.Clock.left", lambda self, reserve=0.0: -1.0)
     report = compared(suite, tmp_path, ("no_agents", "solve@scripted"), Budget(1))
     numbers = [r for r in report.results if r.task == "number" and r.arm != "baseline"]
     assert [(r.gain, r.team["steps"]) for r in numbers] == [(0.0, 0.0)] * 2

@@ -16,6 +16,7 @@ import yaml
 from marl_llm.cli import main
 from marl_llm.core.errors import UserError
 from marl_llm.core.kind import Kind
+from marl_llm.core.metric_names import metrics_for
 from marl_llm.evaluation import evaluate_suite, flaml_arm
 from marl_llm.evaluation.arms import left_out, make_arms
 from marl_llm.evaluation.flaml_arm import FlamlFailed, FlamlProcesses
@@ -24,7 +25,6 @@ from marl_llm.evaluation.flaml_worker import Job, aligned
 from marl_llm.evaluation.play import budgets_of
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.trials import suite_trials
-from marl_llm.metrics.names import metrics_for
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 from marl_llm.workspace.recipe import Recipe

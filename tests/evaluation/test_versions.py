@@ -30,7 +30,7 @@ def test_adapters_play_unseen_tasks_and_the_base_model_a_suite(
     run = RunDirectory(tmp_path / "run")
     run.prepare(recipe)
     plans = [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in (900_000, 900_001)]
-    with server_session(recipe, run, tiny_server.url) as session:
+    with server_session(recipe, run.root / "server.log", tiny_server.url) as session:
         opened = OpenRun(recipe, run, session, comparing)
         v0 = evaluate_versions(opened, dict.fromkeys(ROLES, 0), plans, tmp_path / "v0")
     assert (v0["episodes"], v0["failed"]) == (2, 0)

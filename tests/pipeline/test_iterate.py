@@ -13,10 +13,10 @@ import pytest
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
-from marl_llm.experiment.config import Experiment
-from marl_llm.experiment.layout import PROCEDURAL, ExperimentDirectory, Point
-from marl_llm.experiment.points import evaluate_point, team_of
 from marl_llm.pipeline import stages
+from marl_llm.pipeline.experiment.config import Experiment
+from marl_llm.pipeline.experiment.layout import PROCEDURAL, ExperimentDirectory, Point
+from marl_llm.pipeline.experiment.points import evaluate_point, team_of
 from marl_llm.pipeline.iterate import iterate, render_curve
 from marl_llm.pipeline.publish import publish_run
 from marl_llm.serving import ModelServer

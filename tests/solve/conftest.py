@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from marl_llm.proposals import screened
+from marl_llm.rollout.budget import Budget
+from marl_llm.rollout.playing import Limits
 from marl_llm.solve import SolveReport, solve_task
-from marl_llm.solve.budget import Budget
-from marl_llm.solve.playing import Limits
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
 

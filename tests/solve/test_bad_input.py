@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from marl_llm.core.errors import UserError
-from marl_llm.solve import solve, solve_task, teams
-from marl_llm.solve.budget import Budget
-from marl_llm.solve.playing import Limits
+from marl_llm.rollout.budget import Budget
+from marl_llm.rollout.playing import Limits
+from marl_llm.solve import solve, solve_task
 from marl_llm.tasks import TaskFile
+from marl_llm.workspace import teams
 from marl_llm.workspace.recipe import Recipe, dump_recipe
 from tests.solve.conftest import CLIENTS, TARGET
 

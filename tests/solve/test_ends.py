@@ -10,10 +10,10 @@ import pytest
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.environment.experience import ExperienceStore
+from marl_llm.rollout.budget import Budget, Clock
+from marl_llm.rollout.playing import Limits, Play
 from marl_llm.solve import solve, solve_task
-from marl_llm.solve.budget import Budget, Clock
 from marl_llm.solve.journal import Journal
-from marl_llm.solve.playing import Limits, Play
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
 from tests.environment.known import FOREST, data_set

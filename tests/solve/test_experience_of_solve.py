@@ -12,9 +12,10 @@ from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment.experience import STORE_FILE, ExperienceStore
 from marl_llm.rollout import policies
 from marl_llm.rollout.policies import ScriptedPolicy
-from marl_llm.solve import solve, solve_task, teams
+from marl_llm.solve import solve, solve_task
 from marl_llm.solve.experience import named_store, user_store
 from marl_llm.tasks import TaskFile
+from marl_llm.workspace import teams
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from tests.environment.known import FOREST, data_set

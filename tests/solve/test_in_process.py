@@ -15,10 +15,10 @@ from marl_llm.core.roles import DATA_SCIENTIST, ROLES
 from marl_llm.serving import AdapterError, ModelServer, ServerDied
 from marl_llm.serving.in_process import InProcessModel
 from marl_llm.solve import solve_task
-from marl_llm.solve.teams import EMBEDDED, TINY_PROMPTS
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import EMBEDDED, TINY_PROMPTS
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 pytestmark = pytest.mark.skipif(not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here")

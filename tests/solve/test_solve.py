@@ -125,7 +125,7 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: s
     out = tmp_path / "out"
     program = (
         "from pathlib import Path; from marl_llm.solve import solve_task; from marl_llm.tasks import TaskFile; "
-        "from marl_llm.solve.playing import Limits; from marl_llm.solve.budget import Budget; "
+        "from marl_llm.rollout.playing import Limits; from marl_llm.rollout.budget import Budget; "
         f"task = TaskFile(Path({str(CLIENTS)!r}), {TARGET!r}); "
         f"solve_task(task, team='scripted', limits=Limits(Budget(600)), out=Path({str(out)!r}))"
     )

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from marl_llm.core.kind import Kind
-from marl_llm.metrics import check_metrics
+from marl_llm.core.metric_names import check_metrics
 from marl_llm.tasks import Task, procedural_frame, procedural_task
-from marl_llm.tasks.procedural.families import Contest, contest, share_without_trees, table, wins
 
 SEEDS = range(1000, 1120)
 
@@ -55,23 +54,3 @@ def test_the_difficulties_all_occur(tasks: list[Task]) -> None:
     assert share([bool((frame.skew().abs() > 2).any()) for frame in numeric]) > 0.4
     binary = [task for task in tasks if task.kind is Kind.binary]
     assert 0.2 < share([float(np.mean(task.development.y)) < 0.26 for task in binary]) < 0.6
-
-
-def test_no_model_family_is_best_on_more_than_60_percent() -> None:
-    contests = [contest(procedural_task(seed), n_estimators=25) for seed in range(1000, 1026)]
-    shares = wins(contests)
-    assert max(shares.values()) <= 0.6, table(contests)
-    assert len(shares) >= 4, table(contests)
-    assert 0.2 <= share_without_trees(contests) <= 0.6, table(contests)
-
-
-def test_the_table_counts_wins() -> None:
-    contests = [
-        Contest("a", Kind.binary, 300, {"LogisticRegression": 0.6, "RandomForest": 0.5}),
-        Contest("b", Kind.regression, 500, {"Ridge": 0.1, "RandomForest": 0.5}),
-    ]
-    assert wins(contests) == {"LogisticRegression": 0.5, "RandomForest": 0.5}
-    assert share_without_trees(contests) == 0.5
-    assert "2 tasks (binary 1, multiclass 0, regression 1), median 400 rows\nno tree ensemble wins 50%" in table(
-        contests
-    )

@@ -15,11 +15,11 @@ from marl_llm.core.roles import ROLES
 from marl_llm.pipeline.publish import publish_run
 from marl_llm.rollout.session import RolePolicy
 from marl_llm.serving import ChatClient
-from marl_llm.solve.teams import choose_team
 from marl_llm.training.adapters import copy_version
 from marl_llm.workspace.open_run import policies, server_session
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import choose_team
 from tests.conftest import REAL_MODEL
 from tests.hub.loopback_hub import loopback_hub, use
 from tests.tiny_model import make_adapter, make_model
@@ -78,7 +78,7 @@ def test_adapters_come_back_from_the_hub_with_the_same_replies(
         async with client:
             return (await replies(client, own), await replies(client, back))
 
-    with server_session(team.recipe, RunDirectory(tmp_path)) as session:
+    with server_session(team.recipe, tmp_path / "server.log") as session:
         said_own, said_back = asyncio.run(ask(session.client()))
     assert said_back == said_own
     assert said_own[ROLES[0]] != said_own[ROLES[1]], "the adapters differ, so what is compared is theirs"

@@ -16,13 +16,13 @@ from marl_llm.core.errors import UserError
 from marl_llm.core.hub_names import TeamName
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.serving import ModelServer
-from marl_llm.solve.teams import EMBEDDED, EMBEDDED_TEAM, choose_team
 from marl_llm.training.adapters import copy_version
 from marl_llm.workspace import published
 from marl_llm.workspace.open_run import server_session
 from marl_llm.workspace.published import published_run
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import EMBEDDED, EMBEDDED_TEAM, choose_team
 from tests.hub.loopback_hub import LoopbackHub, loopback_hub, use
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, five_families
 from tests.tiny_model import make_model
@@ -241,7 +241,7 @@ def test_a_server_of_another_model_is_refused(
     elsewhere = Path(shutil.copytree(base, tmp_path / "large"))
     recipe = published_run(TeamName("ada/team", None), elsewhere).recipe()
     with (
-        server_session(recipe, RunDirectory(tmp_path), tiny_server.url) as session,
+        server_session(recipe, tmp_path / "server.log", tiny_server.url) as session,
         pytest.raises(UserError, match=f"serves .*tiny, the adapters were made for {BASE_NAME}"),
     ):
         session.ready()

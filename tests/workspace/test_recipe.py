@@ -9,7 +9,7 @@ import yaml
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
-from marl_llm.experiment.config import load_experiment
+from marl_llm.pipeline.experiment.config import load_experiment
 from marl_llm.serving import config
 from marl_llm.workspace.open_run import policies, server_session
 from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
@@ -186,7 +186,7 @@ def test_how_the_server_is_run_may_change_within_a_run_and_what_it_computes_may_
 
 def test_the_server_is_started_as_the_recipe_says(tmp_path):
     serving = {"dtype": "bfloat16", "threads": 2, "request_timeout_s": 7, "extra_args": ["--block-size", "64"]}
-    session = server_session(Recipe.model_validate({"serving": serving}), RunDirectory(tmp_path))
+    session = server_session(Recipe.model_validate({"serving": serving}), tmp_path / "server.log")
     made = config.command("m", "h", 1, session.config, config.Device.cpu)
     assert made[made.index("--dtype") + 1] == "bfloat16" and made[-2:] == ["--block-size", "64"]
     assert config.environment(session.config, config.Device.cpu, offline=True)["OMP_NUM_THREADS"] == "2"

@@ -15,8 +15,8 @@ import numpy as np
 
 from calibration.setting import Goal, population
 from marl_llm.core.kind import Kind
+from marl_llm.core.metric_names import default_metrics
 from marl_llm.core.predictions import Predictions
-from marl_llm.metrics.names import default_metrics
 from marl_llm.metrics.significance import Comparison, paired_bootstrap
 
 _BEFORE = 1.0  # noise of the model before, in units of half the spread of what it sees

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from marl_llm.cli import main
 from marl_llm.core.errors import UserError
-from marl_llm.solve.budget import Budget, Clock
+from marl_llm.rollout.budget import Budget, Clock
 from tests.solve.conftest import CLIENTS, TARGET
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from marl_llm.evaluation.statistics import Estimate
-from marl_llm.experiment.config import UNTRAINED
-from marl_llm.experiment.markdown import NONE, mean, number, share, table
-from marl_llm.experiment.report_data import Material, Part, Played
-from marl_llm.experiment.report_figures import Figures, Split, by_seed, figures
-from marl_llm.experiment.report_runs import runs_to_markdown
-from marl_llm.experiment.report_targets import Target, targets
+from marl_llm.pipeline.experiment.config import UNTRAINED
+from marl_llm.pipeline.experiment.markdown import NONE, mean, number, share, table
+from marl_llm.pipeline.experiment.report_data import Material, Part, Played
+from marl_llm.pipeline.experiment.report_figures import Figures, Split, by_seed, figures
+from marl_llm.pipeline.experiment.report_runs import runs_to_markdown
+from marl_llm.pipeline.experiment.report_targets import Target, targets
 
 _NOTHING = Estimate(None, None, None, 0, 0)
 _CARE = ("compliance", "failed_code")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marl_llm.experiment.config import UNTRAINED, Experiment
-from marl_llm.experiment.layout import ExperimentDirectory, Point, untrained_point
+from marl_llm.pipeline.experiment.config import UNTRAINED, Experiment
+from marl_llm.pipeline.experiment.layout import ExperimentDirectory, Point, untrained_point
 
 ITERATION = "iteration"
 

@@ -1,26 +1,26 @@
-"""Who plays: the scripted pair, the embedded model as it is, or the trained pair of a run or from the Hub; with a token
-meter.
-"""
+"""Who plays: the scripted pair, the embedded model as it is, or the trained pair of a run or from the Hub."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.agents.prompts import PromptConfig
-from marl_llm.core.base_model import EMBEDDED, PROJECT
+from marl_llm.agents.style import PromptStyle
+from marl_llm.core.base_model import EMBEDDED, PROJECT, local_model
 from marl_llm.core.errors import UserError
 from marl_llm.core.hub_names import TeamName
 from marl_llm.core.roles import ROLES
 from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore
 from marl_llm.rollout.episode import Team
-from marl_llm.rollout.policies import Ask, Policy, PolicyInfo, ScriptedPolicy
-from marl_llm.rollout.session import ModelSession, RolePolicy, make_team
-from marl_llm.serving import Completion
-from marl_llm.workspace.open_run import playing_session, policies
+from marl_llm.rollout.playing import AT_ONCE, MOST_STEPS, Limits, Players
+from marl_llm.rollout.policies import PolicyInfo, ScriptedPolicy
+from marl_llm.rollout.session import ModelSession, RolePolicy, make_team, prompt_style
+from marl_llm.workspace.open_run import SERVER_LOG, playing_session, policies
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 
@@ -58,6 +58,29 @@ class TeamChoice:
     def served(self) -> bool:
         """True if a model plays."""
         return self.name != SCRIPTED
+
+
+def budgeted(choice: TeamChoice, limits: Limits) -> TeamChoice:
+    """The team with a recipe for a play under a budget: nothing is stopped early, candidates run `AT_ONCE`."""
+    recipe = choice.recipe
+    screen_s = min(recipe.sandbox.wall_s, limits.budget.fold_s)
+    steps = {"steps": limits.steps or MOST_STEPS, "early_stop": False, "screen_s": screen_s}
+    tree = {"proposals": AT_ONCE, "implementations": 1, "advance": "merged"}
+    changes = {
+        "environment": recipe.environment.model_copy(update=steps),
+        "rollout": recipe.rollout.model_copy(update=tree),
+        "sandbox": recipe.sandbox.model_copy(update={"slots": AT_ONCE}),
+    }
+    return TeamChoice(choice.name, recipe.model_copy(update=changes), choice.run)
+
+
+def players(choice: TeamChoice, session: ModelSession | None) -> Players:
+    """The team as a play asks it; `choice` is of `budgeted`, `session` of `team_session`."""
+    recipe, prompts = choice.recipe, choice.recipe.prompts
+    served = choice.served
+    style = prompt_style(prompts, local_model(recipe.model.path)) if served else PromptStyle(prompts)
+    opened = functools.partial(open_team, choice, session)
+    return Players(opened, style, recipe.rollout, recipe.rewards)
 
 
 def best_team() -> str:
@@ -150,7 +173,7 @@ def team_session(choice: TeamChoice, directory: Path, attach: str | None = None)
     if not choice.served:
         yield None
         return
-    with playing_session(choice.recipe, RunDirectory(directory), attach) as session:
+    with playing_session(choice.recipe, directory / SERVER_LOG, attach) as session:
         session.ready()
         yield session
 
@@ -170,41 +193,3 @@ def _role_policies(choice: TeamChoice, base_name: str) -> dict[str, RolePolicy]:
     if choice.run is None:
         return dict.fromkeys(ROLES, RolePolicy(None, PolicyInfo(base_name)))
     return policies(choice.recipe, choice.run, {role: choice.run.version(role) for role in ROLES})
-
-
-class TokenMeter:
-    """Counts each role's tokens by standing before its policy."""
-
-    def __init__(self) -> None:
-        self.tokens = {role: {"prompt": 0, "completion": 0} for role in ROLES}
-
-    def watch(self, team: Team) -> Team:
-        """The same pair, counted."""
-        return Team(_Metered(team.data_scientist, self), _Metered(team.ml_engineer, self))
-
-    def add(self, role: str, completion: Completion) -> None:
-        """Count one reply."""
-        self.tokens[role]["prompt"] += len(completion.prompt_ids)
-        self.tokens[role]["completion"] += len(completion.completion_ids)
-
-    def since(self, before: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-        """Tokens used after an earlier `snapshot`."""
-        return {r: {k: n - before[r][k] for k, n in counts.items()} for r, counts in self.tokens.items()}
-
-    def snapshot(self) -> dict[str, dict[str, int]]:
-        """A copy of the counts."""
-        return {role: dict(counts) for role, counts in self.tokens.items()}
-
-
-class _Metered:
-    def __init__(self, policy: Policy, meter: TokenMeter) -> None:
-        self._policy, self._meter = policy, meter
-
-    @property
-    def info(self) -> PolicyInfo:
-        return self._policy.info
-
-    async def reply(self, ask: Ask) -> Completion:
-        completion = await self._policy.reply(ask)
-        self._meter.add(ask.role, completion)
-        return completion

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from marl_llm.evaluation import evaluate_suite, report_text
 from marl_llm.pipeline.iterate import iterate, render_curve
+from marl_llm.rollout.budget import Budget
+from marl_llm.rollout.playing import Limits
 from marl_llm.rollout.progress import minutes
 from marl_llm.solve import solve_task
-from marl_llm.solve.budget import Budget
-from marl_llm.solve.playing import Limits
-from marl_llm.solve.teams import UNTRAINED
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.open_run import open_run
+from marl_llm.workspace.teams import UNTRAINED
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from marl_llm.evaluation.headroom_file import Headroom
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.statistics import Estimate, bootstrap_ratio, clustered_mean, unpaired_difference
-from marl_llm.experiment.report_data import Part, Played
+from marl_llm.pipeline.experiment.report_data import Part, Played
 
 
 class _Frozen(BaseModel):

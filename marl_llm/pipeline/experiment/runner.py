@@ -6,6 +6,7 @@ own; here are only the queue, the progress and the orderly end. A job that fails
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -20,15 +21,16 @@ from pathlib import Path
 
 from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import RunFailed, UserError
-from marl_llm.experiment.config import Experiment, dump_experiment, load_experiment
-from marl_llm.experiment.jobs import Job, left, plan, read_units, startable, time_left
-from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
-from marl_llm.experiment.points import check_benchmark
+from marl_llm.core.worker_lines import Event, follow
+from marl_llm.pipeline.experiment.config import Experiment, dump_experiment, load_experiment
+from marl_llm.pipeline.experiment.jobs import Job, left, plan, read_units, startable, time_left
+from marl_llm.pipeline.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
+from marl_llm.pipeline.experiment.points import check_benchmark
 from marl_llm.workspace.run import make_directory
 
 logger = logging.getLogger(__name__)
 
-WORKER = [sys.executable, "-m", "marl_llm.experiment.worker"]
+WORKER = [sys.executable, "-m", "marl_llm.pipeline.experiment.worker"]
 """Command that does one job."""
 GRACE_S = 120.0
 """Seconds that a job has to end in good order when it is stopped."""
@@ -155,34 +157,22 @@ class Runner:
         command += ["--benchmark", str(self.benchmark)] if self.benchmark else []
         log = self.directory.log(job.name)
         log.parent.mkdir(parents=True, exist_ok=True)
-        message = ""
-        with (
-            log.open("ab") as errors,
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-                start_new_session=True,
-            ) as process,
-        ):  # fmt: skip
-            self._processes[job.name] = process
-            assert process.stdout is not None and process.stdin is not None
-            if self._stopping:
-                process.stdin.close()
-            for line in process.stdout:
-                message = self._heard(job, line) or message
-        if process.returncode == 0 or self._stopping:
-            return ""
-        return message or f"it ended with code {process.returncode} (log: {log})"
 
-    def _heard(self, job: Job, line: str) -> str:
-        """Note what a job told; returns its error message, if it is one."""
-        event = json.loads(line)
-        if event["event"] == "error":
-            return event["message"]
+        def started(process: subprocess.Popen[str]) -> None:
+            self._processes[job.name] = process
+            if self._stopping and process.stdin:
+                process.stdin.close()
+
+        done = functools.partial(self._done, job)
+        problem = follow(command, log, done, started, own_session=True)
+        return "" if self._stopping else problem
+
+    def _done(self, job: Job, unit: Event) -> None:
+        """Note a finished unit."""
         with (self.directory.root / "units.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"job": job.name, **event}) + "\n")
-        what = f"{event['kind']} {event['number']}" if job.seed is not None else event["kind"]
-        self.say(self._line(f"{job.name}: {what} in {_hours(event['seconds'])}"))
-        return ""
+            file.write(json.dumps({"job": job.name, **unit}) + "\n")
+        what = f"{unit['kind']} {unit['number']}" if job.seed is not None else unit["kind"]
+        self.say(self._line(f"{job.name}: {what} in {_hours(unit['seconds'])}"))
 
     def _line(self, what: str) -> str:
         every = sum(len(job.units) for job in self.jobs)

@@ -1,15 +1,14 @@
-"""`python -m marl_llm.experiment.worker OUT JOB [--benchmark DIR]`: one job of an experiment in a process of its own.
+"""One job of an experiment in a process of its own.
 
-Standard output carries one JSON object per line: `{"event": "unit", "kind": ..., "number": ..., "seconds": ...}` after
-each unit, or `{"event": "error", "message": ...}`. Logs go to standard error. It ends, as by Ctrl-C, when its standard
-input is closed: that is how its owner stops it, and what happens when the owner dies. Exit codes: 0 done, 1 the run
-failed, 2 the user's mistake, 130 stopped.
+    python -m marl_llm.pipeline.experiment.worker OUT JOB [--benchmark DIR]
+
+It speaks the protocol of `core.worker_lines`: `{"event": "unit", "kind": ..., "number": ..., "seconds": ...}` after
+each unit.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -17,22 +16,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import UserError
-from marl_llm.core.owner import STOPPED, stop_with_owner
-from marl_llm.experiment.jobs import ITERATION, Job, left, plan
-from marl_llm.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
-from marl_llm.experiment.points import evaluate_point
+from marl_llm.core.worker_lines import Tell, work
+from marl_llm.pipeline.experiment.jobs import ITERATION, Job, left, plan
+from marl_llm.pipeline.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
+from marl_llm.pipeline.experiment.points import evaluate_point
 from marl_llm.pipeline.iterate import one_round
-from marl_llm.workspace.open_run import OpenRun, open_run, open_sandbox, server_session
+from marl_llm.workspace.open_run import OpenRun, open_run, opened
 from marl_llm.workspace.recipe import dump_recipe
 from marl_llm.workspace.run import RunDirectory
 
 
-def do_job(directory: ExperimentDirectory, name: str, benchmark: Path | None) -> None:
-    """Do what is left of a job, telling standard output of each unit."""
+def do_job(directory: ExperimentDirectory, name: str, benchmark: Path | None, tell: Tell) -> None:
+    """Do what is left of a job, telling of each unit."""
     experiment = directory.experiment()
     jobs = {job.name: job for job in plan(experiment, PARTS if benchmark else (PROCEDURAL,))}
     if name not in jobs:
@@ -41,14 +39,15 @@ def do_job(directory: ExperimentDirectory, name: str, benchmark: Path | None) ->
     units = left(directory, job)
     if not units:
         return
-    with _opened(directory, job) as opened:
+    with _opened(directory, job) as ready:
         for unit in units:
             began = time.monotonic()
             if unit.kind == ITERATION:
-                one_round(opened, unit.number)
+                one_round(ready, unit.number)
             else:
-                evaluate_point(opened, experiment, directory, job.point(unit), benchmark)
-            _tell(event="unit", kind=unit.kind, number=unit.number, seconds=round(time.monotonic() - began, 1))
+                evaluate_point(ready, experiment, directory, job.point(unit), benchmark)
+            seconds = round(time.monotonic() - began, 1)
+            tell("unit", kind=unit.kind, number=unit.number, seconds=seconds)
 
 
 @contextmanager
@@ -58,8 +57,8 @@ def _opened(directory: ExperimentDirectory, job: Job) -> Iterator[OpenRun]:
     if job.seed is not None and not experiment.arms[job.arm].of:
         path = directory.recipe(job.arm, job.seed)
         write_text(path, dump_recipe(experiment.recipe(job.arm, job.seed)))
-        with open_run(path, directory.run(job.arm, job.seed).root) as opened:
-            yield opened
+        with open_run(path, directory.run(job.arm, job.seed).root) as ready:
+            yield ready
         return
     if job.seed is None:  # the base model plays: no adapters, only a place for the server's log
         recipe = experiment.recipe(experiment.main, experiment.arms[experiment.main].seeds[0])
@@ -68,13 +67,8 @@ def _opened(directory: ExperimentDirectory, job: Job) -> Iterator[OpenRun]:
     else:
         run = directory.run(experiment.arms[job.arm].of or job.arm, job.seed)
         recipe = run.recipe()
-    with server_session(recipe, run) as session, open_sandbox(recipe) as sandbox:
-        yield OpenRun(recipe, run, session, sandbox)
-
-
-def _tell(**event: Any) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+    with opened(recipe, run) as ready:
+        yield ready
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,17 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--benchmark", type=Path)
     args = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    shown = {"format": "%(asctime)s %(message)s", "datefmt": "%H:%M:%S", "stream": sys.stderr}
+    logging.basicConfig(level=logging.INFO, **shown)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        stop_with_owner()
-        do_job(ExperimentDirectory(args.out), args.job, args.benchmark)
-    except UserError as error:
-        _tell(event="error", message=str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        return STOPPED
-    return 0
+    return work(lambda tell: do_job(ExperimentDirectory(args.out), args.job, args.benchmark, tell))
 
 
 if __name__ == "__main__":

@@ -16,16 +16,17 @@ from marl_llm.environment.delivery import Evidence, Tried
 from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
 from marl_llm.proposals import Finish, PipelineSpec, ProposeModel, baseline, screened
 from marl_llm.proposals.spec import BLEND
+from marl_llm.rollout import playing
+from marl_llm.rollout.budget import Budget, Clock
+from marl_llm.rollout.playing import AT_ONCE, Limits, Play, Players, Watchers
+from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.sandbox import Sandbox
-from marl_llm.solve import playing
-from marl_llm.solve.budget import Budget, Clock
-from marl_llm.solve.playing import AT_ONCE, Limits, Play, Watchers, budgeted
-from marl_llm.solve.teams import TokenMeter, choose_team
+from marl_llm.workspace.teams import budgeted, choose_team, players
 from tests.dispositions import interruptible
 from tests.fixtures import sandbox, small_task
-from tests.solve.conftest import ALL_FAMILIES, AMPLE, QUICK
+from tests.solve.conftest import ALL_FAMILIES, AMPLE, QUICK, few_families
 
-__all__ = ["sandbox"]
+__all__ = ["few_families", "sandbox"]
 
 TREES = PipelineSpec(estimator="ExtraTreesClassifier", params=(("n_estimators", 20),))
 NAIVE = PipelineSpec(estimator="GaussianNB")
@@ -45,12 +46,16 @@ def played(
     choice = budgeted(choose_team("scripted", QUICK), limits)
     with closing(TeamEnv(small_task(kind), sandbox, choice.recipe.environment, 0)) as env:
         clock = Clock(limits.budget, began=0, cpu_began=0, wall=lambda: now(env), cpu=lambda: now(env))
-        yield env, Play(env, choice, limits, clock, env.reset(memory), watchers)
+        yield env, Play(env, limits, clock, env.reset(memory), watchers)
+
+
+def scripted() -> Players:
+    return players(budgeted(choose_team("scripted", QUICK), Limits(AMPLE)), None)
 
 
 def whole(play: Play) -> Tried:
     play.look()
-    play.run(None, TokenMeter())
+    play.run(scripted(), TokenMeter())
     return play.deliver()
 
 
@@ -107,7 +112,7 @@ def test_what_delivering_takes_is_kept_in_reserve(sandbox: Sandbox, monkeypatch:
     with played(sandbox, Limits(AMPLE)) as (_, play):
         play.look()
         monkeypatch.setattr(playing, "_FINAL_FITS", 1e6)
-        play.run(None, TokenMeter())
+        play.run(scripted(), TokenMeter())
         assert play.steps == 0 and play.stopped.endswith("was used up before the first proposal")
 
 

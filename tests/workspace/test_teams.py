@@ -10,11 +10,11 @@ import pytest
 from marl_llm.core.roles import ROLES
 from marl_llm.serving import ModelServer
 from marl_llm.solve import solve_task
-from marl_llm.solve.teams import EMBEDDED, TINY_PROMPTS, choose_team
 from marl_llm.tasks import TaskFile
 from marl_llm.tiny import corpus
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import EMBEDDED, TINY_PROMPTS, choose_team
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 

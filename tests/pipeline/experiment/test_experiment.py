@@ -21,12 +21,12 @@ from marl_llm.core import owner
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.evaluation.arms import make_arm
-from marl_llm.experiment import runner
-from marl_llm.experiment.config import Experiment, dump_experiment, load_experiment, merged
-from marl_llm.experiment.jobs import ITERATION, Job, Unit, left, plan, startable, time_left
-from marl_llm.experiment.layout import PARTS, ExperimentDirectory, Point, untrained_point
-from marl_llm.experiment.points import check_benchmark, team_of
-from marl_llm.experiment.runner import Runner, durations, prepare, run_experiment
+from marl_llm.pipeline.experiment import runner
+from marl_llm.pipeline.experiment.config import Experiment, dump_experiment, load_experiment, merged
+from marl_llm.pipeline.experiment.jobs import ITERATION, Job, Unit, left, plan, startable, time_left
+from marl_llm.pipeline.experiment.layout import PARTS, ExperimentDirectory, Point, untrained_point
+from marl_llm.pipeline.experiment.points import check_benchmark, team_of
+from marl_llm.pipeline.experiment.runner import Runner, durations, prepare, run_experiment
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from tests.dispositions import heeding_ctrl_c, ignoring_ctrl_c
@@ -295,7 +295,7 @@ import sys
 from pathlib import Path
 from marl_llm import cli
 from marl_llm.core import owner
-from marl_llm.experiment import runner
+from marl_llm.pipeline.experiment import runner
 runner.WORKER = WORKER_COMMAND
 sys.exit(cli.main(sys.argv[1:]))
 """

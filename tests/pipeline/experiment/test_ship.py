@@ -10,15 +10,15 @@ import yaml
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.report import Result
-from marl_llm.experiment import ship as shipping
-from marl_llm.experiment.config import Experiment
-from marl_llm.experiment.layout import ExperimentDirectory
-from marl_llm.experiment.report_data import Material, Part, Played
-from marl_llm.experiment.ship import gains, ship
-from marl_llm.solve import teams
-from marl_llm.solve.teams import choose_team
+from marl_llm.pipeline.experiment import ship as shipping
+from marl_llm.pipeline.experiment.config import Experiment
+from marl_llm.pipeline.experiment.layout import ExperimentDirectory
+from marl_llm.pipeline.experiment.report_data import Material, Part, Played
+from marl_llm.pipeline.experiment.ship import gains, ship
+from marl_llm.workspace import teams
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import choose_team
 
 MAIN = Experiment.model_validate({"base": {}, "arms": {"per_role": {"seeds": [0, 1]}, "other": {}}, "main": "per_role"})
 

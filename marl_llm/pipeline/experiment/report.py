@@ -1,4 +1,4 @@
-"""`python -m marl_llm.experiment.report RUNS OUT`: what an experiment came to, as JSON, Markdown and pictures.
+"""`python -m marl_llm.pipeline.experiment.report RUNS OUT`: what an experiment came to, as JSON, Markdown and pictures.
 
 Reads an experiment's directory as far as it has come, with `headroom-procedural.json` and `headroom-benchmark.json`
 (made by `python -m marl_llm.evaluation.headroom`) where they lie in it. The JSON holds every figure of every arm,
@@ -16,13 +16,13 @@ from typing import Any
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.headroom_file import Headroom
-from marl_llm.experiment.config import UNTRAINED
-from marl_llm.experiment.layout import ExperimentDirectory
-from marl_llm.experiment.report_data import Material, Part, read_material
-from marl_llm.experiment.report_figures import by_seed, figures
-from marl_llm.experiment.report_plots import draw
-from marl_llm.experiment.report_targets import targets
-from marl_llm.experiment.report_text import to_markdown
+from marl_llm.pipeline.experiment.config import UNTRAINED
+from marl_llm.pipeline.experiment.layout import ExperimentDirectory
+from marl_llm.pipeline.experiment.report_data import Material, Part, read_material
+from marl_llm.pipeline.experiment.report_figures import by_seed, figures
+from marl_llm.pipeline.experiment.report_plots import draw
+from marl_llm.pipeline.experiment.report_targets import targets
+from marl_llm.pipeline.experiment.report_text import to_markdown
 from marl_llm.workspace.run import make_directory, package_versions
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def _headroom(room: Headroom) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the report, name its files."""
     parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.experiment.report", description="What an experiment came to."
+        prog="python -m marl_llm.pipeline.experiment.report", description="What an experiment came to."
     )
     parser.add_argument("runs", type=Path, help="the experiment's directory")
     parser.add_argument("out", type=Path, help="directory for the JSON, the tables and the pictures")

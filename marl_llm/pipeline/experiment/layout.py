@@ -19,7 +19,7 @@ from pathlib import Path
 
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.report import REPORT_FILE
-from marl_llm.experiment.config import UNTRAINED, Experiment, load_experiment
+from marl_llm.pipeline.experiment.config import UNTRAINED, Experiment, load_experiment
 from marl_llm.workspace.run import RunDirectory
 
 PROCEDURAL, BENCHMARK = "procedural", "benchmark"

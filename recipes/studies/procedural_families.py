@@ -1,6 +1,6 @@
 """Which family of models wins on which procedural task.
 
-`python -m marl_llm.tasks.procedural.families --tasks 60` fits six families per task on the development part, scores
+`python recipes/studies/procedural_families.py --tasks 60` fits six families per task on the development part, scores
 them on the hold-out part with the task's own metrics, and prints how often each one is best. The claim behind the
 generator: no family wins more than 60% of tasks. scikit-learn is imported only when something is fitted.
 """
@@ -140,9 +140,7 @@ def table(contests: list[Contest]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: print the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.tasks.procedural.families", description="Which model family wins on procedural tasks."
-    )
+    parser = argparse.ArgumentParser(description="Which model family wins on procedural tasks.")
     parser.add_argument("--tasks", type=int, default=60, help="number of tasks")
     parser.add_argument("--first-seed", type=int, default=0)
     options = parser.parse_args(arguments)

@@ -14,23 +14,23 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any
 
 from marl_llm.agents.style import PromptStyle
-from marl_llm.core.base_model import local_model
 from marl_llm.environment import State, TeamEnv
 from marl_llm.environment.delivery import Tried, distinct
 from marl_llm.environment.model_screen import LEFT_OUT, ModelScreen
 from marl_llm.proposals import PipelineSpec, ProposeModel
-from marl_llm.rollout.episode import EpisodePlayer, StepRecord
+from marl_llm.rewards import RewardConfig
+from marl_llm.rollout.budget import Budget, Clock
+from marl_llm.rollout.config import RolloutConfig
+from marl_llm.rollout.episode import EpisodePlayer, StepRecord, Team
 from marl_llm.rollout.rows import EpisodeKey
-from marl_llm.rollout.session import ModelSession, prompt_style
+from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.rollout.turns import TurnContext
-from marl_llm.solve.budget import Budget, Clock
-from marl_llm.solve.teams import TeamChoice, TokenMeter, open_team
 
 MOST_STEPS = 200
 DEFAULT_PATIENCE = 100
@@ -66,18 +66,24 @@ class Watchers:
     stepped: Callable[[StepRecord], None] = lambda record: None
 
 
-def budgeted(choice: TeamChoice, limits: Limits) -> TeamChoice:
-    """The team with a recipe for a play under a budget: nothing is stopped early, candidates run `AT_ONCE`."""
-    recipe = choice.recipe
-    screen_s = min(recipe.sandbox.wall_s, limits.budget.fold_s)
-    changes = {
-        "environment": recipe.environment.model_copy(
-            update={"steps": limits.steps or MOST_STEPS, "early_stop": False, "screen_s": screen_s}
-        ),
-        "rollout": recipe.rollout.model_copy(update={"proposals": AT_ONCE, "implementations": 1, "advance": "merged"}),
-        "sandbox": recipe.sandbox.model_copy(update={"slots": AT_ONCE}),
-    }
-    return TeamChoice(choice.name, recipe.model_copy(update=changes), choice.run)
+@dataclass(frozen=True)
+class Players:
+    """Who improves, and how they are asked.
+
+    Attributes
+    ----------
+    opened : callable
+        Opens the pair for one event loop.
+    style : PromptStyle
+    rollout : RolloutConfig
+        Of a play under a budget: `AT_ONCE` proposals, merged.
+    rewards : RewardConfig
+    """
+
+    opened: Callable[[], AbstractAsyncContextManager[Team]]
+    style: PromptStyle
+    rollout: RolloutConfig
+    rewards: RewardConfig
 
 
 class Play:
@@ -89,8 +95,7 @@ class Play:
     Parameters
     ----------
     env : TeamEnv
-    choice : TeamChoice
-        Of `budgeted`.
+        Nothing is stopped early in it, and it has as many steps as `limits` ask for, or `MOST_STEPS`.
     limits : Limits
     clock : Clock
     first : State
@@ -98,10 +103,8 @@ class Play:
     watchers : Watchers
     """
 
-    def __init__(
-        self, env: TeamEnv, choice: TeamChoice, limits: Limits, clock: Clock, first: State, watchers: Watchers
-    ) -> None:
-        self._env, self._choice, self._limits, self._clock, self._watchers = env, choice, limits, clock, watchers
+    def __init__(self, env: TeamEnv, limits: Limits, clock: Clock, first: State, watchers: Watchers) -> None:
+        self._env, self._limits, self._clock, self._watchers = env, limits, clock, watchers
         self.first = self.last = first
         self.stopped = "interrupted"
         self.steps = self.accepted = 0
@@ -134,12 +137,12 @@ class Play:
             self.last = self._env.look(self.last, self._kept)
             self._watchers.looked(self.last)
 
-    def run(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...] = ()) -> None:
-        """Let the team play on from `last`."""
+    def run(self, players: Players, meter: TokenMeter, lines: tuple[str, ...] = ()) -> None:
+        """Let the players go on from `last`; `lines` is what they are told of other data sets."""
         if self._spent():
             self.stopped = f"the budget of {self._limits.budget} was used up before the first proposal"
             return
-        asyncio.run(self._play(model, meter, lines))
+        asyncio.run(self._play(players, meter, lines))
 
     def deliver(self) -> Tried:
         """What is handed over, chosen from all that is evaluated, on folds and hold-out together. Right at any moment:
@@ -164,19 +167,17 @@ class Play:
         rule = ", with another decision rule for its labels" if delivered.spec.members else ""
         return f"The baseline is delivered{rule}: {why}."
 
-    async def _play(self, model: ModelSession | None, meter: TokenMeter, lines: tuple[str, ...]) -> None:
-        env, recipe = self._env, self._choice.recipe
-        served, prompts = self._choice.served, recipe.prompts
-        style = prompt_style(prompts, local_model(recipe.model.path)) if served else PromptStyle(prompts)
-        key = EpisodeKey("solve", 0, env.task.name, "solve", recipe.rollout.temperature)
+    async def _play(self, players: Players, meter: TokenMeter, lines: tuple[str, ...]) -> None:
+        env, rollout, rewards = self._env, players.rollout, players.rewards
+        key = EpisodeKey("solve", 0, env.task.name, "solve", rollout.temperature)
         with _threads("evaluate") as pool:
             blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
-            context = TurnContext(env, style, blocking, lines)
-            async with open_team(self._choice, model) as team:
+            context = TurnContext(env, players.style, blocking, lines)
+            async with players.opened() as team:
                 while self.stopped == "interrupted":
                     seed, asked_before = env.seed + self._wishes, self._wishes
                     player = EpisodePlayer(
-                        context, meter.watch(team), recipe.rollout, recipe.rewards, key, seed, self._step, self._ends
+                        context, meter.watch(team), rollout, rewards, key, seed, self._step, self._ends
                     )
                     await player.play(start=self.last)
                     if self._wishes > asked_before and self._impatient:

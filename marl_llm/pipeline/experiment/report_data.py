@@ -15,9 +15,9 @@ from marl_llm.core.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, load_headroom
 from marl_llm.evaluation.report import EvaluationReport, Result, load_report
-from marl_llm.experiment.config import UNTRAINED, Experiment
-from marl_llm.experiment.layout import PARTS, ExperimentDirectory, Point
-from marl_llm.experiment.report_runs import Run, read_runs
+from marl_llm.pipeline.experiment.config import UNTRAINED, Experiment
+from marl_llm.pipeline.experiment.layout import PARTS, ExperimentDirectory, Point
+from marl_llm.pipeline.experiment.report_runs import Run, read_runs
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation import evaluate_procedural, evaluate_suite
 from marl_llm.evaluation.arms import BASELINE, SWAPPED
-from marl_llm.experiment.config import Experiment
-from marl_llm.experiment.layout import BENCHMARK, ExperimentDirectory, Point
+from marl_llm.pipeline.experiment.config import Experiment
+from marl_llm.pipeline.experiment.layout import BENCHMARK, ExperimentDirectory, Point
 from marl_llm.tasks import load_suite
 from marl_llm.workspace.open_run import OpenRun
 
