@@ -91,7 +91,7 @@ def follow(
     Returns
     -------
     str
-        Why it failed, one sentence with the log's path; "" if it did not.
+        Why it failed; "" if it did not.
     """
     pipe, said = subprocess.PIPE, ""
     with (
@@ -115,4 +115,4 @@ def follow(
             raise
     if worker.returncode == 0:
         return ""
-    return f"{said or f'it ended with code {worker.returncode}'} (log: {log})"
+    return said or f"it ended with code {worker.returncode}"

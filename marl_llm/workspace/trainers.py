@@ -69,7 +69,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
     command = [sys.executable, "-m", "marl_llm.training.worker", str(spec), OWNED]
     problem = follow(command, log, on_event, running.append if running is not None else _unnoticed)
     if problem:
-        raise RunFailed(f"{what}: {problem}")
+        raise RunFailed(f"{what}: {problem} (log: {log})")
     return time.monotonic() - began
 
 
