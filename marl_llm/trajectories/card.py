@@ -30,9 +30,15 @@ rows that no agent has seen. Read it with `datasets.load_dataset("parquet", data
 
 def data_card(manifest: Mapping[str, Any] | None = None) -> str:
     """Return the card as Markdown; `manifest` (from `write_manifest`) adds the counts and package versions."""
-    table = ["| column | type | unit | meaning |", "|---|---|---|---|", *map(_line, SCHEMA)]
-    sections = [_HEAD, *([_counts(manifest)] if manifest else []), f"## Columns (schema {SCHEMA_VERSION})\n", *table]
+    title = f"## Columns (schema {SCHEMA_VERSION})\n"
+    sections = [_HEAD, *([_counts(manifest)] if manifest else []), title, columns_table()]
     return "\n".join(sections) + "\n"
+
+
+def columns_table() -> str:
+    """Every column of a trajectory, as a Markdown table."""
+    head = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    return "\n".join([*head, *map(_line, SCHEMA)])
 
 
 def _line(field: pa.Field) -> str:
