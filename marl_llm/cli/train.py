@@ -65,7 +65,7 @@ def _experiment(args: argparse.Namespace) -> int:
     shown = silent if args.quiet else say
     directory = run_experiment(args.recipe, args.out, shown, benchmark=args.benchmark, arms=args.arms)
     done = len(directory.points())
-    say(f"Done: {done} evaluations. Report: python -m marl_llm.pipeline.experiment.report {args.out} DIRECTORY")
+    say(f"Done: {done} evaluations. Report: python recipes/studies/experiment_report.py {args.out} DIRECTORY")
     return 0
 
 

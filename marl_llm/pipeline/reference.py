@@ -75,8 +75,7 @@ def _tag(section: type[BaseModel]) -> str:
 
 def _table(fields: dict[str, FieldInfo]) -> str:
     rows = (
-        f"| `{name}` | {_values(field)} | {_default(field)} | {field.description} |"
-        for name, field in fields.items()
+        f"| `{name}` | {_values(field)} | {_default(field)} | {field.description} |" for name, field in fields.items()
     )
     return "\n".join(["| key | values | default | meaning |", "|---|---|---|---|", *rows])
 

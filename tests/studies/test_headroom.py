@@ -6,14 +6,14 @@ import functools
 from contextlib import nullcontext
 from pathlib import Path
 
+import headroom as search_module
 import pytest
+from headroom import Searcher, best_step, headroom
+from headroom_file import Headroom, Step, load_headroom, summary
+from one_step import MOST_COLUMNS, one_steps
 
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.kind import Kind
-from marl_llm.evaluation import headroom as search_module
-from marl_llm.evaluation.headroom import Searcher, best_step, headroom
-from marl_llm.evaluation.headroom_file import Headroom, Step, load_headroom, summary
-from marl_llm.evaluation.one_step import MOST_COLUMNS, one_steps
 from marl_llm.evaluation.scoring import Bench
 from marl_llm.evaluation.trials import Trial
 from marl_llm.proposals import PipelineSpec, baseline, effective, generate_code

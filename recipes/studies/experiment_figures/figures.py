@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from headroom_file import Headroom
 from pydantic import BaseModel, ConfigDict
 
-from marl_llm.evaluation.headroom_file import Headroom
+from experiment_figures.material import Part, Played
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.statistics import Estimate, bootstrap_ratio, clustered_mean, unpaired_difference
-from marl_llm.pipeline.experiment.report_data import Part, Played
 
 
 class _Frozen(BaseModel):

@@ -1,4 +1,4 @@
-"""`python -m marl_llm.pipeline.report RUN OUT`: the learning curve of a run as a picture, and the JSON behind it.
+"""`python recipes/studies/learning_curve.py RUN OUT`: the learning curve of a run as a picture, and the JSON behind it.
 
 Needs matplotlib (extra `dev`). Every evaluated version is drawn, with its 95% interval over tasks.
 """

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from experiment_figures.figures import Figures
 from marl_llm.evaluation.statistics import Estimate
-from marl_llm.pipeline.experiment.report_figures import Figures
 
 Verdict = Literal["met", "missed", "too few tasks", "not measured", "unfinished"]
 """Too few tasks: measured, but without the interval that is asked for. Unfinished: seeds or iterations are missing."""

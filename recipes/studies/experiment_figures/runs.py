@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from experiment_figures.markdown import NONE, table
 from marl_llm.pipeline.experiment.config import Experiment
 from marl_llm.pipeline.experiment.jobs import ITERATION, read_units
 from marl_llm.pipeline.experiment.layout import ExperimentDirectory
-from marl_llm.pipeline.experiment.markdown import NONE, table
 
 Run = dict[str, Any]
 

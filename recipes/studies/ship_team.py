@@ -1,6 +1,6 @@
 """The main arm's best seed becomes the default team.
 
-    python -m marl_llm.pipeline.experiment.ship EXPERIMENT [--out DIRECTORY]
+    python recipes/studies/ship_team.py EXPERIMENT [--out DIRECTORY]
 
 Chosen is the seed whose final team gains most on the experiment's unseen procedural tasks (test part, mean over tasks);
 benchmark CSVs are not looked at. Its latest adapters and the experience of its training go into a run directory that
@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from experiment_figures.material import Material, read_material
 
 from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import UserError
@@ -22,7 +23,6 @@ from marl_llm.core.roles import ROLES
 from marl_llm.environment.experience import STORE_FILE
 from marl_llm.evaluation.study import run_study
 from marl_llm.pipeline.experiment.layout import PROCEDURAL, ExperimentDirectory
-from marl_llm.pipeline.experiment.report_data import Material, read_material
 from marl_llm.training.adapters import staging
 from marl_llm.workspace.recipe import Recipe, dump_recipe
 from marl_llm.workspace.run import RunDirectory
@@ -74,7 +74,7 @@ def ship(directory: ExperimentDirectory, out: Path) -> dict[int, float]:
 
 def main() -> int:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="python -m marl_llm.pipeline.experiment.ship", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python recipes/studies/ship_team.py", description=__doc__)
     parser.add_argument("experiment", type=Path, help="the experiment's directory")
     parser.add_argument("--out", type=Path, default=EMBEDDED_TEAM, help="default: where the default team lies")
     args = parser.parse_args()

@@ -1,6 +1,6 @@
 """How much a single step can gain: exhaustive search over the one-step proposals of `one_step.py`, task by task.
 
-`python -m marl_llm.evaluation.headroom (--suite DIR | --first-seed S --tasks N) --recipe R --out FILE.json` tries every
+`python recipes/studies/headroom.py (--suite DIR | --first-seed S --tasks N) --recipe R --out FILE.json` tries every
 proposal from the baseline by its reference implementation, on the folds and splits of `evaluate_suite` and
 `evaluate_procedural` (equal trial names, equal seeds), with the recipe's evaluation cache and early stopping. Out: for
 each trial the proposal that an all-knowing Data Scientist would choose, the best significant gain on the hold-out, with
@@ -27,11 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from headroom_file import DECIDES, Headroom, HeadroomFile, Step, line, load_headroom, summary
+from one_step import MOST_COLUMNS, MOST_PAIRED, OneStep, one_steps
+
 from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment import Evaluated, State, TeamEnv
-from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, Step, line, load_headroom, summary
-from marl_llm.evaluation.one_step import MOST_COLUMNS, MOST_PAIRED, OneStep, one_steps
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench
 from marl_llm.evaluation.study import run_study
@@ -214,7 +215,7 @@ def _trials(options: argparse.Namespace) -> tuple[list[Trial], list[Problem]]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: search, show progress, print the summary."""
     parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.evaluation.headroom", description="The best single step from the baseline, by search."
+        prog="python recipes/studies/headroom.py", description="The best single step from the baseline, by search."
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--suite", type=Path, help="directory with suite.yaml")

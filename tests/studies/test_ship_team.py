@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import ship_team as shipping
 import yaml
+from experiment_figures.material import Material, Part, Played
+from ship_team import gains, ship
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.report import Result
-from marl_llm.pipeline.experiment import ship as shipping
 from marl_llm.pipeline.experiment.config import Experiment
 from marl_llm.pipeline.experiment.layout import ExperimentDirectory
-from marl_llm.pipeline.experiment.report_data import Material, Part, Played
-from marl_llm.pipeline.experiment.ship import gains, ship
 from marl_llm.workspace import teams
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headroom_file import DECIDES, Headroom, HeadroomFile, load_headroom
+
+from experiment_figures.runs import Run, read_runs
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE
-from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, load_headroom
 from marl_llm.evaluation.report import EvaluationReport, Result, load_report
 from marl_llm.pipeline.experiment.config import UNTRAINED, Experiment
 from marl_llm.pipeline.experiment.layout import PARTS, ExperimentDirectory, Point
-from marl_llm.pipeline.experiment.report_runs import Run, read_runs
 
 
 @dataclass(frozen=True)

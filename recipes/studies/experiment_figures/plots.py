@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiment_figures.figures import Figures, by_seed, figures
+from experiment_figures.material import Material, Part
 from marl_llm.evaluation.statistics import Estimate, clustered_mean
 from marl_llm.pipeline.experiment.config import UNTRAINED
-from marl_llm.pipeline.experiment.report_data import Material, Part
-from marl_llm.pipeline.experiment.report_figures import Figures, by_seed, figures
 
 Pick = Callable[[Figures], Estimate | None]
 _CURVES: tuple[tuple[str, Pick], ...] = (

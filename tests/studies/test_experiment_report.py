@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiment_figures.figures import by_seed, figures
+from experiment_figures.material import Part, Played, read_material
+from experiment_figures.targets import targets
+from experiment_figures.text import to_markdown
+from experiment_report import main, write_report
+from headroom_file import DECIDES, Headroom, HeadroomFile, Step
 
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
 from marl_llm.environment import EnvironmentConfig
-from marl_llm.evaluation.headroom_file import DECIDES, Headroom, HeadroomFile, Step
 from marl_llm.evaluation.report import EvaluationReport, Result
 from marl_llm.pipeline.experiment.config import Experiment, dump_experiment
 from marl_llm.pipeline.experiment.layout import ExperimentDirectory, Point
-from marl_llm.pipeline.experiment.report import main, write_report
-from marl_llm.pipeline.experiment.report_data import Part, Played, read_material
-from marl_llm.pipeline.experiment.report_figures import by_seed, figures
-from marl_llm.pipeline.experiment.report_targets import targets
-from marl_llm.pipeline.experiment.report_text import to_markdown
 
 TASKS = [f"t{i}" for i in range(6)]
 BASE = [0.5, 0.6, 0.4, 0.8, 0.5, 0.6]

@@ -1,7 +1,7 @@
-"""`python -m marl_llm.pipeline.experiment.report RUNS OUT`: what an experiment came to, as JSON, Markdown and pictures.
+"""What an experiment came to, as JSON, Markdown and pictures: `python recipes/studies/experiment_report.py RUNS OUT`.
 
 Reads an experiment's directory as far as it has come, with `headroom-procedural.json` and `headroom-benchmark.json`
-(made by `python -m marl_llm.evaluation.headroom`) where they lie in it. The JSON holds every figure of every arm,
+(made by `python recipes/studies/headroom.py`) where they lie in it. The JSON holds every figure of every arm,
 version and seed that the pictures and tables show.
 """
 
@@ -13,16 +13,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from experiment_figures.figures import by_seed, figures
+from experiment_figures.material import Material, Part, read_material
+from experiment_figures.plots import draw
+from experiment_figures.targets import targets
+from experiment_figures.text import to_markdown
+from headroom_file import Headroom
+
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
-from marl_llm.evaluation.headroom_file import Headroom
 from marl_llm.pipeline.experiment.config import UNTRAINED
 from marl_llm.pipeline.experiment.layout import ExperimentDirectory
-from marl_llm.pipeline.experiment.report_data import Material, Part, read_material
-from marl_llm.pipeline.experiment.report_figures import by_seed, figures
-from marl_llm.pipeline.experiment.report_plots import draw
-from marl_llm.pipeline.experiment.report_targets import targets
-from marl_llm.pipeline.experiment.report_text import to_markdown
 from marl_llm.workspace.run import make_directory, package_versions
 
 logger = logging.getLogger(__name__)
@@ -101,9 +102,7 @@ def _headroom(room: Headroom) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the report, name its files."""
-    parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.pipeline.experiment.report", description="What an experiment came to."
-    )
+    parser = argparse.ArgumentParser(prog="experiment_report.py", description="What an experiment came to.")
     parser.add_argument("runs", type=Path, help="the experiment's directory")
     parser.add_argument("out", type=Path, help="directory for the JSON, the tables and the pictures")
     options = parser.parse_args(arguments)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from experiment_figures.figures import Figures, Split, by_seed, figures
+from experiment_figures.markdown import NONE, mean, number, share, table
+from experiment_figures.material import Material, Part, Played
+from experiment_figures.runs import runs_to_markdown
+from experiment_figures.targets import Target, targets
 from marl_llm.evaluation.statistics import Estimate
 from marl_llm.pipeline.experiment.config import UNTRAINED
-from marl_llm.pipeline.experiment.markdown import NONE, mean, number, share, table
-from marl_llm.pipeline.experiment.report_data import Material, Part, Played
-from marl_llm.pipeline.experiment.report_figures import Figures, Split, by_seed, figures
-from marl_llm.pipeline.experiment.report_runs import runs_to_markdown
-from marl_llm.pipeline.experiment.report_targets import Target, targets
 
 _NOTHING = Estimate(None, None, None, 0, 0)
 _CARE = ("compliance", "failed_code")

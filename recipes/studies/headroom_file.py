@@ -125,7 +125,7 @@ def load_headroom(path: Path) -> HeadroomFile:
         return HeadroomFile.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path}: there is no headroom search here; make one with `python -m marl_llm.evaluation.headroom`."
+            f"{path}: there is no headroom search here; `python recipes/studies/headroom.py` makes one."
         ) from None
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error

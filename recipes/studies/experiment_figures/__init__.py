@@ -1,0 +1,1 @@
+"""What the experiment report says: its material, figures, targets, text and plots."""
