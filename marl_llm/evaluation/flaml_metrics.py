@@ -3,7 +3,7 @@
 The nearest one to the task's heaviest metric is taken (of equally heavy ones the first): the same metric where FLAML
 has it; one that orders models alike otherwise (R2 and every squared error; log-loss for all that judge probabilities;
 F1 of the same averaging for precision, recall and Jaccard). A metric of a single class, `recall[setosa]`, is taken as
-the same metric over all classes.
+the same metric over all classes. A metric that is not listed here is taken as log-loss, or as the squared error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import split_class
+from marl_llm.core.metrics.names import split_class
 
 _EQUAL: dict[str, str] = {
     "accuracy": "accuracy",
@@ -74,7 +74,8 @@ def flaml_metric(metrics: Mapping[str, float], kind: Kind) -> str:
         As `flaml.AutoML.fit(metric=...)` takes it.
     """
     name, of_class = split_class(heaviest(metrics))
-    found = {**_EQUAL, **_NEAREST}[name]
+    usual = "log_loss" if kind.is_classification else "rmse"
+    found = {**_EQUAL, **_NEAREST}.get(name, usual)
     if kind is not Kind.binary:
         return _WITH_MORE_CLASSES.get(found, found)
     if of_class is not None and found == "f1":  # FLAML's is that of class 1, which may not be the one meant

@@ -11,35 +11,20 @@ mean of the skills. Significance is not judged here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from marl_llm.core.kind import Kind
+from marl_llm.core.metrics import METRICS, Metric
+from marl_llm.core.metrics.names import split_class
+from marl_llm.core.metrics.record import Trivial
+from marl_llm.core.metrics.rows import Rows
+from marl_llm.core.metrics.values import raw_values
 from marl_llm.core.predictions import Predictions
-from marl_llm.metrics.rows import Rows
-from marl_llm.metrics.weighted import raw_values
 
 _FLOOR = -1.0
-_AGAINST_PRIORS = frozenset({"neg_log_loss", "neg_brier_score"})
-_AGAINST_MEAN = frozenset(
-    {
-        "neg_root_mean_squared_error",
-        "neg_mean_squared_error",
-        "neg_max_error",
-        "neg_mean_poisson_deviance",
-        "neg_mean_gamma_deviance",
-    }
-)
-_AGAINST_MEDIAN = frozenset(
-    {"neg_mean_absolute_error", "neg_median_absolute_error", "neg_mean_absolute_percentage_error"}
-)
-_AGAINST_LOG_MEAN = frozenset({"neg_mean_squared_log_error", "neg_root_mean_squared_log_error"})
-_OF_RATIO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "positive_likelihood_ratio": lambda raw: (raw - 1) / (raw + 1),
-    "neg_negative_likelihood_ratio": lambda raw: (1 + raw) / (1 - raw),
-}
 
 
 @dataclass(frozen=True)
@@ -158,28 +143,33 @@ def _trivial_losses(
 ) -> dict[str, np.ndarray]:
     """Raw value of each unbounded loss for the trivial predictor on the same weighted rows."""
     values: dict[str, np.ndarray] = {}
-    constants = (
-        (_AGAINST_MEAN, reference.mean),
-        (_AGAINST_MEDIAN, reference.median),
-        (_AGAINST_LOG_MEAN, reference.log_mean),
-    )
-    for names, constant in constants:
-        chosen = [name for name in metrics if name in names]
+    for trivial in Trivial:
+        chosen = [name for name in metrics if _record(name).against is trivial]
         if chosen:
-            rows = Rows(y, np.full(len(y), constant), np.empty((len(y), 0)))
-            values |= raw_values(chosen, rows, weights_BN)
-    chosen = [name for name in metrics if name in _AGAINST_PRIORS]
-    if chosen:
-        proba = np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes))
-        values |= raw_values(chosen, Rows(y, y, proba), weights_BN)
+            values |= raw_values(chosen, _trivial_rows(trivial, y, reference), weights_BN)
     return values
 
 
+def _trivial_rows(trivial: Trivial, y: np.ndarray, reference: Reference) -> Rows:
+    if trivial is Trivial.priors:
+        return Rows(y, y, np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes)))
+    constants = {
+        Trivial.mean: reference.mean,
+        Trivial.median: reference.median,
+        Trivial.log_mean: reference.log_mean,
+    }
+    return Rows(y, np.full(len(y), constants[trivial]), np.empty((len(y), 0)))
+
+
+def _record(name: str) -> Metric:
+    return METRICS[split_class(name)[0]]
+
+
 def _skill(name: str, raw: np.ndarray, trivial: np.ndarray | None) -> np.ndarray:
-    if name in _OF_RATIO:
-        return _OF_RATIO[name](raw)
+    if (skill := _record(name).skill) is not None:
+        return skill(raw)
     if trivial is None:
         return np.maximum(raw, _FLOOR)
     with np.errstate(divide="ignore", invalid="ignore"):
-        skill = 1.0 - raw / trivial
-    return np.maximum(np.where(raw == 0, 1.0, np.nan_to_num(skill, nan=_FLOOR)), _FLOOR)
+        against = 1.0 - raw / trivial
+    return np.maximum(np.where(raw == 0, 1.0, np.nan_to_num(against, nan=_FLOOR)), _FLOOR)

@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import default_metrics
+from marl_llm.core.metrics.names import default_metrics
 from marl_llm.tasks.suite import SUITE_FILE
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from pandas.util import hash_pandas_object
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import check_metrics, default_metrics
+from marl_llm.core.metrics.names import check_metrics, default_metrics
 from marl_llm.tasks.columns import ColumnKind, TypedColumn
 from marl_llm.tasks.csv.dialect import Dialect, Overrides
 from marl_llm.tasks.csv.reading import read_csv, unique_names

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import metrics_for
+from marl_llm.core.metrics.names import metrics_for
 from marl_llm.environment import EnvironmentConfig, TeamEnv, describe_task
 from marl_llm.environment.elsewhere import unexpected_folds
 from marl_llm.environment.evaluator import Evaluator

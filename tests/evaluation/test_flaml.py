@@ -16,7 +16,7 @@ import yaml
 from marl_llm.cli import main
 from marl_llm.core.errors import UserError
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import metrics_for
+from marl_llm.core.metrics.names import metrics_for
 from marl_llm.evaluation import evaluate_suite, flaml_arm
 from marl_llm.evaluation.arms import left_out, make_arms
 from marl_llm.evaluation.flaml_arm import FlamlFailed, FlamlProcesses

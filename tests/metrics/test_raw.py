@@ -8,11 +8,11 @@ from sklearn import metrics as sk
 from sklearn.metrics import get_scorer_names
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import metrics_for
+from marl_llm.core.metrics.names import metrics_for
+from marl_llm.core.metrics.rows import Rows
+from marl_llm.core.metrics.values import raw_values
 from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, score_predictions
-from marl_llm.metrics.rows import Rows
-from marl_llm.metrics.weighted import raw_values
 from tests.metrics.given import by_scikit_learn, given, measured
 
 _NOT_OURS = {

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import default_metrics, metrics_for
+from marl_llm.core.metrics.names import default_metrics, metrics_for
 from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, paired_bootstrap, score_predictions
 from tests.metrics.given import classified

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import default_metrics, metrics_for
+from marl_llm.core.metrics.names import default_metrics, metrics_for
 from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, corrected_resampled_t, paired_bootstrap, score_predictions
 from marl_llm.metrics.significance import _resamples

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import metrics_for
+from marl_llm.core.metrics.names import metrics_for
 from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, Scores, score_predictions
 from tests.metrics.given import given

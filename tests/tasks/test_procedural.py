@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import check_metrics
+from marl_llm.core.metrics.names import check_metrics
 from marl_llm.tasks import Task, procedural_frame, procedural_task
 
 SEEDS = range(1000, 1120)

@@ -13,7 +13,7 @@ import pytest
 from marl_llm import cli
 from marl_llm.core.errors import UserError
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import check_metrics
+from marl_llm.core.metrics.names import check_metrics
 from marl_llm.tasks import load_suite
 from marl_llm.tasks.training_suite import Table, build_suite, declared_tables, packages
 from marl_llm.tasks.training_suite.held_out import HeldOut, held_out_by_name

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import default_metrics
+from marl_llm.core.metrics.names import default_metrics
 
 _KINDS = (Kind.binary, Kind.multiclass, Kind.regression)
 _KIND_SHARES = (0.45, 0.20, 0.35)

@@ -1,8 +1,11 @@
-"""What every metric is computed from: true targets beside predictions, and some rules of arithmetic. No metric here."""
+"""What every metric is computed from: true targets beside predictions, under row weights; and some rules of arithmetic.
+No metric here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +27,40 @@ class Rows:
     y: np.ndarray
     labels: np.ndarray
     proba: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Weighted rows per class, each (B, K): correctly predicted, truly of the class, predicted as the class."""
+
+    hit: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows under lines of weights: what a metric gets.
+
+    Attributes
+    ----------
+    rows : Rows
+        n of them.
+    weights_BN : ndarray, shape (B, n)
+        Non-negative, no line all zero. A line of ones gives the plain metric, multinomial counts a bootstrap resample.
+    """
+
+    rows: Rows
+    weights_BN: np.ndarray
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Rows per class under each line of weights, computed once for all metrics of counts."""
+        classes = np.arange(self.rows.proba.shape[1])
+        true_NK = (self.rows.y[:, None] == classes).astype(np.float64)
+        predicted_NK = (self.rows.labels[:, None] == classes).astype(np.float64)
+        weights = self.weights_BN
+        return Counts(weights @ (true_NK * predicted_NK), weights @ true_NK, weights @ predicted_NK)
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -7,10 +7,15 @@ because a class is missing from the rows, it is 0.5.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from marl_llm.metrics.rows import Rows, ratio
+from marl_llm.core.kind import Kind
+from marl_llm.core.metrics.record import BINARY, CLASSIFICATION, Metric
+from marl_llm.core.metrics.rows import Rows, Sample, ratio
 
 
 def _tied_weights(positive_N: np.ndarray, score_N: np.ndarray, weights_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,4 +98,26 @@ def _pool(areas_KB: np.ndarray, sizes_KB: np.ndarray, by_prevalence: bool) -> np
     return np.where(share.sum(axis=0) > 0, ratio((areas_KB * share).sum(axis=0), share.sum(axis=0)), 0.5)
 
 
-PER_CLASS = {"roc_auc": class_roc_auc, "average_precision": class_average_precision}
+def _metric(
+    name: str, value: Callable[..., np.ndarray], kinds: frozenset[Kind] = CLASSIFICATION, **more: Any
+) -> Metric:
+    return Metric(name, kinds, lambda sample: value(sample.rows, sample.weights_BN), **more)
+
+
+def _of_one_class(value: Callable[..., np.ndarray]) -> Callable[[Sample, int], np.ndarray]:
+    return lambda sample, index: value(sample.rows, sample.weights_BN, index)
+
+
+RANKED: tuple[Metric, ...] = (
+    _metric("roc_auc", binary_roc_auc, BINARY, of_class=_of_one_class(class_roc_auc), everyday=("auc", "auroc")),
+    _metric("roc_auc_ovr", partial(one_versus_rest, by_prevalence=False)),
+    _metric("roc_auc_ovo", partial(one_versus_one, by_prevalence=False)),
+    _metric("roc_auc_ovr_weighted", partial(one_versus_rest, by_prevalence=True)),
+    _metric("roc_auc_ovo_weighted", partial(one_versus_one, by_prevalence=True)),
+    _metric(
+        "average_precision",
+        mean_average_precision,
+        of_class=_of_one_class(class_average_precision),
+        everyday=("ap",),
+    ),
+)

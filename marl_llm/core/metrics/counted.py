@@ -1,36 +1,21 @@
 """Metrics of class counts (accuracy, precision, recall, F1, Jaccard, Matthews, likelihood ratios) under row weights.
 
-In: `Rows` and weights (B, n), reduced by three matrix products to `Counts`. Out: one value per line of weights, with
-scikit-learn's conventions for empty classes. The positive class of binary metrics is class index 1.
+In: `Counts` under each line of weights. Out: one value per line, with scikit-learn's conventions for empty classes. The
+positive class of binary metrics is class index 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from marl_llm.metrics.rows import Rows, ratio
+from marl_llm.core.kind import Kind
+from marl_llm.core.metrics.record import BINARY, CLASSIFICATION, Metric
+from marl_llm.core.metrics.rows import Counts, Sample, ratio
 
 _LIMIT = 1e12  # a likelihood ratio is cut here: beyond, its denominator is zero
-
-
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """Weighted rows per class, each (B, K): correctly predicted, truly of the class, predicted as the class."""
-
-    hit: np.ndarray
-    true: np.ndarray
-    predicted: np.ndarray
-
-
-def count_classes(rows: Rows, weights_BN: np.ndarray) -> Counts:
-    """Count under each line of weights."""
-    classes = np.arange(rows.proba.shape[1])
-    true_NK = (rows.y[:, None] == classes).astype(np.float64)
-    predicted_NK = (rows.labels[:, None] == classes).astype(np.float64)
-    return Counts(weights_BN @ (true_NK * predicted_NK), weights_BN @ true_NK, weights_BN @ predicted_NK)
 
 
 def _precision(counts: Counts) -> np.ndarray:
@@ -50,11 +35,6 @@ def _jaccard(counts: Counts) -> np.ndarray:
 
 
 PerClass = Callable[[Counts], np.ndarray]
-
-
-def of_class(name: str, counts: Counts, index: int) -> np.ndarray:
-    """`f1`, `precision`, `recall` or `jaccard` of one class against the rest, shape (B,)."""
-    return PER_CLASS[name](counts)[:, index]
 
 
 def _positive(per_class: PerClass) -> PerClass:
@@ -121,14 +101,39 @@ def _odds(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where((denominator <= 0) & (numerator <= 0), 1.0, ratios)
 
 
-PER_CLASS: dict[str, PerClass] = {"f1": _f1, "precision": _precision, "recall": _recall, "jaccard": _jaccard}
+def _metric(name: str, kinds: frozenset[Kind], value: PerClass, **more: Any) -> Metric:
+    return Metric(name, kinds, lambda sample: value(sample.counts), **more)
+
+
+def _of_one_class(per_class: PerClass) -> Callable[[Sample, int], np.ndarray]:
+    return lambda sample, index: per_class(sample.counts)[:, index]
+
+
+_PER_CLASS: dict[str, PerClass] = {"f1": _f1, "precision": _precision, "recall": _recall, "jaccard": _jaccard}
 _AVERAGES: dict[str, Callable[[PerClass], PerClass]] = {"macro": _macro, "micro": _micro, "weighted": _weighted}
-COUNTED: dict[str, PerClass] = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "matthews_corrcoef": _matthews,
-    "positive_likelihood_ratio": _positive_likelihood_ratio,
-    "neg_negative_likelihood_ratio": _negative_likelihood_ratio,
-    **{name: _positive(metric) for name, metric in PER_CLASS.items()},
-    **{f"{name}_{how}": average(metric) for name, metric in PER_CLASS.items() for how, average in _AVERAGES.items()},
-}
+COUNTED: tuple[Metric, ...] = (
+    _metric("accuracy", CLASSIFICATION, _accuracy, everyday=("acc",)),
+    _metric("balanced_accuracy", CLASSIFICATION, _balanced_accuracy),
+    _metric("matthews_corrcoef", CLASSIFICATION, _matthews, everyday=("mcc",)),
+    _metric(
+        "positive_likelihood_ratio",
+        BINARY,
+        _positive_likelihood_ratio,
+        skill=lambda raw: (raw - 1) / (raw + 1),
+    ),
+    _metric(
+        "neg_negative_likelihood_ratio",
+        BINARY,
+        _negative_likelihood_ratio,
+        skill=lambda raw: (1 + raw) / (1 - raw),
+    ),
+    *(
+        _metric(name, BINARY, _positive(per_class), of_class=_of_one_class(per_class))
+        for name, per_class in _PER_CLASS.items()
+    ),
+    *(
+        _metric(f"{name}_{how}", CLASSIFICATION, average(per_class))
+        for name, per_class in _PER_CLASS.items()
+        for how, average in _AVERAGES.items()
+    ),
+)

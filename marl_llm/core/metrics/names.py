@@ -15,75 +15,17 @@ import numpy as np
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.kind import Kind
+from marl_llm.core.metrics import METRICS
+from marl_llm.core.metrics.record import Domain
 
-_AVERAGES = ("macro", "micro", "weighted")
-_COUNT_BASED = ("f1", "precision", "recall", "jaccard")
-_BINARY_ONLY = (*_COUNT_BASED, "roc_auc", "positive_likelihood_ratio", "neg_negative_likelihood_ratio")
-_MULTICLASS_ONLY = ("top_k_accuracy",)  # k = 2: with two classes it is always 1
-_CLASSIFICATION = (
-    "accuracy",
-    "balanced_accuracy",
-    *(f"{metric}_{average}" for metric in _COUNT_BASED for average in _AVERAGES),
-    "roc_auc_ovr",
-    "roc_auc_ovo",
-    "roc_auc_ovr_weighted",
-    "roc_auc_ovo_weighted",
-    "average_precision",
-    "matthews_corrcoef",
-    "neg_log_loss",
-    "neg_brier_score",
-    "d2_log_loss_score",
-    "d2_brier_score",
-)
-_REGRESSION = (
-    "r2",
-    "explained_variance",
-    "d2_absolute_error_score",
-    "neg_root_mean_squared_error",
-    "neg_mean_squared_error",
-    "neg_mean_absolute_error",
-    "neg_median_absolute_error",
-    "neg_mean_absolute_percentage_error",
-    "neg_max_error",
-    "neg_mean_squared_log_error",
-    "neg_root_mean_squared_log_error",
-    "neg_mean_poisson_deviance",
-    "neg_mean_gamma_deviance",
-)
-_NAMES: dict[Kind, tuple[str, ...]] = {
-    Kind.binary: (*_CLASSIFICATION, *_BINARY_ONLY),
-    Kind.multiclass: (*_CLASSIFICATION, *_MULTICLASS_ONLY),
-    Kind.regression: _REGRESSION,
-}
-_OF_ONE_CLASS = (*_COUNT_BASED, "roc_auc", "average_precision")
 _ONE_CLASS = re.compile(r"(?P<base>[^\[]+)\[(?P<name>.*)\]", re.DOTALL)
-_DOMAINS: dict[str, tuple[float, bool]] = {  # smallest target, and whether it is itself allowed
-    "neg_mean_squared_log_error": (-1.0, False),
-    "neg_root_mean_squared_log_error": (-1.0, False),
-    "neg_mean_poisson_deviance": (0.0, True),
-    "neg_mean_gamma_deviance": (0.0, False),
-}
-_EVERYDAY_NAMES = {
-    "auc": "roc_auc",
-    "auroc": "roc_auc",
-    "ap": "average_precision",
-    "acc": "accuracy",
-    "mcc": "matthews_corrcoef",
-    "logloss": "neg_log_loss",
-    "cross_entropy": "neg_log_loss",
-    "brier": "neg_brier_score",
-    "rmse": "neg_root_mean_squared_error",
-    "mse": "neg_mean_squared_error",
-    "mae": "neg_mean_absolute_error",
-    "mape": "neg_mean_absolute_percentage_error",
-    "msle": "neg_mean_squared_log_error",
-    "rmsle": "neg_root_mean_squared_log_error",
-}
+_OF_ONE_CLASS = tuple(name for name, metric in METRICS.items() if metric.of_class)
+_EVERYDAY_NAMES = {everyday: name for name, metric in METRICS.items() for everyday in metric.everyday}
 
 
 def metrics_for(kind: Kind) -> tuple[str, ...]:
     """Names of all metrics that fit a kind of target, sorted."""
-    return tuple(sorted(_NAMES[kind]))
+    return tuple(sorted(name for name, metric in METRICS.items() if kind in metric.kinds))
 
 
 def default_metrics(kind: Kind) -> dict[str, float]:
@@ -137,18 +79,18 @@ def check_metrics(
         else:
             _check_one_class(base, of_class, kind, class_names)
         _check_weight(name, weight)
-        if y is not None and name in _DOMAINS:
-            _check_domain(name, y)
+        if y is not None and of_class is None and (domain := METRICS[name].domain):
+            _check_domain(name, domain, y)
     return {name: float(weight) for name, weight in metrics.items()}
 
 
 def _check_name(name: str, kind: Kind, class_names: Sequence[str] | None) -> None:
-    if name in _NAMES[kind]:
+    if name in METRICS and kind in METRICS[name].kinds:
         return
-    if any(name in names for names in _NAMES.values()):
+    if name in METRICS:
         target = f"{kind} target" + (f" with {len(class_names)} classes" if class_names else "")
         raise UserError(f"Metric '{name}' does not fit a {target}: choose from {_choices(kind)}.")
-    nearest = _nearest(name, _NAMES[kind])
+    nearest = _nearest(name, metrics_for(kind))
     advice = f"did you mean '{nearest}'?" if nearest else f"choose from {_choices(kind)}."
     raise UserError(f"Unknown metric '{name}': {advice}")
 
@@ -181,11 +123,10 @@ def _nearest(name: str, names: Sequence[str]) -> str | None:
     return next(iter(difflib.get_close_matches(plain, sorted(names), n=1, cutoff=0.5)), None)
 
 
-def _check_domain(name: str, y: np.ndarray) -> None:
-    bound, included = _DOMAINS[name]
+def _check_domain(name: str, domain: Domain, y: np.ndarray) -> None:
     smallest = float(np.min(y))
-    if smallest < bound or (smallest == bound and not included):
-        needed = f"{'at least' if included else 'above'} {bound:g}"
+    if smallest < domain.smallest or (smallest == domain.smallest and not domain.included):
+        needed = f"{'at least' if domain.included else 'above'} {domain.smallest:g}"
         raise UserError(
             f"Metric '{name}' needs targets {needed}, but the smallest is {smallest:g}: choose another metric, "
             "e.g. neg_mean_absolute_error."

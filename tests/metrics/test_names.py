@@ -9,7 +9,7 @@ from sklearn.metrics import get_scorer_names
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.kind import Kind
-from marl_llm.core.metric_names import check_metrics, default_metrics, metrics_for, split_class
+from marl_llm.core.metrics.names import check_metrics, default_metrics, metrics_for, split_class
 from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Reference, score_predictions
 from marl_llm.tasks import Task

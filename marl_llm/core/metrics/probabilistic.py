@@ -7,10 +7,12 @@ loss that is explained, against the class shares of the very rows that are score
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from marl_llm.metrics.rows import Rows, row_mean, share_explained
+from marl_llm.core.metrics.record import CLASSIFICATION, MULTICLASS, Metric, Trivial
+from marl_llm.core.metrics.rows import Rows, row_mean, share_explained
 
 _EPS = float(np.finfo(np.float64).eps)  # scikit-learn clips probabilities to [eps, 1 - eps]
 _TOP = 2  # scikit-learn's default k
@@ -57,10 +59,25 @@ def _top_k_accuracy(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
     return row_mean((ahead < _TOP).astype(np.float64), weights_BN)
 
 
-PROBABILISTIC: dict[str, Callable[[Rows, np.ndarray], np.ndarray]] = {
-    "neg_log_loss": lambda rows, weights: -row_mean(log_losses(rows), weights),
-    "neg_brier_score": lambda rows, weights: -row_mean(brier_losses(rows), weights),
-    "d2_log_loss_score": _d2_log_loss,
-    "d2_brier_score": _d2_brier,
-    "top_k_accuracy": _top_k_accuracy,
-}
+def _metric(name: str, value: Callable[[Rows, np.ndarray], np.ndarray], **more: Any) -> Metric:
+    chosen: dict[str, Any] = {"kinds": CLASSIFICATION} | more
+    return Metric(name, value=lambda sample: value(sample.rows, sample.weights_BN), **chosen)
+
+
+PROBABILISTIC: tuple[Metric, ...] = (
+    _metric(
+        "neg_log_loss",
+        lambda rows, weights_BN: -row_mean(log_losses(rows), weights_BN),
+        against=Trivial.priors,
+        everyday=("logloss", "cross_entropy"),
+    ),
+    _metric(
+        "neg_brier_score",
+        lambda rows, weights_BN: -row_mean(brier_losses(rows), weights_BN),
+        against=Trivial.priors,
+        everyday=("brier",),
+    ),
+    _metric("d2_log_loss_score", _d2_log_loss),
+    _metric("d2_brier_score", _d2_brier),
+    _metric("top_k_accuracy", _top_k_accuracy, kinds=MULTICLASS),  # k = 2: with two classes it is always 1
+)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from marl_llm.metrics.rows import Rows, row_mean, share_explained
+from marl_llm.core.metrics.record import REGRESSION, Domain, Metric, Trivial
+from marl_llm.core.metrics.rows import Rows, Sample, row_mean, share_explained
 
 _EPS = float(np.finfo(np.float64).eps)
 _HUGE = 1e140  # the largest error of a row
@@ -45,20 +46,6 @@ def _gamma_deviances(rows: Rows) -> np.ndarray:
     with np.errstate(over="ignore"):
         deviances = 2 * (np.log(mu) - np.log(y) + y / mu - 1)
     return np.where(inside, np.clip(deviances, 0.0, _HUGE), _HUGE)
-
-
-_ROW_LOSSES: dict[str, Callable[[Rows], np.ndarray]] = {
-    "neg_mean_squared_error": lambda rows: _errors(rows) ** 2,
-    "neg_mean_absolute_error": lambda rows: np.abs(_errors(rows)),
-    "neg_mean_absolute_percentage_error": lambda rows: np.abs(_errors(rows)) / np.maximum(np.abs(rows.y), _EPS),
-    "neg_mean_squared_log_error": lambda rows: _log_errors(rows) ** 2,
-    "neg_mean_poisson_deviance": _poisson_deviances,
-    "neg_mean_gamma_deviance": _gamma_deviances,
-}
-_ROOTS = {
-    "neg_root_mean_squared_error": "neg_mean_squared_error",
-    "neg_root_mean_squared_log_error": "neg_mean_squared_log_error",
-}
 
 
 def _mean_loss(loss: Callable[[Rows], np.ndarray]) -> Callable[[Rows, np.ndarray], np.ndarray]:
@@ -110,12 +97,49 @@ def _d2_absolute_error(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
     return share_explained(row_mean(np.abs(_errors(rows)), weights_BN), total)
 
 
-REGRESSION: dict[str, Callable[[Rows, np.ndarray], np.ndarray]] = {
-    "r2": _r2,
-    "explained_variance": _explained_variance,
-    "d2_absolute_error_score": _d2_absolute_error,
-    "neg_median_absolute_error": _median_absolute_error,
-    "neg_max_error": _max_error,
-    **{name: _mean_loss(loss) for name, loss in _ROW_LOSSES.items()},
-    **{name: _root_mean_loss(_ROW_LOSSES[squared]) for name, squared in _ROOTS.items()},
-}
+def _squared(rows: Rows) -> np.ndarray:
+    return _errors(rows) ** 2
+
+
+def _absolute(rows: Rows) -> np.ndarray:
+    return np.abs(_errors(rows))
+
+
+def _relative(rows: Rows) -> np.ndarray:
+    return _absolute(rows) / np.maximum(np.abs(rows.y), _EPS)
+
+
+def _squared_log(rows: Rows) -> np.ndarray:
+    return _log_errors(rows) ** 2
+
+
+def _metric(
+    name: str,
+    value: Callable[[Rows, np.ndarray], np.ndarray],
+    against: Trivial | None = None,
+    everyday: tuple[str, ...] = (),
+    domain: Domain | None = None,
+) -> Metric:
+    def of_sample(sample: Sample) -> np.ndarray:
+        return value(sample.rows, sample.weights_BN)
+
+    return Metric(name, REGRESSION, of_sample, against=against, everyday=everyday, domain=domain)
+
+
+_MEAN, _MEDIAN, _LOG_MEAN = Trivial.mean, Trivial.median, Trivial.log_mean
+_ABOVE_MINUS_ONE, _FROM_ZERO, _ABOVE_ZERO = Domain(-1.0, False), Domain(0.0, True), Domain(0.0, False)
+OF_NUMBERS: tuple[Metric, ...] = (
+    _metric("r2", _r2),
+    _metric("explained_variance", _explained_variance),
+    _metric("d2_absolute_error_score", _d2_absolute_error),
+    _metric("neg_root_mean_squared_error", _root_mean_loss(_squared), _MEAN, ("rmse",)),
+    _metric("neg_mean_squared_error", _mean_loss(_squared), _MEAN, ("mse",)),
+    _metric("neg_mean_absolute_error", _mean_loss(_absolute), _MEDIAN, ("mae",)),
+    _metric("neg_median_absolute_error", _median_absolute_error, _MEDIAN),
+    _metric("neg_mean_absolute_percentage_error", _mean_loss(_relative), _MEDIAN, ("mape",)),
+    _metric("neg_max_error", _max_error, _MEAN),
+    _metric("neg_mean_squared_log_error", _mean_loss(_squared_log), _LOG_MEAN, ("msle",), _ABOVE_MINUS_ONE),
+    _metric("neg_root_mean_squared_log_error", _root_mean_loss(_squared_log), _LOG_MEAN, ("rmsle",), _ABOVE_MINUS_ONE),
+    _metric("neg_mean_poisson_deviance", _mean_loss(_poisson_deviances), _MEAN, domain=_FROM_ZERO),
+    _metric("neg_mean_gamma_deviance", _mean_loss(_gamma_deviances), _MEAN, domain=_ABOVE_ZERO),
+)
