@@ -37,7 +37,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
     Parameters
     ----------
     spec : Path
-        What `marl_llm.training.worker` reads, named NAME-spec.json; the log is NAME.log.
+        What `marl_llm.algorithms.worker` reads, named NAME-spec.json; the log is NAME.log.
     what : str
         For progress and errors, such as "train 3 ml_engineer".
     running : list of Popen, optional
@@ -55,7 +55,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
     """
     began, running = time.monotonic(), [] if running is None else running
     log = spec.with_name(spec.name.replace("-spec.json", ".log"))
-    command = [sys.executable, "-m", "marl_llm.training.worker", str(spec), OWNED]
+    command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(spec), OWNED]
     pipe = subprocess.PIPE  # standard input ends when this process does
     with (
         log.open("wb") as errors,

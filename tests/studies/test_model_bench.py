@@ -8,12 +8,12 @@ from pathlib import Path
 import model_bench
 import numpy as np
 import pytest
+from marl_llm.training.phase_bench import SHAPES, random_model
 from model_bench import chats, generated, replay_rows, trained
 
 from marl_llm.solve.teams import EMBEDDED
 from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.config import TrainConfig
-from marl_llm.training.phase_bench import SHAPES, random_model
 
 CONFIG = TrainConfig(batch_rows=4, batch_tokens=2048, max_completion_tokens=6)
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from marl_llm.training.bench import benchmark, random_rows
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.training import phase_bench
 from marl_llm.training.batching import Sizes, pieces, sequence_cells
-from marl_llm.training.bench import benchmark, random_rows
 
 
 def test_rows_share_prompts_as_asked() -> None:

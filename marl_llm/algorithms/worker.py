@@ -1,5 +1,6 @@
-"""`python -m marl_llm.training.worker SPEC.json [--owned]`: one role's training in a process of its own, so that its
-memory is given back at the end. With `--owned` it also ends when its standard input does.
+"""`python -m marl_llm.algorithms.worker SPEC.json [--owned]`: one role's training in a process of its
+own, so that its memory is given back at the end. With `--owned` it also ends when its standard input
+does.
 
 The specification names files; the metrics are written to a file by atomic rename. Standard output carries one JSON
 object per line: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each step, then `{"event": "done", ...}`
@@ -18,12 +19,12 @@ from typing import Any, TextIO
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from marl_llm.core.atomic import write_json
+from marl_llm.algorithms.registry import AnyAlgorithm, default_algorithm
+from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
 from marl_llm.core.owner import OWNED, STOPPED, stop_with_owner
 from marl_llm.core.roles import TEAM
 from marl_llm.credit.stage import read_credit
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
 
 
@@ -33,13 +34,17 @@ class LoggedRows(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rows: list[Path] = Field(min_length=1, description="trajectory directories, the latest last")
-    credit: list[Path] = Field(min_length=1, description="credit tables of these rows, one a directory and role")
+    credit: list[Path] = Field(
+        min_length=1, description="credit tables of these rows, one a directory and role"
+    )
 
 
 class WorkerSpec(LoggedRows):
     """What one worker process does: `rows` and `credit` are its own run's."""
 
-    role: str = Field(description="role to train; team: the adapter of both roles, trained on the rows of both")
+    role: str = Field(
+        description="role to train; team: the adapter of both roles, trained on the rows of both"
+    )
     imitated: list[LoggedRows] = Field(default=[], description="sft: what other runs left")
     base_dir: Path = Field(description="base model")
     adapter_dir: Path = Field(description="adapter to go on from")
@@ -47,7 +52,19 @@ class WorkerSpec(LoggedRows):
     workdir: Path = Field(description="for the trainer's files")
     metrics: Path = Field(description="metrics file to write, JSON")
     seed: int = Field(default=0, description="seed of the order of rows")
-    config: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="training settings")
+    config: AnyAlgorithm = Field(
+        default_factory=default_algorithm, description="algorithm and its settings"
+    )
+
+    def write(self, path: Path) -> None:
+        """Write what `read_spec` reads.
+
+        Raises
+        ------
+        RunFailed
+            The disk refuses the file.
+        """
+        write_text(path, self.model_dump_json(indent=2) + "\n", "the specification")
 
 
 def read_spec(path: Path) -> WorkerSpec:
@@ -61,7 +78,9 @@ def read_spec(path: Path) -> WorkerSpec:
     try:
         return WorkerSpec.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: the specification cannot be read ({error.strerror or error}).") from error
+        raise UserError(
+            f"{path}: the specification cannot be read ({error.strerror or error})."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -74,13 +93,16 @@ def run(spec: WorkerSpec, report: Callable[..., None]) -> None:
     from marl_llm.training.train_role import train_role
 
     role = None if spec.role == TEAM else spec.role
-    frames = [_joined(spec, role), *(_joined(run, role).assign(run=str(run.rows[0])) for run in spec.imitated)]
+    frames = [
+        _joined(spec, role),
+        *(_joined(run, role).assign(run=str(run.rows[0])) for run in spec.imitated),
+    ]
     metrics = train_role(
         pd.concat(frames, ignore_index=True),
         base_dir=spec.base_dir,
         adapter_dir=spec.adapter_dir,
         out_dir=spec.out_dir,
-        config=spec.config,
+        algorithm=spec.config,
         workdir=spec.workdir,
         values=spec.metrics.with_name(f"{spec.role}-values.parquet"),
         seed=spec.seed,
@@ -95,16 +117,20 @@ def _joined(logged: LoggedRows, role: str | None) -> pd.DataFrame:
     from marl_llm.trajectories import read_rows
 
     rows = read_rows(logged.rows, columns=TRAINING_COLUMNS, role=role)
-    return join_credit(rows, pd.concat([read_credit(path) for path in logged.credit], ignore_index=True))
+    return join_credit(
+        rows, pd.concat([read_credit(path) for path in logged.credit], ignore_index=True)
+    )
 
 
 def main(arguments: list[str]) -> int:
     """Run the specification named by the first argument; returns the exit code."""
     out = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not come between our lines
+    with contextlib.redirect_stdout(
+        sys.stderr
+    ):  # whatever a library prints must not come between our lines
         try:
             if not arguments or arguments[1:] not in ([], [OWNED]):
-                raise UserError(f"usage: python -m marl_llm.training.worker SPEC.json [{OWNED}]")
+                raise UserError(f"usage: python -m marl_llm.algorithms.worker SPEC.json [{OWNED}]")
             if arguments[1:]:
                 stop_with_owner()
             run(read_spec(Path(arguments[0])), lambda **event: _emit(out, event))
