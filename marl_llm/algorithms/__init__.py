@@ -1,8 +1,9 @@
-"""One algorithm, one file: its keys of the recipe, which rows it wants, what credit means to it, and
-its loss as a pure function. `README.md` shows how to add one.
+"""One algorithm, one file: its keys of the recipe, which rows it wants, what credit means to it,
+and its loss as a pure function. `README.md` shows how to add one.
 
-They stand on `marl_llm.training`, the engine, which knows none of them by name, and on the advantages
-of `marl_llm.credit`. Importing this room is light: torch and TRL are imported by what trains.
+They stand on `marl_llm.training`, the engine, which knows none of them by name, and on the
+advantages of `marl_llm.credit`. Importing this room is light: torch and TRL are imported by what
+trains.
 """
 
 from __future__ import annotations

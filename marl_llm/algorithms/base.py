@@ -38,7 +38,7 @@ class _Named(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class Algorithm(TrainConfig, _Named):
+class Algorithm(TrainConfig, _Named, frozen=True):
     """Keys that every algorithm has, and what the pipeline asks of one."""
 
     one_process: ClassVar[bool] = False
@@ -65,7 +65,7 @@ class Algorithm(TrainConfig, _Named):
         """Choose rows of one role's credited frame and train the phase's adapter on them."""
 
 
-class PolicyGradient(Algorithm, PolicyConfig):
+class PolicyGradient(Algorithm, PolicyConfig, frozen=True):
     """All rows that credit kept, behind the integrity gate, by a loss on their tokens.
 
     Old rows carry truncated importance weights in their advantages (`old_logps`, `tis_cap`).

@@ -1,10 +1,11 @@
 """Training tokens per second: our replay of logged rows beside `trl.SFTTrainer` on the same tokens.
 
-Rows are random token ids with the lengths of logged turns: prompts of 60 to 300 tokens, completions of 4 to 24. Both
-trainers get the same rows, base model, fresh LoRA adapter on all linear layers, precision and rows per step, and both
-group rows by length; SFT learns all completions, replay the clipped policy loss with its metrics. Tokens are counted
-row by row, prompt and completion, so prompts that rows share raise replay's rate as computed tokens do not. Methods
-take turns, so that a busy machine slows all of them; rates are of the fastest round.
+Rows are random token ids with the lengths of logged turns: prompts of 60 to 300 tokens, completions
+of 4 to 24. Both trainers get the same rows, base model, fresh LoRA adapter on all linear layers,
+precision and rows per step, and both group rows by length; SFT learns all completions, replay the
+clipped policy loss with its metrics. Tokens are counted row by row, prompt and completion, so
+prompts that rows share raise replay's rate as computed tokens do not. Methods take turns, so that a
+busy machine slows all of them; rates are of the fastest round.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class TrainingRate:
 def benchmark(
     base_dir: Path, rounds: int, rows: int = _ROWS, rows_per_prompt: Sequence[int] = ROWS_PER_PROMPT
 ) -> list[TrainingRate]:
-    """Time both trainers on `rows` rows for each of `rows_per_prompt`, interleaved; the fastest of `rounds` counts.
+    """Time both trainers on `rows` rows for each of `rows_per_prompt`, interleaved; the fastest of
+    `rounds` counts.
 
     Raises
     ------
@@ -137,7 +139,8 @@ def _seconds(trainer: Any) -> float:
 
 
 def labelled(row: ReplayRow) -> dict[str, list[int]]:
-    """What TRL's trainer reads of a row: `input_ids` of length P + T and `labels`, no loss over the prompt."""
+    """What TRL's trainer reads of a row: `input_ids` of length P + T and `labels`, no loss over the
+    prompt."""
     completion = row.completion_ids.tolist()
     return {
         "input_ids": row.prompt_ids.tolist() + completion,

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-_REASONS = (
+_REASONS: tuple[str, ...] = (
     "not_kept", "empty", "no_difference", "same_completion", "other_prompt", "not_paired"
 )  # fmt: skip
 
 
-class DPO(Algorithm):
+class DPO(Algorithm, frozen=True):
     """Direct preference optimisation on pairs of one group; `batch_rows` counts pairs."""
 
     one_process: ClassVar[bool] = True
@@ -107,7 +107,7 @@ def preference_pairs(frame: pd.DataFrame) -> tuple[list[Pair], dict[str, int]]:
     UserError
         Malformed rows, or no column `group`.
     """
-    dropped = Counter(dict.fromkeys(_REASONS, 0))
+    dropped: Counter[str] = Counter(dict.fromkeys(_REASONS, 0))
     turns, pairs = turns_of(frame), []
     dropped["not_kept"] = int((~kept_rows(frame)).sum())
     dropped["empty"] = len(frame) - dropped["not_kept"] - int(turns["rows"].to_numpy().sum())

@@ -47,7 +47,7 @@ VESPO_GAMMA = (2.0, 3.0), (3.0, 2.0)
 """vespo's k and lambda, where the advantage is not negative and elsewhere."""
 
 
-class Surrogate(PolicyGradient):
+class Surrogate(PolicyGradient, frozen=True):
     """A policy gradient by the clipped surrogate loss, or a variant of it."""
 
     loss_type: LossType = Field(
@@ -95,7 +95,7 @@ class Surrogate(PolicyGradient):
         return surrogate_loss(tokens, step, self)
 
 
-class GRPO(Surrogate):
+class GRPO(Surrogate, frozen=True):
     """Group-relative policy optimisation."""
 
     algorithm: Literal["grpo"] = "grpo"

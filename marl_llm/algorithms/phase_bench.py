@@ -1,11 +1,13 @@
-"""`python -m marl_llm.algorithms.phase_bench`: one training phase of a real model's shape, with its share of what this
-machine can compute and its peak memory; one line of JSON a role, each in a process of its own, whose memory it is.
+"""`python -m marl_llm.algorithms.phase_bench`: one GRPO phase of a real model's shape, with its
+share of what this machine can compute and its peak memory; one line of JSON per role, each in a
+process of its own, whose memory it is.
 
-Rows are random tokens laid out as those of an iteration. Data Scientist: eight replies of 16 tokens to each prompt of
-434. Engineer: eight requests on one program, whose prompts of 426 tokens have the first 330 in common, two replies of
-24 tokens to each. The share of the product rate counts 4 operations per weight of the blocks and computed cell
-(forward, and backward to the activations: the base is frozen) and per weight of the head and learned token, and nothing
-else: what attention, the adapter and recomputed activations cost lowers it. The rate is measured before and after.
+Rows are random tokens laid out as those of an iteration. Data Scientist: eight replies of 16 tokens
+to each prompt of 434. Engineer: eight requests on one program, whose prompts of 426 tokens have the
+first 330 in common, two replies of 24 tokens to each. The share of the product rate counts 4
+operations per weight of the blocks and computed cell (forward, and backward to the activations: the
+base is frozen) and per weight of the head and learned token, and nothing else: what attention, the
+adapter and recomputed activations cost lowers it. The rate is measured before and after.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ _GROUPS = {DATA_SCIENTIST: (434, 0, 1, 8, 16), ML_ENGINEER: (330, 96, 8, 2, 24)}
 
 
 def random_model(shape: str, directory: Path) -> Path:
-    """A model of this shape with random weights in bfloat16, with the embedded model's tokenizer."""
+    """A model of this shape, random weights in bfloat16, with the embedded model's tokenizer."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -95,7 +97,7 @@ def random_rows(role: str, count: int, fingerprint: str) -> list[ReplayRow]:
 
 
 def train_phase(trainer: Any, rows: list[ReplayRow], precision: Precision) -> dict[str, Any]:
-    """One phase of a `ReplayTrainer` on its rows: tokens/s, share of the product rate, peak memory."""
+    """One phase of a `ReplayTrainer`: tokens/s, share of the product rate, peak memory."""
     import torch
 
     cuda = torch.cuda.is_available()

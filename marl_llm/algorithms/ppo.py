@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_token_cost", "verdict")
 
 
-class PPO(Surrogate):
+class PPO(Surrogate, frozen=True):
     """Proximal policy optimisation with a critic and GAE over the agent's turns."""
 
     reads_credit: ClassVar[bool] = False
@@ -172,7 +172,8 @@ def value_loss(
 
 @dataclass(frozen=True)
 class CriticFiles:
-    """Where the critic that goes with an adapter lies, where its next version goes, and the log of its values."""
+    """Where the critic that goes with an adapter lies, where its next version goes, and the log of
+    its values."""
 
     before: Path
     after: Path
@@ -180,8 +181,8 @@ class CriticFiles:
 
 
 def critic_files(adapter_dir: Path, values: Path) -> CriticFiles:
-    """Files of the critic that goes with the adapter in `adapter_dir`, named `<name>-v<k>`: the latest one up to k,
-    since a phase in which the role sat out, or had no rows, leaves none.
+    """Files of the critic that goes with the adapter in `adapter_dir`, named `<name>-v<k>`: the
+    latest one up to k, since a phase in which the role sat out, or had no rows, leaves none.
 
     Raises
     ------
@@ -191,7 +192,8 @@ def critic_files(adapter_dir: Path, values: Path) -> CriticFiles:
     match = re.fullmatch(r"(.+)-v(\d+)", Path(adapter_dir).name)
     if match is None:
         raise UserError(
-            f"{adapter_dir}: ppo needs an adapter directory named <name>-v<number>, to name its critic."
+            f"{adapter_dir}: ppo needs an adapter directory named <name>-v<number>, to name its "
+            "critic."
         )
     folder, name, version = Path(adapter_dir).parent, match[1], int(match[2])
     versions = [folder / f"{name}-critic-v{number}" for number in range(version + 2)]
@@ -201,7 +203,8 @@ def critic_files(adapter_dir: Path, values: Path) -> CriticFiles:
 
 @dataclass(frozen=True, eq=False)
 class RowCredit:
-    """A row's part of its turn's `TurnCredit`: arrays of shape (T,), `seen` None where the turn was not followed."""
+    """A row's part of its turn's `TurnCredit`: arrays of shape (T,), `seen` None where the turn was
+    not followed."""
 
     advantage: np.ndarray
     returns: np.ndarray
@@ -213,8 +216,8 @@ class RowCredit:
 def agent_credit(frame: pd.DataFrame, values: Sequence[np.ndarray], config: PPO) -> list[RowCredit]:
     """GAE over the turns of each agent in each episode.
 
-    A call's own costs (tokens, analysis, refusal) are received after its last token, what the turn earned after the
-    turn's last token.
+    A call's own costs (tokens, analysis, refusal) are received after its last token, what the turn
+    earned after the turn's last token.
 
     Parameters
     ----------
@@ -253,7 +256,8 @@ def _rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], pd.DataFrame, dict[str,
 
 
 def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
-    """Whether the episode went on from each turn; where the rows don't say, from a step's only turn."""
+    """Whether the episode went on from each turn; where the rows don't say, from a step's only
+    turn."""
     steps = [turn["step"].tolist()[0] for turn in turns]
     said = [turn["followed"].tolist()[0] if "followed" in turn else None for turn in turns]
     return [

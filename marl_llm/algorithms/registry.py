@@ -5,7 +5,7 @@ anybody's. The one list of our algorithms.
 from __future__ import annotations
 
 import importlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
 from pydantic.fields import FieldInfo
@@ -47,8 +47,8 @@ def algorithm_class(name: str) -> type[Algorithm]:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(
-            f"algorithm '{name}' cannot be imported ({error}); its module must be installed, or lie "
-            "in a directory that PYTHONPATH names"
+            f"algorithm '{name}' cannot be imported ({error}); its module must be installed, or "
+            "lie in a directory that PYTHONPATH names"
         ) from None
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
         raise ValueError(f"algorithm '{name}' is no subclass of marl_llm.algorithms.Algorithm")
@@ -89,6 +89,13 @@ AnyAlgorithm = Annotated[SerializeAsAny[Algorithm], BeforeValidator(read_algorit
 def default_algorithm() -> Algorithm:
     """GRPO with all keys at their defaults."""
     return GRPO()
+
+
+def switched(section: dict[str, Any], name: str) -> dict[str, Any]:
+    """The keys of another algorithm's section that `name` has too: what is left of it where a
+    section is overridden by one of another algorithm."""
+    keys = _keys(algorithm_class(name)) - {"algorithm"}
+    return {key: value for key, value in section.items() if key in keys}
 
 
 def _keys(algorithm: type[Algorithm]) -> set[str]:

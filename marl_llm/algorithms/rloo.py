@@ -1,9 +1,9 @@
 """RLOO: a completion is as good as its reward beats the mean reward of the *others* of its group.
 
 *Rows*: as GRPO's. *Credit*: the group baseline leaves the turn itself out, whatever the recipe's
-`credit.leave_one_out` says, which makes it independent of the turn and the gradient unbiased; with G
-turns the advantage is G / (G - 1) times GRPO's. *Loss*: GRPO's clipped surrogate, which at a ratio
-of one has the gradient of REINFORCE, -A grad log pi.
+`credit.leave_one_out` says, which makes it independent of the turn and the gradient unbiased; with
+G turns the advantage is G / (G - 1) times GRPO's. *Loss*: GRPO's clipped surrogate, which at a
+ratio of one has the gradient of REINFORCE, -A grad log pi.
 
 References
 ----------
@@ -19,7 +19,7 @@ from marl_llm.algorithms.grpo import Surrogate
 from marl_llm.credit import CreditConfig
 
 
-class RLOO(Surrogate):
+class RLOO(Surrogate, frozen=True):
     """REINFORCE with a leave-one-out baseline."""
 
     algorithm: Literal["rloo"] = "rloo"

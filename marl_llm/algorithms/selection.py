@@ -20,7 +20,8 @@ TURN = ["run", "iteration", "episode", "branch", "role"]
 
 
 def check_fingerprints(fingerprints: Iterable[str], adapter_sha256: str) -> dict[str, int]:
-    """Count whose rows these are: of the adapter about to be trained ("same"), of another ("other"), or "unknown".
+    """Count whose rows these are: of the adapter about to be trained ("same"), of another
+    ("other"), or "unknown".
 
     Raises
     ------
@@ -34,9 +35,9 @@ def check_fingerprints(fingerprints: Iterable[str], adapter_sha256: str) -> dict
         ] += 1
     if count["other"] and not count["same"] + count["unknown"]:
         raise IntegrityError(
-            f"all {count['other']} rows were sampled by another adapter than the one about to be trained "
-            f"({adapter_sha256[:12]}, sha256); train the version that collected them, collect again, or, to imitate "
-            "any rows, choose algorithm: sft with selection: all."
+            f"all {count['other']} rows were sampled by another adapter than the one about to be "
+            f"trained ({adapter_sha256[:12]}, sha256); train the version that collected them, "
+            "collect again, or, to imitate any rows, choose algorithm: sft with selection: all."
         )
     return dict(count)
 
@@ -63,8 +64,8 @@ def turn_codes(frame: pd.DataFrame) -> pd.Series:
 
 
 def turns_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """The kept turns by code: `group_code`, mean `advantage`, number of `rows`, whether the first call was `refused`,
-    and the index label of the `first` call's row.
+    """The kept turns by code: `group_code`, mean `advantage`, number of `rows`, whether the first
+    call was `refused`, and the index label of the `first` call's row.
 
     Turns with an empty completion are left out: there is nothing to learn from them.
     """

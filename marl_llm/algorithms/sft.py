@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _HISTORY = ("step", "loss", "learning_rate", "grad_norm", "entropy")
 
 
-class SFT(Algorithm):
+class SFT(Algorithm, frozen=True):
     """Supervised fine-tuning on logged completions."""
 
     one_process: ClassVar[bool] = True

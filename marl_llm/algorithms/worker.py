@@ -1,10 +1,11 @@
-"""`python -m marl_llm.algorithms.worker SPEC.json [--owned]`: one role's training in a process of its
-own, so that its memory is given back at the end. With `--owned` it also ends when its standard input
-does.
+"""`python -m marl_llm.algorithms.worker SPEC.json [--owned]`: one role's training in a process of
+its own, so that its memory is given back at the end. With `--owned` it also ends when its standard
+input does.
 
-The specification names files; the metrics are written to a file by atomic rename. Standard output carries one JSON
-object per line: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each step, then `{"event": "done", ...}`
-or `{"event": "error", ...}`. Logs go to standard error. Exit codes: 0 done, 1 the run failed, 2 the user's mistake.
+The specification names files; the metrics are written to a file by atomic rename. Standard output
+carries one JSON object per line: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after
+each step, then `{"event": "done", ...}` or `{"event": "error", ...}`. Logs go to standard error.
+Exit codes: 0 done, 1 the run failed, 2 the user's mistake.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         default=None,
         ge=1,
         description="optimizer steps between checkpoints from which a killed phase goes on; "
-        "null: it begins again (of ppo the policy's part)",
+        "null: it begins again (a critic's fit always does)",
     )
     gradient_accumulation: int = Field(default=1, ge=1, description="batches per optimizer step")
     precision: PrecisionChoice = Field(
@@ -70,7 +70,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class PolicyConfig(TrainConfig):
+class PolicyConfig(TrainConfig, frozen=True):
     """How a phase on logged log-probabilities is guarded and corrected."""
 
     kl_limit: float | None = Field(

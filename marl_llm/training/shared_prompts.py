@@ -119,7 +119,7 @@ class _Tree:
             seen[start:end, start:end] = np.tri(end - start, dtype=bool)
 
 
-def attention(seen: torch.Tensor, implementation: str, dtype: torch.dtype) -> torch.Tensor:
+def attention(seen: torch.Tensor, implementation: str | None, dtype: torch.dtype) -> torch.Tensor:
     """Who sees whom, as the model takes it: shape (S, 1, L, L), bool for "sdpa", added to the scores for "eager"."""
     mask = seen[:, None]
     if implementation == "sdpa":

@@ -33,6 +33,7 @@ from datasets import Dataset
 from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
@@ -142,7 +143,7 @@ class ReplayTrainer(GRPOTrainer):
         """Batches of rows, the same on every process; which part is its own, the collator says."""
         rows, args = self.rows, self.args
         return _Loader(
-            rows,
+            _Rows(rows),
             batch_sampler=StepBatches(sizes_of(rows), args.per_device_train_batch_size, args.seed),
             collate_fn=self.collator,
             pin_memory=args.dataloader_pin_memory,
@@ -263,6 +264,19 @@ class ReplayTrainer(GRPOTrainer):
             for row, reference in zip(rows, self.score(rows, base=True), strict=True):
                 row.reference_logprobs = reference
         self.rows = rows
+
+
+class _Rows(TorchDataset[ReplayRow]):
+    """Rows as a loader takes them."""
+
+    def __init__(self, rows: Sequence[ReplayRow]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> ReplayRow:
+        return self._rows[number]
 
 
 class _Loader(DataLoader):

@@ -13,6 +13,8 @@ from marl_llm.algorithms import GRPO
 from marl_llm.credit import CreditConfig, assign_credit, write_credit
 from marl_llm.training.phase import Phase
 
+ROOT = Path(__file__).parents[2]
+
 
 def grpo_trainer(rows: Any, tiny: Any, workdir: Path, **config: Any) -> Any:
     """The trainer of a GRPO phase on the tiny pair, without gate and diagnosis."""
