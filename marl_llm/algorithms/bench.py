@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import load_policy, trainer_arguments
 from marl_llm.training.phase import Phase
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 _IGNORED = -100
 """The label of tokens that carry no loss, in transformers."""
@@ -113,7 +116,7 @@ def _measure(base_dir: Path, rounds: int, count: int, per_prompt: int) -> Traini
     )
 
 
-def _sft_trainer(rows: list[ReplayRow], phase: Phase) -> Any:
+def _sft_trainer(rows: list[ReplayRow], phase: Phase) -> Trainer:
     model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, _CONFIG.precision)
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
@@ -132,7 +135,7 @@ def _sft_trainer(rows: list[ReplayRow], phase: Phase) -> Any:
     return trainer
 
 
-def _seconds(trainer: Any) -> float:
+def _seconds(trainer: Trainer) -> float:
     started = time.monotonic()
     trainer.train()
     return time.monotonic() - started

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import precision_of
 from marl_llm.training.phase import Phase
+
+if TYPE_CHECKING:
+    from marl_llm.training.trl_adapter import ReplayTrainer
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen2.5-0.5b": {
@@ -96,7 +99,9 @@ def random_rows(role: str, count: int, fingerprint: str) -> list[ReplayRow]:
     return found[:count]
 
 
-def train_phase(trainer: Any, rows: list[ReplayRow], precision: Precision) -> dict[str, Any]:
+def train_phase(
+    trainer: ReplayTrainer, rows: list[ReplayRow], precision: Precision
+) -> dict[str, Any]:
     """One phase of a `ReplayTrainer`: tokens/s, share of the product rate, peak memory."""
     import torch
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from pydantic import BaseModel
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 MARK = "complete.json"
 _PREFIX = "checkpoint-"
@@ -76,7 +76,7 @@ class _Marks(TrainerCallback):
     def __init__(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if state.is_world_process_zero:
             directory = Path(args.output_dir) / f"{_PREFIX}{state.global_step}"
             temporary = directory / f".{MARK}"
@@ -97,7 +97,7 @@ def _mark(checkpoint: Path) -> str | None:
     return json.loads(path.read_text(encoding="utf-8"))["fingerprint"] if path.is_file() else None
 
 
-def _remove(checkpoints: Any) -> None:
+def _remove(checkpoints: Iterable[Path]) -> None:
     for path in checkpoints:
         (path / MARK).unlink(missing_ok=True)  # first: what is left by a kill in between does not count
         shutil.rmtree(path)

@@ -1,4 +1,5 @@
-"""Preferences: TRL gets the tokens as sampled, the reference is where the phase started, the loss is the paper's."""
+"""Preferences: TRL gets the tokens as sampled, the reference is where the phase started, the loss
+is the paper's."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def prefer(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 
 def test_trl_is_handed_the_ids_as_sampled(tiny: Any, tmp_path: Path) -> None:
-    """Contract: the data set's preparation can be left out, and the collator reads these three columns."""
+    """Contract: the data set's preparation can be left out, and the collator reads these three
+    columns."""
     pairs = [
         Pair(np.array([5, 6, 7]), np.array([8, 9]), np.array([250])),
         Pair(np.array([4]), np.array([3]), np.array([9])),

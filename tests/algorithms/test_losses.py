@@ -1,5 +1,5 @@
-"""Every loss of TRL as it reaches the optimizer, against the formula of its paper in numpy: value and gradient of one
-optimizer step, however the step is cut."""
+"""Every loss type as it reaches the optimizer, against the formula of its paper in numpy: value and
+gradient of one optimizer step, however the step is cut."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def _options(loss: str) -> dict[str, Any]:
     return {"loss_type": loss.removesuffix(" by token")}
 
 
-# The formulas. `new` are a row's log-probabilities; where a paper stops the gradient, `fixed` are the same numbers.
+# The formulas. `new` are a row's log-probabilities; where a paper stops the gradient, `fixed` are
+# the same numbers.
 
 
 def _token_losses(

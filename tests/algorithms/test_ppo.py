@@ -1,4 +1,5 @@
-"""PPO: which rewards reach which token, what is logged and published; the critic is measured on unseen rows."""
+"""PPO: which rewards reach which token, what is logged and published; the critic is
+measured on unseen rows."""
 
 from __future__ import annotations
 
@@ -117,7 +118,8 @@ def test_rows_older_than_the_column_followed_are_plain_where_a_step_has_one_turn
 
 @pytest.fixture
 def episodes(tiny: Any, sample: Callable) -> Callable[..., pd.DataFrame]:
-    """Plain episodes of three turns, sampled from an adapter; a turn earns 1 where its prompt ends with an even id."""
+    """Plain episodes of three turns, sampled from an adapter; a turn earns 1 where its
+    prompt ends with an even id."""
 
     def _episodes(
         adapter_dir: Path = tiny.adapter_dir, iteration: int = 0, groups: int = 24
@@ -128,7 +130,8 @@ def episodes(tiny: Any, sample: Callable) -> Callable[..., pd.DataFrame]:
         rows["step"], rows["branch"] = number % 3, [f"{n % 3}.d0" for n in number]
         rows["reward"] = rows["prompt_ids"].map(lambda ids: 1.0 * (ids[-1] % 2 == 0)) - 0.01
         return rows.assign(
-            reward_token_cost=-0.01, verdict="no_gain", followed=True, iteration=iteration, kept=False,
+            reward_token_cost=-0.01, verdict="no_gain", followed=True, iteration=iteration,
+            kept=False,
             adapter_sha256=adapter_sha256(adapter_dir),
         )  # fmt: skip
 
@@ -145,8 +148,10 @@ def run(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def _run(rows: pd.DataFrame, k: int = 0, on_step: Any = None, **changes: Any) -> dict[str, Any]:
         return train_role(
             rows, base_dir=tiny.base_dir, adapter_dir=tmp_path / "adapters" / f"ds-v{k}",
-            out_dir=tmp_path / "adapters" / f"ds-v{k + 1}", algorithm=CONFIG.model_copy(update=changes),
-            workdir=tmp_path / "work", values=tmp_path / f"values-{k}.parquet", seed=k, on_step=on_step,
+            out_dir=tmp_path / "adapters" / f"ds-v{k + 1}",
+            algorithm=CONFIG.model_copy(update=changes),
+            workdir=tmp_path / "work", values=tmp_path / f"values-{k}.parquet", seed=k,
+            on_step=on_step,
         )  # fmt: skip
 
     return _run

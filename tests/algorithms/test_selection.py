@@ -19,7 +19,8 @@ BEST, ALL = SFT(), SFT(selection="all")
 def row(
     group: str, branch: str, advantage: float, *, call: int = 0, **changes: Any
 ) -> dict[str, Any]:
-    """A row whose completion is unlike any other's; `prompt_ids` are the group's where `call` is 0."""
+    """A row whose completion is unlike any other's; `prompt_ids` are the group's where `call`
+    is 0."""
     prompt = [*group.encode(), call] if call == 0 else [*group.encode(), *branch.encode(), call]
     completion = [*group.encode(), *branch.encode(), call]
     made = {

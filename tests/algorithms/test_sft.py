@@ -1,4 +1,5 @@
-"""Imitation: the loss is the likelihood of the tokens as sampled, and what is imitated becomes more probable."""
+"""Imitation: the loss is the likelihood of the tokens as sampled, and what is imitated
+becomes more probable."""
 
 from __future__ import annotations
 

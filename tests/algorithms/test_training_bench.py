@@ -1,5 +1,6 @@
-"""The comparison with SFTTrainer: the same tokens for both, and how much of them is computed. Rates of a model this
-small are those of its overhead: the claim about speed is `marl-llm bench`'s, on the embedded model."""
+"""The comparison with SFTTrainer: the same tokens for both, and how much of them is computed. Rates
+of a model this small are those of its overhead: the claim about speed is `marl-llm bench`'s, on the
+embedded model."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def test_replay_computes_hardly_more_than_the_tokens_and_shared_prompts_once(
 
 
 def test_a_phases_rows_are_laid_out_as_an_iterations() -> None:
-    """Of 16 rows of 450 tokens the Data Scientist's two prompts are computed once each, and of the Engineer's program
+    """Of 16 rows of 450 tokens the Data Scientist's two prompts are computed once each, and of the
+    Engineer's program
     all that its eight requests have in common."""
     cells = {DATA_SCIENTIST: 2 * (433 + 8 * 16), ML_ENGINEER: 330 + 8 * (95 + 2 * 24)}
     for role, expected in cells.items():
