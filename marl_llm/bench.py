@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from marl_llm.algorithms import bench as training
+from marl_llm.algorithms import phase_bench
 from marl_llm.environment import bench as environment
 from marl_llm.sandbox import bench as sandbox
 from marl_llm.serving import bench as serving
-from marl_llm.training import bench as training
-from marl_llm.training import phase_bench
 from marl_llm.workspace.teams import EMBEDDED
 
 

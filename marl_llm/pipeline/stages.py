@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from marl_llm.algorithms.worker import LoggedRows, WorkerSpec
 from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
@@ -24,7 +25,6 @@ from marl_llm.rollout.progress import minutes
 from marl_llm.rollout.summary import read_summaries
 from marl_llm.tasks.mixture import planned_tasks
 from marl_llm.training.adapters import copy_version
-from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
 from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.open_run import OpenRun, play, policies, seen_experience, settings
@@ -124,7 +124,7 @@ def train_in_process(
 ) -> None:
     """Train one adapter in a process of its own, which is added to `running`, logging its steps."""
     path = run.iteration(k) / "training" / f"{trainee}-spec.json"
-    write_json(path, _spec(recipe, run, k, trainee))
+    _spec(recipe, run, k, trainee).write(path)
     seconds = run_trainer(path, f"train {k} {trainee}", running)
     logger.info("train %d %s: version %d after %s", k, trainee, k + 1, minutes(seconds))
 
@@ -139,29 +139,30 @@ def _trained(run: RunDirectory, k: int, trainee: str) -> bool:
     return bool(made)
 
 
-def _spec(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> dict[str, Any]:
+def _spec(recipe: Recipe, run: RunDirectory, k: int, trainee: str) -> WorkerSpec:
     """What the worker is told: rows and credit of this iteration and of the `max_age` before it."""
-    config: TrainConfig = getattr(recipe.training, ROLES[0] if trainee == TEAM else trainee)
-    iterations = range(max(0, k - config.max_age), k + 1)
+    algorithm = recipe.training.of(trainee)
+    iterations = range(max(0, k - algorithm.max_age), k + 1)
     roles = ROLES if trainee == TEAM else (trainee,)
     out = run.candidate(trainee, k) if recipe.promotion.tasks else run.adapter(trainee, k + 1)
-    others = imitated_runs(recipe, roles[0])
-    return {
-        "role": trainee,
-        **_logged(run, iterations, roles),
-        "imitated": [_logged(other, range(other.next_iteration()), roles) for other in others],
-        "base_dir": str(local_model(recipe.model.path).resolve()),
-        "adapter_dir": str(run.adapter(trainee, k).resolve()),
-        "out_dir": str(out.resolve()),
-        "workdir": str((run.iteration(k) / "training" / f"{trainee}-work").resolve()),
-        "metrics": str(training_metrics(run, k, trainee).resolve()),
-        "seed": recipe.seed + k,
-        "config": config.model_dump(mode="json"),
-    }
+    own, others = _logged(run, iterations, roles), imitated_runs(recipe, roles[0])
+    return WorkerSpec(
+        role=trainee,
+        rows=own.rows,
+        credit=own.credit,
+        imitated=[_logged(other, range(other.next_iteration()), roles) for other in others],
+        base_dir=local_model(recipe.model.path).resolve(),
+        adapter_dir=run.adapter(trainee, k).resolve(),
+        out_dir=out.resolve(),
+        workdir=(run.iteration(k) / "training" / f"{trainee}-work").resolve(),
+        metrics=training_metrics(run, k, trainee).resolve(),
+        seed=recipe.seed + k,
+        config=algorithm,
+    )
 
 
-def _logged(run: RunDirectory, iterations: range, roles: Sequence[str]) -> dict[str, list[str]]:
-    return {
-        "rows": [str(run.trajectories(i).resolve()) for i in iterations],
-        "credit": [str(run.credit(i, role).resolve()) for i in iterations for role in roles],
-    }
+def _logged(run: RunDirectory, iterations: range, roles: Sequence[str]) -> LoggedRows:
+    return LoggedRows(
+        rows=[run.trajectories(i).resolve() for i in iterations],
+        credit=[run.credit(i, role).resolve() for i in iterations for role in roles],
+    )

@@ -13,8 +13,9 @@ import functools
 import json
 import logging
 from pathlib import Path
-from typing import Any
 
+from marl_llm.algorithms import SFT
+from marl_llm.algorithms.worker import WorkerSpec
 from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
@@ -27,7 +28,6 @@ from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.teacher import Teacher
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving.in_process.chat import ChatTokenizer
-from marl_llm.training.config import TrainConfig
 from marl_llm.trajectories import read_rows, write_manifest
 from marl_llm.workspace.open_run import settings
 from marl_llm.workspace.recipe import Recipe
@@ -80,32 +80,44 @@ def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
 
 def _train(recipe: Recipe, run: RunDirectory, trainee: str, running: Running) -> None:
     path = run.warm_start / f"{trainee}-spec.json"
-    write_json(path, _spec(recipe, run, trainee))
+    _spec(recipe, run, trainee).write(path)
     run_trainer(path, f"warm start {trainee}", running)
 
 
-def _spec(recipe: Recipe, run: RunDirectory, trainee: str) -> dict[str, Any]:
+def _spec(recipe: Recipe, run: RunDirectory, trainee: str) -> WorkerSpec:
     """What the trainer of one adapter is told."""
-    section, folder = recipe.warm_start, run.warm_start
-    roles = ROLES if trainee == TEAM else (trainee,)
-    config: TrainConfig = getattr(recipe.training, roles[0])
-    learning = {
-        "algorithm": "sft", "selection": "all", "imitate": (), "max_age": 0, "learning_rate": section.learning_rate,
-        "epochs": section.epochs, "batch_rows": section.batch_rows, "gradient_accumulation": 1,
-        "lr_scheduler": "linear", "warmup": section.warmup,
-    }  # fmt: skip
-    return {
-        "role": trainee,
-        "rows": [str((folder / "trajectories").resolve())],
-        "credit": [str((folder / "credit" / f"{role}.parquet").resolve()) for role in roles],
-        "base_dir": str(local_model(recipe.model.path).resolve()),
-        "adapter_dir": str(run.untrained[trainee].resolve()),
-        "out_dir": str(run.adapter(trainee, 0).resolve()),
-        "workdir": str((folder / f"{trainee}-work").resolve()),
-        "metrics": str((folder / f"{trainee}.json").resolve()),
-        "seed": recipe.seed,
-        "config": config.model_copy(update=learning).model_dump(mode="json"),
-    }
+    folder, roles = run.warm_start, ROLES if trainee == TEAM else (trainee,)
+    return WorkerSpec(
+        role=trainee,
+        rows=[(folder / "trajectories").resolve()],
+        credit=[(folder / "credit" / f"{role}.parquet").resolve() for role in roles],
+        base_dir=local_model(recipe.model.path).resolve(),
+        adapter_dir=run.untrained[trainee].resolve(),
+        out_dir=run.adapter(trainee, 0).resolve(),
+        workdir=(folder / f"{trainee}-work").resolve(),
+        metrics=(folder / f"{trainee}.json").resolve(),
+        seed=recipe.seed,
+        config=_imitation(recipe, roles[0]),
+    )
+
+
+def _imitation(recipe: Recipe, role: str) -> SFT:
+    """Imitation of all rows, as `warm_start` says; what it does not say is as in `training`."""
+    section, training = recipe.warm_start, recipe.training.of(role)
+    return SFT(
+        selection="all",
+        learning_rate=section.learning_rate,
+        epochs=section.epochs,
+        batch_rows=section.batch_rows,
+        lr_scheduler="linear",
+        warmup=section.warmup,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        batch_tokens=training.batch_tokens,
+        checkpoint_steps=training.checkpoint_steps,
+        precision=training.precision,
+        gradient_checkpointing=training.gradient_checkpointing,
+    )
 
 
 def _figures(path: Path) -> dict[str, float]:

@@ -8,10 +8,9 @@ back to what it was before that update.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class KLBrake(TrainerCallback):
@@ -40,12 +39,12 @@ class KLBrake(TrainerCallback):
         """Take note of a batch's mean divergence (nats per token), as it is before the update it belongs to."""
         self._seen = max(self._seen, divergence)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Keep what an update starts from."""
         self._seen = 0.0
         self._before.append([parameter.detach().clone() for parameter in self._trained])
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """The update before this one went too far: take both back, and end the phase."""
         if self._seen > self._limit:
             control.should_training_stop = True

@@ -13,10 +13,11 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -24,13 +25,60 @@ import torch
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.adapters import base_name_of, create_adapter, save_adapter
 from marl_llm.training.batching import pieces, step_batches
-from marl_llm.training.config import TrainConfig
+from marl_llm.training.config import PrecisionChoice
 from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.loading import load_policy
 from marl_llm.training.ranks import local_rank
 from marl_llm.training.shared_prompts import attention, can_share, lay_out
 
 HEAD_FILE, SCALE_FILE = "critic_head.safetensors", "critic.json"
+
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    Values = Float[Tensor, " n"]
+    """One number per completion token, in outputs of the head."""
+
+
+class ValueLoss(Protocol):
+    """Loss of new values, given targets, old values and how far a value may move."""
+
+    def __call__(self, new: Values, target: Values, old: Values, clip: float | None) -> Float[Tensor, ""]:
+        """The mean over n tokens."""
+        ...
+
+
+@dataclass(frozen=True)
+class CriticSettings:
+    """How a critic is made and fitted.
+
+    Attributes
+    ----------
+    learning_rate, weight_decay, max_grad_norm : float
+        Of AdamW; the rate falls linearly to 0.
+    epochs, batch_rows : int
+        Passes over the rows, and rows per optimizer step.
+    rank : int
+        LoRA rank of the critic's own adapter (alpha: twice).
+    value_clip : float, optional
+        How far a value may move in one phase, deviations of the return; None: not limited.
+    batch_tokens : int, optional
+        Maximum number of cells computed at once.
+    precision : str
+        As in `TrainConfig`.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    epochs: int = 4
+    batch_rows: int = 32
+    rank: int = 16
+    value_clip: float | None = 1.0
+    batch_tokens: int | None = None
+    precision: PrecisionChoice = "auto"
 
 
 @dataclass(frozen=True)
@@ -61,16 +109,16 @@ class Critic:
         self._share = can_share(model.get_base_model())
         self.shift, self.scale, self.fresh = shift, scale, fresh
 
-    def values(self, rows: Sequence[ReplayRow], config: TrainConfig) -> list[np.ndarray]:
+    def values(self, rows: Sequence[ReplayRow], settings: CriticSettings) -> list[np.ndarray]:
         """The value before each completion token, reward units; float32, shape (T,) each, in the order of `rows`."""
         found: list[np.ndarray] = [np.zeros(len(row.completion_ids), np.float32) for row in rows]
         if self.fresh:
             return found
         self._model.eval()
         with torch.no_grad():
-            for batch in _batches(rows, config.critic_batch_rows, np.random.default_rng(0)):
+            for batch in _batches(rows, settings.batch_rows, np.random.default_rng(0)):
                 mine = [rows[i] for i in batch]
-                for numbers, layout in self._pieces(mine, config.batch_tokens):
+                for numbers, layout in self._pieces(mine, settings.batch_tokens):
                     out = self._outputs(layout).cpu().numpy()
                     ends = np.cumsum([len(mine[i].completion_ids) for i in numbers])
                     for number, part in zip(batch[numbers], np.split(out, ends[:-1]), strict=True):
@@ -82,36 +130,36 @@ class Critic:
         rows: Sequence[ReplayRow],
         returns: Sequence[np.ndarray],
         old_values: Sequence[np.ndarray],
-        config: TrainConfig,
+        settings: CriticSettings,
         seed: int,
+        value_loss: ValueLoss,
     ) -> Fit:
-        """Fit adapter and head to the returns by the clipped squared error.
+        """Fit adapter and head to the returns.
 
         Parameters
         ----------
         rows : sequence of ReplayRow
         returns, old_values : sequences of ndarray, each of shape (T,)
             Targets and this critic's values before the phase, reward units.
-        config : TrainConfig
-            Its `critic_*` keys, `value_clip` (not applied to a critic that was never fitted) and `max_grad_norm`.
+        settings : CriticSettings
+            Its `value_clip` is not applied to a critic that was never fitted.
         seed : int
             Of the order of rows.
+        value_loss : ValueLoss
 
         Raises
         ------
         RunFailed
             The loss stopped being a number.
         """
-        clip = None if self.fresh else config.value_clip
+        loss = partial(value_loss, clip=None if self.fresh else settings.value_clip)
         if self.fresh:
             flat = np.concatenate(list(returns))
             self.shift, self.scale, self.fresh = float(flat.mean()), max(float(flat.std()), 1e-6), False
         parameters = [p for p in self._model.parameters() if p.requires_grad] + list(self._head.parameters())
-        optimizer = torch.optim.AdamW(
-            parameters, lr=config.critic_learning_rate, weight_decay=config.critic_weight_decay
-        )
+        optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         rng, started = np.random.default_rng(seed), time.monotonic()
-        plan = [_batches(rows, config.critic_batch_rows, rng) for _ in range(config.critic_epochs)]
+        plan = [_batches(rows, settings.batch_rows, rng) for _ in range(settings.epochs)]
         steps = sum(len(epoch) for epoch in plan)
         decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
         self._model.train()
@@ -120,8 +168,9 @@ class Critic:
             losses = []
             for batch in epoch:
                 optimizer.zero_grad()
-                losses.append(self._backward([examples[i] for i in batch], clip, config.batch_tokens))
-                torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+                chosen = [examples[i] for i in batch]
+                losses.append(self._backward(chosen, loss, settings.batch_tokens))
+                torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
                 optimizer.step()
                 decay.step()
             epochs.append(float(np.mean(losses)))
@@ -130,18 +179,21 @@ class Critic:
         return Fit(epochs, steps, time.monotonic() - started)
 
     def _backward(
-        self, examples: list[tuple[ReplayRow, np.ndarray, np.ndarray]], clip: float | None, budget: int | None
+        self,
+        examples: list[tuple[ReplayRow, np.ndarray, np.ndarray]],
+        loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+        budget: int | None,
     ) -> float:
-        """Add the gradient of one batch's mean loss over rows, returns and old values, piece by piece; returns the
-        loss."""
+        """Add the gradient of one batch's mean loss over rows, returns and old values, piece by
+        piece; returns the loss."""
         rows, total = [row for row, _, _ in examples], 0.0
         tokens = sum(len(row.completion_ids) for row in rows)
         for numbers, layout in self._pieces(rows, budget):
             target = self._outputs_of([examples[i][1] for i in numbers])
             old = self._outputs_of([examples[i][2] for i in numbers])
-            loss = value_loss(self._outputs(layout), target, old, clip) * (len(target) / tokens)
-            loss.backward()
-            total += loss.item()
+            part = loss(self._outputs(layout), target, old) * (len(target) / tokens)
+            part.backward()
+            total += part.item()
         return total
 
     def save(self, directory: Path) -> None:
@@ -185,18 +237,7 @@ class Critic:
         return self._head(found.last_hidden_state.flatten(0, 1)[layout["where"]].float())[:, 0]
 
 
-def value_loss(new: torch.Tensor, target: torch.Tensor, old: torch.Tensor, clip: float | None) -> torch.Tensor:
-    """PPO's clipped value loss: mean of 0.5 max((v - R)^2, (v_old + clip(v - v_old) - R)^2); tensors of shape (n,).
-
-    Source: Schulman et al. 2017's reference implementation (baselines, ppo2).
-    """
-    error = (new - target) ** 2
-    if clip is not None:
-        error = torch.maximum(error, (old + (new - old).clamp(-clip, clip) - target) ** 2)
-    return 0.5 * error.mean()
-
-
-def load_critic(base_dir: Path, directory: Path, config: TrainConfig, workdir: Path, seed: int) -> Critic:
+def load_critic(base_dir: Path, directory: Path, settings: CriticSettings, workdir: Path, seed: int) -> Critic:
     """The critic saved in `directory`, or a new one, which says 0 everywhere, if there is none.
 
     Raises
@@ -208,7 +249,7 @@ def load_critic(base_dir: Path, directory: Path, config: TrainConfig, workdir: P
 
     directory = Path(directory)
     if directory.is_dir():
-        model, _ = load_policy(base_dir, directory, config)
+        model, _ = load_policy(base_dir, directory, settings.precision)
         head = _new_head(model)
         try:
             head.load_state_dict(load_file(directory / HEAD_FILE))
@@ -218,9 +259,9 @@ def load_critic(base_dir: Path, directory: Path, config: TrainConfig, workdir: P
             raise UserError(f"{directory}: not a critic's directory ({error}); remove it to start a new one.") from None
     Path(workdir).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workdir) as made:
-        rank = config.critic_rank
+        rank = settings.rank
         adapter = create_adapter(base_dir, Path(made) / "critic", rank=rank, alpha=2 * rank, seed=seed)
-        model, _ = load_policy(base_dir, adapter, config)
+        model, _ = load_policy(base_dir, adapter, settings.precision)
         return Critic(model, _new_head(model), base_name_of(adapter), 0.0, 1.0, True)
 
 

@@ -73,6 +73,10 @@ class ReplayRow:
         """Prompt and completion tokens."""
         return len(self.prompt_ids) + len(self.completion_ids)
 
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All that the weights at the end of a phase follow from."""
+        return self.prompt_ids, self.completion_ids, self.logged_logprobs, self.advantage
+
 
 def join_credit(rows: pd.DataFrame, credit: CreditTable) -> pd.DataFrame:
     """Rows that the table speaks of, with its `advantage` and `kept`.

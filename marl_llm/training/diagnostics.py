@@ -7,13 +7,12 @@ for rows of that adapter itself, also under an older number where the version be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.gate import is_fresh
 
@@ -56,8 +55,18 @@ def choose_probe(rows: Sequence[ReplayRow], adapter_sha256: str, *, most: int, s
     return Probe([rows[int(i)] for i in chosen], ages[chosen], counts)
 
 
+ClipShare = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], float | None]
+"""Share of tokens at which a loss's clip acts, from log-ratios and advantages, one array a row."""
+
+
 def describe(
-    probe: Probe, start: Sequence[np.ndarray], end: Sequence[np.ndarray], config: TrainConfig
+    probe: Probe,
+    start: Sequence[np.ndarray],
+    end: Sequence[np.ndarray],
+    clip_share: ClipShare,
+    *,
+    recomputed: bool = False,
+    weight_cap: float | None = None,
 ) -> dict[str, Any]:
     """Diagnostics of a phase, overall and by age.
 
@@ -65,20 +74,35 @@ def describe(
     ----------
     probe : Probe
     start, end : sequence of ndarray, each of shape (T,)
-        Log-probabilities (nats) of the probe's tokens under the policy before the first and after the last update.
-    config : TrainConfig
-        Its clip range, `old_logps` and `tis_cap`.
+        Log-probabilities (nats) of the probe's tokens under the policy before the first and after
+        the last update.
+    clip_share : callable
+    recomputed : bool
+        The ratio's denominator is the policy at the start, not the logged one.
+    weight_cap : float, optional
+        Where importance weights were cut; None: there are none.
 
     Returns
     -------
     dict
-        "rows_by_age"; "start" and "end" of `divergence` from the sampling policy; "clip_share", the share of tokens
-        at which the clip acts at the end (None for a loss without one); "truncated_share", the share whose importance
-        weight was cut (None without weights); and "ages", the same for each age.
+        "rows_by_age"; "start" and "end" of `divergence` from the sampling policy; "clip_share", the
+        share of tokens at which the clip acts at the end (None for a loss without one);
+        "truncated_share", the share whose importance weight was cut (None without weights); and
+        "ages", the same for each age.
     """
-    ages = {str(age): _describe(probe, start, end, config, probe.ages == age) for age in probe.rows_by_age}
+
+    def described(which: np.ndarray) -> dict[str, Any]:
+        numbers = np.flatnonzero(which)
+        rows = [probe.rows[i] for i in numbers]
+        before, after = [start[i] for i in numbers], [end[i] for i in numbers]
+        old = before if recomputed else [row.logged_logprobs for row in rows]
+        moved = [new - denominator for new, denominator in zip(after, old, strict=True)]
+        share = clip_share(moved, [row.advantage for row in rows])
+        return _figures(rows, before, after, weight_cap) | {"clip_share": share}
+
+    ages = {str(age): described(probe.ages == age) for age in probe.rows_by_age}
     counts = {str(age): count for age, count in probe.rows_by_age.items()}
-    return {"rows_by_age": counts, **_describe(probe, start, end, config, probe.ages >= 0), "ages": ages}
+    return {"rows_by_age": counts, **described(probe.ages >= 0), "ages": ages}
 
 
 def divergence(log_ratio: np.ndarray) -> dict[str, float]:
@@ -101,32 +125,6 @@ def divergence(log_ratio: np.ndarray) -> dict[str, float]:
     }
 
 
-def clip_share(log_ratio: np.ndarray, advantage: np.ndarray, epsilon_low: float, epsilon_high: float) -> float:
-    """Share of tokens, in [0, 1], at which min(r A, clip(r) A) has no gradient: r above 1 + epsilon_high where A > 0,
-    or below 1 - epsilon_low where A < 0; arrays of shape (n,)."""
-    ratio = np.exp(np.asarray(log_ratio, np.float64))
-    stopped = ((ratio > 1 + epsilon_high) & (advantage > 0)) | ((ratio < 1 - epsilon_low) & (advantage < 0))
-    return float(stopped.mean())
-
-
-def loss_clip_share(
-    log_ratios: Sequence[np.ndarray], advantages: Sequence[np.ndarray], config: TrainConfig
-) -> float | None:
-    """Share of tokens, in [0, 1], at which the clip of the configured loss acts; arrays of shape (T,), one a row.
-
-    With ratios per sequence (GSPO) that of a token is its row's geometric mean; cispo limits the weight itself, at
-    `epsilon_high`, where A > 0. None for the losses that clip nothing: sapo, vespo.
-    """
-    if config.loss_type in ("sapo", "vespo"):
-        return None
-    if config.importance_sampling_level == "sequence":
-        log_ratios = [np.full(len(one), one.mean()) for one in log_ratios]
-    log_ratio, advantage = np.concatenate(list(log_ratios)), np.concatenate(list(advantages))
-    if config.loss_type == "cispo":
-        return float(((np.exp(log_ratio.astype(np.float64)) > config.epsilon_high) & (advantage > 0)).mean())
-    return clip_share(log_ratio, advantage, config.epsilon_low, config.epsilon_high)
-
-
 def dropped_share(rows: int, dropped: dict[str, int]) -> float:
     """Share of logged rows, in [0, 1], that a phase did not learn from."""
     return sum(dropped.values()) / max(rows + sum(dropped.values()), 1)
@@ -138,20 +136,19 @@ def _age(row: ReplayRow, adapter_sha256: str, newest: int) -> int:
     return max(1, newest - row.policy_version) if row.policy_version >= 0 else 1
 
 
-def _describe(
-    probe: Probe, start: Sequence[np.ndarray], end: Sequence[np.ndarray], config: TrainConfig, which: np.ndarray
+def _figures(
+    rows: Sequence[ReplayRow],
+    before: Sequence[np.ndarray],
+    after: Sequence[np.ndarray],
+    weight_cap: float | None,
 ) -> dict[str, Any]:
-    numbers = np.flatnonzero(which)
-    logged = np.concatenate([probe.rows[i].logged_logprobs for i in numbers])
-    before, after = (np.concatenate([lines[i] for i in numbers]) for lines in (start, end))
-    recomputed = config.old_logps == "recompute"
-    cap = config.tis_cap if recomputed else None
-    moved = [end[i] - (start[i] if recomputed else probe.rows[i].logged_logprobs) for i in numbers]
+    logged = np.concatenate([row.logged_logprobs for row in rows])
+    begun, ended = np.concatenate(list(before)), np.concatenate(list(after))
+    cut = None if weight_cap is None else float((np.exp(begun - logged) > weight_cap).mean())
     return {
-        "rows": len(numbers),
+        "rows": len(rows),
         "tokens": len(logged),
-        "start": divergence(before - logged),
-        "end": divergence(after - logged),
-        "clip_share": loss_clip_share(moved, [probe.rows[i].advantage for i in numbers], config),
-        "truncated_share": None if cap is None else float((np.exp(before - logged) > cap).mean()),
+        "start": divergence(begun - logged),
+        "end": divergence(ended - logged),
+        "truncated_share": cut,
     }

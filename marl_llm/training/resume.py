@@ -11,41 +11,33 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
-from transformers import TrainerCallback
-
-from marl_llm.training.config import TrainConfig
-from marl_llm.training.data import ReplayRow
-from marl_llm.training.selection import Pair
+from pydantic import BaseModel
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 MARK = "complete.json"
 _PREFIX = "checkpoint-"
 
 
-def saving(config: TrainConfig) -> dict[str, Any]:
-    """Arguments of `transformers.TrainingArguments`; two checkpoints are kept, as the latest may be half written."""
-    if config.checkpoint_steps is None:
-        return {"save_strategy": "no"}
-    return {"save_strategy": "steps", "save_steps": config.checkpoint_steps, "save_total_limit": 2}
+class Sample(Protocol):
+    """What a phase learns from: a row, or a pair of completions."""
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All that the weights follow from."""
+        ...
 
 
-def phase_fingerprint(samples: Sequence[ReplayRow | Pair], config: TrainConfig, adapter_sha256: str, seed: int) -> str:
+def phase_fingerprint(samples: Sequence[Sample], config: BaseModel, adapter_sha256: str, seed: int) -> str:
     """SHA-256, in hex, of all that the weights at the end of a phase follow from."""
     digest = hashlib.sha256(f"{config.model_dump_json()} {adapter_sha256} {seed}".encode())
     for sample in samples:
-        for array in _arrays(sample):
+        for array in sample.arrays():
             digest.update(np.int64(len(array)).tobytes() + array.tobytes())
     return digest.hexdigest()
-
-
-def _arrays(sample: ReplayRow | Pair) -> tuple[np.ndarray, ...]:
-    if isinstance(sample, Pair):
-        return sample.prompt_ids, sample.chosen_ids, sample.rejected_ids
-    return sample.prompt_ids, sample.completion_ids, sample.logged_logprobs, sample.advantage
 
 
 def last_checkpoint(workdir: Path, fingerprint: str) -> Path | None:
@@ -54,13 +46,13 @@ def last_checkpoint(workdir: Path, fingerprint: str) -> Path | None:
     return max(found, key=_step, default=None)
 
 
-def train_on(trainer: Any, workdir: Path, fingerprint: str) -> int:
+def train_on(trainer: Trainer, workdir: Path, fingerprint: str) -> int:
     """Train, from the phase's last checkpoint if there is one; returns the optimizer step it went on from, else 0.
 
     Parameters
     ----------
     trainer : transformers.Trainer
-        With `output_dir` = `workdir` and the arguments of `saving`.
+        With `output_dir` = `workdir` and the arguments of `loading.saving`.
     workdir : Path
     fingerprint : str
         As from `phase_fingerprint`.
@@ -84,7 +76,7 @@ class _Marks(TrainerCallback):
     def __init__(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if state.is_world_process_zero:
             directory = Path(args.output_dir) / f"{_PREFIX}{state.global_step}"
             temporary = directory / f".{MARK}"
@@ -105,7 +97,7 @@ def _mark(checkpoint: Path) -> str | None:
     return json.loads(path.read_text(encoding="utf-8"))["fingerprint"] if path.is_file() else None
 
 
-def _remove(checkpoints: Any) -> None:
+def _remove(checkpoints: Iterable[Path]) -> None:
     for path in checkpoints:
         (path / MARK).unlink(missing_ok=True)  # first: what is left by a kill in between does not count
         shutil.rmtree(path)

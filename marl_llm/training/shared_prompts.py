@@ -1,5 +1,4 @@
-"""Prompts computed once: the layout of several completions behind what their prompts have in common, and their
-log-probabilities.
+"""Prompts computed once: the layout of several completions behind what their prompts have in common.
 
 A sequence is `[prompt but its last token | last prompt token, completion 1 but its last | last prompt token, completion
 2 but its last | ...]`; of a next prompt that begins as the one before only the rest is added, `[... | rest of prompt 2
@@ -120,47 +119,9 @@ class _Tree:
             seen[start:end, start:end] = np.tri(end - start, dtype=bool)
 
 
-def attention(seen: torch.Tensor, implementation: str, dtype: torch.dtype) -> torch.Tensor:
+def attention(seen: torch.Tensor, implementation: str | None, dtype: torch.dtype) -> torch.Tensor:
     """Who sees whom, as the model takes it: shape (S, 1, L, L), bool for "sdpa", added to the scores for "eager"."""
     mask = seen[:, None]
     if implementation == "sdpa":
         return mask
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-
-
-def shared_logps(
-    model: Any, backbone: torch.nn.Module, layout: dict[str, torch.Tensor], implementation: str, dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Log-probabilities and entropies (None if the head gives none), shape (B, T), nats, 0 beyond a completion's end.
-
-    `model` has TRL's fused head, which divides logits by the training temperature; `backbone` is the module in it whose
-    output the head takes.
-    """
-    cells, labels = layout["cells"], layout["labels"].reshape(-1)
-    where = torch.nonzero(labels != IGNORED).squeeze(-1)
-    if not len(where):  # a blank piece: one cell, through which a gradient of zero goes everywhere
-        where = labels.new_zeros(1)
-
-    def narrow(_module: Any, _given: Any, output: Any) -> Any:
-        hidden = output.last_hidden_state
-        output.last_hidden_state = hidden.reshape(-1, hidden.shape[-1])[where][None]
-        return output
-
-    hook = backbone.register_forward_hook(narrow)
-    try:
-        outputs = model(
-            input_ids=layout["ids"],
-            position_ids=layout["positions"],
-            attention_mask=attention(layout["seen"], implementation, dtype),
-            shift_labels=labels[where][None],
-            fused_lm_head=True,
-        )
-    finally:
-        hook.remove()
-    place = torch.zeros_like(labels)
-    place[where] = torch.arange(len(where), device=place.device)
-
-    def rows(values: torch.Tensor) -> torch.Tensor:
-        return values.reshape(-1)[place[cells.clamp(min=0)]].masked_fill(cells < 0, 0)
-
-    return rows(outputs.log_probs), None if outputs.entropy is None else rows(outputs.entropy)

@@ -1,4 +1,5 @@
-"""Other runs whose trajectories a role imitates besides its own: a warm start, or what a longer run found out."""
+"""Other runs whose trajectories a role learns from besides its own: a warm start, or what a longer
+run found out."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ def imitated_runs(recipe: Recipe, role: str) -> list[RunDirectory]:
     UserError
         One is no run directory, has no finished iteration, or another base model, to which tokens mean something else.
     """
-    runs = [RunDirectory(Path(name)) for name in getattr(recipe.training, role).imitate]
+    runs = [RunDirectory(Path(name)) for name in recipe.training.of(role).other_runs]
     for run in runs:
         model = run.recipe().model.path
         if model != recipe.model.path:

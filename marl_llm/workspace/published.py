@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from marl_llm.core.base_model import EMBEDDED, local_model, weights_sha256
 from marl_llm.core.errors import UserError
@@ -17,7 +18,13 @@ from marl_llm.core.hub_names import TeamName
 from marl_llm.core.roles import DATA_SCIENTIST, TEAM
 from marl_llm.hub import FetchedTeam, fetch_team
 from marl_llm.hub.manifest import RECIPE_FILE
-from marl_llm.workspace.recipe import ModelSection, Recipe, SandboxSection, load_recipe
+from marl_llm.workspace.recipe import (
+    ModelSection,
+    Recipe,
+    SandboxSection,
+    parse,
+    read_mapping,
+)
 from marl_llm.workspace.run import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -59,11 +66,13 @@ class PublishedRun(RunDirectory):
     def recipe(self) -> Recipe:
         """The run's recipe, with the base model as it lies here.
 
-        Caches and stores are none of it, and the sandbox is as strict as by default: whoever publishes a team must not
-        choose files of this machine, or how the code of the team is locked in. The name tells its adapters apart from
+        Caches and stores are none of it, the sandbox is as strict as by default, and an algorithm of the publisher's
+        own is not imported: whoever publishes a team must not choose files or code of this machine, or how the code of
+        the team is locked in. The name tells its adapters apart from
         those of other teams on one server.
         """
-        recipe = load_recipe(self.root / RECIPE_FILE)
+        path = self.root / RECIPE_FILE
+        recipe = parse(_without_own_algorithms(read_mapping(path)), Recipe, str(path))
         model = {"path": str(self.base), "hub_name": self.team.manifest.base_model}
         commit = self.name.rpartition("@")[2]
         changes = {
@@ -74,6 +83,20 @@ class PublishedRun(RunDirectory):
             "sandbox": recipe.sandbox.model_copy(update={"level": SandboxSection().level}),
         }
         return recipe.model_copy(update=changes)
+
+
+def _without_own_algorithms(content: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with a plain algorithm in place of one that would have to be imported: to play, how
+    a team learned makes no difference."""
+    training = content.get("training")
+    if not isinstance(training, dict):
+        return content
+    ours = {key: {"algorithm": "sft"} if _is_own(section) else section for key, section in training.items()}
+    return content | {"training": ours}
+
+
+def _is_own(section: object) -> bool:
+    return isinstance(section, dict) and ":" in str(section.get("algorithm", ""))
 
 
 def published_run(name: TeamName, base: Path | None = None, recipe: Recipe | None = None) -> PublishedRun:

@@ -14,16 +14,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from marl_llm.agents.prompts import PromptConfig
+from marl_llm.algorithms.base import Algorithm
+from marl_llm.algorithms.registry import DEFAULT, AnyAlgorithm, algorithm_class, default_algorithm
 from marl_llm.core.errors import UserError
 from marl_llm.core.hub_names import HUB_NAME
-from marl_llm.core.roles import ROLES
+from marl_llm.core.roles import ML_ENGINEER, ROLES
 from marl_llm.credit import CreditConfig
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.serving.config import Dtype, check_extra_args
 from marl_llm.tasks.mixture import TaskSection
-from marl_llm.training.config import ON_POLICY, TrainConfig
 from marl_llm.workspace.schedule import Schedule
 
 M = TypeVar("M", bound=BaseModel)
@@ -140,7 +141,7 @@ class WarmStartSection(_Section):
 
 
 class TrainingSection(_Section):
-    """One training configuration a role, who trains when, and whether both train at once."""
+    """One algorithm per role, who trains when, and whether both train at once."""
 
     schedule: Schedule = Field(
         default="both",
@@ -149,8 +150,16 @@ class TrainingSection(_Section):
     )
     alone: int = Field(default=2, ge=1, description="data_scientist_first: iterations before the Engineer's turn")
     at_once: int = Field(default=1, ge=1, le=2, description="roles trained at the same time: 2 on a CPU, 1 on one GPU")
-    data_scientist: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the Data Scientist's")
-    ml_engineer: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="the ML Engineer's")
+    data_scientist: AnyAlgorithm = Field(
+        default_factory=default_algorithm, description="the Data Scientist's algorithm and its keys"
+    )
+    ml_engineer: AnyAlgorithm = Field(
+        default_factory=default_algorithm, description="the ML Engineer's algorithm and its keys"
+    )
+
+    def of(self, role: str) -> Algorithm:
+        """A role's algorithm; of an adapter that both share, either's."""
+        return self.ml_engineer if role == ML_ENGINEER else self.data_scientist
 
 
 class PromotionSection(_Section):
@@ -223,14 +232,15 @@ class Recipe(_Section):
                 "be the same"
             )
         for role in ROLES:
-            config, sampled = getattr(training, role), self.rollout.temperature
-            if config.algorithm in ON_POLICY and config.temperature != sampled:
+            wanted, sampled = training.of(role).sampling_temperature, self.rollout.temperature
+            if wanted not in (None, sampled):
                 raise ValueError(
-                    f"training.{role}.temperature ({config.temperature:g}) must be rollout.temperature ({sampled:g}), "
+                    f"training.{role}.temperature ({wanted:g}) must be rollout.temperature ({sampled:g}), "
                     "at which its rows are sampled; set both"
                 )
-        if self.credit.alpha > 0 and all(getattr(training, role).algorithm == "ppo" for role in ROLES):
-            raise ValueError("credit.alpha: ppo takes own rewards only; set it to 0")
+        if self.credit.alpha > 0 and not any(training.of(role).reads_credit for role in ROLES):
+            name = training.data_scientist.algorithm
+            raise ValueError(f"credit.alpha: {name} takes own rewards only; set it to 0")
         return self
 
     def same_work(self, other: Recipe) -> bool:
@@ -242,10 +252,8 @@ class Recipe(_Section):
         return self.model_copy(update={"iterations": 1, "serving": ServingSection.model_validate(serving)})
 
     def credit_of(self, role: str) -> CreditConfig:
-        """Credit as a role's algorithm takes it: rloo's baseline leaves the turn itself out."""
-        if getattr(self.training, role).algorithm != "rloo":
-            return self.credit
-        return self.credit.model_copy(update={"leave_one_out": True})
+        """Credit as a role's algorithm takes it."""
+        return self.training.of(role).credit(self.credit)
 
 
 def require_disjoint(seeds: dict[str, range]) -> None:
@@ -307,14 +315,14 @@ def parse(content: dict[str, Any], model: type[M], where: str) -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(error, model)}") from None
+        raise UserError(f"{where}: {_explain(error, model, content)}") from None
 
 
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+def _explain(error: ValidationError, model: type[BaseModel], content: object) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        siblings = _keys_at(first["loc"][:-1], model)
+        siblings = _keys_at(first["loc"][:-1], model, content)
         near = difflib.get_close_matches(str(first["loc"][-1]), siblings, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}."
         return f"unknown key '{where}'; {hint}"
@@ -322,9 +330,12 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     return f"key '{where}': {says}." if where else f"{says}."
 
 
-def _keys_at(loc: tuple[Any, ...], model: Any) -> list[str]:
+def _keys_at(loc: tuple[Any, ...], model: Any, content: Any) -> list[str]:
     for part in loc:  # a section's field, or an entry of a mapping dict[str, Section]
         model = model.model_fields[part].annotation if hasattr(model, "model_fields") else get_args(model)[1]
+        content = content[part]
+    if issubclass(model, Algorithm):
+        model = algorithm_class(content.get("algorithm", DEFAULT))
     return list(model.model_fields)
 
 

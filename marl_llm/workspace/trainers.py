@@ -39,7 +39,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
     Parameters
     ----------
     spec : Path
-        What `marl_llm.training.worker` reads, named NAME-spec.json; the log is NAME.log.
+        What `marl_llm.algorithms.worker` reads, named NAME-spec.json; the log is NAME.log.
     what : str
         For progress and errors, such as "train 3 ml_engineer".
     running : list of Popen, optional
@@ -66,7 +66,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
             logger.info("%s: step %d/%d, loss %.4f", what, event["step"], event["total"], event["loss"])
 
     log = spec.with_name(spec.name.replace("-spec.json", ".log"))
-    command = [sys.executable, "-m", "marl_llm.training.worker", str(spec), OWNED]
+    command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(spec), OWNED]
     problem = follow(command, log, on_event, running.append if running is not None else _unnoticed)
     if problem:
         raise RunFailed(f"{what}: {problem} (log: {log})")

@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.algorithms.ppo import PPO, RowCredit, agent_credit, value_loss
 from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.credit.gae import explained_variance
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, replay_rows
-from marl_llm.training.ppo import RowCredit, agent_credit
 from marl_llm.trajectories import read_rows
 
 
@@ -78,20 +77,18 @@ def share_between_states(frame: pd.DataFrame) -> float | None:
     return float((between - within) / (between + (size - 1) * within))
 
 
-def heldout_variance(
-    frame: pd.DataFrame, fitted: np.ndarray, base_dir: Path, config: TrainConfig, seed: int
-) -> dict[str, Any]:
+def heldout_variance(frame: pd.DataFrame, fitted: np.ndarray, base_dir: Path, config: PPO, seed: int) -> dict[str, Any]:
     """Fit a new critic to some rows and measure it on the others.
 
     Parameters
     ----------
     frame : DataFrame
-        Rows of one role, as `ppo.train_ppo` takes them; no completion is empty.
+        Rows of one role, as `PPO.learn` takes them; no completion is empty.
     fitted : array of bool, shape (n,)
         The rows to fit.
     base_dir : Path
         Base model.
-    config : TrainConfig
+    config : PPO
         Its `critic_*` keys, `gamma` and `batch_tokens`; lambda counts as 1, so that returns are rewards received.
     seed : int
         Of the critic and the order of rows.
@@ -108,12 +105,13 @@ def heldout_variance(
     rows, _ = replay_rows(frame.assign(advantage=0.0, kept=True))
     nothing = [np.zeros(len(row.completion_ids), np.float32) for row in rows]
     credits = agent_credit(frame, nothing, config.model_copy(update={"gae_lambda": 1.0}))
+    settings = config.critic_settings()
     with tempfile.TemporaryDirectory() as folder:
-        critic = load_critic(base_dir, Path(folder) / "none", config, Path(folder), seed)
+        critic = load_critic(base_dir, Path(folder) / "none", settings, Path(folder), seed)
     chosen = np.flatnonzero(fitted)
     returns, old = [credits[i].returns for i in chosen], [nothing[i] for i in chosen]
-    fit = critic.fit([rows[i] for i in chosen], returns, old, config, seed)
-    values = critic.values(rows, config)
+    fit = critic.fit([rows[i] for i in chosen], returns, old, settings, seed, value_loss)
+    values = critic.values(rows, settings)
     found: dict[str, Any] = {"seed": seed, "loss": fit.loss}
     for name, mask in (("fitted", fitted), ("heldout", ~fitted)):
         part = np.flatnonzero(mask)
@@ -148,8 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-tokens", type=int, default=4096, help="most tokens computed at once")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     told = parser.parse_args(arguments)
-    config = TrainConfig(
-        algorithm="ppo",
+    config = PPO(
         critic_epochs=told.epochs,
         critic_learning_rate=told.learning_rate,
         batch_tokens=told.batch_tokens,

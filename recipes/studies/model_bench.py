@@ -6,7 +6,7 @@
 Chats are those of a Data Scientist at the baseline of procedural tasks, with all rules spelled out. The server samples
 them from the base, from one adapter, and from two in one batch; what it sampled from one adapter goes through the
 integrity gate and one phase of GRPO, whose advantages are drawn at random: speed and memory do not depend on them.
-The figures of that phase are those of `marl_llm.training.phase_bench`.
+The figures of that phase are those of `marl_llm.algorithms.phase_bench`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prompt
+from marl_llm.algorithms import GRPO
+from marl_llm.algorithms.phase_bench import SHAPES, random_model, train_phase
 from marl_llm.environment.card import describe_task
 from marl_llm.environment.memory import Memory
 from marl_llm.evaluation.study import run_study
@@ -30,12 +32,10 @@ from marl_llm.proposals import baseline, generate_code
 from marl_llm.serving import ChatClient, Completion, ModelServer, ServerConfig
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.adapters import adapter_sha256, create_adapter
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.gate import measure
 from marl_llm.training.loading import precision_of
-from marl_llm.training.phase_bench import SHAPES, random_model, train_phase
-from marl_llm.training.policy_phase import build_trainer
+from marl_llm.training.phase import Phase
 
 FIRST_SEED = 8_000_000
 
@@ -110,7 +110,7 @@ def generated(base: Path, adapter: Path, asked: Sequence[list[dict[str, str]]], 
 
     from marl_llm.training.loading import load_policy
 
-    model, tokenizer = load_policy(base, adapter, TrainConfig())
+    model, tokenizer = load_policy(base, adapter, "auto")
     model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     found = []
     for chat in asked:
@@ -149,9 +149,10 @@ def replay_rows(turns: Sequence[tuple[Sequence[int], Sequence[int], Any]], finge
     return rows
 
 
-def trained(base: Path, adapter: Path, rows: list[ReplayRow], config: TrainConfig, work: Path) -> dict[str, Any]:
+def trained(base: Path, adapter: Path, rows: list[ReplayRow], config: GRPO, work: Path) -> dict[str, Any]:
     """The integrity gate's figures on all rows, and those of one phase."""
-    trainer, precision = build_trainer(rows, base, adapter, config, work, 0), precision_of(config, base)
+    trainer = config.trainer(rows, Phase(base, adapter, adapter_sha256(adapter), work, 0))
+    precision = precision_of(config.precision, base)
     log_ratios = [new - row.logged_logprobs for new, row in zip(trainer.score(rows), rows, strict=True)]
     gate = measure(log_ratios, config.tolerance(precision))
     shown = {name: round(value, 5) for name, value in gate.to_dict().items()} | {"passed": gate.passed}
@@ -167,7 +168,7 @@ def bench(args: argparse.Namespace) -> str:
         The directory holds no model, or vLLM is not installed.
     """
     lines: list[str] = []
-    config = TrainConfig(
+    config = GRPO(
         batch_rows=args.batch_rows,
         batch_tokens=args.batch_tokens,
         gradient_checkpointing=args.checkpointing,

@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from marl_llm.algorithms import GRPO
 from marl_llm.credit.advantages import Scale, group_relative
-from marl_llm.training.adapters import WEIGHTS_FILE, copy_version, create_adapter, save_adapter
-from marl_llm.training.config import TrainConfig
+from marl_llm.training.adapters import WEIGHTS_FILE, adapter_sha256, copy_version, create_adapter, save_adapter
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.diagnostics import divergence
 from marl_llm.training.loading import load_policy
-from marl_llm.training.policy_phase import build_trainer
+from marl_llm.training.phase import Phase
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +62,9 @@ class Study:
     learning_rate: float = 3e-3
     rank: int = 16
 
-    def config(self, correction: str) -> TrainConfig:
+    def config(self, correction: str) -> GRPO:
         """How one version is trained."""
-        return TrainConfig(
+        return GRPO(
             learning_rate=self.learning_rate,
             batch_rows=self.batch_rows,
             max_completion_tokens=self.reply_tokens,
@@ -85,7 +85,7 @@ class Sampler:
 
     def __init__(self, study: Study, adapter_dir: Path) -> None:
         self.study = study
-        self.model, self.tokenizer = load_policy(Path(study.base_dir), adapter_dir, study.config("none"))
+        self.model, self.tokenizer = load_policy(Path(study.base_dir), adapter_dir, study.config("none").precision)
         self.model.eval()
 
     def load(self, adapter_dir: Path) -> None:
@@ -167,11 +167,12 @@ def simulate(study: Study, age: int, correction: str, seed: int, folder: Path) -
         if not rows:  # all groups alike: nothing to learn from
             copy_version(versions[k], versions[-1])
             continue
-        trainer = build_trainer(rows, base, versions[k], config, folder / "work", seed + k)
+        phase = Phase(base, versions[k], adapter_sha256(versions[k]), folder / "work", seed + k)
+        trainer = config.trainer(rows, phase)
         scores = trainer.score(rows)
         start.append(divergence(np.concatenate([s - r.logged_logprobs for s, r in zip(scores, rows, strict=True)])))
         trainer.train()
-        save_adapter(trainer.accelerator.unwrap_model(trainer.model), versions[-1], base_name=base.name)
+        save_adapter(trainer.accelerator.unwrap_model(trainer.policy), versions[-1], base_name=base.name)
     for version in range(len(rewards), len(versions)):
         sampler.load(versions[version])
         rewards[version] = sample_rows(sampler, rng)[1]

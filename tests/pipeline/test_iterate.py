@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from marl_llm.algorithms import worker
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.pipeline import stages
@@ -20,7 +21,6 @@ from marl_llm.pipeline.experiment.points import evaluate_point, team_of
 from marl_llm.pipeline.iterate import iterate, render_curve
 from marl_llm.pipeline.publish import publish_run
 from marl_llm.serving import ModelServer
-from marl_llm.training import worker
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, open_run
 from marl_llm.workspace.recipe import Recipe, dump_recipe
@@ -200,7 +200,8 @@ def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, 
 def test_each_role_learns_by_its_own_algorithm_from_what_was_collected(finished, copied, monkeypatch, algorithms):
     """Proposals of one state always differ; the embedded Engineer's answers to one suggestion may all be the same."""
     monkeypatch.setattr(stages, "run_trainer", lambda path, *_: float(worker.main([str(path)])))  # in this process
-    chosen = {role: {"algorithm": name, "critic_epochs": 1} for role, name in zip(ROLES, algorithms, strict=True)}
+    few = {"ppo": {"critic_epochs": 1}}
+    chosen = {role: {"algorithm": name} | few.get(name, {}) for role, name in zip(ROLES, algorithms, strict=True)}
     stages.train_stage(changed(finished.recipe, training={"at_once": 1} | chosen), copied, 0)
     metrics = json.loads(copied.metrics(0).read_text())["training"]
     assert metrics[ROLES[0]]["trained"]

@@ -90,16 +90,16 @@ def test_both_adapters_learn_in_the_precision_of_this_machine(warmed: RunDirecto
 PHASE = """
 import resource, sys, tempfile
 from pathlib import Path
+from marl_llm.algorithms import GRPO
+from marl_llm.algorithms.phase_bench import random_rows
 from marl_llm.training.adapters import adapter_sha256, create_adapter
-from marl_llm.training.config import TrainConfig
-from marl_llm.training.phase_bench import random_rows
-from marl_llm.training.policy_phase import build_trainer
+from marl_llm.training.phase import Phase
 
 base, role = Path(sys.argv[1]), sys.argv[2]
 with tempfile.TemporaryDirectory() as folder:
     adapter = create_adapter(base, Path(folder) / "v0", rank=4, alpha=8, seed=0)
     rows = random_rows(role, 32, adapter_sha256(adapter))
-    trainer = build_trainer(rows, base, adapter, TrainConfig(batch_rows=32), Path(folder) / "work", 0)
+    trainer = GRPO(batch_rows=32).trainer(rows, Phase(base, adapter, adapter_sha256(adapter), Path(folder) / "work", 0))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     trainer.train()
     print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

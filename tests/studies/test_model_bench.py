@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from model_bench import chats, generated, replay_rows, trained
 
+from marl_llm.algorithms import GRPO
+from marl_llm.algorithms.phase_bench import SHAPES, random_model
 from marl_llm.training.adapters import adapter_sha256, create_adapter
-from marl_llm.training.config import TrainConfig
-from marl_llm.training.phase_bench import SHAPES, random_model
 from marl_llm.workspace.teams import EMBEDDED
 
-CONFIG = TrainConfig(batch_rows=4, batch_tokens=2048, max_completion_tokens=6)
+CONFIG = GRPO(batch_rows=4, batch_tokens=2048, max_completion_tokens=6)
 
 
 def test_rows_that_transformers_sampled_pass_the_gate_and_altered_ones_do_not(tmp_path, monkeypatch):
-    monkeypatch.setattr("marl_llm.training.phase_bench.product_rates", lambda: {"float32": 1e9})
+    monkeypatch.setattr("marl_llm.algorithms.phase_bench.product_rates", lambda: {"float32": 1e9})
     adapter = create_adapter(EMBEDDED, tmp_path / "first-v0", rank=4, alpha=8, seed=0)
     turns = generated(EMBEDDED, adapter, chats(1), 4, 6)
     assert len(turns) == 4 and all(0 < len(ids) == len(logps) <= 6 for _, ids, logps in turns)

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marl_llm.training.config import TrainConfig
+from marl_llm.algorithms import GRPO
 from marl_llm.training.data import replay_rows
 from marl_llm.training.phase import Phase
-from marl_llm.training.policy_phase import build_trainer, train_policy
 
 
 def first_gradient(trainer: Any) -> dict[str, np.ndarray]:
@@ -45,11 +44,12 @@ def main(path: Path) -> None:
     rows = replay_rows(pd.DataFrame(pd.read_pickle(job["rows"])))[0]
     base, adapter, work = Path(job["base_dir"]), Path(job["adapter_dir"]), path.parent / "work"
     found: dict[str, np.ndarray] = {}
+    phase = Phase(base, adapter, job["sha256"], work, seed=0)
     for name, settings in job["configs"].items():
-        trainer = build_trainer(rows, base, adapter, TrainConfig(**settings), work, seed=0)
+        trainer = GRPO(**settings).trainer(rows, phase)
         found |= {f"{name}/{key}": value for key, value in first_gradient(trainer).items()}
         found[f"{name}/scores"] = np.concatenate(trainer.score(rows))
-    model, metrics = train_policy(rows, Phase(base, adapter, job["sha256"], TrainConfig(**job["phase"]), work, seed=0))
+    model, metrics = GRPO(**job["phase"]).train(rows, phase)
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             found[f"phase/{name}"] = weight.detach().numpy()

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from marl_llm.algorithms import GRPO
 from marl_llm.credit import CreditConfig, assign_credit, write_credit
+from marl_llm.training.phase import Phase
+
+ROOT = Path(__file__).parents[2]
+
+
+def grpo_trainer(rows: Any, tiny: Any, workdir: Path, **config: Any) -> Any:
+    """The trainer of a GRPO phase on the tiny pair, without gate and diagnosis."""
+    return GRPO(**config).trainer(rows, Phase(tiny.base_dir, tiny.adapter_dir, tiny.sha256, workdir, seed=0))
 
 
 def completion_logps(model: Any, rows: pd.DataFrame, column: str = "completion_ids") -> list[np.ndarray]:

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from marl_llm.algorithms import GRPO
 from marl_llm.training.adapters import adapter_sha256
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.train_role import train_role
 
 LIMIT = 0.05
@@ -23,7 +23,7 @@ def _train(logged: pd.DataFrame, tiny: Any, folder: Path, **config: Any) -> dict
         out_dir=folder / "ds-v1",
         workdir=folder / "work",
         seed=3,
-        config=TrainConfig(**{"batch_rows": 8, "epochs": 4, **config}),
+        algorithm=GRPO(**{"batch_rows": 8, "epochs": 4, **config}),
     )
 
 

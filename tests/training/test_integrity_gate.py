@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.algorithms import GRPO
 from marl_llm.training.adapters import adapter_sha256, create_adapter
-from marl_llm.training.config import GATE_TOLERANCE, TrainConfig
+from marl_llm.training.config import GATE_TOLERANCE
 from marl_llm.training.data import ReplayRow, replay_rows
 from marl_llm.training.diagnosis import foreign_template, one_sided, recorded_causes
 from marl_llm.training.gate import IntegrityError, check_integrity, measure, only_old_kept
@@ -33,7 +34,7 @@ def refusal(tiny: Any, tmp_path: Path) -> Callable[..., str]:
                 base_dir=base_dir or tiny.base_dir,
                 adapter_dir=adapter_dir or tiny.adapter_dir,
                 out_dir=tmp_path / "ds-v1",
-                config=TrainConfig(**config),
+                algorithm=GRPO(**config),
                 workdir=tmp_path / "work",
                 seed=0,
             )
@@ -87,7 +88,7 @@ def test_training_at_the_sampling_temperature_passes(sample: Callable, tiny: Any
         base_dir=tiny.base_dir,
         adapter_dir=tiny.adapter_dir,
         out_dir=tmp_path / "ds-v1",
-        config=TrainConfig(temperature=0.7),
+        algorithm=GRPO(temperature=0.7),
         workdir=tmp_path / "work",
         seed=0,
     )
@@ -186,15 +187,15 @@ def test_a_history_that_was_tokenised_again_spoils_the_later_calls_and_not_the_f
 def test_the_bound_is_1e_3_in_float32_and_2e_2_in_bfloat16(
     refusal: Callable, logged: pd.DataFrame, tiny: Any, tmp_path: Path
 ) -> None:
-    assert (TrainConfig().tolerance("float32"), TrainConfig().tolerance("bfloat16")) == (1e-3, 2e-2)
+    assert (GRPO().tolerance("float32"), GRPO().tolerance("bfloat16")) == (1e-3, 2e-2)
     settings: dict[str, Any] = {"base_dir": tiny.base_dir, "adapter_dir": tiny.adapter_dir, "seed": 0}
     done = train_role(
-        logged, **settings, out_dir=tmp_path / "ds-v2", workdir=tmp_path, config=TrainConfig(precision="bfloat16")
+        logged, **settings, out_dir=tmp_path / "ds-v2", workdir=tmp_path, algorithm=GRPO(precision="bfloat16")
     )
     assert 1e-3 < done["gate"]["abs_log_ratio"] < 0.1 and abs(done["ratio0"] - 1) < 2e-2, "rounding, and no more"
     message = refusal(logged, precision="bfloat16", gate_tolerance=GATE_TOLERANCE["float32"])
     assert "must be 1 +- 0.001" in message
-    float32 = train_role(logged, **settings, out_dir=tmp_path / "ds-v3", workdir=tmp_path, config=TrainConfig())
+    float32 = train_role(logged, **settings, out_dir=tmp_path / "ds-v3", workdir=tmp_path, algorithm=GRPO())
     assert abs(float32["ratio0"] - 1) < 1e-4 and float32["gate"]["abs_log_ratio"] < 1e-4
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from marl_llm.algorithms import GRPO
+from marl_llm.algorithms.registry import read_algorithm
 from marl_llm.training.adapters import adapter_sha256
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import replay_rows
 from marl_llm.training.phase import Phase
-from marl_llm.training.policy_phase import train_policy
 from marl_llm.training.resume import MARK, last_checkpoint, phase_fingerprint
 from marl_llm.training.train_role import train_role
 from tests.training.support import worker_spec
@@ -43,12 +43,12 @@ def spec(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> dict[str, Any]:
 
 
 def _worker(path: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "marl_llm.training.worker", str(path)]
+    command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(path)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
 def test_a_worker_killed_in_the_middle_goes_on_to_the_same_weights(spec: dict[str, Any], tmp_path: Path) -> None:
-    from marl_llm.training.worker import main
+    from marl_llm.algorithms.worker import main
 
     whole = spec | {name: str(tmp_path / "whole" / name) for name in ("out_dir", "workdir", "metrics")}
     (tmp_path / "whole.json").write_text(json.dumps(whole))
@@ -79,10 +79,10 @@ def phase(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> Callable[..., dict
     """Two epochs of six steps; returns the metrics."""
 
     def _phase(on_step: Any = None, rows: int = 24, **changes: Any) -> dict[str, Any]:
-        config = TrainConfig(**{**CONFIG, "epochs": 2, "batch_rows": 4, **PLAIN, **changes})
-        given = Phase(tiny.base_dir, tiny.adapter_dir, tiny.sha256, config, tmp_path / "work", seed=1, on_step=on_step)
+        config = GRPO(**{**CONFIG, "epochs": 2, "batch_rows": 4, **PLAIN, **changes})
+        given = Phase(tiny.base_dir, tiny.adapter_dir, tiny.sha256, tmp_path / "work", seed=1, on_step=on_step)
         chosen = replay_rows(logged.iloc[:rows])[0]
-        return train_policy(chosen, given)[1]
+        return config.train(chosen, given)[1]
 
     return _phase
 
@@ -111,7 +111,7 @@ def test_imitation_and_preferences_go_on_to_the_same_weights(
             base_dir=tiny.base_dir,
             adapter_dir=tiny.adapter_dir,
             out_dir=tmp_path / name,
-            config=TrainConfig(**settings),
+            algorithm=read_algorithm(settings),
             workdir=tmp_path / f"{name}-work",
             seed=1,
             on_step=on_step,
@@ -146,17 +146,17 @@ def test_without_checkpoints_nothing_is_written(phase: Callable, tmp_path: Path)
 
 
 def test_the_fingerprint_follows_all_that_the_weights_follow_from(logged: pd.DataFrame, tmp_path: Path) -> None:
-    rows, config = replay_rows(logged)[0], TrainConfig()
+    rows, config = replay_rows(logged)[0], GRPO()
     changed = logged.copy()
     changed.loc[3, "advantage"] += 1e-3
     prints = {
         phase_fingerprint(rows, config, "a", 0),
         phase_fingerprint(rows[::-1], config, "a", 0),
         phase_fingerprint(replay_rows(changed)[0], config, "a", 0),
-        phase_fingerprint(rows, TrainConfig(epochs=2), "a", 0),
+        phase_fingerprint(rows, GRPO(epochs=2), "a", 0),
         phase_fingerprint(rows, config, "b", 0),
         phase_fingerprint(rows, config, "a", 1),
     }
     assert len(prints) == 6
-    assert phase_fingerprint(replay_rows(logged)[0], TrainConfig(), "a", 0) in prints
+    assert phase_fingerprint(replay_rows(logged)[0], GRPO(), "a", 0) in prints
     assert last_checkpoint(tmp_path / "none", "x") is None

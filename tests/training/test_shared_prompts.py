@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow, replay_rows
 from marl_llm.training.loading import load_policy
-from marl_llm.training.policy_phase import build_trainer
+from tests.training.support import grpo_trainer
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +28,7 @@ def rows(logged: pd.DataFrame) -> list[ReplayRow]:
 @pytest.fixture
 def build(tiny: Any, rows: list[ReplayRow], tmp_path: Path) -> Callable[..., Any]:
     def _build(**config: Any) -> Any:
-        settings = TrainConfig(**{"batch_rows": 12, **config})
-        return build_trainer(rows, tiny.base_dir, tiny.adapter_dir, settings, tmp_path, seed=0)
+        return grpo_trainer(rows, tiny, tmp_path, **{"batch_rows": 12, **config})
 
     return _build
 
@@ -59,11 +57,9 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_each_row_alone(
     trainer = build(temperature=temperature)
     model = trainer.model
     model.base_model.model.set_attn_implementation(implementation)
-    [(numbers, piece)] = trainer.data_collator.numbered(rows)
+    [(numbers, piece)] = trainer.collator.numbered(rows)
     assert piece["layout"]["ids"].shape[0] == 3, "12 rows of 3 prompts are 3 sequences"
-    trainer._layout = piece["layout"]
-    ids = torch.cat([piece["prompt_ids"], piece["completion_ids"]], dim=1)
-    logps, entropies, _ = trainer._get_per_token_logps_and_entropies(model, ids, None, 12, compute_entropy=True)
+    logps, entropies = trainer.token_logps(model, piece)
     weights = [
         torch.from_numpy(np.random.default_rng(i).normal(size=len(row.completion_ids))) for i, row in enumerate(rows)
     ]
@@ -92,10 +88,10 @@ def test_what_different_prompts_have_in_common_is_computed_once_and_changes_no_n
     frame["logprobs"] = [np.zeros(len(ids)) for ids in frame["completion_ids"]]
     rows = replay_rows(frame.assign(advantage=1.0))[0]
     trainer = build()
-    [(numbers, piece)] = trainer.data_collator.numbered(rows)
+    [(numbers, piece)] = trainer.collator.numbered(rows)
     tree = 5 + 2 + 1  # 5 6 3 2 9, 7 8 behind 5 6, and 8 in a sequence of its own
     assert piece["layout"]["filled"].sum() == tree + 3 + 1 + 4 + 2 + 3 + 2
-    logps = trainer._logps(trainer.model, piece)
+    logps, _ = trainer.token_logps(trainer.model, piece)
     assert len(set(numbers.tolist())) == len(rows)
     for at, i in enumerate(numbers):
         chosen, _ = _alone(trainer.model, rows[i], 1.0)
@@ -106,7 +102,7 @@ def test_the_head_is_computed_where_a_token_is_predicted_only(build: Callable, r
     trainer = build()
     seen: list[int] = []
     head = trainer.model.get_base_model().base_model
-    [(_, piece)] = trainer.data_collator.numbered(rows)
+    [(_, piece)] = trainer.collator.numbered(rows)
     original = head.register_forward_hook
 
     def after(hook: Any) -> Any:
@@ -115,7 +111,7 @@ def test_the_head_is_computed_where_a_token_is_predicted_only(build: Callable, r
         return handle
 
     head.register_forward_hook = after
-    trainer._logps(trainer.model, piece)
+    trainer.token_logps(trainer.model, piece)
     assert seen == [sum(len(row.completion_ids) for row in rows)]
 
 
@@ -125,8 +121,8 @@ def test_beyond_a_completions_end_there_is_nothing_even_behind_a_prompt_of_one_t
     frame["logprobs"] = [np.zeros(3), np.zeros(1)]
     rows = replay_rows(frame.assign(advantage=1.0))[0]
     trainer = build()
-    [(numbers, piece)] = trainer.data_collator.numbered(rows)
-    logps = trainer._logps(trainer.model, piece)
+    [(numbers, piece)] = trainer.collator.numbered(rows)
+    logps, _ = trainer.token_logps(trainer.model, piece)
     assert sorted((logps != 0).sum(1).tolist()) == [1, 3]
     for at, i in enumerate(numbers):
         chosen, _ = _alone(trainer.model, rows[i], 1.0)
@@ -139,7 +135,7 @@ def test_a_step_is_the_same_with_and_without_sharing_and_with_activations_recomp
     found = []
     for share, checkpointing in ((True, False), (False, False), (True, True)):
         trainer = build(loss_type="grpo", gradient_checkpointing=checkpointing)
-        trainer.data_collator._share = share
+        trainer.collator._share = share
         [batch], _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), 1, trainer.args.device)
         assert ("layout" in batch["pieces"][0]) == share
         trainer.current_gradient_accumulation_steps = 1
@@ -157,7 +153,7 @@ def test_a_step_is_the_same_with_and_without_sharing_and_with_activations_recomp
 def test_a_model_with_a_sliding_window_or_of_another_kind_computes_each_row_by_itself(tiny: Any) -> None:
     from marl_llm.training.shared_prompts import can_share
 
-    model, _ = load_policy(tiny.base_dir, tiny.adapter_dir, TrainConfig())
+    model, _ = load_policy(tiny.base_dir, tiny.adapter_dir, "auto")
     config = model.config
     assert can_share(model)
     config.layer_types = ["full_attention", "sliding_attention"]

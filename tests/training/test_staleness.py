@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,19 @@ import pytest
 import staleness
 from scipy import stats
 
+from marl_llm.algorithms import GRPO, SFT
+from marl_llm.algorithms.registry import read_algorithm
 from marl_llm.training.adapters import adapter_sha256
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.diagnostics import (
     Probe,
     ages_of,
     choose_probe,
-    clip_share,
     describe,
     divergence,
     dropped_share,
-    loss_clip_share,
 )
+from marl_llm.training.loss import clip_share
 from marl_llm.training.train_role import train_role
 
 TINY_MODEL = Path(__file__).parents[2] / "data/models/tiny"
@@ -71,18 +72,19 @@ def test_the_mean_of_the_kl_estimate_is_the_kl_divergence() -> None:
 
 def test_clipping_counts_only_tokens_that_would_move_further_out() -> None:
     ratios, advantage = np.array([1.5, 1.5, 0.5, 0.5, 1.1]), np.array([1, -1, 1, -1, 1])
-    assert clip_share(np.log(ratios), advantage, 0.2, 0.28) == pytest.approx(2 / 5)
-    assert clip_share(np.log(ratios), advantage, 0.6, 0.6) == 0
+    row = [np.log(ratios)], [advantage]
+    assert clip_share(GRPO(epsilon_low=0.2, epsilon_high=0.28).loss, *row) == pytest.approx(2 / 5)
+    assert clip_share(GRPO(epsilon_low=0.6, epsilon_high=0.6).loss, *row) == 0
 
 
 def test_the_clip_is_that_of_the_loss() -> None:
     rows, advantages = [np.log([1.5, 0.9]), np.log([0.5, 0.5])], [np.ones(2), np.ones(2)]
-    assert loss_clip_share(rows, advantages, TrainConfig()) == 0.25
-    whole = TrainConfig(loss_type="grpo", importance_sampling_level="sequence", epsilon_high=0.1)
-    assert loss_clip_share(rows, advantages, whole) == 0.5, "the first row's mean ratio is 1.16, for both its tokens"
-    assert loss_clip_share(rows, advantages, TrainConfig(loss_type="cispo", epsilon_high=5.0)) == 0
-    assert loss_clip_share(rows, advantages, TrainConfig(loss_type="cispo", epsilon_high=1.2)) == 0.25
-    assert loss_clip_share(rows, advantages, TrainConfig(loss_type="sapo")) is None
+    assert clip_share(GRPO().loss, rows, advantages) == 0.25
+    whole = GRPO(loss_type="grpo", importance_sampling_level="sequence", epsilon_high=0.1)
+    assert clip_share(whole.loss, rows, advantages) == 0.5, "the first row's mean ratio is 1.16, for both its tokens"
+    assert clip_share(GRPO(loss_type="cispo", epsilon_high=5.0).loss, rows, advantages) == 0
+    assert clip_share(GRPO(loss_type="cispo", epsilon_high=1.2).loss, rows, advantages) == 0.25
+    assert clip_share(GRPO(loss_type="sapo").loss, rows, advantages) is None
 
 
 @pytest.mark.parametrize("algorithm", ["sft", "dpo"])
@@ -96,8 +98,8 @@ def test_old_rows_alone_do_not_stop_imitation_where_the_newest_had_nothing_to_te
 
 def test_old_rows_without_importance_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="need truncated importance weights"):
-        TrainConfig(max_age=1)
-    assert TrainConfig(max_age=1, algorithm="sft").max_age == 1
+        GRPO(max_age=1)
+    assert SFT(max_age=1).max_age == 1
 
 
 def test_a_phase_is_described_by_age() -> None:
@@ -105,7 +107,7 @@ def test_a_phase_is_described_by_age() -> None:
     probe = Probe([fresh, old], np.array([0, 1]), {0: 40, 1: 20})
     start = [np.array([-1.0, -1.0]), np.array([-1.0, -1.0])]  # the old row's first token: ratio e
     end = [np.array([-0.5, -1.0]), np.array([-2.0, -1.0])]
-    found = describe(probe, start, end, TrainConfig(old_logps="recompute", tis_cap=2.0))
+    found = describe(probe, start, end, partial(clip_share, GRPO().loss), recomputed=True, weight_cap=2.0)
     assert found["rows_by_age"] == {"0": 40, "1": 20} and found["tokens"] == 4
     assert found["ages"]["0"]["start"]["ess_frac"] == 1 and found["ages"]["0"]["truncated_share"] == 0
     assert found["ages"]["1"]["start"]["ratio_mean"] == pytest.approx((np.e + 1) / 2)
@@ -113,7 +115,7 @@ def test_a_phase_is_described_by_age() -> None:
     assert found["ages"]["1"]["end"]["ratio_mean"] == 1, "the end is measured against the sampler"
     # clipped against the recomputed denominator: e^0.5 with A > 0, and e^-1 with A < 0
     assert found["clip_share"] == 0.5
-    logged = describe(probe, start, end, TrainConfig())
+    logged = describe(probe, start, end, partial(clip_share, GRPO().loss))
     assert logged["clip_share"] == 0.25 and logged["truncated_share"] is None
     json.dumps(found)
 
@@ -127,9 +129,9 @@ def aged(tiny: Any, sample: Callable, tmp_path_factory: pytest.TempPathFactory) 
     """An adapter trained hard from version 0, and rows of both as versions 0 and 2."""
     folder = tmp_path_factory.mktemp("aged")
     old = sample(tiny.adapter_dir, groups=4).assign(adapter_sha256=tiny.sha256, policy_version=0)
-    settings = TrainConfig(learning_rate=2e-2, epochs=3)
+    settings = GRPO(learning_rate=2e-2, epochs=3)
     paths = {"base_dir": tiny.base_dir, "adapter_dir": tiny.adapter_dir, "out_dir": folder / "ds-v1"}
-    train_role(old, **paths, config=settings, workdir=folder / "work", seed=0)
+    train_role(old, **paths, algorithm=settings, workdir=folder / "work", seed=0)
     sha = adapter_sha256(folder / "ds-v1")
     new = sample(folder / "ds-v1", groups=4, seed=5).assign(adapter_sha256=sha, policy_version=2, iteration=1)
     return folder / "ds-v1", pd.concat([old.assign(iteration=0), new], ignore_index=True)
@@ -141,7 +143,7 @@ def _train(aged: tuple[Path, pd.DataFrame], tiny: Any, tmp_path: Path, rows: pd.
         base_dir=tiny.base_dir,
         adapter_dir=aged[0],
         out_dir=tmp_path / "ds-v2",
-        config=TrainConfig(learning_rate=1e-6, **config),
+        algorithm=read_algorithm({"learning_rate": 1e-6} | config),
         workdir=tmp_path / "work",
         seed=0,
     )

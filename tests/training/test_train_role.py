@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.algorithms.registry import read_algorithm
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.adapters import adapter_sha256, copy_version
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.train_role import train_role
 
 
@@ -30,7 +30,7 @@ def train(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         }
         config = {"learning_rate": 1e-3, "batch_rows": 8}
         options |= {name: changes.pop(name) for name in list(changes) if name in {*options, "on_step"}}
-        return train_role(rows, config=TrainConfig(**(config | changes)), **options)
+        return train_role(rows, algorithm=read_algorithm(config | changes), **options)
 
     return _train
 
@@ -82,19 +82,15 @@ def test_rewarded_tokens_become_more_probable(
         credit, _ = assign_credit(rows, "data_scientist", CreditConfig(leave_one_out=algorithm == "rloo"))
         fingerprint = adapter_sha256(adapter)
         plain = {"step": 0, "verdict": "no_gain", "reward_token_cost": 0.0, "followed": None}  # read by ppo only
+        settings = {"algorithm": algorithm, "learning_rate": learning_rate, "batch_rows": 32, "epochs": 3}
+        settings |= {"critic_epochs": 1} if algorithm == "ppo" else {}
         out = tmp_path / f"ds-v{iteration + 1}"
         train_role(
             rows.assign(advantage=credit["advantage"], kept=credit["kept"], adapter_sha256=fingerprint, **plain),
             base_dir=tiny.base_dir,
             adapter_dir=adapter,
             out_dir=out,
-            config=TrainConfig(
-                algorithm=algorithm,
-                learning_rate=learning_rate,
-                batch_rows=32,
-                epochs=3,
-                critic_epochs=1,  # type: ignore[arg-type]
-            ),
+            algorithm=read_algorithm(settings),
             workdir=tmp_path / f"work-{iteration}",
             seed=iteration,
         )
@@ -156,8 +152,8 @@ def test_an_existing_version_is_refused_before_anything_is_loaded(
 
 
 def test_an_algorithm_that_does_not_exist_is_named_with_those_that_do() -> None:
-    with pytest.raises(ValueError, match="'grpo', 'rloo', 'ppo', 'sft' or 'dpo'"):
-        TrainConfig(algorithm="a2c")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no algorithm 'a2c'; there are grpo, rloo, ppo, sft, dpo"):
+        read_algorithm({"algorithm": "a2c"})
 
 
 def test_divergence_publishes_nothing_and_leaves_no_temporary_directory(

@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from marl_llm.algorithms.worker import main
 from marl_llm.training.adapters import WEIGHTS_FILE
-from marl_llm.training.worker import main
 from tests.training import one_of_two
 from tests.training.support import worker_spec
 
@@ -86,7 +86,12 @@ def test_two_processes_have_the_gradient_of_one(found: dict[str, Any], name: str
         np.testing.assert_allclose(zero[key], alone[key], atol=2e-6)
         np.testing.assert_array_equal(zero[key], one[key])
     np.testing.assert_allclose(zero["loss"], alone["loss"], rtol=1e-4, atol=1e-7)
-    for key in ("metric replay/ratio_mean", "metric replay/ratio_max", "metric replay/ess_frac", "metric entropy"):
+    for key in (
+        "metric replay/ratio_mean",
+        "metric replay/ratio_max",
+        "metric replay/ess_frac",
+        "metric replay/entropy",
+    ):
         np.testing.assert_allclose(zero[key], alone[key], rtol=1e-4)
         np.testing.assert_array_equal(zero[key], one[key])
 
@@ -110,7 +115,8 @@ def test_a_phase_of_two_processes_ends_at_the_weights_of_one(found: dict[str, An
 def test_the_first_of_two_workers_publishes_what_one_would(
     algorithm: str, tiny: Any, logged: pd.DataFrame, tmp_path: Path
 ) -> None:
-    config = {"algorithm": algorithm, "batch_rows": 8, "critic_epochs": 1, "learning_rate": 1e-3}
+    config = {"algorithm": algorithm, "batch_rows": 8, "learning_rate": 1e-3}
+    config |= {"critic_epochs": 1} if algorithm == "ppo" else {}
     alone = worker_spec(tiny, logged, tmp_path, config)
     alone["adapter_dir"] = str(tmp_path / "one" / "ds-v0")
     two_of = {"adapter_dir": str(tmp_path / "two" / "ds-v0")}
@@ -118,7 +124,7 @@ def test_the_first_of_two_workers_publishes_what_one_would(
     for name, spec in {"alone": alone, "two": alone | two_of}.items():
         shutil.copytree(tiny.adapter_dir, spec["adapter_dir"])  # a critic is published beside it
         (tmp_path / f"{name}.json").write_text(json.dumps(spec))
-    with two("-m", "marl_llm.training.worker", str(tmp_path / "two.json")):
+    with two("-m", "marl_llm.algorithms.worker", str(tmp_path / "two.json")):
         assert main([str(tmp_path / "alone.json")]) == 0
     published = {path.name for path in (tmp_path / "two").iterdir() if path.is_dir()} - {"workdir"}
     assert published == {"ds-v0", "out_dir"} | ({"ds-critic-v1"} if algorithm == "ppo" else set())

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from marl_llm.algorithms import GRPO
+from marl_llm.algorithms.base import Algorithm
+from marl_llm.algorithms.registry import BUILT_IN
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.pipeline.experiment.config import load_experiment
@@ -53,7 +56,7 @@ def test_an_empty_mapping_is_the_default_recipe(tmp_path):
             "credit: {alpha: 0.5}\ntraining: {data_scientist: {algorithm: ppo}, ml_engineer: {algorithm: ppo}}",
             "credit.alpha: ppo takes own rewards only",
         ),
-        ("training: {ml_engineer: {imitate: [runs/a]}}", "imitate names runs, which grpo cannot learn from"),
+        ("training: {ml_engineer: {imitate: [runs/a]}}", "grpo has no key 'imitate', which is of sft; grpo has"),
         ("serving: {dtype: half}", "key 'serving.dtype': Input should be 'auto', 'float32', 'bfloat16' or 'float16'"),
         ("serving: {request_timeout_s: 0}", "key 'serving.request_timeout_s'"),
         ("serving: {threads: 0}", "key 'serving.threads'"),
@@ -101,16 +104,18 @@ def test_every_key_is_described():
         for name, field in model.model_fields.items():
             if hasattr(field.annotation, "model_fields"):
                 yield from undescribed(field.annotation, f"{prefix}{name}.")
-            elif not field.description:
+            elif not field.description and name != "algorithm":
                 yield prefix + name
 
-    assert list(undescribed(Recipe)) == []
+    assert [key for model in (Recipe, *BUILT_IN.values()) for key in undescribed(model)] == []
 
 
-def keys(model, prefix=""):
+def keys(model, prefix="", algorithm=GRPO):
+    """Keys of a recipe whose roles learn by this algorithm."""
     for name, field in model.model_fields.items():
-        nested = hasattr(field.annotation, "model_fields")
-        yield from keys(field.annotation, f"{prefix}{name}.") if nested else [prefix + name]
+        section = algorithm if field.annotation is Algorithm else field.annotation
+        nested = hasattr(section, "model_fields")
+        yield from keys(section, f"{prefix}{name}.", algorithm) if nested else [prefix + name]
 
 
 def given(content, prefix=""):
@@ -202,7 +207,8 @@ def strings(path: Path):
 def test_no_message_names_a_setting_that_does_not_exist():
     sections = "prompts|rollout|sandbox|serving|rewards|training"
     named = re.compile(rf"(?<![\w./])(?:{sections})(?:\.[a-z_]+)+")
-    known = {key[: cut.start()] for key in keys(Recipe) for cut in re.finditer(r"\.|$", key)}
+    every = {key for algorithm in BUILT_IN.values() for key in keys(Recipe, algorithm=algorithm)}
+    known = {key[: cut.start()] for key in every for cut in re.finditer(r"\.|$", key)}
     said = {(path.name, key) for path in SOURCES.rglob("*.py") for text in strings(path) for key in named.findall(text)}
     assert ("server.py", "serving.request_timeout_s") in said
     assert {(name, key) for name, key in said if key not in known} == set()

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from marl_llm.algorithms.registry import DEFAULT, switched
 from marl_llm.core.errors import UserError
 from marl_llm.workspace.recipe import Recipe, parse, read_mapping, require_disjoint
 
@@ -87,8 +88,13 @@ class Experiment(_Section):
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`; mappings are merged key by key, anything else is replaced. Neither is changed."""
+    """`base` with `changes`; mappings are merged key by key, anything else is replaced. Neither is changed.
+
+    Where another algorithm is named, keys of the former one that it does not have are left out.
+    """
     result = copy.deepcopy(base)
+    if changes.get("algorithm", DEFAULT) != result.get("algorithm", DEFAULT):
+        result = switched(result, changes["algorithm"])
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merged(result[key], value) if both else copy.deepcopy(value)

@@ -1,11 +1,13 @@
-"""`python -m marl_llm.training.phase_bench`: one training phase of a real model's shape, with its share of what this
-machine can compute and its peak memory; one line of JSON a role, each in a process of its own, whose memory it is.
+"""`python -m marl_llm.algorithms.phase_bench`: one GRPO phase of a real model's shape, with its
+share of what this machine can compute and its peak memory; one line of JSON per role, each in a
+process of its own, whose memory it is.
 
-Rows are random tokens laid out as those of an iteration. Data Scientist: eight replies of 16 tokens to each prompt of
-434. Engineer: eight requests on one program, whose prompts of 426 tokens have the first 330 in common, two replies of
-24 tokens to each. The share of the product rate counts 4 operations per weight of the blocks and computed cell
-(forward, and backward to the activations: the base is frozen) and per weight of the head and learned token, and nothing
-else: what attention, the adapter and recomputed activations cost lowers it. The rate is measured before and after.
+Rows are random tokens laid out as those of an iteration. Data Scientist: eight replies of 16 tokens
+to each prompt of 434. Engineer: eight requests on one program, whose prompts of 426 tokens have the
+first 330 in common, two replies of 24 tokens to each. The share of the product rate counts 4
+operations per weight of the blocks and computed cell (forward, and backward to the activations: the
+base is frozen) and per weight of the head and learned token, and nothing else: what attention, the
+adapter and recomputed activations cost lowers it. The rate is measured before and after.
 """
 
 from __future__ import annotations
@@ -19,18 +21,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from marl_llm.algorithms.grpo import GRPO
 from marl_llm.core.base_model import EMBEDDED
 from marl_llm.core.precision import Precision, product_rates
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.training.adapters import adapter_sha256, create_adapter
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import precision_of
-from marl_llm.training.policy_phase import build_trainer
+from marl_llm.training.phase import Phase
+
+if TYPE_CHECKING:
+    from marl_llm.training.trl_adapter import ReplayTrainer
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen2.5-0.5b": {
@@ -54,17 +59,19 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 """Sizes of models on the Hub, as their config.json says."""
 
-_CONFIG = TrainConfig(batch_rows=32, batch_tokens=1024, learning_rate=1e-5)
+_CONFIG = GRPO(batch_rows=32, batch_tokens=1024, learning_rate=1e-5)
 _GROUPS = {DATA_SCIENTIST: (434, 0, 1, 8, 16), ML_ENGINEER: (330, 96, 8, 2, 24)}
 """Tokens in common, tokens of each prompt's own, prompts, replies to each, tokens of a reply."""
 
 
 def random_model(shape: str, directory: Path) -> Path:
-    """A model of this shape with random weights in bfloat16, with the embedded model's tokenizer."""
+    """A model of this shape, random weights in bfloat16, with the embedded model's tokenizer."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    config = Qwen2Config(**SHAPES[shape], max_position_embeddings=32_768, eos_token_id=2, pad_token_id=0)
+    config = Qwen2Config(
+        **SHAPES[shape], max_position_embeddings=32_768, eos_token_id=2, pad_token_id=0
+    )
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = Qwen2ForCausalLM._from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(directory)
@@ -83,14 +90,19 @@ def random_rows(role: str, count: int, fingerprint: str) -> list[ReplayRow]:
         for _ in range(prompts):
             prompt = np.concatenate([state, rng.integers(3, 2000, own)])
             for _ in range(replies):
-                logps, gain = np.full(tokens, -8, np.float32), np.full(tokens, rng.normal(), np.float32)
+                logps, gain = (
+                    np.full(tokens, -8, np.float32),
+                    np.full(tokens, rng.normal(), np.float32),
+                )
                 ids = rng.integers(3, 2000, tokens)
                 found.append(ReplayRow(f"row {len(found)}", prompt, ids, logps, gain, fingerprint))
     return found[:count]
 
 
-def train_phase(trainer: Any, rows: list[ReplayRow], precision: Precision) -> dict[str, Any]:
-    """One phase of a `ReplayGRPOTrainer` on its rows: tokens/s, share of the product rate, peak memory."""
+def train_phase(
+    trainer: ReplayTrainer, rows: list[ReplayRow], precision: Precision
+) -> dict[str, Any]:
+    """One phase of a `ReplayTrainer`: tokens/s, share of the product rate, peak memory."""
     import torch
 
     cuda = torch.cuda.is_available()
@@ -102,12 +114,20 @@ def train_phase(trainer: Any, rows: list[ReplayRow], precision: Precision) -> di
     seconds = time.monotonic() - started
     rates.append(_gpu_rate() if cuda else product_rates()[precision])
     rate = sum(rates) / 2
-    inner = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
-    blocks = sum(p.numel() for name, p in inner.named_parameters() if ".layers." in name and "lora" not in name)
+    inner = trainer.accelerator.unwrap_model(trainer.policy).get_base_model()
+    blocks = sum(
+        p.numel()
+        for name, p in inner.named_parameters()
+        if ".layers." in name and "lora" not in name
+    )
     head = inner.get_output_embeddings().weight.numel()
     cells = trainer.cells["cells"]
     learned = sum(len(row.completion_ids) for row in rows) * trainer.args.num_train_epochs
-    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = (
+        torch.cuda.max_memory_allocated()
+        if cuda
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
     return {
         "rows": len(rows),
         "tokens a row": round(sum(row.tokens for row in rows) / len(rows)),
@@ -142,7 +162,7 @@ def benchmark(rows: int = 64, *arguments: str) -> dict[str, dict[str, Any]]:
         command = [
             sys.executable,
             "-m",
-            "marl_llm.training.phase_bench",
+            "marl_llm.algorithms.phase_bench",
             "--role",
             role,
             "--rows",
@@ -156,14 +176,20 @@ def benchmark(rows: int = 64, *arguments: str) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shape", choices=sorted(SHAPES), default="qwen2.5-0.5b")
     parser.add_argument("--role", choices=ROLES, help="default: one after the other")
     parser.add_argument("--rows", type=int, default=500)
-    parser.add_argument("--batch-tokens", type=int, default=_CONFIG.batch_tokens, help="most cells computed at once")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=_CONFIG.batch_tokens, help="most cells computed at once"
+    )
     args = parser.parse_args()
     if args.role is None:
-        found = benchmark(args.rows, "--shape", args.shape, "--batch-tokens", str(args.batch_tokens))
+        found = benchmark(
+            args.rows, "--shape", args.shape, "--batch-tokens", str(args.batch_tokens)
+        )
         sys.stdout.writelines(json.dumps(figures) + "\n" for figures in found.values())
         return
     config = _CONFIG.model_copy(update={"batch_tokens": args.batch_tokens})
@@ -171,8 +197,9 @@ def main() -> None:
         base = random_model(args.shape, Path(folder) / "base")
         adapter = create_adapter(base, Path(folder) / "v0", rank=16, alpha=32, seed=0)
         rows = random_rows(args.role, args.rows, adapter_sha256(adapter))
-        trainer = build_trainer(rows, base, adapter, config, Path(folder) / "work", 0)
-        figures = train_phase(trainer, rows, precision_of(config, base))
+        phase = Phase(base, adapter, adapter_sha256(adapter), Path(folder) / "work", seed=0)
+        trainer = config.trainer(rows, phase)
+        figures = train_phase(trainer, rows, precision_of(config.precision, base))
         sys.stdout.write(json.dumps({"role": args.role} | figures) + "\n")
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
+from marl_llm.algorithms.worker import main, read_spec
 from marl_llm.core.errors import UserError
 from marl_llm.core.owner import OWNED, STOPPED
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.training.data import join_credit
-from marl_llm.training.worker import main, read_spec
 from tests.training.support import some_credit, worker_spec
 
 
@@ -27,8 +26,10 @@ def spec(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> dict[str, Any]:
 
 def test_worker_trains_from_files_to_files(spec: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    command = [sys.executable, "-m", "marl_llm.training.worker", str(tmp_path / "spec.json")]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRL_"))}
+    command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(tmp_path / "spec.json")]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRL_"))
+    }
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -41,8 +42,16 @@ def test_worker_trains_from_files_to_files(spec: dict[str, Any], tmp_path: Path)
 
 
 def test_an_owned_worker_ends_when_its_owner_is_gone(spec: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "spec.json").write_text(json.dumps(spec | {"config": {"batch_rows": 2, "epochs": 5000}}))
-    command = [sys.executable, "-m", "marl_llm.training.worker", str(tmp_path / "spec.json"), OWNED]
+    (tmp_path / "spec.json").write_text(
+        json.dumps(spec | {"config": {"batch_rows": 2, "epochs": 5000}})
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "marl_llm.algorithms.worker",
+        str(tmp_path / "spec.json"),
+        OWNED,
+    ]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True) as worker:
         assert worker.stdin is not None and worker.stdout is not None
@@ -99,7 +108,9 @@ def test_credit_of_other_rows_is_refused(logged: pd.DataFrame) -> None:
 
 def test_importing_the_package_is_light() -> None:
     code = (
-        "import sys, marl_llm.training.worker, marl_llm.training.train_role, marl_llm.training.adapters;"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'trl', 'peft', 'datasets')))"
+        "import sys, marl_llm.algorithms.worker, marl_llm.training.train_role;"
+        "import marl_llm.training.adapters;"
+        "heavy = ('torch', 'transformers', 'trl', 'peft', 'datasets');"
+        "sys.exit(any(name in sys.modules for name in heavy))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

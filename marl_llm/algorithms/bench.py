@@ -1,10 +1,11 @@
 """Training tokens per second: our replay of logged rows beside `trl.SFTTrainer` on the same tokens.
 
-Rows are random token ids with the lengths of logged turns: prompts of 60 to 300 tokens, completions of 4 to 24. Both
-trainers get the same rows, base model, fresh LoRA adapter on all linear layers, precision and rows per step, and both
-group rows by length; SFT learns all completions, replay the clipped policy loss with its metrics. Tokens are counted
-row by row, prompt and completion, so prompts that rows share raise replay's rate as computed tokens do not. Methods
-take turns, so that a busy machine slows all of them; rates are of the fastest round.
+Rows are random token ids with the lengths of logged turns: prompts of 60 to 300 tokens, completions
+of 4 to 24. Both trainers get the same rows, base model, fresh LoRA adapter on all linear layers,
+precision and rows per step, and both group rows by length; SFT learns all completions, replay the
+clipped policy loss with its metrics. Tokens are counted row by row, prompt and completion, so
+prompts that rows share raise replay's rate as computed tokens do not. Methods take turns, so that a
+busy machine slows all of them; rates are of the fastest round.
 """
 
 from __future__ import annotations
@@ -15,22 +16,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marl_llm.training.adapters import create_adapter
-from marl_llm.training.config import TrainConfig
+from marl_llm.algorithms.grpo import GRPO
+from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import load_policy, trainer_arguments
-from marl_llm.training.policy_phase import build_trainer
+from marl_llm.training.phase import Phase
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 _IGNORED = -100
 """The label of tokens that carry no loss, in transformers."""
 
 ROWS_PER_PROMPT = (1, 2, 8)
 _ROWS = 96
-_CONFIG = TrainConfig(batch_rows=32, batch_tokens=1024, learning_rate=1e-5)
+_CONFIG = GRPO(batch_rows=32, batch_tokens=1024, learning_rate=1e-5)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class TrainingRate:
 def benchmark(
     base_dir: Path, rounds: int, rows: int = _ROWS, rows_per_prompt: Sequence[int] = ROWS_PER_PROMPT
 ) -> list[TrainingRate]:
-    """Time both trainers on `rows` rows for each of `rows_per_prompt`, interleaved; the fastest of `rounds` counts.
+    """Time both trainers on `rows` rows for each of `rows_per_prompt`, interleaved; the fastest of
+    `rounds` counts.
 
     Raises
     ------
@@ -80,39 +85,46 @@ def random_rows(count: int, per_prompt: int, vocabulary: int, seed: int = 0) -> 
             tokens = int(rng.integers(4, 25))
             logps = np.full(tokens, -np.log(vocabulary), np.float32)
             gain = np.full(tokens, rng.normal(), np.float32)
-            found.append(ReplayRow(f"row {len(found)}", prompt, rng.integers(3, vocabulary, tokens), logps, gain))
+            found.append(
+                ReplayRow(
+                    f"row {len(found)}", prompt, rng.integers(3, vocabulary, tokens), logps, gain
+                )
+            )
     return found
 
 
 def _measure(base_dir: Path, rounds: int, count: int, per_prompt: int) -> TrainingRate:
     with tempfile.TemporaryDirectory() as folder:
         adapter = create_adapter(base_dir, Path(folder) / "bench-v0", rank=16, alpha=32, seed=0)
-        vocabulary = json.loads((Path(base_dir) / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+        vocabulary = json.loads((Path(base_dir) / "config.json").read_text(encoding="utf-8"))[
+            "vocab_size"
+        ]
         rows = random_rows(count, per_prompt, vocabulary)
-        given = (base_dir, adapter, _CONFIG, Path(folder) / "work", 0)
+        work = Path(folder) / "work"
+        phase = Phase(Path(base_dir), adapter, adapter_sha256(adapter), work, seed=0)
         replay, sft, cells = [], [], {}
         for _ in range(rounds):
-            trainer = build_trainer(rows, *given)
+            trainer = _CONFIG.trainer(rows, phase)
             replay.append(_seconds(trainer))
-            sft.append(_seconds(_sft_trainer(rows, *given)))
+            sft.append(_seconds(_sft_trainer(rows, phase)))
             cells = dict(trainer.cells)
     tokens = sum(row.tokens for row in rows)
     ours, theirs = tokens / min(replay), tokens / min(sft)
     padding = 1 - cells["packed"] / cells["cells"]
-    return TrainingRate(per_prompt, tokens, ours, theirs, ours / theirs, cells["cells"] / tokens, padding)
+    return TrainingRate(
+        per_prompt, tokens, ours, theirs, ours / theirs, cells["cells"] / tokens, padding
+    )
 
 
-def _sft_trainer(
-    rows: list[ReplayRow], base_dir: Path, adapter: Path, config: TrainConfig, work: Path, seed: int
-) -> Any:
-    model, tokenizer = load_policy(base_dir, adapter, config)
+def _sft_trainer(rows: list[ReplayRow], phase: Phase) -> Trainer:
+    model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, _CONFIG.precision)
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
     arguments = SFTConfig(
-        **trainer_arguments(config, base_dir, work, seed),
+        **trainer_arguments(_CONFIG, phase.base_dir, phase.workdir, phase.seed),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         train_sampling_strategy="group_by_length",
@@ -123,14 +135,15 @@ def _sft_trainer(
     return trainer
 
 
-def _seconds(trainer: Any) -> float:
+def _seconds(trainer: Trainer) -> float:
     started = time.monotonic()
     trainer.train()
     return time.monotonic() - started
 
 
 def labelled(row: ReplayRow) -> dict[str, list[int]]:
-    """What TRL's trainer reads of a row: `input_ids` of length P + T and `labels`, no loss over the prompt."""
+    """What TRL's trainer reads of a row: `input_ids` of length P + T and `labels`, no loss over the
+    prompt."""
     completion = row.completion_ids.tolist()
     return {
         "input_ids": row.prompt_ids.tolist() + completion,

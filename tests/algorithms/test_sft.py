@@ -1,4 +1,5 @@
-"""Imitation: the loss is the likelihood of the tokens as sampled, and what is imitated becomes more probable."""
+"""Imitation: the loss is the likelihood of the tokens as sampled, and what is imitated
+becomes more probable."""
 
 from __future__ import annotations
 
@@ -9,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from marl_llm.training.config import TrainConfig
+from marl_llm.algorithms import SFT
 from marl_llm.training.gate import IntegrityError
 from marl_llm.training.train_role import train_role
 from tests.training.support import completion_logps
@@ -19,9 +19,13 @@ from tests.training.support import completion_logps
 @pytest.fixture
 def imitate(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def _imitate(rows: pd.DataFrame, **changes: Any) -> dict[str, Any]:
-        config = TrainConfig(**{"algorithm": "sft", "learning_rate": 1e-3, "batch_rows": 32} | changes)
-        folders = {"base_dir": tiny.base_dir, "adapter_dir": tiny.adapter_dir, "workdir": tmp_path / "work"}
-        return train_role(rows, out_dir=tmp_path / "ds-v1", config=config, seed=0, **folders)
+        config = SFT(**{"learning_rate": 1e-3, "batch_rows": 32} | changes)
+        folders = {
+            "base_dir": tiny.base_dir,
+            "adapter_dir": tiny.adapter_dir,
+            "workdir": tmp_path / "work",
+        }
+        return train_role(rows, out_dir=tmp_path / "ds-v1", algorithm=config, seed=0, **folders)
 
     return _imitate
 
@@ -37,7 +41,9 @@ def test_the_loss_is_the_mean_negative_log_likelihood_of_the_sampled_tokens(
     assert metrics["tokens"] == logged["prompt_ids"].map(len).sum() + len(logps)
 
 
-def test_micro_batches_weigh_by_tokens(imitate: Callable, logged: pd.DataFrame, tiny: Any, load: Callable) -> None:
+def test_micro_batches_weigh_by_tokens(
+    imitate: Callable, logged: pd.DataFrame, tiny: Any, load: Callable
+) -> None:
     metrics = imitate(logged, selection="all", batch_rows=3, gradient_accumulation=8)
     logps = np.concatenate(completion_logps(load(tiny.adapter_dir), logged))
     assert metrics["steps"] == 1
@@ -67,6 +73,10 @@ def test_rows_of_another_adapter_are_refused_unless_all_rows_are_to_be_imitated(
     assert imitate(others, selection="all")["trained"]
 
 
-def test_log_probabilities_are_not_looked_at(imitate: Callable, logged: pd.DataFrame, tiny: Any) -> None:
-    wrong = logged.assign(logprobs=logged["logprobs"].map(lambda logps: logps - 1), adapter_sha256=tiny.sha256)
+def test_log_probabilities_are_not_looked_at(
+    imitate: Callable, logged: pd.DataFrame, tiny: Any
+) -> None:
+    wrong = logged.assign(
+        logprobs=logged["logprobs"].map(lambda logps: logps - 1), adapter_sha256=tiny.sha256
+    )
     assert imitate(wrong)["trained"]

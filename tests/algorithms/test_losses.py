@@ -1,5 +1,5 @@
-"""Every loss of TRL as it reaches the optimizer, against the formula of its paper in numpy: value and gradient of one
-optimizer step, however the step is cut."""
+"""Every loss type as it reaches the optimizer, against the formula of its paper in numpy: value and
+gradient of one optimizer step, however the step is cut."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import ReplayRow, replay_rows
-from marl_llm.training.policy_phase import build_trainer
+from marl_llm.training.loss import PieceLoss
+from marl_llm.training.trl_adapter import tokens_of
+from tests.training.support import grpo_trainer
 
 LOW, HIGH, LONGEST = 0.2, 0.28, 40
-LOSSES = ["grpo", "gspo", "dapo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "luspo by token", "vespo"]
+LOSSES = [
+    "grpo",
+    "gspo",
+    "dapo",
+    "bnpo",
+    "dr_grpo",
+    "cispo",
+    "sapo",
+    "luspo",
+    "luspo by token",
+    "vespo",
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +43,13 @@ def rows(logged: pd.DataFrame) -> list[ReplayRow]:
 @pytest.fixture
 def build(tiny: Any, rows: list[ReplayRow], tmp_path: Path) -> Callable[..., Any]:
     def _build(loss: str, **config: Any) -> Any:
-        settings: dict[str, Any] = {"batch_rows": 12, "max_completion_tokens": LONGEST, **_options(loss), **config}
-        trainer = build_trainer(
-            rows, tiny.base_dir, tiny.adapter_dir, TrainConfig(**settings), tmp_path / "work", seed=0
-        )
+        settings: dict[str, Any] = {
+            "batch_rows": 12,
+            "max_completion_tokens": LONGEST,
+            **_options(loss),
+            **config,
+        }
+        trainer = grpo_trainer(rows, tiny, tmp_path / "work", **settings)
         trainer.annotate()
         return trainer
 
@@ -52,17 +66,24 @@ def _options(loss: str) -> dict[str, Any]:
     return {"loss_type": loss.removesuffix(" by token")}
 
 
-# The formulas. `new` are a row's log-probabilities; where a paper stops the gradient, `fixed` are the same numbers.
+# The formulas. `new` are a row's log-probabilities; where a paper stops the gradient, `fixed` are
+# the same numbers.
 
 
-def _token_losses(loss: str, new: np.ndarray, fixed: np.ndarray, old: np.ndarray, gain: float) -> np.ndarray:
+def _token_losses(
+    loss: str, new: np.ndarray, fixed: np.ndarray, old: np.ndarray, gain: float
+) -> np.ndarray:
     if loss == "cispo":  # MiniMax-M1: REINFORCE with a truncated weight
         return -np.minimum(np.exp(fixed - old), 1.2) * gain * new
     if loss == "vespo":  # Gamma weight of the sequence's ratio
         k, rate = (2.0, 3.0) if gain >= 0 else (3.0, 2.0)
         ratio = np.exp((fixed - old).sum())
         return -(np.exp(rate) * ratio**k * np.exp(-rate * ratio)) * gain * new
-    ratio = np.exp((new - old).mean()) * np.ones_like(new) if loss in ("gspo", "luspo") else np.exp(new - old)
+    ratio = (
+        np.exp((new - old).mean()) * np.ones_like(new)
+        if loss in ("gspo", "luspo")
+        else np.exp(new - old)
+    )
     if loss == "sapo":  # a sigmoid in place of the clip
         heat = 1.0 if gain > 0 else 1.05
         return -4 / heat / (1 + np.exp(-heat * (ratio - 1))) * gain
@@ -76,19 +97,28 @@ def _step_loss(loss: str, parts: list[np.ndarray]) -> float:
     if loss in ("luspo", "luspo by token"):
         return float(np.mean([part.sum() for part in parts]))
     total = sum(part.sum() for part in parts)
-    return float(total / (len(parts) * LONGEST if loss == "dr_grpo" else sum(len(part) for part in parts)))
+    return float(
+        total / (len(parts) * LONGEST if loss == "dr_grpo" else sum(len(part) for part in parts))
+    )
 
 
-def _reference(loss: str, rows: list[tuple[np.ndarray, np.ndarray, float]]) -> tuple[float, list[np.ndarray]]:
+def _reference(
+    loss: str, rows: list[tuple[np.ndarray, np.ndarray, float]]
+) -> tuple[float, list[np.ndarray]]:
     """The step's loss and its derivative by each log-probability, by central differences."""
 
     def value(changed: int, new: np.ndarray) -> float:
-        parts = [_token_losses(loss, new if i == changed else n, n, old, gain) for i, (n, old, gain) in enumerate(rows)]
+        parts = [
+            _token_losses(loss, new if i == changed else n, n, old, gain)
+            for i, (n, old, gain) in enumerate(rows)
+        ]
         return _step_loss(loss, parts)
 
     slopes = []
     for i, (new, _, _) in enumerate(rows):
-        ends = [[value(i, new + sign * 1e-6 * unit) for sign in (1, -1)] for unit in np.eye(len(new))]
+        ends = [
+            [value(i, new + sign * 1e-6 * unit) for sign in (1, -1)] for unit in np.eye(len(new))
+        ]
         slopes.append(np.array([(up - down) / 2e-6 for up, down in ends]))
     return value(-1, rows[0][0]), slopes
 
@@ -98,21 +128,28 @@ def _moved(piece: dict[str, Any], rng: np.random.Generator) -> Any:
     import torch
 
     noise = rng.normal(0, 0.5, piece["old_per_token_logps"].shape)
-    return (piece["old_per_token_logps"] + torch.from_numpy(noise.astype(np.float32))).requires_grad_()
+    return (
+        piece["old_per_token_logps"] + torch.from_numpy(noise.astype(np.float32))
+    ).requires_grad_()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_value_and_gradient_of_a_step_are_those_of_the_formula(build: Callable, loss: str) -> None:
     trainer = build(loss, batch_rows=6, gradient_accumulation=2, batch_tokens=35)
-    batches, _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), 2, trainer.args.device)
+    batches, _ = trainer.get_batch_samples(
+        iter(trainer.get_train_dataloader()), 2, trainer.args.device
+    )
     trainer.current_gradient_accumulation_steps = 2
     pieces = [trainer._prepare_inputs(piece) for batch in batches for piece in batch["pieces"]]
-    assert len(batches) == 2 and len(pieces) > 3 and len({len(piece["advantages"]) for piece in pieces}) > 1
+    assert (
+        len(batches) == 2
+        and len(pieces) > 3
+        and len({len(piece["advantages"]) for piece in pieces}) > 1
+    )
     rng, total, rows, slopes = np.random.default_rng(0), 0.0, [], []
     for piece in pieces:
         logps = _moved(piece, rng)
-        trainer._get_per_token_logps_and_entropies = lambda *_, logps=logps, **__: _given(trainer, logps)
-        value = trainer._compute_loss(trainer.model, piece)
+        value = _loss(trainer, piece, logps).value
         value.backward()
         total += value.item()
         for line, mask in enumerate(piece["completion_mask"].bool()):
@@ -127,29 +164,30 @@ def test_value_and_gradient_of_a_step_are_those_of_the_formula(build: Callable, 
     assert {gain > 0 for _, _, gain in rows} == {True, False}
 
 
-def _given(trainer: Any, logps: Any) -> tuple[Any, Any, None]:
-    trainer._last_logps = logps.detach()
-    return logps, logps.detach() * 0, None
+def _loss(trainer: Any, piece: dict[str, Any], logps: Any) -> PieceLoss:
+    return trainer.replay.loss(tokens_of(piece, logps), piece["step"])
 
 
 def test_the_kl_term_is_weighted_by_the_ratio(build: Callable) -> None:
     """k3 towards the base, times the ratio, as in DeepSeek-V3.2; value only."""
     trainer = build("dapo", beta=0.3)
-    [batch], _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), 1, trainer.args.device)
+    [batch], _ = trainer.get_batch_samples(
+        iter(trainer.get_train_dataloader()), 1, trainer.args.device
+    )
     trainer.current_gradient_accumulation_steps = 1
     [piece] = batch["pieces"]
     logps = _moved(piece, np.random.default_rng(0))
-    trainer._get_per_token_logps_and_entropies = lambda *_, **__: _given(trainer, logps)
-    with_kl = trainer._compute_loss(trainer.model, piece).item()
-    trainer.beta = 0.0
-    without = trainer._compute_loss(trainer.model, piece).item()
+    with_kl = _loss(trainer, piece, logps).value.item()
+    without = build("dapo").replay.loss(tokens_of(piece, logps), piece["step"]).value.item()
     mask = piece["completion_mask"].bool()
     new, old, base = (
         array[mask].detach().double().numpy()
         for array in (logps, piece["old_per_token_logps"], piece["ref_per_token_logps"])
     )
     k3 = np.exp(base - new) - (base - new) - 1
-    assert with_kl - without == pytest.approx(0.3 * float((k3 * np.exp(new - old)).mean()), rel=1e-4)
+    assert with_kl - without == pytest.approx(
+        0.3 * float((k3 * np.exp(new - old)).mean()), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -172,7 +210,11 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(build: Callable, loss
 
 def _step(trainer: Any, batches: int) -> tuple[float, dict[str, Any]]:
     """Loss and gradients of one optimizer step, computed as transformers.Trainer does."""
-    samples, _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), batches, trainer.args.device)
+    samples, _ = trainer.get_batch_samples(
+        iter(trainer.get_train_dataloader()), batches, trainer.args.device
+    )
     trainer.current_gradient_accumulation_steps = len(samples)
     value = sum(trainer.training_step(trainer.model, batch).item() for batch in samples)
-    return value, {n: w.grad.clone() for n, w in trainer.model.named_parameters() if w.grad is not None}
+    return value, {
+        n: w.grad.clone() for n, w in trainer.model.named_parameters() if w.grad is not None
+    }

@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
+from marl_llm.algorithms import SFT
+from marl_llm.algorithms.dpo import preference_pairs
+from marl_llm.algorithms.selection import check_fingerprints
 from marl_llm.core.errors import UserError
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.gate import IntegrityError
-from marl_llm.training.selection import check_fingerprints, imitation_rows, preference_pairs
 
-BEST, ALL = TrainConfig(algorithm="sft"), TrainConfig(algorithm="sft", selection="all")
+BEST, ALL = SFT(), SFT(selection="all")
 
 
-def row(group: str, branch: str, advantage: float, *, call: int = 0, **changes: Any) -> dict[str, Any]:
-    """A row whose completion is unlike any other's; `prompt_ids` are the group's where `call` is 0."""
+def row(
+    group: str, branch: str, advantage: float, *, call: int = 0, **changes: Any
+) -> dict[str, Any]:
+    """A row whose completion is unlike any other's; `prompt_ids` are the group's where `call`
+    is 0."""
     prompt = [*group.encode(), call] if call == 0 else [*group.encode(), *branch.encode(), call]
     completion = [*group.encode(), *branch.encode(), call]
     made = {
@@ -52,29 +55,35 @@ def test_the_best_turn_of_each_group_is_imitated_with_all_its_calls() -> None:
             row("b", "1.d1", 0.3),
         ]
     )
-    rows, dropped = imitation_rows(frame, BEST)
+    rows, dropped = BEST.rows(frame)
     assert names(rows) == ["0.d1, call 0", "1.d0, call 1", "1.d0, call 0"]
     assert dropped == {"not_kept": 0, "empty": 0, "not_best": 4}
 
 
 def test_a_group_in_which_no_turn_beats_the_baseline_teaches_nothing() -> None:
-    rows, dropped = imitation_rows(pd.DataFrame([row("a", "0.d0", -0.1), row("a", "0.d1", 0.0)]), BEST)
+    rows, dropped = BEST.rows(pd.DataFrame([row("a", "0.d0", -0.1), row("a", "0.d1", 0.0)]))
     assert rows == [] and dropped["not_best"] == 2
 
 
 def test_rows_that_credit_left_out_are_not_chosen_among_but_imitated_where_all_are() -> None:
-    frame = pd.DataFrame([row("a", "0.d0", 0.1), row("a", "0.d1", 9.0, kept=False), row("a", "0.d2", -0.1)])
-    rows, dropped = imitation_rows(frame, BEST)
+    frame = pd.DataFrame(
+        [row("a", "0.d0", 0.1), row("a", "0.d1", 9.0, kept=False), row("a", "0.d2", -0.1)]
+    )
+    rows, dropped = BEST.rows(frame)
     assert names(rows) == ["0.d0, call 0"] and dropped == {"not_kept": 1, "empty": 0, "not_best": 1}
-    rows, dropped = imitation_rows(frame, ALL)
+    rows, dropped = ALL.rows(frame)
     assert len(rows) == 3 and dropped == {"not_kept": 0, "empty": 0, "not_best": 0}
 
 
 def test_groups_of_different_iterations_are_different_groups() -> None:
     rows = [row("a", "0.d0", 0.5, iteration=0), row("a", "0.d0", 0.7, iteration=1)]
-    assert len(imitation_rows(pd.DataFrame(rows), BEST)[0]) == 2
-    rows = [row("a", "0.d0", 0.5, iteration=0), row("a", "0.d1", 0.3, iteration=0), row("b", "0.d0", -0.7, iteration=1)]
-    assert names(imitation_rows(pd.DataFrame(rows), BEST)[0]) == ["0.d0, call 0"]
+    assert len(BEST.rows(pd.DataFrame(rows))[0]) == 2
+    rows = [
+        row("a", "0.d0", 0.5, iteration=0),
+        row("a", "0.d1", 0.3, iteration=0),
+        row("b", "0.d0", -0.7, iteration=1),
+    ]
+    assert names(BEST.rows(pd.DataFrame(rows))[0]) == ["0.d0, call 0"]
 
 
 def test_a_pair_is_the_best_and_the_worst_turn_of_a_group_on_one_prompt_as_sampled() -> None:
@@ -91,8 +100,18 @@ def test_a_pair_is_the_best_and_the_worst_turn_of_a_group_on_one_prompt_as_sampl
     )
     (pair,), dropped = preference_pairs(frame)
     assert pair.prompt_ids.tolist() == [*b"a", 0]
-    assert pair.chosen_ids.tolist() == [*b"a0.d1", 0] and pair.rejected_ids.tolist() == [*b"a0.d2", 0]
-    left_out = {"not_kept": 0, "empty": 0, "no_difference": 2, "same_completion": 0, "other_prompt": 0, "not_paired": 2}
+    assert pair.chosen_ids.tolist() == [*b"a0.d1", 0] and pair.rejected_ids.tolist() == [
+        *b"a0.d2",
+        0,
+    ]
+    left_out = {
+        "not_kept": 0,
+        "empty": 0,
+        "no_difference": 2,
+        "same_completion": 0,
+        "other_prompt": 0,
+        "not_paired": 2,
+    }
     assert dropped == left_out and sum(dropped.values()) + 2 == len(frame)
 
 
@@ -111,18 +130,34 @@ def test_pairs_that_say_nothing_are_counted_and_left_out() -> None:
     )
     pairs, dropped = preference_pairs(frame)
     assert pairs == []
-    left_out = {"not_kept": 1, "empty": 1, "no_difference": 1, "same_completion": 2, "other_prompt": 2, "not_paired": 0}
+    left_out = {
+        "not_kept": 1,
+        "empty": 1,
+        "no_difference": 1,
+        "same_completion": 2,
+        "other_prompt": 2,
+        "not_paired": 0,
+    }
     assert dropped == left_out and sum(dropped.values()) == len(frame)
 
 
 def test_a_refused_call_is_neither_imitated_nor_preferred_however_good_its_turn_became() -> None:
-    refused, corrected = row("a", "0.d0", 0.8, reward_refusal=-0.1), row("a", "0.d0", 0.9, call=1, reward_refusal=0.0)
-    others = [row("a", "0.d1", 0.2, reward_refusal=0.0), row("a", "0.d2", -0.3, reward_refusal=None)]
+    refused, corrected = (
+        row("a", "0.d0", 0.8, reward_refusal=-0.1),
+        row("a", "0.d0", 0.9, call=1, reward_refusal=0.0),
+    )
+    others = [
+        row("a", "0.d1", 0.2, reward_refusal=0.0),
+        row("a", "0.d2", -0.3, reward_refusal=None),
+    ]
     frame = pd.DataFrame([refused, corrected, *others])
-    rows, dropped = imitation_rows(frame, BEST)
+    rows, dropped = BEST.rows(frame)
     assert names(rows) == ["0.d0, call 1"] and dropped == {"not_kept": 0, "empty": 0, "not_best": 3}
     (pair,), _ = preference_pairs(frame)
-    assert pair.chosen_ids.tolist() == [*b"a0.d1", 0] and pair.rejected_ids.tolist() == [*b"a0.d2", 0]
+    assert pair.chosen_ids.tolist() == [*b"a0.d1", 0] and pair.rejected_ids.tolist() == [
+        *b"a0.d2",
+        0,
+    ]
     assert preference_pairs(pd.DataFrame([refused, corrected, others[0]]))[0] == []
     worst = row("a", "0.d3", -0.9, reward_refusal=-0.1)
     (pair,), _ = preference_pairs(pd.DataFrame([*others, worst]))
@@ -132,7 +167,7 @@ def test_a_refused_call_is_neither_imitated_nor_preferred_however_good_its_turn_
 def test_without_groups_there_is_nothing_to_choose_from() -> None:
     frame = pd.DataFrame([row("a", "0.d0", 1.0)]).drop(columns="group")
     with pytest.raises(UserError, match="lack the column 'group'"):
-        imitation_rows(frame, BEST)
+        BEST.rows(frame)
     with pytest.raises(UserError, match="lack the column 'group'"):
         preference_pairs(frame)
 

@@ -1,9 +1,10 @@
-"""`python -m marl_llm.training.worker SPEC.json [--owned]`: one role's training in a process of its own, so that its
-memory is given back at the end. With `--owned` it also ends when its standard input does.
+"""`python -m marl_llm.algorithms.worker SPEC.json [--owned]`: one role's training in a process of
+its own, so that its memory is given back at the end. With `--owned` it also ends when its standard
+input does.
 
-The specification names files; the metrics are written to a file by atomic rename. It speaks the protocol of
-`core.worker_lines`: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each step, then `{"event": "done",
-...}`.
+The specification names files; the metrics are written to a file by atomic rename. It speaks the
+protocol of `core.worker_lines`: `{"event": "step", "step": 1, "total": 10, "loss": 0.1}` after each
+step, then `{"event": "done", ...}`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from pathlib import Path
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from marl_llm.core.atomic import write_json
+from marl_llm.algorithms.registry import AnyAlgorithm, default_algorithm
+from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
 from marl_llm.core.owner import OWNED
 from marl_llm.core.roles import TEAM
 from marl_llm.core.worker_lines import Tell, work
 from marl_llm.credit.stage import read_credit
-from marl_llm.training.config import TrainConfig
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
 
 
@@ -30,13 +31,17 @@ class LoggedRows(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rows: list[Path] = Field(min_length=1, description="trajectory directories, the latest last")
-    credit: list[Path] = Field(min_length=1, description="credit tables of these rows, one a directory and role")
+    credit: list[Path] = Field(
+        min_length=1, description="credit tables of these rows, one a directory and role"
+    )
 
 
 class WorkerSpec(LoggedRows):
     """What one worker process does: `rows` and `credit` are its own run's."""
 
-    role: str = Field(description="role to train; team: the adapter of both roles, trained on the rows of both")
+    role: str = Field(
+        description="role to train; team: the adapter of both roles, trained on the rows of both"
+    )
     imitated: list[LoggedRows] = Field(default=[], description="sft: what other runs left")
     base_dir: Path = Field(description="base model")
     adapter_dir: Path = Field(description="adapter to go on from")
@@ -44,7 +49,19 @@ class WorkerSpec(LoggedRows):
     workdir: Path = Field(description="for the trainer's files")
     metrics: Path = Field(description="metrics file to write, JSON")
     seed: int = Field(default=0, description="seed of the order of rows")
-    config: TrainConfig = Field(default_factory=lambda: TrainConfig(), description="training settings")
+    config: AnyAlgorithm = Field(
+        default_factory=default_algorithm, description="algorithm and its settings"
+    )
+
+    def write(self, path: Path) -> None:
+        """Write what `read_spec` reads.
+
+        Raises
+        ------
+        RunFailed
+            The disk refuses the file.
+        """
+        write_text(path, self.model_dump_json(indent=2) + "\n", "the specification")
 
 
 def read_spec(path: Path) -> WorkerSpec:
@@ -58,7 +75,9 @@ def read_spec(path: Path) -> WorkerSpec:
     try:
         return WorkerSpec.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: the specification cannot be read ({error.strerror or error}).") from error
+        raise UserError(
+            f"{path}: the specification cannot be read ({error.strerror or error})."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -71,13 +90,16 @@ def run(spec: WorkerSpec, tell: Tell) -> None:
     from marl_llm.training.train_role import train_role
 
     role = None if spec.role == TEAM else spec.role
-    frames = [_joined(spec, role), *(_joined(run, role).assign(run=str(run.rows[0])) for run in spec.imitated)]
+    frames = [
+        _joined(spec, role),
+        *(_joined(run, role).assign(run=str(run.rows[0])) for run in spec.imitated),
+    ]
     metrics = train_role(
         pd.concat(frames, ignore_index=True),
         base_dir=spec.base_dir,
         adapter_dir=spec.adapter_dir,
         out_dir=spec.out_dir,
-        config=spec.config,
+        algorithm=spec.config,
         workdir=spec.workdir,
         values=spec.metrics.with_name(f"{spec.role}-values.parquet"),
         seed=spec.seed,
@@ -92,7 +114,9 @@ def _joined(logged: LoggedRows, role: str | None) -> pd.DataFrame:
     from marl_llm.trajectories import read_rows
 
     rows = read_rows(logged.rows, columns=TRAINING_COLUMNS, role=role)
-    return join_credit(rows, pd.concat([read_credit(path) for path in logged.credit], ignore_index=True))
+    return join_credit(
+        rows, pd.concat([read_credit(path) for path in logged.credit], ignore_index=True)
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -100,7 +124,7 @@ def main(arguments: list[str]) -> int:
 
     def job(tell: Tell) -> None:
         if not arguments or arguments[1:] not in ([], [OWNED]):
-            raise UserError(f"usage: python -m marl_llm.training.worker SPEC.json [{OWNED}]")
+            raise UserError(f"usage: python -m marl_llm.algorithms.worker SPEC.json [{OWNED}]")
         run(read_spec(Path(arguments[0])), tell)
 
     return work(job, owned=OWNED in arguments[1:])
