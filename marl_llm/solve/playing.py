@@ -176,7 +176,7 @@ class Play:
                 while self.stopped == "interrupted":
                     seed, asked_before = env.seed + self._wishes, self._wishes
                     player = EpisodePlayer(
-                        context, meter.watch(team), recipe.rollout, recipe.rewards, key, seed, self._step, self._ends
+                        context, meter.watch(team), recipe.rollout, key, seed, self._step, self._ends
                     )
                     await player.play(start=self.last)
                     if self._wishes > asked_before and self._impatient:

@@ -33,7 +33,7 @@ from marl_llm.training.phase import Phase
 from marl_llm.training.policy_phase import train_policy
 from marl_llm.training.ranks import is_first
 
-_NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_token_cost", "verdict")
+_NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_own", "verdict")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def train_ppo(frame: pd.DataFrame, files: CriticFiles, phase: Phase) -> tuple[An
     ----------
     frame : DataFrame
         Rows with the columns of `replay_rows` (`kept` and `advantage` are not read) and `step`, `reward`,
-        `reward_token_cost`, `verdict`; where present `followed`, `run` and `iteration`.
+        `reward_own`, `verdict`; where present `followed`, `run` and `iteration`.
     files : CriticFiles
         The next critic is published with the policy's success, before the policy.
     phase : Phase
@@ -172,10 +172,7 @@ def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
 
 def _turn(part: pd.DataFrame, values: Sequence[np.ndarray], followed: bool) -> AgentTurn:
     rewards = [np.zeros(len(values[i])) for i in part.index]
-    costs = part["reward_token_cost"].to_numpy(np.float64)
-    for name in ("reward_cpu_cost", "reward_refusal"):
-        if name in part:
-            costs = costs + part[name].fillna(0.0).to_numpy(np.float64)
+    costs = part["reward_own"].to_numpy(np.float64)
     for tokens, cost in zip(rewards, costs, strict=True):
         tokens[-1] += cost
     rewards[-1][-1] += part["reward"].tolist()[-1] - costs[-1]

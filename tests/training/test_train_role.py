@@ -81,7 +81,7 @@ def test_rewarded_tokens_become_more_probable(
             break
         credit, _ = assign_credit(rows, "data_scientist", CreditConfig(leave_one_out=algorithm == "rloo"))
         fingerprint = adapter_sha256(adapter)
-        plain = {"step": 0, "verdict": "no_gain", "reward_token_cost": 0.0, "followed": None}  # read by ppo only
+        plain = {"step": 0, "verdict": "no_gain", "reward_own": 0.0, "followed": None}  # read by ppo only
         out = tmp_path / f"ds-v{iteration + 1}"
         train_role(
             rows.assign(advantage=credit["advantage"], kept=credit["kept"], adapter_sha256=fingerprint, **plain),
