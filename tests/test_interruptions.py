@@ -97,8 +97,8 @@ def kept_replies(parts: Path) -> list[Completion]:
 
 
 def rows_but_for_times(parts: Path) -> pd.DataFrame:
-    rows = read_rows(parts).drop(columns=["run", "adapter", "latency_s", "evaluation_s", "created_at", "logprobs"])
-    rows["reward"] = (rows["reward"] - rows.pop("reward_cpu_cost")).round(6)
+    times = ["latency_s", "evaluation_s", "analysis_cpu_s", "created_at"]
+    rows = read_rows(parts).drop(columns=["run", "adapter", "logprobs", *times])
     return rows.assign(prompt_ids=rows["prompt_ids"].map(list), completion_ids=rows["completion_ids"].map(list))
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from marl_llm.training.critic import Critic, CriticSettings
 
-_NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_token_cost", "verdict")
+_NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_own", "verdict")
 
 
 class PPO(Surrogate, frozen=True):
@@ -104,7 +104,7 @@ class PPO(Surrogate, frozen=True):
         ----------
         frame : DataFrame
             Rows with the columns of `replay_rows` (`kept` and `advantage` are not read) and `step`,
-            `reward`, `reward_token_cost`, `verdict`; where present `followed`, `run` and
+            `reward`, `reward_own`, `verdict`; where present `followed`, `run` and
             `iteration`.
         phase : Phase
 
@@ -268,10 +268,7 @@ def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
 
 def _turn(part: pd.DataFrame, values: Sequence[np.ndarray], followed: bool) -> AgentTurn:
     rewards = [np.zeros(len(values[i])) for i in part.index]
-    costs = part["reward_token_cost"].to_numpy(np.float64)
-    for name in ("reward_cpu_cost", "reward_refusal"):
-        if name in part:
-            costs = costs + part[name].fillna(0.0).to_numpy(np.float64)
+    costs = part["reward_own"].to_numpy(np.float64)
     for tokens, cost in zip(rewards, costs, strict=True):
         tokens[-1] += cost
     rewards[-1][-1] += part["reward"].tolist()[-1] - costs[-1]

@@ -48,13 +48,9 @@ def kept_rows(frame: pd.DataFrame) -> pd.Series:
 
 
 def refused_rows(frame: pd.DataFrame) -> pd.Series:
-    """Rows whose action was refused and asked for again; none in files older than the column."""
-    costs = (
-        frame["reward_refusal"].fillna(0.0).tolist()
-        if "reward_refusal" in frame
-        else [0.0] * len(frame)
-    )
-    return pd.Series([cost < 0 for cost in costs], index=frame.index, dtype=bool)
+    """Rows whose action was refused and asked for again; none where the frame does not say."""
+    refused = frame["refused"].to_numpy(bool) if "refused" in frame else False
+    return pd.Series(refused, index=frame.index, dtype=bool)
 
 
 def turn_codes(frame: pd.DataFrame) -> pd.Series:

@@ -1,7 +1,7 @@
 """`marl-llm`: one thin function per command, arguments and words only.
 
-In `train` the commands that make a team, in `measure` whether a model can play, in `use` those for a person's own
-CSV, in `report` those that tell others.
+In `train` the commands that make a team, in `credit` what other rewards make of old trajectories, in `measure` whether
+a model can play, in `use` those for a person's own CSV, in `report` those that tell others.
 Exit codes: 0 done, 1 the run or the candidate failed, 2 the user's mistake, 130 interrupted.
 """
 
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from marl_llm.cli import measure, report, train, use
+from marl_llm.cli import credit, measure, report, train, use
 from marl_llm.cli.words import RESUMES, Command
 from marl_llm.core.errors import UserError
 
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="marl-llm", description=_ABOUT)
     parser.add_argument("--quiet", action="store_true", help="no progress")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (train, measure, use, report):
+    for group in (train, credit, measure, use, report):
         group.add(commands)
     return parser
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marl_llm.cli.words import NOTHING_KEPT, names, say, server_option, silent
 from marl_llm.core.errors import UserError
+
+if TYPE_CHECKING:
+    from marl_llm.workspace.recipe import Recipe
+    from marl_llm.workspace.run import RunDirectory
 
 DEFAULT_RECIPE = Path("recipes/tiny/cpu.yaml")
 DEFAULT_EXPERIMENT = Path("recipes/tiny/experiment.yaml")
@@ -27,13 +31,13 @@ def _rollout(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from marl_llm.pipeline.iterate import describe_iteration
-    from marl_llm.pipeline.promotion import promote_stage
-    from marl_llm.pipeline.stages import train_stage
-    from marl_llm.workspace.open_run import opened
     from marl_llm.workspace.recipe import load_recipe
     from marl_llm.workspace.run import RunDirectory
 
+    if args.rewards:
+        return _train_again(args)
+    if args.out or args.iteration is not None:
+        raise UserError("--out and --iteration go with --rewards: train on old trajectories with other rewards.")
     run = RunDirectory(args.run)
     k = run.next_iteration()
     if not run.collected(k):
@@ -41,12 +45,44 @@ def _train(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
     with run.held():
         run.prepare(recipe)
-        train_stage(recipe, run, k)
-        if recipe.promotion.tasks:
-            with opened(recipe, run) as ready:
-                promote_stage(ready, k)
-    say(describe_iteration(run, k))
+        _train_iteration(recipe, run, k)
     return 0
+
+
+def _train_again(args: argparse.Namespace) -> int:
+    """Train on an iteration of a run with other rewards, in a run of its own."""
+    from marl_llm.cli.credit import chosen_iterations
+    from marl_llm.pipeline.fork import fork_run
+    from marl_llm.workspace.recipe import load_rewards
+    from marl_llm.workspace.run import RunDirectory
+
+    if args.out is None:
+        raise UserError(f"--rewards needs --out, a new run directory: {args.run} keeps the rewards it was made with.")
+    if args.recipe:
+        raise UserError("--rewards changes the run's own recipe: leave --recipe out.")
+    source, target, weights = RunDirectory(args.run), RunDirectory(args.out), load_rewards(args.rewards)
+    weights.components()
+    k = chosen_iterations(source, args.iteration)[-1]
+    with target.held():
+        recipe = fork_run(source, k, weights, target)
+        if target.next_iteration() == k:
+            _train_iteration(recipe, target, k)
+    say(f"{args.out} is a run of its own: marl-llm iterate --recipe {args.out}/recipe.yaml --run {args.out} goes on.")
+    return 0
+
+
+def _train_iteration(recipe: Recipe, run: RunDirectory, k: int) -> None:
+    """Train on iteration k, decide on its adapters where the recipe says so, and tell what came of it."""
+    from marl_llm.pipeline.iterate import describe_iteration
+    from marl_llm.pipeline.promotion import promote_stage
+    from marl_llm.pipeline.stages import train_stage
+    from marl_llm.workspace.open_run import opened
+
+    train_stage(recipe, run, k)
+    if recipe.promotion.tasks:
+        with opened(recipe, run) as ready:
+            promote_stage(ready, k)
+    say(describe_iteration(run, k))
 
 
 def _iterate(args: argparse.Namespace) -> int:
@@ -105,6 +141,9 @@ def add(commands: Any) -> None:
     rollout.set_defaults(command=_rollout)
     train = commands.add_parser("train", help="train both adapters on the collected trajectories")
     _run_options(train, None)
+    train.add_argument("--rewards", type=Path, metavar="YAML", help="other weights (see credit); needs --out")
+    train.add_argument("--out", type=Path, metavar="NEW", help="new run that trains on --run's trajectories with them")
+    train.add_argument("--iteration", type=int, metavar="K", help="whose trajectories (default: the last collected)")
     train.set_defaults(command=_train)
     iterate = commands.add_parser("iterate", help="collect and train, again and again; resumes")
     _run_options(iterate)

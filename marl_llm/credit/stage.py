@@ -1,8 +1,8 @@
 """The credit stage: one role's logged rows go in, a table with one advantage per row and a few statistics come out.
 
 Training reads the table from `credit/<role>.parquet`, so the two meet in a file and either can be rerun alone. The
-rewards in the rows are taken as they are; re-scoring with other weights happens before, and leaving out rows that are
-too old is the caller's business.
+rows come with their rewards: `score_rows` computes them from the rows' facts before, by the recipe's weights or
+by others. Leaving out rows that are too old is the caller's business.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_rel
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.regret import stopping_regret
 from marl_llm.credit.team import mix, team_returns
+from marl_llm.rewards import reward_columns
 
 ROW_KEY = ["episode", "branch", "call", "role"]
 CREDIT_COLUMNS = ["episode", "branch", "call", "role", "group", "advantage", "kept", "reason"]
 CreditTable: TypeAlias = pd.DataFrame
-"""One line per row of the role, columns `CREDIT_COLUMNS`: str, str, int, str, str, float32, bool, str (a `Reason`)."""
+"""One line per row of the role, columns `CREDIT_COLUMNS`: str, str, int, str, str, float32, bool, str (a `Reason`); and
+the rewards that the advantages come from, float32, units of skill: `reward`, the part of it that is the call's own
+(`reward_own`), and each component (`reward_<name>`). Tables of before rows were scored here lack the rewards."""
 
 
 class CreditConfig(BaseModel):
@@ -66,9 +69,9 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
     Parameters
     ----------
     rows : DataFrame
-        Trajectory rows of any roles, with `episode`, `branch`, `call`, `role`, `group` and `reward`; with `alpha` above
-        0 of both roles, and with the columns of `team.team_returns`. Where `run` and `iteration` are present, turns
-        and groups never reach across them.
+        Trajectory rows of any roles as `score_rows` gives them, with `episode`, `branch`, `call`, `role`,
+        `group` and `reward`; with `alpha` above 0 of both roles, and with the columns of `team.team_returns`. Where
+        `run` and `iteration` are present, turns and groups never reach across them.
     role : str
         The role whose rows are credited; the others are ignored.
     config : CreditConfig
@@ -94,7 +97,8 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
     table = mine.loc[:, [*ROW_KEY, "group"]].assign(
         advantage=result.advantage.astype(np.float32), kept=result.kept, reason=result.reason.astype(object)
     )
-    return table.loc[:, CREDIT_COLUMNS].reset_index(drop=True), _statistics(mine["reward"].to_numpy(np.float64), result)
+    table = table.loc[:, CREDIT_COLUMNS].join(mine[reward_columns(mine)]).reset_index(drop=True)
+    return table, _statistics(mine["reward"].to_numpy(np.float64), result)
 
 
 def credit_path(directory: Path, role: str) -> Path:
@@ -125,11 +129,12 @@ def read_credit(path: Path) -> CreditTable:
         The file is missing, truncated, or is not a credit table.
     """
     try:
-        return pd.read_parquet(path, columns=CREDIT_COLUMNS)
+        table = pd.read_parquet(path)
+        return table.loc[:, [*CREDIT_COLUMNS, *reward_columns(table)]]
     except FileNotFoundError:
         raise UserError(f"{path}: there is no credit table; run the credit stage first.") from None
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
         raise UserError(f"{path}: not a credit table ({reason}); delete it and run the credit stage again.") from error
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from marl_llm.core.verdict import Verdict
 from marl_llm.environment.delivery import Tried
 from marl_llm.environment.evaluated import Evaluated
-from marl_llm.environment.memory import MemoryEntry, Verdict
+from marl_llm.environment.memory import MemoryEntry
 from marl_llm.environment.state import State
 from marl_llm.metrics import Comparison
 from marl_llm.proposals import PipelineSpec, ProposeModel, canonical, generate_code

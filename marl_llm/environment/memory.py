@@ -6,25 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pydantic import TypeAdapter, ValidationError
 
+from marl_llm.core.verdict import Verdict
 from marl_llm.proposals import PipelineSpec
 
 TokenCounter = Callable[[str], int]
-
-
-class Verdict(StrEnum):
-    """What became of a suggestion."""
-
-    accepted = "accepted"
-    no_gain = "no_gain"
-    not_as_asked = "not_as_asked"
-    failed = "failed"
-    invalid = "invalid"
-    redundant = "redundant"
-    finished = "finished"
 
 
 def rough_tokens(text: str) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from marl_llm.core.forgiven import Forgiven
+from marl_llm.core.verdict import Verdict
 from marl_llm.environment.evaluator import Evaluated
-from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
+from marl_llm.environment.memory import Memory, MemoryEntry
 from marl_llm.metrics import Comparison
 from marl_llm.proposals import Finish, PipelineSpec, Tune
 

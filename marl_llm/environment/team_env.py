@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from marl_llm.core.errors import RunFailed
+from marl_llm.core.verdict import Verdict
 from marl_llm.environment.analysis import answer
 from marl_llm.environment.analysis.current import current_view
 from marl_llm.environment.analysis.wording import Answer
@@ -23,7 +24,7 @@ from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
 from marl_llm.environment.evaluator import Evaluated, Evaluator
 from marl_llm.environment.looked import settled, tellable
-from marl_llm.environment.memory import Memory, TokenCounter, Verdict, rough_tokens
+from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
 from marl_llm.environment.model_screen import ModelScreen, screen_models
 from marl_llm.environment.search import search_region
 from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance, remember

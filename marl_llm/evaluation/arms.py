@@ -140,7 +140,8 @@ def team_arm(name: str, recipe: Recipe, roles: dict[str, RolePolicy] | None, wha
     who = {role: asdict(policy.info) for role, policy in (roles or {}).items()}
     rollout = plain(recipe).model_dump(mode="json", exclude={"episodes_at_once", "executor"})
     model = recipe.model.path if roles else recipe.evaluation.scripted_error_rate
-    sections = [recipe.prompts.model_dump(mode="json"), recipe.rewards.model_dump(mode="json"), rollout, model, who]
+    weights = recipe.rewards.model_dump(mode="json", exclude=set() if recipe.rewards.extra else {"extra"})
+    sections = [recipe.prompts.model_dump(mode="json"), weights, rollout, model, who]
     return Arm(name, what, roles, _fingerprint(name, _common(recipe, seed), *sections))
 
 

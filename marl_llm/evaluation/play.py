@@ -30,6 +30,7 @@ from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, TestRun, final_code
 from marl_llm.evaluation.trials import Trial
 from marl_llm.proposals import generate_code
+from marl_llm.rewards import FACTS, score_rows
 from marl_llm.rollout.collect import Collector, PlannedEpisode
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.metrics import team_metrics
@@ -39,18 +40,7 @@ from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, play, seen_experience, settings
 
-COLUMNS = (
-    "episode",
-    "branch",
-    "role",
-    "step",
-    "action",
-    "verdict",
-    "compliance",
-    "reward",
-    "prompt_tokens",
-    "completion_tokens",
-)
+COLUMNS = tuple(dict.fromkeys(("episode", "branch", "role", "step", "action", *FACTS)))
 
 
 @dataclass(frozen=True)
@@ -189,7 +179,8 @@ def _team_results(
     """Play the episodes that are missing; returns the function that scores one of them."""
     errors = _play_episodes(comparison, arm, trials, directory)
     summaries = {summary.episode: summary for summary in read_summaries(directory)}
-    episodes = dict(list(read_rows(directory, COLUMNS).groupby("episode", sort=False)))
+    rows = score_rows(read_rows(directory, COLUMNS), comparison.opened.recipe.rewards)
+    episodes = dict(list(rows.groupby("episode", sort=False)))
 
     def finish(trial: Trial) -> Result:
         task = trial.load()
@@ -253,7 +244,7 @@ def team_figures(rows: pd.DataFrame, summary: EpisodeSummary) -> dict[str, float
     Parameters
     ----------
     rows : DataFrame
-        The episode's trajectory rows.
+        The episode's trajectory rows, with their rewards.
     summary : EpisodeSummary
     """
     figures = team_metrics(rows, [summary])

@@ -8,7 +8,8 @@ samples a model.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gymnasium.spaces import Text
@@ -16,15 +17,16 @@ from pettingzoo import AECEnv
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.core.errors import UserError
-from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.core.roles import ML_ENGINEER, ROLES
 from marl_llm.environment import State, StepOutcome, TeamEnv
 from marl_llm.environment.memory import TokenCounter, rough_tokens
 from marl_llm.interfaces.info import outcome_info
 from marl_llm.interfaces.play import StepPlay, turn_context
 from marl_llm.interfaces.spaces import ALPHABET, MAX_CHARACTERS, Observation, fit, text_space
-from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, refusal_cost, token_cost
+from marl_llm.rewards import Outcome, RewardConfig
+from marl_llm.rewards.token_cost import TokenCost
+from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome
 from marl_llm.rollout.policies import Ask
-from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
 from marl_llm.rollout.turns import derive_seed
 
 
@@ -77,7 +79,8 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         super().__init__()
         if max_calls is not None and max_calls < 1:
             raise UserError(f"max_calls is {max_calls}: give at least one call, or None for no limit.")
-        self.team_env, self._weights, self._count, self._max_calls = env, rewards or RewardConfig(), count, max_calls
+        self.team_env, self._count, self._max_calls = env, count, max_calls
+        self._components = (rewards or RewardConfig()).components()
         self._context = turn_context(env, prompts or PromptConfig(), count)
         self.possible_agents = list(ROLES)
         self.observation_spaces = {agent: text_space(alphabet, max_characters) for agent in ROLES}
@@ -169,6 +172,7 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
     def _begin_step(self) -> None:
         assert self._seed is not None
         self._play = StepPlay(self._context, self.team_state, self._seed)
+        self._tokens: dict[str, list[tuple[int, int]]] = {agent: [] for agent in ROLES}
         self._show_question()
 
     def _show_question(self) -> None:
@@ -183,30 +187,42 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
     def _charge(self, agent: str, reply: str) -> None:
         """Count the call and its tokens; what the agent knew of earlier steps is over."""
         self._calls += 1
-        cost = token_cost(self._weights, self._count(self._observations[agent]), self._count(reply))
+        tokens = self._count(self._observations[agent]), self._count(reply)
+        self._tokens[agent].append(tokens)
+        call = Outcome(role=agent, verdict="", prompt_tokens=tokens[0], completion_tokens=tokens[1])
+        cost = sum(one(call) for one in self._components if isinstance(one, TokenCost))
         self.rewards[agent] = cost
-        self.infos[agent] = {"rewards": {"token_cost": cost}}
+        self.infos[agent] = {"rewards": {TokenCost.name: cost}}
 
     def _close_step(self, outcome: StepOutcome) -> None:
         """Reward both for a judged step and go on to the next one, or end."""
         before = self.team_state
         told = outcome_info(before, outcome)
-        self._reward(DATA_SCIENTIST, data_scientist_components(self._weights, [outcome]), told)
-        self.rewards[DATA_SCIENTIST] += (cost := cpu_cost(self._weights, self._play.analysing_s))
-        self.rewards[DATA_SCIENTIST] += (refusal := self._play.refused * refusal_cost(self._weights, True))
-        self.infos[DATA_SCIENTIST]["rewards"] |= {"cpu_cost": cost, "refusal": refusal}
+        scientist = data_scientist_outcome([outcome])
+        self._pay(
+            [replace(scientist, refused=c.refused, analysis_cpu_s=c.evaluation_s) for c in self._play.calls], told
+        )
         if outcome.implementation is not None:
-            self._reward(ML_ENGINEER, engineer_components(self._weights, outcome), told)
+            self._pay([engineer_outcome(outcome)] * len(self._tokens[ML_ENGINEER]), told)
         self._state = self.team_env.advance(before, outcome)
         if self._state.finished:
             self.terminations = dict.fromkeys(ROLES, True)
         else:
             self._begin_step()
 
-    def _reward(self, agent: str, components: RewardComponents, told: dict[str, Any]) -> None:
-        self.rewards[agent] += components.total
+    def _pay(self, calls: Sequence[Outcome], told: dict[str, Any]) -> None:
+        """Give an agent what its turn earned, once, and its calls cost, but for their tokens, which are paid for."""
+        agent = calls[0].role
         self.infos[agent]["outcome"] = told
-        self.infos[agent]["rewards"] |= asdict(components)
+        calls = [
+            replace(call, prompt_tokens=read, completion_tokens=wrote)
+            for call, (read, wrote) in zip(calls, self._tokens[agent], strict=True)
+        ]
+        for component in self._components:
+            if not isinstance(component, TokenCost):
+                worth = sum(map(component, calls)) if component.per_call else component(calls[-1])
+                self.rewards[agent] += worth
+                self.infos[agent]["rewards"][component.name] = worth
 
     def _truncate_if_spent(self) -> None:
         if self._max_calls is not None and self._calls >= self._max_calls and not self.team_state.finished:

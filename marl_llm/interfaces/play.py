@@ -64,8 +64,7 @@ async def _step(context: TurnContext, state: State, seed: int) -> tuple[StepOutc
 
 
 class StepPlay:
-    """A step being played: `ask` is the open question until `outcome` is there, with `analysing_s`, the processor
-    time of the Data Scientist's analyses, seconds, and the number of its calls that were `refused`.
+    """A step being played: `ask` is the open question until `outcome` is there, with the Data Scientist's `calls`.
 
     Seeds of the questions are those that a rollout of one branch with the episode's `seed` sends to the server.
     """
@@ -74,7 +73,7 @@ class StepPlay:
         self._coroutine = _step(context, state, seed)
         self.ask: Ask | None = None
         self.outcome: StepOutcome | None = None
-        self.analysing_s, self.refused = 0.0, 0
+        self.calls: list[CallRecord] = []
         self._go_on(None)
 
     def answer(self, text: str) -> None:
@@ -85,6 +84,4 @@ class StepPlay:
         try:
             self.ask = self._coroutine.send(completion)
         except StopIteration as end:
-            self.ask, (self.outcome, calls) = None, end.value
-            self.analysing_s = sum(call.evaluation_s for call in calls)
-            self.refused = sum(call.refused for call in calls)
+            self.ask, (self.outcome, self.calls) = None, end.value

@@ -18,7 +18,8 @@ from marl_llm.algorithms.worker import LoggedRows, WorkerSpec
 from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
-from marl_llm.credit import assign_credit, write_credit
+from marl_llm.pipeline.credit import credit_stage
+from marl_llm.rewards import score_rows
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.metrics import team_metrics
 from marl_llm.rollout.progress import minutes
@@ -63,12 +64,7 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
     Without promotion the iteration is done then; with it the trained adapters wait in `iteration_<k>/candidates` for
     `promotion.promote_stage`. What was trained before an interruption is left alone.
     """
-    rows = read_rows(run.trajectories(k))
-    statistics: dict[str, Any] = {}
-    for role in ROLES:
-        table, statistics[role] = assign_credit(rows, role, recipe.credit_of(role))
-        write_credit(table, run.credit(k, role))
-    write_json(_credit_statistics(run, k), statistics)
+    credit_stage(recipe, run, k)
     due = trainees_of(recipe, run, k)
     for trainee in run.trainees:
         if trainee not in due:
@@ -83,7 +79,7 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
 def finish_iteration(recipe: Recipe, run: RunDirectory, k: int, promotion: dict[str, Any] | None) -> None:
     """Write iteration k's metrics, which says that it is done; `promotion` is what decided on its adapters."""
     trained = {trainee: json.loads(training_metrics(run, k, trainee).read_text()) for trainee in run.trainees}
-    rows = read_rows(run.trajectories(k))
+    rows = score_rows(read_rows(run.trajectories(k)), recipe.rewards)
     metrics = {
         "iteration": k,
         "collected": team_metrics(rows, read_summaries(run.trajectories(k))),

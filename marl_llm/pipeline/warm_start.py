@@ -20,6 +20,7 @@ from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.credit import assign_credit, write_credit
+from marl_llm.rewards import score_rows
 from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.plans import procedural_plans
@@ -56,7 +57,7 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
     if not (folder / "trajectories" / "manifest.json").is_file():
         _play(recipe, folder / "trajectories", sandbox)
         write_manifest(folder / "trajectories")
-    rows = read_rows(folder / "trajectories")
+    rows = score_rows(read_rows(folder / "trajectories"), recipe.rewards)
     for role in ROLES:
         write_credit(assign_credit(rows, role, recipe.credit_of(role))[0], folder / "credit" / f"{role}.parquet")
     run_together([functools.partial(_train, recipe, run, trainee) for trainee in waiting], recipe.training.at_once)

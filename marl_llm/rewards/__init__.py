@@ -1,21 +1,12 @@
-"""Rewards as pure functions of a step's outcome: each component is kept raw, their sum is the reward."""
+"""Rewards as pure functions of outcome facts: one file per component, their sum is the reward.
 
-from marl_llm.rewards.components import (
-    RewardComponents,
-    cpu_cost,
-    data_scientist_reward,
-    engineer_reward,
-    refusal_cost,
-    token_cost,
-)
+Rows keep the facts; weights are applied where credit is computed, so the same rows can be scored
+again with others.
+"""
+
+from marl_llm.rewards.component import Component
 from marl_llm.rewards.config import RewardConfig
+from marl_llm.rewards.outcome import FACTS, Outcome
+from marl_llm.rewards.scoring import reward_columns, score_rows
 
-__all__ = [
-    "RewardComponents",
-    "RewardConfig",
-    "cpu_cost",
-    "data_scientist_reward",
-    "engineer_reward",
-    "refusal_cost",
-    "token_cost",
-]
+__all__ = ["FACTS", "Component", "Outcome", "RewardConfig", "reward_columns", "score_rows"]

@@ -1,38 +1,73 @@
-"""The weights of the rewards; part of the recipe. All penalties are positive numbers, in units of skill score."""
+"""The recipe's `rewards` section: the weights of all components. Its bases are the registry, one
+line each.
+
+A penalty is a positive number, in units of skill score.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from marl_llm.rewards.compliance import Compliance
+from marl_llm.rewards.component import Component
+from marl_llm.rewards.cpu_cost import CpuCost
+from marl_llm.rewards.extra import Weight, load_component
+from marl_llm.rewards.failure import RUNGS, Failure
+from marl_llm.rewards.invalid import Invalid
+from marl_llm.rewards.metric_delta import MetricDelta
+from marl_llm.rewards.no_gain import NoGain
+from marl_llm.rewards.outcome import Outcome
+from marl_llm.rewards.redundant import Redundant
+from marl_llm.rewards.refusal import Refusal
+from marl_llm.rewards.token_cost import TokenCost
 
 
-class RewardConfig(BaseModel):
-    """Weights of the reward components."""
+class RewardConfig(
+    MetricDelta,
+    NoGain,
+    Compliance,
+    Failure,
+    Invalid,
+    Redundant,
+    TokenCost,
+    CpuCost,
+    Refusal,
+):
+    """Weights of the reward components. Called with an outcome it is the reward: the sum of all
+    components.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    credit: Literal["step", "reference"] = Field(
-        default="reference",
-        description="the Data Scientist earns the gain of the step, or of the reference implementation",
+    name: ClassVar[str] = "reward"
+    extra: dict[str, dict[str, Weight]] = Field(
+        default={}, description="components of your own: {module:Class: {weight: value}}"
     )
-    gain_weight: float = Field(default=1.0, ge=0, description="reward for one unit of skill gained")
-    no_gain_penalty: float = Field(
-        default=0.02, ge=0, description="a suggestion that, done right, brings no significant gain"
-    )
-    invalid_penalty: float = Field(default=0.1, ge=0, description="an action that cannot be read or carried out")
-    redundant_penalty: float = Field(default=0.05, ge=0, description="a suggestion that memory already answers")
-    compliance_penalty: float = Field(default=0.1, ge=0, description="code that does none of what was asked")
-    failure_penalty: float = Field(default=0.15, ge=0, description="code that does not even parse")
-    rung_bonus: float = Field(default=0.005, ge=0, description="taken off the failure penalty for each rung reached")
-    prompt_token_price: float = Field(default=2e-6, ge=0, description="cost of one prompt token")
-    completion_token_price: float = Field(default=1e-4, ge=0, description="cost of one sampled token")
-    cpu_second_price: float = Field(
-        default=2e-4, ge=0, description="cost of one second of processor time of an analysis"
-    )
+
+    def components(self) -> tuple[Component, ...]:
+        """Every component with its weights, the user's own last.
+
+        Raises
+        ------
+        UserError
+            One of `extra` cannot be imported, or two components have one name.
+        """
+        weights = dict(self)
+        built_in = [
+            kind.model_validate({key: weights[key] for key in kind.model_fields}) for kind in RewardConfig.__bases__
+        ]
+        return (*built_in, *(load_component(path, own) for path, own in self.extra.items()))
+
+    def by_component(self, outcome: Outcome) -> dict[str, float]:
+        """What each component gives for a model call, by its name."""
+        return {component.name: component(outcome) for component in self.components()}
+
+    def __call__(self, outcome: Outcome) -> float:  # noqa: D102
+        return sum(self.by_component(outcome).values())
 
     @model_validator(mode="after")
     def _failing_is_worst(self) -> RewardConfig:
-        if self.failure_penalty - 4 * self.rung_bonus < self.compliance_penalty:
+        if self.failure_penalty - RUNGS * self.rung_bonus < self.compliance_penalty:
             raise ValueError(
                 "failure_penalty minus four times rung_bonus must be at least compliance_penalty, or failing pays more "
                 "than doing something else than asked"

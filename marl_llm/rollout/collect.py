@@ -21,7 +21,6 @@ from marl_llm.core.errors import UserError
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import EnvironmentConfig, State, TeamEnv
 from marl_llm.environment.experience import NOTHING, Experience, ExperienceStore, known_data_set, shown_lines
-from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
 from marl_llm.rollout.journal import EpisodeJournal, JournaledPolicy, Spent, tidy
@@ -63,7 +62,6 @@ class CollectSettings:
     environment: EnvironmentConfig
     style: PromptStyle
     rollout: RolloutConfig
-    rewards: RewardConfig
     seen: Experience = NOTHING
     remember: Path | None = None
 
@@ -153,7 +151,7 @@ class Collector:
         settings = self._settings
         context = TurnContext(env, settings.style, self._blocking, lines)
         key = EpisodeKey(settings.run, settings.iteration, env.task.name, plan.name, settings.rollout.temperature)
-        return EpisodePlayer(context, team, settings.rollout, settings.rewards, key, seed)
+        return EpisodePlayer(context, team, settings.rollout, key, seed)
 
     def _summary(
         self, plan: PlannedEpisode, env: TeamEnv, start: State, result: EpisodeResult, cost: tuple[float, float]

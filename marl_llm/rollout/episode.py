@@ -2,7 +2,7 @@
 goes on.
 
 With groups of one it is a plain episode of the team, as `solve` and evaluation play it; with more it is the tree that
-training learns from. Rows come out complete, rewards included.
+training learns from. Rows come out complete, with the facts that rewards are computed from.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
-from marl_llm.environment import Memory, State, StepOutcome, Suggestion, Verdict
+from marl_llm.environment import Memory, State, StepOutcome, Suggestion
 from marl_llm.proposals import Finish
-from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
+from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome, without_code
 from marl_llm.rollout.policies import Policy
-from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
 from marl_llm.rollout.rows import EpisodeKey, TurnPlace, state_hash, turn_rows
 from marl_llm.rollout.turns import Turn, TurnContext, data_scientist_turn, derive_seed, engineer_turn, episode_seed
 from marl_llm.trajectories import Row
@@ -86,8 +85,8 @@ class EpisodePlayer:
         Environment and prompts.
     team : Team
         Who answers.
-    config, rewards
-        Tree and weights, from the recipe.
+    config : RolloutConfig
+        The tree, from the recipe.
     key : EpisodeKey
         Names for the rows.
     seed : int
@@ -103,13 +102,12 @@ class EpisodePlayer:
         context: TurnContext,
         team: Team,
         config: RolloutConfig,
-        rewards: RewardConfig,
         key: EpisodeKey,
         seed: int,
         on_step: Callable[[StepRecord], None] | None = None,
         stop: Callable[[State], bool] = lambda state: False,
     ) -> None:
-        self._context, self._team, self._config, self._rewards = context, team, config, rewards
+        self._context, self._team, self._config = context, team, config
         self._key, self._on_step, self._stop = key, on_step, stop
         self._seed = episode_seed(seed, context.env.task)
         self._rows: list[Row] = []
@@ -189,8 +187,8 @@ class EpisodePlayer:
         )
         self._turns += 1
         self._rows += turn_rows(
-            self._key, place, self._team.data_scientist.info, branch.turn, state, _without_code(branch.outcomes[0]),
-            data_scientist_components(self._rewards, branch.outcomes), self._rewards,
+            self._key, place, self._team.data_scientist.info, branch.turn, state, without_code(branch.outcomes[0]),
+            data_scientist_outcome(branch.outcomes),
         )  # fmt: skip
         for e, (turn, outcome) in enumerate(zip(branch.engineer_turns, branch.outcomes, strict=False)):
             where = state_hash(*state_text, branch.suggestion.text)
@@ -198,9 +196,8 @@ class EpisodePlayer:
             place = TurnPlace(state.step, ML_ENGINEER, name, self._turns, where, outcome is taken)
             self._turns += 1
             self._rows += turn_rows(
-                self._key, place, self._team.ml_engineer.info, turn, state, outcome,
-                engineer_components(self._rewards, outcome), self._rewards,
-            )  # fmt: skip
+                self._key, place, self._team.ml_engineer.info, turn, state, outcome, engineer_outcome(outcome)
+            )
 
     def _choose(self, state: State, branches: list[Branch]) -> tuple[Branch, StepOutcome]:
         """The branch and the outcome the episode goes on from."""
@@ -215,14 +212,3 @@ class EpisodePlayer:
         pool = going_on if self._config.advance == "best" and going_on else branches
         branch = rng.choice(pool)
         return branch, rng.choice(branch.outcomes)
-
-
-def _without_code(outcome: StepOutcome) -> StepOutcome:
-    """The part of an outcome that is the Data Scientist's: the reference implementation's, not the Engineer's."""
-    if outcome.reference is None:
-        return outcome
-    if outcome.suggestion.ends:
-        return replace(outcome, implementation=None, compliance=None, comparison=None, verdict=Verdict.finished)
-    gained = outcome.reference_comparison is not None and outcome.reference_comparison.significant
-    verdict = Verdict.accepted if gained else Verdict.no_gain
-    return replace(outcome, implementation=None, compliance=None, comparison=None, verdict=verdict)

@@ -23,7 +23,7 @@ def team_metrics(rows: pd.DataFrame, summaries: Sequence[EpisodeSummary]) -> dic
     Parameters
     ----------
     rows : DataFrame
-        Trajectory rows of one directory.
+        Trajectory rows of one directory, with their rewards (`score_rows`).
     summaries : sequence of EpisodeSummary
         Of the same episodes.
 

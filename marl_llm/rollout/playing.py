@@ -176,9 +176,7 @@ class Play:
             async with players.opened() as team:
                 while self.stopped == "interrupted":
                     seed, asked_before = env.seed + self._wishes, self._wishes
-                    player = EpisodePlayer(
-                        context, meter.watch(team), rollout, rewards, key, seed, self._step, self._ends
-                    )
+                    player = EpisodePlayer(context, meter.watch(team), rollout, key, seed, self._step, self._ends)
                     await player.play(start=self.last)
                     if self._wishes > asked_before and self._impatient:
                         self.stopped = self._why_impatient()

@@ -1,16 +1,16 @@
-"""From a finished turn and its outcome to trajectory rows: one row a call, sharing the turn's reward."""
+"""From a finished turn and its outcome to trajectory rows: one per call, sharing what came of the turn."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from marl_llm.core.roles import DATA_SCIENTIST
+from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import Evaluated, State, StepOutcome
-from marl_llm.rewards import RewardComponents, RewardConfig, cpu_cost, refusal_cost, token_cost
+from marl_llm.rewards import Outcome
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.turns import CallRecord, Turn
 from marl_llm.trajectories import Row
@@ -56,13 +56,12 @@ def turn_rows(
     turn: Turn,
     before: State,
     outcome: StepOutcome,
-    components: RewardComponents,
-    rewards: RewardConfig,
+    facts: Outcome,
 ) -> list[Row]:
-    """Rows of one turn, in the order of its calls."""
-    shared = _place_columns(key, place, policy) | _outcome_columns(before, outcome) | _reward_columns(components)
+    """Rows of one turn, in the order of its calls; `facts` are those of `outcome` that rewards need."""
+    shared = _place_columns(key, place, policy) | _outcome_columns(before, outcome) | _facts_of_turn(facts)
     shared["action"] = (turn.suggestion or outcome.suggestion).text
-    return [_call_row(shared, number, call, components.total, rewards) for number, call in enumerate(turn.calls)]
+    return [_call_row(shared, number, call) for number, call in enumerate(turn.calls)]
 
 
 def _place_columns(key: EpisodeKey, place: TurnPlace, policy: PolicyInfo) -> dict[str, Any]:
@@ -103,17 +102,15 @@ def _outcome_columns(before: State, outcome: StepOutcome) -> dict[str, Any]:
     }
 
 
-def _reward_columns(components: RewardComponents) -> dict[str, Any]:
-    """What all calls of the turn share of the reward."""
-    return {f"reward_{name}": value for name, value in asdict(components).items()}
+def _facts_of_turn(facts: Outcome) -> dict[str, Any]:
+    """What all calls of the turn share of the facts, besides verdict and compliance."""
+    names = ("step_gain", "new_reference_gain", "rungs")
+    return {name: getattr(facts, name) for name in names}
 
 
-def _call_row(shared: dict[str, Any], number: int, call: CallRecord, reward: float, rewards: RewardConfig) -> Row:
-    """One call: its own tokens, what they and a refusal cost, and what it shares with the turn."""
-    done = call.completion
-    cost = token_cost(rewards, len(done.prompt_ids), len(done.completion_ids))
-    analysing = cpu_cost(rewards, call.evaluation_s) if shared["role"] == DATA_SCIENTIST else 0.0
-    refusal = refusal_cost(rewards, call.refused)
+def _call_row(shared: dict[str, Any], number: int, call: CallRecord) -> Row:
+    """One call: its own tokens and time, and what it shares with the turn."""
+    done, seconds = call.completion, call.evaluation_s
     return Row(
         **shared,
         call=number,
@@ -129,11 +126,9 @@ def _call_row(shared: dict[str, Any], number: int, call: CallRecord, reward: flo
         prompt_tokens=len(done.prompt_ids),
         completion_tokens=len(done.completion_ids),
         latency_s=done.latency_s,
-        evaluation_s=call.evaluation_s,
-        reward_token_cost=cost,
-        reward_cpu_cost=analysing,
-        reward_refusal=refusal,
-        reward=reward + cost + analysing + refusal,
+        evaluation_s=seconds if shared["role"] == ML_ENGINEER else 0.0,
+        analysis_cpu_s=seconds if shared["role"] == DATA_SCIENTIST else 0.0,
+        refused=call.refused,
         seed=call.seed,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

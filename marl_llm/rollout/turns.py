@@ -111,7 +111,7 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
 
     An analysis is answered, an invalid action is refused with the sentence that says what is wrong, as often as the
     recipe allows; a redundant one is valid. The turn yields its last action, and what that comes to is the turn's
-    reward, which all its calls share; a refused call pays for itself besides (see `refusal_cost`).
+    reward, which all its calls share; a refused call pays for itself besides (see the component `refusal`).
     """
     env, now = context.env, context.situation(state)
     calls: list[CallRecord] = []

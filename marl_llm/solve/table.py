@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from marl_llm.core.verdict import Verdict
 from marl_llm.environment import State
-from marl_llm.environment.memory import MemoryEntry, Verdict
+from marl_llm.environment.memory import MemoryEntry
 from marl_llm.environment.model_screen import LEFT_OUT, ModelScreen
 from marl_llm.metrics import Scores
 from marl_llm.proposals import PipelineSpec

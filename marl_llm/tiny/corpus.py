@@ -28,10 +28,11 @@ from marl_llm.agents.prompts import (
 )
 from marl_llm.agents.scripted import NO_CHANGE, corrupt, random_action
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.verdict import Verdict
 from marl_llm.environment.analysis import AnalysisView, answer
 from marl_llm.environment.blend import POWERS
 from marl_llm.environment.card import TaskCard, describe_task
-from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
+from marl_llm.environment.memory import Memory, MemoryEntry
 from marl_llm.environment.model_screen import ModelScreen, Screened
 from marl_llm.proposals import (
     Analyze,

@@ -22,8 +22,7 @@ from marl_llm.training.batching import Sizes
 
 TOKEN_COLUMNS = ["prompt_ids", "completion_ids", "logprobs"]
 _TURN_COLUMNS = [
-    "run", "iteration", "step", "group", "followed", "verdict", "reward", "reward_token_cost", "reward_cpu_cost",
-    "reward_refusal",
+    "run", "iteration", "step", "group", "followed", "verdict", "refused",
 ]  # fmt: skip
 TRAINING_COLUMNS = [*ROW_KEY, *TOKEN_COLUMNS, *_TURN_COLUMNS, "policy_version", "adapter_sha256", "sampling"]
 """Columns of a trajectory row that training reads."""
@@ -79,7 +78,7 @@ class ReplayRow:
 
 
 def join_credit(rows: pd.DataFrame, credit: CreditTable) -> pd.DataFrame:
-    """Rows that the table speaks of, with its `advantage` and `kept`.
+    """Rows that the table speaks of, with its `advantage` and `kept`, and `reward` and `reward_own` where it has them.
 
     Raises
     ------
@@ -87,7 +86,9 @@ def join_credit(rows: pd.DataFrame, credit: CreditTable) -> pd.DataFrame:
         A row that is to be trained on is missing, or occurs twice: the table belongs to other rows.
     """
     try:
-        joined = rows.merge(credit[[*ROW_KEY, "advantage", "kept"]], on=ROW_KEY, how="inner", validate="one_to_one")
+        known = [name for name in ("reward", "reward_own") if name in credit]
+        told = credit[[*ROW_KEY, "advantage", "kept", *known]]
+        joined = rows.merge(told, on=ROW_KEY, how="inner", validate="one_to_one")
     except pd.errors.MergeError:
         raise UserError("the rows and the credit table do not match one to one; run the credit stage again.") from None
     lost = int(credit["kept"].to_numpy().sum() - joined["kept"].to_numpy().sum())

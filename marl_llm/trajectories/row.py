@@ -1,8 +1,8 @@
 """The one definition of a trajectory row: name, type, meaning and unit of every column.
 
 The parquet schema (`schema.py`) and the data card (`card.py`) are derived from `Row`, so this is the only place to
-change. A change of meaning, and any column that goes, raises SCHEMA_VERSION; a column that is added may be missing
-(`ADDED`), and older files are read with nulls in it.
+change. A change of meaning, and any column that comes or goes, raises SCHEMA_VERSION; files of version 1 are read as
+`version_1.py` says.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
-ADDED = frozenset({"followed", "reward_cpu_cost", "forgiven", "reward_refusal", "reply", "problem"})
-"""Columns that files of this version may lack."""
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ Int32 = Annotated[int, pa.int32()]
 Int64 = Annotated[int, pa.int64()]
 Float32 = Annotated[float, pa.float32()]
 MaybeFloat32 = Annotated[float | None, pa.float32()]
+Bool = Annotated[bool, pa.bool_()]
 MaybeBool = Annotated[bool | None, pa.bool_()]
 Ids = Annotated[list[int], pa.list_(pa.int32())]
 Floats = Annotated[list[float], pa.list_(pa.float32())]
@@ -40,9 +39,8 @@ Floats = Annotated[list[float], pa.list_(pa.float32())]
 class Row:
     """One model call. Columns are documented in their annotations; those of type Json hold JSON text.
 
-    A turn has one or more calls; they share the turn's outcome and reward, and each pays for its own tokens and, if it
-    was refused, for that. The reward components carry the recipe's weights; gains, compliance, verdict and token counts
-    are raw.
+    A turn has one or more calls; they share what came of the turn, and each has its own tokens and times. Everything
+    is a fact: rewards are computed from facts by a recipe's weights (`marl_llm.rewards`), and kept with the credit.
     """
 
     # where in the run
@@ -104,28 +102,39 @@ class Row:
         None
     )
     p_value: Annotated[MaybeFloat32, Doc("One-sided p-value of the gain.", "0 to 1")] = None
+    step_gain: Annotated[
+        MaybeFloat32,
+        Doc(
+            "Significant gain. Engineer: of its implementation if it did as asked, else 0. Data Scientist: mean over "
+            "the implementations that did as asked; missing where none did.",
+            "skill",
+        ),
+    ] = None
+    new_reference_gain: Annotated[
+        MaybeFloat32,
+        Doc(
+            "Data Scientist: significant gain of the reference implementation beyond what was credited over the same "
+            "solution before, 0 if not significant; missing if nothing ran or all was credited.",
+            "skill",
+        ),
+    ] = None
+    rungs: Annotated[Int32, Doc("Engineer: rungs its code reached of parsed, built, fitted, predicted.", "0 to 4")] = 0
+    refused: Annotated[Bool, Doc("The call's action was invalid and the Data Scientist was asked again.")] = False
     # what it cost
     prompt_tokens: Annotated[Int32, Doc("Length of the prompt.", "tokens")]
     completion_tokens: Annotated[Int32, Doc("Length of the completion.", "tokens")]
     latency_s: Annotated[Float32, Doc("Time from request to answer, waiting in the server included.", "s")]
-    evaluation_s: Annotated[Float32, Doc("Time of the evaluation in the sandbox; 0 if there was none.", "s")] = 0.0
-    # rewards: raw components, and their weighted sum
-    reward_metric_delta: Annotated[Float32, Doc("Component: significant gain of the step.", "skill")] = 0.0
-    reward_no_gain: Annotated[Float32, Doc("Component: implemented correctly, but no significant gain.", "skill")] = 0.0
-    reward_compliance: Annotated[Float32, Doc("Component: asked for but not done, or done unasked.", "skill")] = 0.0
-    reward_failure: Annotated[Float32, Doc("Component: unparsable action or failing code.", "skill")] = 0.0
-    reward_token_cost: Annotated[Float32, Doc("Component: prompt and completion tokens, weighted apart.", "skill")] = (
-        0.0
-    )
-    reward_cpu_cost: Annotated[Float32, Doc("Component: processor time of an analysis.", "skill")] = 0.0
-    reward_refusal: Annotated[Float32, Doc("Component: an action that was refused and then corrected.", "skill")] = 0.0
-    reward_redundant: Annotated[Float32, Doc("Component: a suggestion made before.", "skill")] = 0.0
-    reward: Annotated[Float32, Doc("Sum of the components.", "skill")] = 0.0
+    evaluation_s: Annotated[
+        Float32, Doc("Time of the evaluation of the code in the sandbox; 0 if there was none.", "s")
+    ] = 0.0
+    analysis_cpu_s: Annotated[
+        Float32, Doc("Processor time of the analysis the call asked for; 0 if there was none.", "s")
+    ] = 0.0
     # provenance
     seed: Annotated[Int64, Doc("Seed of the sampling request.")]
     isolation: Annotated[Text, Doc("Isolation level of the sandbox; empty if nothing was run.")] = ""
     created_at: Annotated[Text, Doc("When the row was made, ISO 8601, UTC.")]
-    schema_version: Annotated[Int32, Doc("Version of this schema.")] = SCHEMA_VERSION
+    schema_version: Annotated[Int32, Doc("Version of the schema the row was written with.")] = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """Return the columns by name, in schema order."""

@@ -6,10 +6,11 @@ directories. Nothing is ever rewritten: an episode whose part exists is finished
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ import pyarrow.parquet as pq
 
 from marl_llm.core.atomic import replacing
 from marl_llm.core.errors import UserError
-from marl_llm.trajectories.row import ADDED, SCHEMA_VERSION, Row
+from marl_llm.trajectories import version_1
+from marl_llm.trajectories.row import SCHEMA_VERSION, Row
 from marl_llm.trajectories.schema import SCHEMA
 
 _PART = re.compile(r"part-(?P<episode>[A-Za-z0-9][A-Za-z0-9._-]*)\.parquet")
@@ -41,6 +43,7 @@ _PACKAGES = (
 )
 
 
+WeightsAbove = Callable[[Path], version_1.OldWeights]
 _REMEDY = "free some space or mend the directory, then start again; finished episodes are kept."
 
 
@@ -99,7 +102,7 @@ def read_rows(
     -------
     DataFrame
         One row per model call, by directory and part name, in written order; list columns hold numpy arrays, missing
-        numbers are NaN.
+        numbers are NaN. Parts of version 1 are read as `version_1` says.
 
     Raises
     ------
@@ -110,7 +113,8 @@ def read_rows(
     wanted = list(SCHEMA.names if columns is None else columns)
     parts = [path for directory in directories for path in _parts(directory)]
     read = wanted if role is None or "role" in wanted else [*wanted, "role"]
-    table = pa.concat_tables([_read_part(path, read) for path in parts], promote_options="default")  # nulls of `ADDED`
+    old_weights = functools.cache(version_1.weights_above)
+    table = pa.concat_tables([_read_part(path, read, old_weights) for path in parts], promote_options="default")
     if role is not None:
         table = table.filter(pc.field("role") == role)
     return table.select(wanted).to_pandas()
@@ -170,28 +174,51 @@ def _parts(directory: Path) -> list[Path]:
     return parts
 
 
-def _read_part(path: Path, columns: list[str]) -> pa.Table:
+def _read_part(path: Path, columns: list[str], old_weights: WeightsAbove) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            _check_schema(path, file.schema_arrow)
-            table = file.read(columns=columns).replace_schema_metadata(None)
-            for name in set(columns) & ADDED - set(table.column_names):
-                table = table.append_column(name, pa.nulls(table.num_rows, SCHEMA.field(name).type))
-            return table.select(columns)
+            version = _version(path, file.schema_arrow)
+            _check_columns(path, file.schema_arrow, version)
+            if version == 1:
+                return _read_version_1(file, columns, lambda: old_weights(path.parent))
+            return file.read(columns=columns).replace_schema_metadata(None).select(columns)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
             f"{path} is damaged or no parquet file: delete it and collect again, which repeats this episode only."
         ) from error
 
 
-def _check_schema(path: Path, schema: pa.Schema) -> None:
-    version = (schema.metadata or {}).get(b"marl_llm_schema_version", b"0")
-    if version.isdigit() and int(version) > SCHEMA_VERSION:
+def _read_version_1(file: pq.ParquetFile, columns: list[str], weights: Callable[[], version_1.OldWeights]) -> pa.Table:
+    """The columns as version 2 has them, with nulls in those that the file is older than."""
+    here = file.schema_arrow.names
+    table = file.read(columns=[name for name in columns if name in here]).replace_schema_metadata(None)
+    for name in set(columns) & version_1.ADDED - set(here):
+        table = table.append_column(name, pa.nulls(table.num_rows, SCHEMA.field(name).type))
+    if set(columns) & set(version_1.RECOVERED):
+        sources = file.read(columns=[name for name in version_1.SOURCES if name in here])
+        facts = version_1.recovered(sources, weights())
+        for name in set(columns) & set(version_1.RECOVERED):
+            old = [name] if name in here else []
+            table = table.drop_columns(old).append_column(name, facts[name])
+    return table.select(columns)
+
+
+def _version(path: Path, schema: pa.Schema) -> int:
+    text = (schema.metadata or {}).get(b"marl_llm_schema_version", b"1")
+    version = max(1, int(text)) if text.isdigit() else 1
+    if version > SCHEMA_VERSION:
         raise UserError(
-            f"{path} has trajectory schema {int(version)}, this version reads {SCHEMA_VERSION}: update marl_llm."
+            f"{path} has trajectory schema {version}, this version reads {SCHEMA_VERSION}: update marl_llm."
         )
-    needed = [f for f in SCHEMA if f.name in schema.names or f.name not in ADDED]
+    return version
+
+
+def _check_columns(path: Path, schema: pa.Schema, version: int) -> None:
+    optional = version_1.ADDED.union(version_1.NEW) if version == 1 else frozenset()
+    needed = [f for f in SCHEMA if f.name in schema.names or f.name not in optional]
     foreign = [f.name for f in needed if f.name not in schema.names or schema.field(f.name).type != f.type]
+    if version == 1:
+        foreign += [name for name in version_1.SOURCES if name not in {*schema.names, *optional}]
     if foreign:
         raise UserError(
             f"{path} is no trajectory file of marl_llm (missing or other columns: {', '.join(foreign[:3])}): move it "

@@ -92,7 +92,6 @@ def settings(recipe: Recipe, iteration: int, **changes: Any) -> CollectSettings:
     values = {
         "run": recipe.name, "iteration": iteration, "seed": recipe.seed, "environment": recipe.environment,
         "style": prompt_style(recipe.prompts, local_model(recipe.model.path)), "rollout": recipe.rollout,
-        "rewards": recipe.rewards,
     }  # fmt: skip
     return CollectSettings(**{**values, **changes})
 
@@ -158,6 +157,7 @@ def open_run(
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
     suite_files(recipe.tasks)  # a mistake in what the recipe names should not show after hours of collecting
+    recipe.rewards.components()
     for role in ROLES:
         imitated_runs(recipe, role)
     if recipe.environment.experience is not None:

@@ -66,9 +66,9 @@ class PublishedRun(RunDirectory):
     def recipe(self) -> Recipe:
         """The run's recipe, with the base model as it lies here.
 
-        Caches and stores are none of it, the sandbox is as strict as by default, and an algorithm of the publisher's
-        own is not imported: whoever publishes a team must not choose files or code of this machine, or how the code of
-        the team is locked in. The name tells its adapters apart from
+        Caches and stores are none of it, the sandbox is as strict as by default, and neither an algorithm nor a reward of
+        the publisher's own is imported: whoever publishes a team must not choose files or code of this machine, or how
+        the code of the team is locked in. The name tells its adapters apart from
         those of other teams on one server.
         """
         path = self.root / RECIPE_FILE
@@ -80,6 +80,7 @@ class PublishedRun(RunDirectory):
             "model": recipe.model.model_copy(update=model),
             "environment": recipe.environment.model_copy(update={"cache": None, "experience": None}),
             "tasks": recipe.tasks.model_copy(update={"suite": None}),
+            "rewards": recipe.rewards.model_copy(update={"extra": {}}),
             "sandbox": recipe.sandbox.model_copy(update={"level": SandboxSection().level}),
         }
         return recipe.model_copy(update=changes)

@@ -285,6 +285,22 @@ def load_recipe(path: Path) -> Recipe:
     return parse(read_mapping(path), Recipe, str(path))
 
 
+def load_rewards(path: Path) -> RewardConfig:
+    """Read reward weights: a YAML mapping of the keys of a recipe's `rewards` section, or a recipe, of which only that
+    section is read. Keys left out have their defaults, as in a recipe.
+
+    Raises
+    ------
+    UserError
+        The file is missing or no YAML mapping, or a key is unknown or ill-typed.
+    """
+    content = read_mapping(path)
+    section = content.get("rewards", content)
+    if not isinstance(section, dict):
+        raise UserError(f"{path}: rewards must be a mapping of weights, e.g. {{no_gain_penalty: 0.05}}.")
+    return parse(section, RewardConfig, str(path))
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file that is a mapping.
 

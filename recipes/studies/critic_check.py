@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 import tempfile
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,10 @@ from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.credit.gae import explained_variance
+from marl_llm.rewards import FACTS, RewardConfig, score_rows
 from marl_llm.training.data import TRAINING_COLUMNS, replay_rows
 from marl_llm.trajectories import read_rows
+from marl_llm.workspace.run import RunDirectory
 
 
 def split_at_random(frame: pd.DataFrame, share: float, seed: int) -> np.ndarray:
@@ -57,6 +58,14 @@ def split_ahead(frame: pd.DataFrame, iteration: int) -> tuple[pd.DataFrame, np.n
     if not (number == iteration).any() or not (number < iteration).any():
         raise UserError(f"there is nothing before iteration {iteration}, or nothing of it; the last is {number.max()}.")
     return frame.loc[number <= iteration], number[number <= iteration] < iteration
+
+
+def scored_rows(run: Path, role: str) -> pd.DataFrame:
+    """A role's rows of all iterations of a run, or of a directory of trajectories, with their rewards by the run's own
+    weights, or the default ones."""
+    own = RunDirectory(run).recipe().rewards if (run / "recipe.yaml").is_file() else RewardConfig()
+    folders = sorted(run.glob("iteration_*/trajectories")) or [run]
+    return score_rows(read_rows(folders, list(dict.fromkeys([*TRAINING_COLUMNS, *FACTS, "task"])), role), own)
 
 
 def share_between_states(frame: pd.DataFrame) -> float | None:
@@ -152,8 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
         batch_tokens=told.batch_tokens,
     )
     try:
-        folders = [sorted(run.glob("iteration_*/trajectories")) or [run] for run in told.runs]
-        rows = read_rows(list(chain.from_iterable(folders)), [*TRAINING_COLUMNS, "task"], told.role)
+        rows = pd.concat([scored_rows(run, told.role) for run in told.runs], ignore_index=True)
         rows = rows.loc[rows["completion_ids"].map(len) > 0]
         if told.ahead is None:
             parts = [(rows, split_at_random(rows, told.share, seed)) for seed in range(told.splits)]

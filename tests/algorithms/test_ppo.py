@@ -38,7 +38,7 @@ def call(
     }
     return (
         place
-        | {"reward": reward, "reward_token_cost": cost, "verdict": "no_gain", "followed": True}
+        | {"reward": reward, "reward_own": cost, "verdict": "no_gain", "followed": True}
         | more
     )
 
@@ -56,13 +56,9 @@ def test_each_call_pays_its_own_tokens_and_the_turn_is_rewarded_once_at_its_end(
 
 
 def test_a_refused_call_pays_for_itself_and_its_correction_does_not() -> None:
-    refused = call("0.d0", 0, 0, 0.4 - 0.01 - 0.1, -0.01, reward_refusal=-0.1)
-    frame = pd.DataFrame([refused, call("0.d0", 0, 1, 0.4 - 0.02, -0.02, reward_refusal=0.0)])
+    refused = call("0.d0", 0, 0, 0.4 - 0.01 - 0.1, -0.01 - 0.1)
+    frame = pd.DataFrame([refused, call("0.d0", 0, 1, 0.4 - 0.02, -0.02)])
     assert returns(frame, [[0.0], [0.0]]) == [[0.27], [0.38]]
-    assert returns(frame.drop(columns="reward_refusal"), [[0.0], [0.0]]) == [
-        [0.37],
-        [0.38],
-    ]  # an older file
 
 
 def test_a_step_counts_for_the_turns_before_it() -> None:
@@ -130,8 +126,7 @@ def episodes(tiny: Any, sample: Callable) -> Callable[..., pd.DataFrame]:
         rows["step"], rows["branch"] = number % 3, [f"{n % 3}.d0" for n in number]
         rows["reward"] = rows["prompt_ids"].map(lambda ids: 1.0 * (ids[-1] % 2 == 0)) - 0.01
         return rows.assign(
-            reward_token_cost=-0.01, verdict="no_gain", followed=True, iteration=iteration,
-            kept=False,
+            reward_own=-0.01, verdict="no_gain", followed=True, iteration=iteration, kept=False,
             adapter_sha256=adapter_sha256(adapter_dir),
         )  # fmt: skip
 

@@ -143,13 +143,10 @@ def test_pairs_that_say_nothing_are_counted_and_left_out() -> None:
 
 def test_a_refused_call_is_neither_imitated_nor_preferred_however_good_its_turn_became() -> None:
     refused, corrected = (
-        row("a", "0.d0", 0.8, reward_refusal=-0.1),
-        row("a", "0.d0", 0.9, call=1, reward_refusal=0.0),
+        row("a", "0.d0", 0.8, refused=True),
+        row("a", "0.d0", 0.9, call=1, refused=False),
     )
-    others = [
-        row("a", "0.d1", 0.2, reward_refusal=0.0),
-        row("a", "0.d2", -0.3, reward_refusal=None),
-    ]
+    others = [row("a", "0.d1", 0.2, refused=False), row("a", "0.d2", -0.3, refused=False)]
     frame = pd.DataFrame([refused, corrected, *others])
     rows, dropped = BEST.rows(frame)
     assert names(rows) == ["0.d0, call 1"] and dropped == {"not_kept": 0, "empty": 0, "not_best": 3}
@@ -159,7 +156,7 @@ def test_a_refused_call_is_neither_imitated_nor_preferred_however_good_its_turn_
         0,
     ]
     assert preference_pairs(pd.DataFrame([refused, corrected, others[0]]))[0] == []
-    worst = row("a", "0.d3", -0.9, reward_refusal=-0.1)
+    worst = row("a", "0.d3", -0.9, refused=True)
     (pair,), _ = preference_pairs(pd.DataFrame([*others, worst]))
     assert pair.rejected_ids.tolist() == [*b"a0.d3", 0]
 

@@ -97,6 +97,13 @@ def test_a_missing_or_broken_specification_gives_one_sentence(tmp_path: Path) ->
         read_spec(tmp_path / "broken.json")
 
 
+def test_the_rewards_that_ppo_reads_come_with_the_advantages(logged: pd.DataFrame) -> None:
+    scored = some_credit(logged).assign(reward=0.5, reward_own=-0.1, reward_no_gain=0.0)
+    joined = join_credit(logged.drop(columns="advantage"), scored)
+    assert set(joined["reward"]) == {0.5} and set(joined["reward_own"]) == {-0.1}
+    assert "reward_no_gain" not in joined
+
+
 def test_credit_of_other_rows_is_refused(logged: pd.DataFrame) -> None:
     credit = some_credit(logged)
     assert len(join_credit(logged.drop(columns="advantage"), credit)) == len(logged)

@@ -40,7 +40,7 @@ def _rows(**changes: object) -> pd.DataFrame:
 
 def test_only_the_rows_of_the_role_are_credited_and_in_their_order() -> None:
     table, _ = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig(scale=Scale.none))
-    assert list(table.columns) == CREDIT_COLUMNS
+    assert list(table.columns) == [*CREDIT_COLUMNS, "reward"]
     assert table["branch"].tolist() == ["1.d0", "1.d0", "1.d1", "2.d0", "1.d0"]
     # turn means 2 and 0, baseline 1
     assert table["advantage"].tolist() == [0.0, 2.0, -1.0, 0.0, 0.0]

@@ -11,7 +11,7 @@ from marl_llm.environment import Evaluated, Implementation, State, StepOutcome, 
 from marl_llm.environment.memory import MemoryEntry
 from marl_llm.proposals import Finish, InvalidAction, PipelineSpec, canonical, generate_code, parse_action
 from marl_llm.rewards import RewardConfig
-from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
+from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome
 from marl_llm.sandbox import Sandbox, Stage, Status
 from tests.fixtures import CONFIG
 
@@ -86,7 +86,7 @@ def test_finishing_with_nothing_better_delivers_the_current_solution_and_costs_n
     outcome = ended(own, state, reply)
     assert outcome.verdict is Verdict.finished and outcome.suggestion.spec is None and outcome.reference is None
     for config in (BY_REFERENCE, BY_STEP):
-        assert data_scientist_components(config, [outcome]).total == 0
+        assert config(data_scientist_outcome([outcome])) == 0
     after = own.advance(state, outcome)
     assert after.finished and (after.spec, after.evaluated) == (state.spec, state.evaluated)
 
@@ -96,8 +96,8 @@ def test_the_best_of_what_was_measured_is_delivered_without_an_engineer_and_paid
     outcome = ended(own, state, "finish best")
     assert outcome.implementation is None and outcome.suggestion.spec == FOREST
     assert outcome.verdict is Verdict.finished and outcome.reference_gain is not None and outcome.reference_gain > 0.1
-    paid = data_scientist_components(BY_REFERENCE, [outcome])
-    assert paid.metric_delta == paid.total == outcome.reference_gain
+    paid = BY_REFERENCE.by_component(data_scientist_outcome([outcome]))
+    assert paid["metric_delta"] == sum(paid.values()) == outcome.reference_gain
     after = own.advance(state, outcome)
     assert after.finished and after.spec == FOREST and after.code == generate_code(FOREST)
     assert after.evaluated.holdout == own.evaluate(FOREST).holdout
@@ -108,10 +108,10 @@ def test_a_gain_that_was_credited_to_the_suggestion_is_not_credited_again_to_its
     suggestion = own.read(state, "propose_model est = RandomForestRegressor(n_estimators=30)")
     failed = own.judge(state, suggestion, NOTHING)
     after = own.advance(state, failed)
-    first = data_scientist_components(BY_REFERENCE, [failed]).metric_delta
+    first = BY_REFERENCE.by_component(data_scientist_outcome([failed]))["metric_delta"]
     outcome = ended(own, after, "finish best")
     assert first > 0.1 and outcome.suggestion.spec == FOREST == own.advance(after, outcome).spec
-    assert data_scientist_components(BY_REFERENCE, [outcome]).total == 0
+    assert BY_REFERENCE(data_scientist_outcome([outcome])) == 0
 
 
 def test_a_blend_is_written_by_the_engineer_and_both_are_paid_its_gain(own: TeamEnv):
@@ -121,8 +121,8 @@ def test_a_blend_is_written_by_the_engineer_and_both_are_paid_its_gain(own: Team
     assert spec is not None and len(spec.members) > 1 and outcome.suggestion.to_implement
     assert outcome.compliance == 1 and outcome.step_gain == outcome.reference_gain and outcome.step_gain > 0.1
     for config in (BY_REFERENCE, BY_STEP):
-        assert data_scientist_components(config, [outcome]).total == outcome.step_gain
-        assert engineer_components(config, outcome).total == outcome.step_gain
+        assert config(data_scientist_outcome([outcome])) == outcome.step_gain
+        assert config(engineer_outcome(outcome)) == outcome.step_gain
     after = own.advance(state, outcome)
     assert after.finished and after.spec == spec and after.memory.entries[-1].line() == "finished finish blend"
 
@@ -144,9 +144,9 @@ def test_a_blend_that_is_not_written_as_asked_ends_the_episode_where_it_was(own:
     state = remembered(own, own.reset(), FOREST, BOOSTED)
     outcome = ended(own, state, "finish blend", code)
     assert outcome.verdict is verdict and outcome.step_gain == 0
-    assert engineer_components(BY_REFERENCE, outcome).total < 0
-    assert data_scientist_components(BY_STEP, [outcome]).total == 0
-    assert data_scientist_components(BY_REFERENCE, [outcome]).total > 0.1  # what it asked for was a gain
+    assert BY_REFERENCE(engineer_outcome(outcome)) < 0
+    assert BY_STEP(data_scientist_outcome([outcome])) == 0
+    assert BY_REFERENCE(data_scientist_outcome([outcome])) > 0.1  # what it asked for was a gain
     after = own.advance(state, outcome)
     assert after.finished and (after.spec, after.evaluated) == (state.spec, state.evaluated)
 
@@ -161,8 +161,8 @@ def test_a_delivery_without_a_significant_gain_is_no_failure(own: TeamEnv):
         comparison=replace(outcome.reference_comparison, significant=False),
     )
     for config in (BY_REFERENCE, BY_STEP):
-        assert data_scientist_components(config, [strict]).total == 0
-        assert engineer_components(config, strict).total == 0
+        assert config(data_scientist_outcome([strict])) == 0
+        assert config(engineer_outcome(strict)) == 0
     assert own.advance(state, strict).spec == outcome.suggestion.spec  # chosen on the folds, and delivered
 
 

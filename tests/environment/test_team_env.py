@@ -8,7 +8,8 @@ from marl_llm.core.errors import RunFailed
 from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, Implementation, Suggestion, TeamEnv, Verdict
 from marl_llm.proposals import generate_code
-from marl_llm.rewards import RewardConfig, data_scientist_reward
+from marl_llm.rewards import RewardConfig
+from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome
 from marl_llm.tasks import Task
 from tests.fixtures import CONFIG, small_frame, small_task
 
@@ -112,11 +113,8 @@ def test_a_proposal_that_cannot_run_is_the_data_scientists_fault_not_the_enginee
     outcome = played(env, state, "propose_model est = KNeighborsClassifier(n_neighbors=400)")
     assert not outcome.reference.ok
     assert outcome.compliance == 1 and outcome.verdict is Verdict.no_gain and outcome.reference_gain == 0
-    reward = data_scientist_reward(
-        RewardConfig(), proposed=True, valid=True, redundant=False, implemented=True, step_gain=0.0,
-        reference_gain=outcome.reference_gain,
-    )  # fmt: skip
-    assert reward.no_gain < 0
+    assert RewardConfig().by_component(data_scientist_outcome([outcome]))["no_gain"] < 0
+    assert RewardConfig().by_component(engineer_outcome(outcome))["failure"] == 0
     assert env.advance(state, outcome).spec == state.spec
     env.close()
 

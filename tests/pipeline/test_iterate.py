@@ -14,12 +14,14 @@ import pytest
 from marl_llm.algorithms import worker
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
+from marl_llm.credit import read_credit
 from marl_llm.pipeline import stages
 from marl_llm.pipeline.experiment.config import Experiment
 from marl_llm.pipeline.experiment.layout import PROCEDURAL, ExperimentDirectory, Point
 from marl_llm.pipeline.experiment.points import evaluate_point, team_of
 from marl_llm.pipeline.iterate import iterate, render_curve
 from marl_llm.pipeline.publish import publish_run
+from marl_llm.rewards import reward_columns
 from marl_llm.serving import ModelServer
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, open_run
@@ -73,8 +75,11 @@ def test_rows_carry_the_adapter_that_sampled_them_and_sum_up_their_reward(finish
         mine = rows[rows["role"] == role]
         assert set(mine["adapter"]) == {f"small-{role}-v0"}
         assert set(mine["adapter_sha256"]) == {finished.run.sha256(role, 0)}
-    parts = [name for name in rows if name.startswith("reward_")]
-    assert (rows[parts].sum(axis=1) - rows["reward"]).abs().max() < 1e-6
+    for role in ROLES:
+        credit = read_credit(finished.run.credit(0, role))
+        parts = [name for name in reward_columns(credit) if name not in ("reward", "reward_own")]
+        assert (credit[parts].sum(axis=1) - credit["reward"]).abs().max() < 1e-6
+        assert len(credit) == (rows["role"] == role).sum()
     assert (rows["completion_ids"].map(len) == rows["logprobs"].map(len)).all()
 
 

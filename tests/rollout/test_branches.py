@@ -13,7 +13,6 @@ from marl_llm.agents.style import PromptStyle
 from marl_llm.core.kind import Kind
 from marl_llm.environment import State, Suggestion, TeamEnv, Verdict
 from marl_llm.proposals import Finish, PipelineSpec, generate_code
-from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
 from marl_llm.rollout.policies import Ask, PolicyInfo, ScriptedPolicy
@@ -69,7 +68,7 @@ def player(
     config = RolloutConfig(proposals=proposals, implementations=1, advance=advance, looked=looked)  # type: ignore[arg-type]
     team = Team(Saying(*replies), ScriptedPolicy())
     key = EpisodeKey("run", 0, env.task.name, "e", 1.0)
-    return EpisodePlayer(TurnContext(env, PromptStyle(PROMPTS)), team, config, RewardConfig(), key, seed, **more)
+    return EpisodePlayer(TurnContext(env, PromptStyle(PROMPTS)), team, config, key, seed, **more)
 
 
 def play(env: TeamEnv, *replies: str, **more) -> EpisodeResult:

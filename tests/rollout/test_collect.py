@@ -16,7 +16,7 @@ from marl_llm.core.kind import Kind
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import TeamEnv, team_env
 from marl_llm.proposals import Tune
-from marl_llm.rewards import RewardConfig
+from marl_llm.rewards import RewardConfig, reward_columns, score_rows
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, Team
@@ -35,7 +35,7 @@ TWO_STEPS = CONFIG.model_copy(update={"steps": 2})
 ONE_STEP = CONFIG.model_copy(update={"steps": 1})
 SETTINGS = CollectSettings(
     "test", 0, 7, TWO_STEPS, PromptStyle(PromptConfig(instructions=False)),
-    RolloutConfig(proposals=3, implementations=2, episodes_at_once=2), RewardConfig(),
+    RolloutConfig(proposals=3, implementations=2, episodes_at_once=2),
 )  # fmt: skip
 PLANS = [
     PlannedEpisode(f"e{i}", lambda kind=kind: small_task(kind, 200))
@@ -59,7 +59,7 @@ def collected(sandbox, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(collected) -> pd.DataFrame:
-    return read_rows(collected)
+    return score_rows(read_rows(collected), RewardConfig())
 
 
 class Saying:
@@ -123,8 +123,8 @@ def test_rows_say_which_turns_the_episode_went_on_from(rows):
 
 
 def test_the_reward_of_a_row_is_the_sum_of_its_components(rows):
-    parts = [c for c in rows.columns if c.startswith("reward_")]
-    assert len(parts) == 8
+    parts = [name for name in reward_columns(rows) if name not in ("reward", "reward_own")]
+    assert len(parts) == 9
     assert rows[parts].sum(axis=1).to_numpy() == pytest.approx(rows["reward"].to_numpy(), abs=1e-6)
 
 
@@ -139,10 +139,9 @@ def test_rows_of_engineers_say_what_became_of_their_code(rows):
 
 
 def test_the_same_seed_gives_the_same_rows_but_for_times(rows, tmp_path):
-    rows, again = rows.copy(), collect(tmp_path)
-    times = ["latency_s", "evaluation_s", "created_at", "reward_cpu_cost"]  # the last is a price of measured time
-    for one in (rows, again):
-        one["reward"] = (one["reward"] - one["reward_cpu_cost"]).round(6)
+    again = collect(tmp_path)
+    rows = rows[again.columns]
+    times = ["latency_s", "evaluation_s", "analysis_cpu_s", "created_at"]
     lists = ["prompt_ids", "completion_ids", "logprobs"]
     pd.testing.assert_frame_equal(rows.drop(columns=times + lists), again.drop(columns=times + lists))
 
@@ -207,7 +206,7 @@ def test_duplicates_of_a_proposal_are_implemented_once_and_share_what_came_of_it
     one_step = replace(SETTINGS, environment=CONFIG.model_copy(update={"steps": 1, "repairs": 0}))
     rows = collect(tmp_path, Team(scientist, engineer), PLANS[:1], one_step)
     assert len(asked) == 2
-    proposals = rows[rows["role"] == DATA_SCIENTIST]
+    proposals = score_rows(rows[rows["role"] == DATA_SCIENTIST], RewardConfig())
     assert sorted(proposals["action"]) == ["tune C=3", "tune C=3", "tune C=3.0"]
     assert proposals["reference_gain"].nunique() == 1 and proposals["reward"].nunique() == 1
 
@@ -215,9 +214,9 @@ def test_duplicates_of_a_proposal_are_implemented_once_and_share_what_came_of_it
 def test_a_reply_the_model_sampled_is_stored_as_it_was_and_paid_by_its_tokens(tmp_path):
     one_step = replace(SETTINGS, environment=ONE_STEP)
     rows = collect(tmp_path, Team(Saying("hm"), ScriptedPolicy()), PLANS[:1], one_step)
-    first = rows.iloc[0]
+    first = score_rows(rows, RewardConfig()).iloc[0]
     assert (list(first["prompt_ids"]), list(first["completion_ids"])) == ([1, 2, 3], [4, 5])
-    assert first["verdict"] == "invalid" and first["reward_failure"] == pytest.approx(-0.1)
+    assert first["verdict"] == "invalid" and first["reward_invalid"] == pytest.approx(-0.1)
     assert first["reward_token_cost"] == pytest.approx(-(3 * 2e-6 + 2 * 1e-4))
     assert first["reward"] == pytest.approx(-0.1 - (3 * 2e-6 + 2 * 1e-4))
 
@@ -265,7 +264,7 @@ def proposals_with_one_seed(frame: pd.DataFrame, split_seed: int = 0) -> list[tu
             TurnContext(env, PromptStyle(PromptConfig(instructions=False))),
             EpisodeKey("run", 0, "csv", "e", 1.0),
         )
-        player = EpisodePlayer(context, Team(ScriptedPolicy(), ScriptedPolicy(0.4)), rollout, RewardConfig(), key, 3)
+        player = EpisodePlayer(context, Team(ScriptedPolicy(), ScriptedPolicy(0.4)), rollout, key, 3)
         return [(row.role, str(row.seed)) for row in asyncio.run(player.play()).rows]
 
 

@@ -18,7 +18,6 @@ from marl_llm.evaluation.arms import team_arm
 from marl_llm.evaluation.play import Comparison, play_arm
 from marl_llm.evaluation.trials import Trial
 from marl_llm.proposals import screened
-from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
@@ -38,7 +37,7 @@ from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 SETTINGS = CollectSettings(
     "test", 0, 7, CONFIG.model_copy(update={"steps": 2}),
     PromptStyle(PromptConfig(instructions=False, experience_lines=3)),
-    RolloutConfig(proposals=3, implementations=1, episodes_at_once=1), RewardConfig(),
+    RolloutConfig(proposals=3, implementations=1, episodes_at_once=1),
 )  # fmt: skip
 NO_SERVER = ServerSession(Path("none"), 0, Path("none.log"), ServerConfig())
 TEAM = Team(ScriptedPolicy(may_finish=False), ScriptedPolicy())

@@ -23,6 +23,7 @@ from marl_llm.rollout.turns import Turn, TurnContext, data_scientist_turn
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving import Completion, PromptTooLong
 from tests.fixtures import CONFIG, small_task
+from tests.rewards.scored import scored
 
 PROMPTS = PromptConfig()
 FOREST = "```python\nest = RandomForestClassifier(n_estimators=30)\n```"
@@ -67,7 +68,7 @@ def turn(env: TeamEnv, policy: Saying) -> tuple[Suggestion, Turn]:
 def play(env: TeamEnv, scientist: Saying, engineer: Saying) -> EpisodeResult:
     key = EpisodeKey("run", 0, env.task.name, "e", 1.0)
     config = RolloutConfig(proposals=1, implementations=1)
-    player = EpisodePlayer(TurnContext(env, PromptStyle(PROMPTS)), Team(scientist, engineer), config, REWARDS, key, 0)
+    player = EpisodePlayer(TurnContext(env, PromptStyle(PROMPTS)), Team(scientist, engineer), config, key, 0)
     return asyncio.run(player.play())
 
 
@@ -90,15 +91,16 @@ def test_an_episode_of_an_untrained_pair_that_first_speaks_nonsense_and_then_cor
     assert [row.forgiven for row in result.rows] == ["case", "fence bare_estimator", "", "fence edit_sign"]
     assert {row.verdict for row in result.rows} == {"accepted"} and refused.action == proposed.action
     assert json.loads(written.messages)[-1]["content"].startswith("error: the reply holds neither line edits")
-    assert unread.reward_refusal == written.reward_refusal == 0
+    assert not unread.refused and not written.refused
 
 
 def test_a_refused_call_pays_what_an_invalid_action_costs_and_shares_what_its_correction_earned(make):
     env, engineer = make(corrections=1), Saying("1 = def build_pipeline():", "1 = def build_pipeline():")
-    refused, proposed = (r for r in play(env, Saying("hm", FOREST), engineer).rows if r.role == DATA_SCIENTIST)
-    assert refused.reward_refusal == -REWARDS.invalid_penalty and proposed.reward_refusal == 0
+    rows = [row for row in play(env, Saying("hm", FOREST), engineer).rows if row.role == DATA_SCIENTIST]
+    refused, proposed = scored(rows, REWARDS)
+    assert refused.reward_refusal == pytest.approx(-REWARDS.invalid_penalty) and proposed.reward_refusal == 0
     assert refused.reward_metric_delta == proposed.reward_metric_delta > 0.05
-    assert refused.reward_failure == proposed.reward_failure == 0
+    assert refused.reward_invalid == proposed.reward_invalid == 0
     assert refused.reward_token_cost == proposed.reward_token_cost < 0
     assert proposed.reward - refused.reward == pytest.approx(REWARDS.invalid_penalty)
 
@@ -107,7 +109,7 @@ def earned(env: TeamEnv, *replies: str) -> float:
     """The mean reward of a Data Scientist's turn, as credit compares turns."""
     engineer = Saying(*["1 = def build_pipeline():"] * 2)
     rows = [row for row in play(env, Saying(*replies), engineer).rows if row.role == DATA_SCIENTIST]
-    return sum(row.reward for row in rows) / len(rows)
+    return sum(row.reward for row in scored(rows, REWARDS)) / len(rows)
 
 
 def test_right_at_once_is_worth_more_than_corrected_and_that_more_than_wrong_twice(make):

@@ -25,7 +25,7 @@ from tests.rollout.test_collect import PLANS
 from tests.rollout.test_collect import SETTINGS as LARGER
 
 SETTINGS = replace(LARGER, rollout=LARGER.rollout.model_copy(update={"proposals": 2, "implementations": 1}))
-TIMES = ["latency_s", "evaluation_s", "created_at", "reward_cpu_cost"]
+TIMES = ["latency_s", "evaluation_s", "analysis_cpu_s", "created_at"]
 
 
 class Sampled:
@@ -71,9 +71,7 @@ def test_an_interrupted_episode_samples_nothing_again_and_its_rows_are_those_of_
     assert finished_episodes(tmp_path) == set() and (tmp_path / UNFINISHED / "e0.jsonl").is_file()
     collect(tmp_path, second)
     assert sorted(first.seeds + second.seeds) == sorted(all_at_once.seeds)
-    pd.testing.assert_frame_equal(
-        rows_of(tmp_path).drop(columns="reward"), rows_of(whole).drop(columns="reward"), check_exact=True
-    )
+    pd.testing.assert_frame_equal(rows_of(tmp_path), rows_of(whole), check_exact=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 

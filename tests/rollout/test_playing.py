@@ -11,9 +11,10 @@ import pytest
 
 from marl_llm.agents.scripted import ScriptedDataScientist
 from marl_llm.core.kind import Kind
+from marl_llm.core.verdict import Verdict
 from marl_llm.environment import Evaluated, State, TeamEnv
 from marl_llm.environment.delivery import Evidence, Tried
-from marl_llm.environment.memory import Memory, MemoryEntry, Verdict
+from marl_llm.environment.memory import Memory, MemoryEntry
 from marl_llm.proposals import Finish, PipelineSpec, ProposeModel, baseline, screened
 from marl_llm.proposals.spec import BLEND
 from marl_llm.rollout import playing

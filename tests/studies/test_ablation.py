@@ -11,8 +11,9 @@ import pytest
 from ablation import differences, main
 
 from marl_llm.core.kind import Kind
+from marl_llm.core.verdict import Verdict
 from marl_llm.environment import EnvironmentConfig, TeamEnv
-from marl_llm.environment.memory import MemoryEntry, Verdict
+from marl_llm.environment.memory import MemoryEntry
 from marl_llm.evaluation.parts import PREFIX, deliveries
 from marl_llm.evaluation.report import EvaluationReport, Result
 from marl_llm.proposals import PipelineSpec, baseline, screened

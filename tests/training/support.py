@@ -77,9 +77,11 @@ def _as_written(rows: pd.DataFrame, schema: Any, directory: Path) -> None:
 def _column(part: pd.DataFrame, field: Any) -> Any:
     import pyarrow as pa
 
+    from marl_llm.trajectories import SCHEMA_VERSION
+
     if field.name in part:
         return pa.array([getattr(value, "tolist", lambda v=value: v)() for value in part[field.name]], field.type)
     if field.name == "schema_version":
-        return pa.array([1] * len(part), field.type)
+        return pa.array([SCHEMA_VERSION] * len(part), field.type)
     blank: Any = "{}" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
     return pa.array([blank if not pa.types.is_boolean(field.type) else False] * len(part), field.type)

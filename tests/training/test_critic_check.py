@@ -23,7 +23,8 @@ def trajectories(tmp_path: Path) -> Path:
         good = bool(rng.integers(2))
         prompt = [int(rng.integers(10, 250)), 5 if good else 6]
         names = {"task": f"t{number}", "episode": f"e{number}", "iteration": number // 40}
-        writer.append([make_row(**names, prompt_ids=prompt, reward=float(good), followed=True)])
+        gain = {"verdict": "accepted", "new_reference_gain": float(good)} if good else {"verdict": "finished"}
+        writer.append([make_row(**names, **gain, prompt_ids=prompt, followed=True)])
     return tmp_path / "rows"
 
 
@@ -46,7 +47,9 @@ def test_a_task_of_several_runs_is_either_fitted_or_held_out(trajectories: Path,
     again.mkdir()
     writer = TrajectoryWriter(again)
     for number in range(64):
-        writer.append([make_row(task=f"t{number}", episode=f"x{number}", run="again", prompt_ids=[7], reward=0.5)])
+        writer.append(
+            [make_row(task=f"t{number}", episode=f"x{number}", run="again", prompt_ids=[7], verdict="finished")]
+        )
     told = ["--role", "data_scientist", "--base", str(tiny.base_dir), "--out", str(out), "--splits", "1"]
     assert main([str(trajectories), str(again), *told, "--epochs", "1"]) == 0
     found = json.loads(out.read_text())

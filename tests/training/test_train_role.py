@@ -81,7 +81,7 @@ def test_rewarded_tokens_become_more_probable(
             break
         credit, _ = assign_credit(rows, "data_scientist", CreditConfig(leave_one_out=algorithm == "rloo"))
         fingerprint = adapter_sha256(adapter)
-        plain = {"step": 0, "verdict": "no_gain", "reward_token_cost": 0.0, "followed": None}  # read by ppo only
+        plain = {"step": 0, "verdict": "no_gain", "reward_own": 0.0, "followed": None}  # read by ppo only
         settings = {"algorithm": algorithm, "learning_rate": learning_rate, "batch_rows": 32, "epochs": 3}
         settings |= {"critic_epochs": 1} if algorithm == "ppo" else {}
         out = tmp_path / f"ds-v{iteration + 1}"

@@ -6,15 +6,15 @@ from dataclasses import fields
 
 import yaml
 
+from marl_llm.rewards import FACTS
 from marl_llm.trajectories import SCHEMA, Row, data_card
 from tests.trajectories.rows import make_row
 
 CONTRACT = """run iteration task episode step role branch turn call group state followed policy_version adapter
 adapter_sha256 sampling messages prompt_ids completion_ids logprobs finish_reason action reply
 problem forgiven code verdict compliance metrics_before metrics_after skill_gain reference_gain significant p_value
-prompt_tokens completion_tokens latency_s evaluation_s reward_metric_delta reward_no_gain reward_compliance
-reward_failure reward_token_cost reward_cpu_cost reward_refusal reward_redundant reward seed isolation created_at
-schema_version"""
+step_gain new_reference_gain rungs refused prompt_tokens completion_tokens latency_s evaluation_s analysis_cpu_s seed
+isolation created_at schema_version"""
 
 
 def test_schema_and_row_have_the_agreed_columns_in_one_order() -> None:
@@ -23,7 +23,15 @@ def test_schema_and_row_have_the_agreed_columns_in_one_order() -> None:
 
 def test_only_outcomes_that_may_not_exist_may_be_missing() -> None:
     nullable = {field.name for field in SCHEMA if field.nullable}
-    assert nullable == {"followed", "compliance", "skill_gain", "reference_gain", "significant", "p_value"}
+    assert nullable == {
+        "followed", "compliance", "skill_gain", "reference_gain", "significant", "p_value", "step_gain",
+        "new_reference_gain",
+    }  # fmt: skip
+
+
+def test_rows_hold_every_fact_that_rewards_are_computed_from_and_no_reward() -> None:
+    assert set(FACTS) <= set(SCHEMA.names)
+    assert not [name for name in SCHEMA.names if name.startswith("reward")]
 
 
 def test_every_column_has_a_description_and_numbers_in_a_unit_say_it() -> None:

@@ -112,8 +112,8 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(tmp_path: Path, mo
 def test_reading_can_be_limited_to_a_role_and_to_columns_over_several_directories(tmp_path: Path) -> None:
     for name in ("a", "b"):
         TrajectoryWriter(tmp_path / name).append([make_row(episode=name), make_row(episode=name, role="ml_engineer")])
-    frame = read_rows([tmp_path / "a", tmp_path / "b"], columns=["episode", "reward"], role="ml_engineer")
-    assert list(frame.columns) == ["episode", "reward"]
+    frame = read_rows([tmp_path / "a", tmp_path / "b"], columns=["episode", "step_gain"], role="ml_engineer")
+    assert list(frame.columns) == ["episode", "step_gain"]
     assert frame["episode"].tolist() == ["a", "b"]
 
 
@@ -148,27 +148,10 @@ def test_a_foreign_parquet_file_is_named(tmp_path: Path) -> None:
         read_rows(tmp_path)
 
 
-def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_it(tmp_path: Path) -> None:
-    TrajectoryWriter(tmp_path).append([make_row(episode="e2", followed=True)])
-    table = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA).drop_columns(["followed"])
-    pq.write_table(table, tmp_path / "part-e1.parquet")
-    assert list(read_rows(tmp_path)["followed"]) == [None, True]
-    assert list(read_rows(tmp_path, ["followed", "episode"], role="data_scientist")["followed"]) == [None, True]
-
-
-def test_a_file_from_before_refusals_and_lenient_reading_is_read(tmp_path: Path) -> None:
-    old = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA).drop_columns(["forgiven", "reward_refusal"])
-    pq.write_table(old, tmp_path / "part-e1.parquet")
-    TrajectoryWriter(tmp_path).append([make_row(episode="e2", forgiven="fence case", reward_refusal=-0.1)])
-    frame = read_rows(tmp_path)
-    assert frame["forgiven"].fillna("?").tolist() == ["?", "fence case"]
-    assert frame["reward_refusal"].isna().tolist() == [True, False]
-
-
 def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA)
     pq.write_table(table.replace_schema_metadata({"marl_llm_schema_version": "99"}), tmp_path / "part-e1.parquet")
-    with pytest.raises(UserError, match="has trajectory schema 99, this version reads 1: update marl_llm"):
+    with pytest.raises(UserError, match="has trajectory schema 99, this version reads 2: update marl_llm"):
         read_rows(tmp_path)
 
 

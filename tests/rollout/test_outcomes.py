@@ -7,7 +7,7 @@ import pytest
 from marl_llm.environment import Evaluated, Implementation, TeamEnv
 from marl_llm.proposals import generate_code
 from marl_llm.rewards import RewardConfig
-from marl_llm.rollout.rewarding import data_scientist_components, engineer_components
+from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome
 from marl_llm.sandbox import Stage, Status
 
 FOREST = "propose_model est = RandomForestClassifier(n_estimators=50)"
@@ -17,18 +17,18 @@ NOTHING = Implementation("", Evaluated(Status.error, Stage.none, "nothing was wr
 def test_a_suggestion_that_the_engineer_fails_to_build_is_credited_once(env: TeamEnv):
     config, state = RewardConfig(credit="reference"), env.reset()
     first = env.judge(state, env.read(state, FOREST), NOTHING)
-    assert data_scientist_components(config, [first]).metric_delta > 0
+    assert config.by_component(data_scientist_outcome([first]))["metric_delta"] > 0
     after = env.advance(state, first)
     again = env.judge(after, env.read(after, FOREST), NOTHING)
     assert not again.suggestion.redundant  # it may still be built
-    assert data_scientist_components(config, [again]).total == 0
+    assert config(data_scientist_outcome([again])) == 0
 
 
 def test_many_like_suggestions_that_are_never_built_earn_the_largest_gain_once(env: TeamEnv):
     config, state, total, best = RewardConfig(credit="reference"), env.reset(), 0.0, 0.0
     for trees in (50, 60, 70):
         outcome = env.judge(state, env.read(state, FOREST.replace("50", str(trees))), NOTHING)
-        total += data_scientist_components(config, [outcome]).metric_delta
+        total += config.by_component(data_scientist_outcome([outcome]))["metric_delta"]
         best = max(best, outcome.reference_gain or 0.0)
         state = env.advance(state, outcome) if state.step < 2 else state
     assert total == pytest.approx(best) and best > 0
@@ -51,7 +51,7 @@ def test_a_repeated_suggestion_that_is_built_at_last_pays_the_engineer(env: Team
     assert suggestion.spec is not None
     code = generate_code(suggestion.spec)
     outcome = env.judge(after, suggestion, Implementation(code, env.run(code, after.evaluated)))
-    assert outcome.accepted and engineer_components(RewardConfig(), outcome).metric_delta > 0
+    assert outcome.accepted and RewardConfig().by_component(engineer_outcome(outcome))["metric_delta"] > 0
 
 
 def test_rewards_under_early_stopping_are_those_without_it(env: TeamEnv):
@@ -64,7 +64,7 @@ def test_rewards_under_early_stopping_are_those_without_it(env: TeamEnv):
             assert suggestion.spec is not None
             code = generate_code(suggestion.spec)
             outcome = one.judge(state, suggestion, Implementation(code, one.run(code, state.evaluated)))
-            totals.append((outcome.verdict, data_scientist_components(RewardConfig(), [outcome]).total,
-                           engineer_components(RewardConfig(), outcome).total))  # fmt: skip
+            totals.append((outcome.verdict, RewardConfig()(data_scientist_outcome([outcome])),
+                           RewardConfig()(engineer_outcome(outcome))))  # fmt: skip
         assert totals[0] == totals[1]
     eager.close()
