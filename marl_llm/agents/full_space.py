@@ -8,31 +8,29 @@ The scripted Data Scientist of `solve` and `evaluate` draws here; the embedded m
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marl_llm.core.kind import Kind
-from marl_llm.environment.card import TaskCard
+from marl_llm.environment.card import ColumnCard, TaskCard
 from marl_llm.proposals import (
     AddFeatures,
     Analyze,
     Between,
     Drop,
-    Encode,
     EngineerFeatures,
     Finish,
-    Impute,
     KeepAll,
-    Pca,
     PipelineSpec,
     ProposeModel,
-    Scale,
-    Select,
     Tune,
 )
 from marl_llm.proposals.applying import CALIBRATIONS, THRESHOLDS, can_calibrate, can_vote
 from marl_llm.proposals.estimators import ESTIMATORS, Param, estimators_for
-from marl_llm.proposals.features import EXTRA_OPS, TAKES, ExtraOp
+from marl_llm.proposals.ops import CHOICES, FEATURES, REDUCERS
+from marl_llm.proposals.ops.action import OperationAction
+from marl_llm.proposals.ops.feature import Takes
+from marl_llm.proposals.ops.preparation import with_argument
 from marl_llm.proposals.spec import ENSEMBLES
 
 _QUERIES = (
@@ -111,29 +109,25 @@ def _region(param: Param) -> Between:
     return Between(low=float(min(numbers)), high=float(max(numbers)))
 
 
-def _operation(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> Any:
+def _operation(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> OperationAction:
     left = [c for c in card.columns if c.alias not in spec.drop]
-    numbers = any(c.numeric for c in left)
-    choices: list[Any] = [Select(k=rng.choice((5, 10, 20))), Pca(variance=rng.choice((0.8, 0.9, 0.95, 0.99)))]
-    if numbers:
-        choices += [Impute(strategy=rng.choice(("mean", "median")))]
-        choices += [Scale(method=rng.choice(("none", "standard", "robust", "minmax", "power", "quantile")))]
-    if any(c.kind == "categorical" for c in left):
-        choices += [Encode(method=rng.choice(("ordinal", "one_hot", "target")))]
+    choices = [with_argument(reducer, rng.choice(reducer.grid)) for reducer in REDUCERS.values()]
+    for choice in CHOICES:
+        if any(c.kind in choice.kinds for c in left):
+            choices += [with_argument(choice, rng.choice(choice.words))]
     if spec.reduce is not None:
         choices += [KeepAll()]
     if sum(c.kind != "text" for c in left) > 2:
         choices += [Drop(columns=(rng.choice([c.alias for c in left if c.kind != "text"]),))]
-    for op in EXTRA_OPS:
-        columns = _columns(rng, op, card, spec)
-        choices += [AddFeatures(op=op, columns=columns)] if columns else []
+    for name, feature in FEATURES.items():
+        columns = _columns(rng, feature.takes, left)
+        choices += [AddFeatures(op=name, columns=columns)] if columns else []
     return rng.choice(choices)
 
 
-def _columns(rng: random.Random, op: ExtraOp, card: TaskCard, spec: PipelineSpec) -> tuple[str, ...]:
+def _columns(rng: random.Random, takes: Takes, left: Sequence[ColumnCard]) -> tuple[str, ...]:
     """Columns that fit an added feature; empty where there are too few."""
-    takes, left = TAKES[op], [c for c in card.columns if c.alias not in spec.drop]
-    first = [c.alias for c in left if c.kind in takes.first]
+    first = [c.alias for c in left if c.kind in takes.allowed(0)]
     if not first:
         return ()
     head = rng.choice(first)

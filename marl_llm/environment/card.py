@@ -13,7 +13,7 @@ import pandas as pd
 
 from marl_llm.core.kind import Kind
 from marl_llm.proposals import ColumnFacts, Context
-from marl_llm.proposals.features import NUMBERS, ColumnKind
+from marl_llm.proposals.ops.columns import NUMBERS, ColumnKind
 from marl_llm.tasks import Column, Task
 
 

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import RunFailed, UserError
-from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment.experience import NOTHING, Experience
 from marl_llm.evaluation.arms import Arm, Budget, plain
 from marl_llm.evaluation.budgeted import BudgetedArm
@@ -33,14 +32,16 @@ from marl_llm.proposals import generate_code
 from marl_llm.rewards import FACTS, score_rows
 from marl_llm.rollout.collect import Collector, PlannedEpisode
 from marl_llm.rollout.episode import Team
-from marl_llm.rollout.metrics import team_metrics
+from marl_llm.rollout.figures import COLUMNS as FIGURE_COLUMNS
+from marl_llm.rollout.figures import FIGURES, values
+from marl_llm.rollout.metrics import played
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, play, seen_experience, settings
 
-COLUMNS = tuple(dict.fromkeys(("episode", "branch", "role", "step", "action", *FACTS)))
+COLUMNS = tuple(dict.fromkeys(("episode", "branch", "role", "step", "action", *FIGURE_COLUMNS, *FACTS)))
 
 
 @dataclass(frozen=True)
@@ -247,25 +248,9 @@ def team_figures(rows: pd.DataFrame, summary: EpisodeSummary) -> dict[str, float
         The episode's trajectory rows, with their rewards.
     summary : EpisodeSummary
     """
-    figures = team_metrics(rows, [summary])
-    spoke = set(rows["role"])
-    coded, proposed = ML_ENGINEER in spoke, DATA_SCIENTIST in spoke
-    of_code = {key: figures[key] if coded else None for key in ("compliance", "failed_code", "as_asked")}
-    of_proposals = {
-        key: figures[key] if proposed else None
-        for key in ("invalid_actions", "redundant_actions", "suggestions_with_gain")
-    }
-    return {
-        "steps": figures["steps"],
-        "accepted": float(summary.accepted),
-        "finished_early": figures["finished_early"],
-        "tokens": float(summary.tokens),
-        "tokens_per_step": figures["tokens_per_step"],
-        **of_code,
-        **of_proposals,
-        f"reward_{DATA_SCIENTIST}": figures["reward"][DATA_SCIENTIST] if proposed else None,
-        f"reward_{ML_ENGINEER}": figures["reward"][ML_ENGINEER] if coded else None,
-    }
+    spoke, found = set(rows["role"]), values(played(rows, [summary]))
+    there = {figure.key: figure.turns_of is None or figure.turns_of in spoke for figure in FIGURES}
+    return {figure.name: found[figure.key] if there[figure.key] else None for figure in FIGURES if figure.key in found}
 
 
 def _path(directory: Path, trial: Trial) -> Path:

@@ -14,6 +14,7 @@ from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.pairs import Pair
 from marl_llm.evaluation.report import NOTHING, ArmSummary, EvaluationReport, Result
 from marl_llm.evaluation.statistics import MIN_BOOTSTRAP_TASKS, Estimate
+from marl_llm.rollout.figures import Figure, View, shown
 
 WIDTH = 118
 """Columns of the text table."""
@@ -147,28 +148,16 @@ def _against_grid(pairs: Sequence[Pair]) -> Grid:
     return Grid("Test score by task, against one arm: mean over splits [95% interval over splits]", header, lines)
 
 
-_COUNTS = {"steps": 1, "accepted": 1, "tokens": 0}
-_SHARES = ("invalid_actions", "redundant_actions", "failed_code", "compliance", "as_asked")
-
-
 def _team_grid(arms: Sequence[ArmSummary]) -> Grid:
-    header = [
-        "team",
-        "steps",
-        "accepted",
-        "tokens/episode",
-        "invalid",
-        "redundant",
-        "failed code",
-        "compliance",
-        "as asked",
-    ]
-    lines = []
-    for arm in arms:
-        team = {key: arm.team.get(key, NOTHING) for key in (*_COUNTS, *_SHARES)}
-        counts = [_number(team[key], digits) for key, digits in _COUNTS.items()]
-        lines.append([arm.arm, *counts, *(_share(team[key]) for key in _SHARES)])
+    figures = shown(View.comparison)
+    lines = [[arm.arm, *(_figure(figure, arm) for figure in figures)] for arm in arms]
+    header = ["team", *(figure.label for figure in figures)]
     return Grid("How the teams play: means over episodes, shares of turns", header, lines)
+
+
+def _figure(figure: Figure, arm: ArmSummary) -> str:
+    estimate = arm.team.get(figure.name, NOTHING)
+    return _share(estimate) if figure.share else _number(estimate, figure.digits, sign=figure.signed)
 
 
 def _task_grid(report: EvaluationReport) -> Grid:

@@ -34,6 +34,7 @@ from marl_llm.evaluation.statistics import LEVEL, Estimate
 from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
 from marl_llm.rollout.budget import Budget
 from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.figures import FIGURES, nested
 from marl_llm.rollout.session import BASE_POLICY
 from marl_llm.workspace.open_run import SERVER_LOG, OpenRun, opened
 from marl_llm.workspace.recipe import Recipe
@@ -291,10 +292,9 @@ def evaluate_versions(
     Returns
     -------
     dict
-        Means over tasks: gain (hold-out), test, test_gain, improved, worse, reward (by role), steps, accepted,
-        finished_early, tokens, tokens_per_step, compliance, failed_code, as_asked, invalid_actions,
-        redundant_actions, suggestions_with_gain; and under "intervals" the 95% interval [low, high] of each, None
-        with fewer than two tasks. Also episodes, failed (no test score).
+        Means over tasks: gain (hold-out), test, test_gain, improved, worse, and the figures of
+        `rollout/figures.py`; and under "intervals" the 95% interval [low, high] of each, None with fewer than two
+        tasks. Also episodes, failed (no test score).
     """
     recipe, run = opened.recipe, opened.run
     roles = trained_roles(recipe, run, versions) if versions else dict.fromkeys(ROLES, BASE_POLICY)
@@ -306,14 +306,13 @@ def evaluate_versions(
 
 def _figures(results: Sequence[Result]) -> dict[str, Any]:
     summary = summarise_arm("", "", results)
+    keys = {figure.name: figure.key for figure in FIGURES}
     estimates: dict[str, Estimate] = {
         "gain": summary.holdout_gain, "test": summary.test, "test_gain": summary.gain, "improved": summary.improved,
-        "worse": summary.worse, **summary.team,
+        "worse": summary.worse, **{keys.get(name, name): e for name, e in summary.team.items()},
     }  # fmt: skip
-    rewards = {role: estimates.pop(f"reward_{role}") for role in ROLES}
-    means = {key: e.mean for key, e in estimates.items()} | {"reward": {role: e.mean for role, e in rewards.items()}}
-    intervals: dict[str, Any] = {key: _interval(e) for key, e in estimates.items()}
-    intervals["reward"] = {role: _interval(e) for role, e in rewards.items()}
+    means = nested({key: e.mean for key, e in estimates.items()})
+    intervals = nested({key: _interval(e) for key, e in estimates.items()})
     return {"episodes": len(results), "failed": summary.failed, **means, "intervals": intervals}
 
 

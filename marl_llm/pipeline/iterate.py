@@ -14,6 +14,7 @@ from marl_llm.pipeline.promotion import promote_stage
 from marl_llm.pipeline.stages import collect_stage, train_stage
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.figures import Figure, View, pick, shown
 from marl_llm.rollout.plans import procedural_plans
 from marl_llm.workspace.open_run import OpenRun
 from marl_llm.workspace.recipe import Recipe
@@ -76,15 +77,8 @@ def one_round(opened: OpenRun, k: int) -> None:
 def describe_iteration(run: RunDirectory, k: int) -> str:
     """One line about a finished iteration."""
     metrics = json.loads(run.metrics(k).read_text())
-    collected = metrics["collected"]
-    rewards = collected["reward"]
-    refused = describe_refusals(metrics.get("promotion"))
-    return (
-        f"iteration {k}: reward Data Scientist {rewards['data_scientist']:+.4f}, "
-        f"Engineer {rewards['ml_engineer']:+.4f}, gain {collected['gain']:+.3f}, "
-        f"done as asked {collected['as_asked']:.0%}, failed {collected['failed_code']:.0%}, "
-        f"invalid {collected['invalid_actions']:.0%}, {collected['tokens_per_step']:.0f} tokens/step{refused}"
-    )
+    said = (f"{figure.label} {_text(metrics['collected'], figure)}" for figure in shown(View.progress))
+    return f"iteration {k}: {', '.join(said)}{describe_refusals(metrics.get('promotion'))}"
 
 
 def describe_refusals(promotion: dict[str, Any] | None) -> str:
@@ -95,26 +89,16 @@ def describe_refusals(promotion: dict[str, Any] | None) -> str:
     return f"; not promoted, worse on the validation tasks: {', '.join(refused)} (the version before stays)"
 
 
-_COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("gain", "hold-out gain", "+.4f"),
-    ("test_gain", "test gain", "+.4f"),
-    ("reward.data_scientist", "reward DS", "+.4f"),
-    ("reward.ml_engineer", "reward Eng", "+.4f"),
-    ("as_asked", "as asked", ".1%"),
-    ("failed_code", "failed", ".1%"),
-    ("invalid_actions", "invalid", ".1%"),
-    ("tokens_per_step", "tokens/step", ".0f"),
-    ("steps", "steps", ".1f"),
-)
-
-
 def render_curve(run: RunDirectory) -> str:
-    """The learning curve on the unseen tasks, a line a version, with 95% intervals of the gains."""
-    lines = ["Unseen procedural tasks, one episode each. Gains in skill over the baseline, [95% interval over tasks].",
-             "version  " + "  ".join(f"{title:>{_width(key)}}" for key, title, _ in _COLUMNS)]  # fmt: skip
+    """The learning curve on the unseen tasks: one line per version, with 95% intervals of the gains."""
+    columns = shown(View.curve)
+    lines = [
+        "Unseen procedural tasks, one episode each. Gains in skill over the baseline, [95% interval over tasks].",
+        "version  " + "  ".join(f"{column.label:>{_width(column)}}" for column in columns),
+    ]
     for path in sorted((run.root / "evaluation" / "procedural").glob("v*/metrics.json")):
         figures = json.loads(path.read_text())
-        cells = (f"{_cell(figures, key, form):>{_width(key)}}" for key, _, form in _COLUMNS)
+        cells = (f"{_cell(figures, column):>{_width(column)}}" for column in columns)
         lines.append(f"{path.parent.name:<7}  " + "  ".join(cells))
     return "\n".join(lines + _refusals(run))
 
@@ -126,15 +110,25 @@ def _refusals(run: RunDirectory) -> list[str]:
     return [f"iteration {k}{what}" for k, what in said if what]
 
 
-def _width(key: str) -> int:
-    return 26 if key in ("gain", "test_gain") else 11
+def _width(figure: Figure) -> int:
+    return 26 if _has_interval(figure) else max(11, len(figure.label))
 
 
-def _cell(figures: dict[str, Any], key: str, form: str) -> str:
-    value, interval = figures, figures["intervals"]
-    for part in key.split("."):
-        value, interval = value[part], interval[part]
-    if value is None:
-        return "-"
-    text = format(value, form)
-    return f"{text} [{interval[0]:+.3f}, {interval[1]:+.3f}]" if key.endswith("gain") and interval else text
+def _has_interval(figure: Figure) -> bool:
+    return figure.key.endswith("gain")
+
+
+def _text(figures: dict[str, Any], figure: Figure) -> str:
+    """The value of a figure; `-` where there is none, or the file is older than the figure."""
+    try:
+        value = pick(figures, figure.key)
+    except KeyError:
+        value = None
+    return "-" if value is None else figure.text(value)
+
+
+def _cell(figures: dict[str, Any], figure: Figure) -> str:
+    text = _text(figures, figure)
+    if text == "-" or not _has_interval(figure) or not (ends := pick(figures["intervals"], figure.key)):
+        return text
+    return f"{text} [{ends[0]:+.3f}, {ends[1]:+.3f}]"

@@ -5,18 +5,11 @@ from marl_llm.proposals.actions import (
     AddFeatures,
     Analyze,
     Between,
-    Drop,
-    Encode,
     EngineerFeatures,
     Finish,
-    Impute,
     InvalidAction,
-    KeepAll,
-    Pca,
     Proposal,
     ProposeModel,
-    Scale,
-    Select,
     Tune,
     action_schema,
 )
@@ -24,9 +17,17 @@ from marl_llm.proposals.applying import apply, check_region, fits
 from marl_llm.proposals.canonical import canonical, parse_action
 from marl_llm.proposals.codegen import generate_code
 from marl_llm.proposals.compiler import compile
-from marl_llm.proposals.context import ColumnFacts, Context, effective, resolve_columns
+from marl_llm.proposals.context import Context, effective, resolve_columns
 from marl_llm.proposals.features import Extra, Reduction
 from marl_llm.proposals.lenient import Reading, read_action
+from marl_llm.proposals.ops.columns import ColumnFacts
+from marl_llm.proposals.ops.drop import Drop
+from marl_llm.proposals.ops.encode import Encode
+from marl_llm.proposals.ops.impute import Impute
+from marl_llm.proposals.ops.keep_all import KeepAll
+from marl_llm.proposals.ops.pca import Pca
+from marl_llm.proposals.ops.scale import Scale
+from marl_llm.proposals.ops.select import Select
 from marl_llm.proposals.prelude import PRELUDE, prelude_for
 from marl_llm.proposals.spec import PipelineSpec, baseline
 

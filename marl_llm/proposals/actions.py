@@ -6,16 +6,20 @@ of a solution, is in `applying.py`. Nothing here runs a model.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import functools
+import operator
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from marl_llm.proposals.estimators import ParamValue
-from marl_llm.proposals.features import ExtraOp
-from marl_llm.proposals.spec import EncodeMethod, ImputeStrategy, ScaleMethod
+from marl_llm.proposals.features import FeatureName
+from marl_llm.proposals.ops import CHOICES, DROP, FEATURES, KEEP_ALL, REDUCERS
+from marl_llm.proposals.ops.action import ColumnsAction, OperationAction
 
 MAX_OPS = 3
-"""Most feature operations in one proposal: a step should stay one idea."""
+"""Maximum number of feature operations per proposal: a step should stay one idea."""
 MAX_SNIPPET_CHARACTERS = 2000
 Query = Literal[
     "distribution", "missing", "correlation", "information", "target", "outliers", "leakage",
@@ -34,68 +38,29 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Impute(_Strict):
-    """Fill missing numbers."""
-
-    op: Literal["impute"] = "impute"
-    strategy: ImputeStrategy
+_MEANINGS = ", ".join(f"`{name}` ({feature.meaning})" for name, feature in FEATURES.items())
 
 
-class Scale(_Strict):
-    """Scale all numeric columns."""
+class AddFeatures(ColumnsAction, frozen=True, extra="forbid"):
+    """Add features computed from columns; the schema says what each of them is."""
 
-    op: Literal["scale"] = "scale"
-    method: ScaleMethod
-
-
-class Encode(_Strict):
-    """Encode all categorical columns; `target`: mean of the target, cross-fitted so that nothing leaks."""
-
-    op: Literal["encode"] = "encode"
-    method: EncodeMethod
+    model_config = ConfigDict(
+        json_schema_extra={"description": textwrap.fill(f"Add features computed from columns: {_MEANINGS}.", 116)}
+    )
+    op: FeatureName
 
 
-class AddFeatures(_Strict):
-    """Add features computed from columns: `log` (signed logarithm), `polynomial` (squares and products), `missing`
-    (indicators), `bin` (five quantile bins), `ratio` (first over second), `difference` (first minus second), `dates`
-    (year, month, day, weekday, ...), `tfidf` (words of a text), `group_mean` (of numbers within a category, first).
-    """
-
-    op: ExtraOp
-    columns: tuple[str, ...] = Field(min_length=1)
-
-
-class Drop(_Strict):
-    """Remove columns."""
-
-    op: Literal["drop"] = "drop"
-    columns: tuple[str, ...] = Field(min_length=1)
-
-
-class Select(_Strict):
-    """Keep the k prepared columns with the strongest univariate relation to the target."""
-
-    op: Literal["select"] = "select"
-    k: int = Field(ge=1, le=10_000)
-
-
-class Pca(_Strict):
-    """Replace the prepared columns by principal components that keep a share of their variance."""
-
-    op: Literal["pca"] = "pca"
-    variance: float = Field(gt=0, lt=1)
-
-
-class KeepAll(_Strict):
-    """Undo `select` or `pca`."""
-
-    op: Literal["reduce"] = "reduce"
-    method: Literal["none"] = "none"
-
-
-FeatureOp = Annotated[
-    Impute | Scale | Encode | AddFeatures | Drop | Select | Pca | KeepAll, Field(discriminator="op")
-]  # fmt: skip
+if TYPE_CHECKING:
+    FeatureOp: TypeAlias = OperationAction
+else:  # what pydantic checks and the schema lists
+    _ACTIONS = (
+        *(record.action for record in CHOICES),
+        AddFeatures,
+        DROP.action,
+        *(record.action for record in REDUCERS.values()),
+        KEEP_ALL.action,
+    )
+    FeatureOp = Annotated[functools.reduce(operator.or_, _ACTIONS), Field(discriminator="op")]
 
 
 class Between(_Strict):

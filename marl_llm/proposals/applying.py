@@ -10,25 +10,16 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from marl_llm.core.kind import Kind
-from marl_llm.proposals.actions import (
-    AddFeatures,
-    Between,
-    Drop,
-    Encode,
-    Impute,
-    InvalidAction,
-    KeepAll,
-    Pca,
-    Proposal,
-    ProposeModel,
-    Scale,
-    Select,
-    Tune,
-)
+from marl_llm.proposals.actions import Between, InvalidAction, Proposal, ProposeModel, Tune
 from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.context import Context
 from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
-from marl_llm.proposals.features import TAKES, ColumnKind, Extra, Reduction, ordered_columns
+from marl_llm.proposals.features import Extra, Reduction
+from marl_llm.proposals.ops import FEATURES, OPERATIONS, REDUCERS
+from marl_llm.proposals.ops.action import ColumnsAction, OperationAction
+from marl_llm.proposals.ops.columns import ColumnKind
+from marl_llm.proposals.ops.feature import Feature
+from marl_llm.proposals.ops.preparation import Choice, Reducer, Removal, Undo, argument
 from marl_llm.proposals.spec import ENSEMBLES, Calibration, PipelineSpec, ordered_params
 
 THRESHOLDS = ("balanced_accuracy", "accuracy", "f1", "f1_macro", "jaccard", "matthews_corrcoef")
@@ -98,7 +89,7 @@ def fits(spec: PipelineSpec, context: Context) -> bool:
             _check_model(ProposeModel(estimator=spec.estimator, params=dict(spec.params)), context)
             _check_special({name: value for name in SPECIAL if (value := getattr(spec, name)) is not None}, context)
             for extra in spec.extra:
-                _check_added(AddFeatures(op=extra.op, columns=extra.columns), context)
+                _check_added(extra.record, extra.columns, context)
         used = (*spec.drop, *(column for extra in spec.extra for column in extra.columns))
         return all(column in context.columns for column in used)
     except (InvalidAction, KeyError, ValueError):
@@ -229,37 +220,42 @@ def _check_choice(name: str, changes: Mapping[str, Any], values: tuple[str, ...]
         raise InvalidAction(f"{name} takes one of {', '.join(values)}, None")
 
 
-def _check_op(op: Any, spec: PipelineSpec, context: Context) -> None:
-    left = [c for c in context.columns if c not in spec.drop]
-    if isinstance(op, Encode) and not any(context.columns[c].kind == "categorical" for c in left):
-        raise InvalidAction("there is no categorical column to encode")
-    if isinstance(op, Impute | Scale) and not any(context.numeric(c) for c in left):
-        raise InvalidAction(f"there is no numeric column to {op.op}")
-    if isinstance(op, KeepAll) and spec.reduce is None:
-        raise InvalidAction("nothing is reduced: there is no select or pca to undo")
-    if not isinstance(op, AddFeatures | Drop):
-        return
+def _check_op(op: OperationAction, spec: PipelineSpec, context: Context) -> None:
+    left = [context.columns[c] for c in context.columns if c not in spec.drop]
+    match OPERATIONS[op.op]:
+        case Choice() as choice if not any(column.kind in choice.kinds for column in left):
+            raise InvalidAction(f"there is no {choice.kinds[0]} column to {choice.name}")
+        case Undo() if spec.reduce is None:
+            raise InvalidAction(f"nothing is reduced: there is no {' or '.join(REDUCERS)} to undo")
+    if isinstance(op, ColumnsAction):
+        _check_columns(op, spec, context)
+
+
+def _check_columns(op: ColumnsAction, spec: PipelineSpec, context: Context) -> None:
     gone = [c for c in op.columns if c in spec.drop]
     if gone:
         raise InvalidAction(f"{', '.join(gone)} was dropped: name columns that are left")
-    if isinstance(op, AddFeatures):
-        _check_added(op, context)
-    elif not any(context.columns[c].kind != "text" for c in left if c not in op.columns):
+    if op.op in FEATURES:
+        _check_added(FEATURES[op.op], op.columns, context)
+        return
+    left = (c for c in context.columns if c not in (*spec.drop, *op.columns))
+    if not any(context.columns[c].kind != "text" for c in left):
         raise InvalidAction("no column would be left: drop fewer")
 
 
-def _check_added(op: AddFeatures, context: Context) -> None:
-    takes, kinds = TAKES[op.op], [context.columns[c].kind for c in op.columns]
-    for at, (column, kind) in enumerate(zip(op.columns, kinds, strict=True)):
-        allowed = takes.first if at == 0 else takes.kinds
-        if kind not in allowed:
+def _check_added(feature: Feature, columns: tuple[str, ...], context: Context) -> None:
+    takes = feature.takes
+    for at, column in enumerate(columns):
+        allowed = takes.allowed(at)
+        if context.columns[column].kind not in allowed:
             raise InvalidAction(f"{column} is not {_kind_words(allowed)}{_those(allowed, context)}")
-    if len(op.columns) < takes.least:
-        raise InvalidAction(f"{op.op} needs at least {takes.least} columns")
-    if len(op.columns) > takes.most:
-        raise InvalidAction(f"{op.op} takes at most {takes.most} column{'s' if takes.most > 1 else ''}")
-    if len(set(op.columns)) < len(op.columns):
-        raise InvalidAction(f"{op.op} names a column twice")
+    if len(columns) < takes.least:
+        raise InvalidAction(f"{feature.name} needs at least {takes.least} columns")
+    if len(columns) > takes.most:
+        plural = "s" if takes.most > 1 else ""
+        raise InvalidAction(f"{feature.name} takes at most {takes.most} column{plural}")
+    if len(set(columns)) < len(columns):
+        raise InvalidAction(f"{feature.name} names a column twice")
 
 
 def _those(kinds: tuple[ColumnKind, ...], context: Context) -> str:
@@ -274,20 +270,19 @@ def _kind_words(kinds: tuple[ColumnKind, ...]) -> str:
     return " or ".join(named.get(k, k) for k in kinds if k != "date" or "numeric" not in kinds)
 
 
-def _apply_op(op: Any, spec: PipelineSpec) -> PipelineSpec:
-    if isinstance(op, Impute):
-        return spec.model_copy(update={"impute": op.strategy})
-    if isinstance(op, Scale):
-        return spec.model_copy(update={"scale": op.method})
-    if isinstance(op, Encode):
-        return spec.model_copy(update={"encode": op.method})
-    if isinstance(op, Drop):
-        return spec.with_drop(op.columns)
-    if isinstance(op, Select):
-        return spec.model_copy(update={"reduce": Reduction(op="select", amount=op.k)})
-    if isinstance(op, Pca):
-        return spec.model_copy(update={"reduce": Reduction(op="pca", amount=op.variance)})
-    if isinstance(op, KeepAll):
-        return spec.model_copy(update={"reduce": None})
-    extra = Extra(op=op.op, columns=ordered_columns(op.op, op.columns))
-    return spec if extra in spec.extra else spec.model_copy(update={"extra": (*spec.extra, extra)})
+def _apply_op(op: OperationAction, spec: PipelineSpec) -> PipelineSpec:
+    match OPERATIONS[op.op]:
+        case Choice() as choice:
+            return spec.model_copy(update={choice.name: argument(op)})
+        case Reducer() as reducer:
+            reduction = Reduction(op=reducer.name, amount=float(argument(op)))
+            return spec.model_copy(update={"reduce": reduction})
+        case Undo():
+            return spec.model_copy(update={"reduce": None})
+        case Removal() if isinstance(op, ColumnsAction):
+            return spec.with_drop(op.columns)
+        case Feature() as feature if isinstance(op, ColumnsAction):
+            extra = Extra(op=feature.name, columns=feature.takes.arranged(op.columns))
+            new = () if extra in spec.extra else (extra,)
+            return spec.model_copy(update={"extra": (*spec.extra, *new)}) if new else spec
+    raise TypeError(f"{op!r} is no feature operation")

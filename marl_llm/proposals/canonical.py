@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,22 +22,18 @@ from marl_llm.proposals.actions import (
     AddFeatures,
     Analyze,
     Between,
-    Drop,
-    Encode,
     EngineerFeatures,
     Finish,
-    Impute,
     InvalidAction,
-    KeepAll,
-    Pca,
     ProposeModel,
-    Scale,
-    Select,
     Tune,
 )
 from marl_llm.proposals.estimator_info import LONGEST
 from marl_llm.proposals.estimators import ESTIMATORS
-from marl_llm.proposals.features import EXTRA_OPS
+from marl_llm.proposals.ops import OPERATIONS
+from marl_llm.proposals.ops.action import ColumnsAction, OperationAction
+from marl_llm.proposals.ops.feature import Feature
+from marl_llm.proposals.ops.preparation import Removal, argument, with_argument
 from marl_llm.proposals.spec import ENSEMBLES, ordered_params
 from marl_llm.proposals.synonyms import method_word, operation_word
 from marl_llm.proposals.text import call, column_list, literal, outside_quotes, without_comment
@@ -56,14 +51,11 @@ _START = re.compile(rf"\b({'|'.join(_VERBS)})\b")
 _AT_LINE_START = re.compile(rf"^\W*({'|'.join(_VERBS)})\b", re.MULTILINE)
 
 
-def _op_text(op: Any) -> str:
-    if isinstance(op, Impute):
-        return f"impute {op.strategy}"
-    if isinstance(op, Scale | Encode | KeepAll):
-        return f"{op.op} {op.method}"
-    if isinstance(op, Select | Pca):
-        return f"{op.op} {literal(op.k if isinstance(op, Select) else op.variance)}"
-    return f"{op.op} {column_list(op.columns)}"
+def _op_text(op: OperationAction) -> str:
+    if isinstance(op, ColumnsAction):
+        return f"{op.op} {column_list(op.columns)}"
+    value = argument(op)
+    return f"{op.op} {value if isinstance(value, str) else literal(value)}"
 
 
 def canonical(action: Any) -> str:
@@ -250,25 +242,19 @@ def _parse_words(text: str) -> tuple[str, tuple[str, ...]]:
     return word, tuple(columns)
 
 
-def _parse_op(text: str) -> Any:
+def _parse_op(text: str) -> OperationAction:
     word, columns = _parse_words(text)
     word = operation_word(word)
-    maker = _METHOD_OPS.get(word)
-    if maker is not None:
-        return maker(method_word(columns[0]) if len(columns) == 1 else "")
-    if word == "drop":
-        return Drop(columns=columns)
-    if word in EXTRA_OPS:
-        return AddFeatures(op=word, columns=columns)
-    raise InvalidAction(f"no operation {word!r:.40}; there are {', '.join((*_METHOD_OPS, *EXTRA_OPS))}, drop")
+    match OPERATIONS.get(word):
+        case Feature():
+            return AddFeatures(op=word, columns=columns)
+        case Removal() as removal:
+            return removal.action(op=removal.name, columns=columns)
+        case None:
+            raise InvalidAction(f"no operation {word!r:.40}; there are {_known_operations()}")
+        case record:
+            return with_argument(record, method_word(columns[0]) if len(columns) == 1 else "")
 
 
-_METHOD_OPS: dict[str, Callable[[Any], Any]] = {
-    "impute": lambda word: Impute(strategy=word),
-    "scale": lambda word: Scale(method=word),
-    "encode": lambda word: Encode(method=word),
-    "select": lambda word: Select(k=word),
-    "pca": lambda word: Pca(variance=word),
-    "reduce": lambda word: KeepAll(method=word),
-}
-"""Operations on all columns: one word or number says how."""
+def _known_operations() -> str:
+    return ", ".join(OPERATIONS)

@@ -6,33 +6,17 @@ The generated block defines `build_pipeline()` and nothing else; the names it us
 from __future__ import annotations
 
 from marl_llm.proposals.estimators import ESTIMATORS
-from marl_llm.proposals.features import Extra, ExtraOp, Reduction
-from marl_llm.proposals.spec import EncodeMethod, PipelineSpec, ScaleMethod
+from marl_llm.proposals.features import Extra
+from marl_llm.proposals.ops import REDUCERS
+from marl_llm.proposals.ops.encode import ENCODE
+from marl_llm.proposals.ops.impute import IMPUTE
+from marl_llm.proposals.ops.preparation import Choice
+from marl_llm.proposals.ops.scale import SCALE
+from marl_llm.proposals.spec import PipelineSpec
 from marl_llm.proposals.text import call, column_list, literal, short_number
 
 INNER_FOLDS = 3
 """Folds inside calibration, threshold tuning and stacking."""
-ENCODERS: dict[EncodeMethod, str] = {"ordinal": "ORDINAL", "one_hot": "ONE_HOT", "target": "TARGET"}
-TARGET_OF_NUMBERS = "TARGET_NUM"
-SCALERS: dict[ScaleMethod, str] = {
-    "none": "",
-    "standard": "StandardScaler()",
-    "robust": "RobustScaler()",
-    "minmax": "MinMaxScaler()",
-    "power": "PowerTransformer()",
-    "quantile": "QUANTILE",
-}
-EXTRAS: dict[ExtraOp, str] = {
-    "log": "LOG",
-    "polynomial": "POLY",
-    "missing": "MISSING",
-    "bin": "BINS",
-    "ratio": "RATIO",
-    "difference": "DIFF",
-    "dates": "DATES",
-    "tfidf": "TFIDF",
-    "group_mean": "GROUP_MEAN",
-}
 
 
 def generate_code(spec: PipelineSpec) -> str:
@@ -94,21 +78,20 @@ def _plain_lines(spec: PipelineSpec) -> list[str]:
 
 
 def _solution_lines(spec: PipelineSpec) -> list[str]:
-    scaler = f", {SCALERS[spec.scale]}" if SCALERS[spec.scale] else ""
     lines = [
-        f'num = make_pipeline(SimpleImputer(strategy="{spec.impute}"){scaler})',
-        f'cat = make_pipeline(SimpleImputer(strategy="most_frequent"), {_encoder(spec)})',
+        f"num = make_pipeline({', '.join(filter(None, (_method(IMPUTE, spec), _method(SCALE, spec))))})",
+        f'cat = make_pipeline(SimpleImputer(strategy="most_frequent"), {_method(ENCODE, spec)})',
         "prep = make_column_transformer(",
         "    (num, NUM),",
         "    (cat, CAT),",
-        *(f"    ({EXTRAS[extra.op]}, {_columns(extra)})," for extra in spec.extra),
+        *(f"    ({extra.record.constant}, {_columns(extra)})," for extra in spec.extra),
         ")",
     ]
     if spec.drop:
         columns = column_list(spec.drop)
         lines.append(f'drop = FunctionTransformer(pd.DataFrame.drop, kw_args={{"columns": {columns}}})')
     if spec.reduce is not None:
-        lines.append(f"red = {_reduction(spec.reduce, spec.classifier)}")
+        lines.append(f"red = {REDUCERS[spec.reduce.op].code(spec.reduce.amount, spec.classifier)}")
     lines.append(f"est = {call(spec.estimator, (*spec.params, *ESTIMATORS[spec.estimator].fixed))}")
     if spec.calibration is not None:
         lines.append(f"est = CalibratedClassifierCV(est, method={literal(spec.calibration)}, cv={INNER_FOLDS})")
@@ -122,18 +105,9 @@ def _pipeline(spec: PipelineSpec) -> str:
     return f"make_pipeline({', '.join(steps)})"
 
 
-def _encoder(spec: PipelineSpec) -> str:
-    if spec.encode == "target" and not spec.classifier:
-        return TARGET_OF_NUMBERS
-    return ENCODERS[spec.encode]
+def _method(choice: Choice, spec: PipelineSpec) -> str:
+    return choice.method(getattr(spec, choice.name)).code_for(spec.classifier)
 
 
 def _columns(extra: Extra) -> str:
-    return literal(extra.columns[0]) if extra.op == "tfidf" else column_list(extra.columns)
-
-
-def _reduction(reduction: Reduction, classifier: bool) -> str:
-    if reduction.op == "pca":
-        return f"PCA(n_components={reduction.amount})"
-    test = "" if classifier else "f_regression, "
-    return f"SelectKBest({test}k={reduction.amount:g})"
+    return literal(extra.columns[0]) if extra.record.series else column_list(extra.columns)

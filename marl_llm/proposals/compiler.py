@@ -6,15 +6,25 @@ It is the trusted twin of `generate_code`: tests hold the two against each other
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.estimators import ESTIMATORS
-from marl_llm.proposals.features import Reduction
+from marl_llm.proposals.features import Extra, Reduction
+from marl_llm.proposals.ops import REDUCERS
+from marl_llm.proposals.ops.encode import ENCODE
+from marl_llm.proposals.ops.impute import IMPUTE
+from marl_llm.proposals.ops.preparation import Choice
+from marl_llm.proposals.ops.scale import SCALE
 from marl_llm.proposals.spec import BLEND, PipelineSpec
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
 
-def compile(spec: PipelineSpec) -> Any:
+
+def compile(spec: PipelineSpec) -> BaseEstimator:
     """Build the unfitted scikit-learn pipeline of a solution.
 
     Returns
@@ -25,7 +35,7 @@ def compile(spec: PipelineSpec) -> Any:
     return _ensemble(spec) if spec.members else _solution(spec)
 
 
-def _solution(spec: PipelineSpec) -> Any:
+def _solution(spec: PipelineSpec) -> Pipeline:
     import pandas as pd
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
@@ -35,7 +45,7 @@ def _solution(spec: PipelineSpec) -> Any:
     return make_pipeline(*[drop] * bool(spec.drop), _preparation(spec), *reduction, _estimator(spec))
 
 
-def _ensemble(spec: PipelineSpec) -> Any:
+def _ensemble(spec: PipelineSpec) -> BaseEstimator:
     from sklearn import ensemble
     from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -55,88 +65,43 @@ def _ensemble(spec: PipelineSpec) -> Any:
     return ensemble.StackingRegressor(members, final_estimator=Ridge(), cv=INNER_FOLDS)
 
 
-def _preparation(spec: PipelineSpec) -> Any:
+def _preparation(spec: PipelineSpec) -> ColumnTransformer:
     from sklearn.compose import make_column_selector, make_column_transformer
 
     return make_column_transformer(
         (_numeric(spec), make_column_selector(dtype_include="number")),  # pyright: ignore[reportArgumentType]
         (_categorical(spec), make_column_selector(pattern="^(?!t[0-9])", dtype_exclude="number")),  # pyright: ignore[reportArgumentType]
-        *((_extra(e.op), e.columns[0] if e.op == "tfidf" else list(e.columns)) for e in spec.extra),
+        *((extra.record.build(), _columns(extra)) for extra in spec.extra),
     )
 
 
-def _numeric(spec: PipelineSpec) -> Any:
+def _columns(extra: Extra) -> str | list[str]:
+    return extra.columns[0] if extra.record.series else list(extra.columns)
+
+
+def _numeric(spec: PipelineSpec) -> Pipeline:
+    from sklearn.pipeline import make_pipeline
+
+    steps = (_method(IMPUTE, spec), _method(SCALE, spec))
+    return make_pipeline(*(step for step in steps if step is not None))
+
+
+def _categorical(spec: PipelineSpec) -> Pipeline:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import (
-        MinMaxScaler,
-        PowerTransformer,
-        QuantileTransformer,
-        RobustScaler,
-        StandardScaler,
-    )
 
-    scalers = {
-        "none": [],
-        "standard": [StandardScaler()],
-        "robust": [RobustScaler()],
-        "minmax": [MinMaxScaler()],
-        "power": [PowerTransformer()],
-        "quantile": [QuantileTransformer(n_quantiles=50, output_distribution="normal")],
-    }
-    return make_pipeline(SimpleImputer(strategy=spec.impute), *scalers[spec.scale])
+    return make_pipeline(SimpleImputer(strategy="most_frequent"), _method(ENCODE, spec))
 
 
-def _categorical(spec: PipelineSpec) -> Any:
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
-
-    if spec.encode == "one_hot":
-        encoder: Any = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    elif spec.encode == "ordinal":
-        encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    else:  # cross-fitted by fit_transform, so a row's own target never enters its encoding
-        encoder = TargetEncoder(target_type="auto" if spec.classifier else "continuous", random_state=0)  # pyright: ignore[reportArgumentType]
-    return make_pipeline(SimpleImputer(strategy="most_frequent"), encoder)
+def _method(choice: Choice, spec: PipelineSpec) -> BaseEstimator | None:
+    return choice.method(getattr(spec, choice.name)).build(spec.classifier)
 
 
-def _extra(op: str) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.impute import MissingIndicator, SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, PolynomialFeatures, StandardScaler
-
-    from marl_llm.proposals import transformers as own
-
-    if op == "missing":
-        return MissingIndicator(features="all")
-    if op == "bin":
-        bins = KBinsDiscretizer(n_bins=5, encode="onehot-dense", quantile_method="averaged_inverted_cdf")
-        return make_pipeline(SimpleImputer(), bins)
-    if op == "tfidf":
-        words = TfidfVectorizer(max_features=100)
-        return make_pipeline(FunctionTransformer(own.fill_text), words, FunctionTransformer(own.dense))
-    if op == "group_mean":
-        return make_pipeline(own.GroupMean(), StandardScaler())
-    if op == "polynomial":
-        added: Any = PolynomialFeatures(degree=2, include_bias=False)
-    else:
-        functions = {"log": own.signed_log, "ratio": own.ratio, "difference": own.difference, "dates": own.date_parts}
-        added = FunctionTransformer(functions[op])
-    return make_pipeline(SimpleImputer(), added, StandardScaler())
+def _reduction(reduction: Reduction, classifier: bool) -> BaseEstimator:
+    return REDUCERS[reduction.op].build(reduction.amount, classifier)
 
 
-def _reduction(reduction: Reduction, classifier: bool) -> Any:
-    from sklearn.decomposition import PCA
-    from sklearn.feature_selection import SelectKBest, f_classif, f_regression
-
-    if reduction.op == "pca":
-        return PCA(n_components=reduction.amount)
-    return SelectKBest(f_classif if classifier else f_regression, k=int(reduction.amount))
-
-
-def _estimator(spec: PipelineSpec) -> Any:
+def _estimator(spec: PipelineSpec) -> BaseEstimator:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import TunedThresholdClassifierCV
 

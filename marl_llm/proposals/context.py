@@ -8,22 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from marl_llm.core.kind import Kind
-from marl_llm.proposals.actions import AddFeatures, Analyze, Drop, EngineerFeatures, InvalidAction, ProposeModel
-from marl_llm.proposals.features import NUMBERS, ColumnKind, Extra, ordered_columns, sorted_columns
+from marl_llm.proposals.actions import Analyze, EngineerFeatures, InvalidAction, ProposeModel
+from marl_llm.proposals.features import Extra
+from marl_llm.proposals.ops import CHOICES, FEATURES
+from marl_llm.proposals.ops.action import ColumnsAction, OperationAction
+from marl_llm.proposals.ops.columns import NUMBERS, ColumnFacts, sorted_columns
 from marl_llm.proposals.spec import PipelineSpec
 from marl_llm.proposals.synonyms import estimator_name
 
 _NAMED = 8
 """Columns named in a message."""
-
-
-@dataclass(frozen=True)
-class ColumnFacts:
-    """A column's own name, its kind, and whether it has missing values."""
-
-    name: str
-    kind: ColumnKind
-    gaps: bool
 
 
 @dataclass(frozen=True)
@@ -59,11 +53,12 @@ def resolve_columns(action: Any, context: Context) -> Any:
     under the catalogue's name.
     """
 
-    def fix(op: Any) -> Any:
-        if not isinstance(op, AddFeatures | Drop):
+    def fix(op: OperationAction) -> OperationAction:
+        if not isinstance(op, ColumnsAction):
             return op
-        aliases = [context.resolve(c) for c in op.columns]
-        ordered = sorted_columns(aliases) if isinstance(op, Drop) else ordered_columns(op.op, aliases)
+        aliases = tuple(context.resolve(c) for c in op.columns)
+        feature = FEATURES.get(op.op)
+        ordered = feature.takes.arranged(aliases) if feature else sorted_columns(aliases)
         return op.model_copy(update={"columns": ordered})
 
     if isinstance(action, ProposeModel):
@@ -76,10 +71,10 @@ def resolve_columns(action: Any, context: Context) -> Any:
 
 
 def _telling(context: Context) -> Callable[[Extra], Extra | None]:
-    """Drops indicators of missing values where none is missing."""
+    """Drops features of missing values where none is missing."""
 
     def kept(extra: Extra) -> Extra | None:
-        if extra.op != "missing":
+        if not extra.record.gaps_only:
             return extra
         return extra.without(c for c in extra.columns if c in context.columns and not context.columns[c].gaps)
 
@@ -94,8 +89,7 @@ def effective(spec: PipelineSpec, context: Context) -> PipelineSpec:
         return spec.model_copy(update={"members": tuple(effective(m, context) for m in spec.members)}).normal()
     left = [column for alias, column in context.columns.items() if alias not in spec.drop]
     changes: dict[str, Any] = {"extra": tuple(e for e in map(_telling(context), spec.extra) if e is not None)}
-    if not any(column.kind in NUMBERS and column.gaps for column in left):
-        changes["impute"] = "mean"
-    if not any(column.kind == "categorical" for column in left):
-        changes["encode"] = "ordinal"
+    for choice in CHOICES:
+        if choice.matters is not None and not choice.matters(left):
+            changes[choice.name] = choice.default
     return spec.model_copy(update=changes).normal()

@@ -10,11 +10,11 @@ import string
 
 from marl_llm.core.forgiven import Forgiven
 from marl_llm.proposals.arguments import closing, inside_brackets
-from marl_llm.proposals.features import EXTRA_OPS
+from marl_llm.proposals.ops import OPERATIONS
+from marl_llm.proposals.ops.preparation import OneWord
 from marl_llm.proposals.synonyms import operation_word
 from marl_llm.proposals.text import outside_quotes
 
-_METHODS = ("impute", "scale", "encode", "select", "pca", "reduce")
 _OPERATION = re.compile(r"\s*([A-Za-z][\w-]*)(?=[\s(\[:=])")
 _ALIAS = re.compile(r"[xt]\d+", re.IGNORECASE)
 _LETTERS = string.ascii_letters + string.digits
@@ -42,7 +42,7 @@ def _op_parts(body: str, forgiven: set[Forgiven]) -> list[str]:
 
 def _known_op(text: str) -> bool:
     found = _OPERATION.match(text)
-    return found is not None and operation_word(found[1]) in (*_METHODS, *EXTRA_OPS, "drop")
+    return found is not None and operation_word(found[1]) in OPERATIONS
 
 
 def _op(part: str, forgiven: set[Forgiven]) -> str | None:
@@ -61,7 +61,7 @@ def _op(part: str, forgiven: set[Forgiven]) -> str | None:
     if keyword := re.match(r"(?:columns?|cols?|features?|strategy|method|k|variance|n_components)\s*=\s*", rest):
         rest = rest[keyword.end() :]
         forgiven.add(Forgiven.call)
-    if op in _METHODS:
+    if isinstance(OPERATIONS[op], OneWord):
         word = rest.strip("\"'` ")
         return f"{op} {word}" if re.fullmatch(r"[\w.-]+", word) else None
     columns = _columns(rest, forgiven)

@@ -1,59 +1,65 @@
 """The prelude of generated code: the imports and the few names it stands on, part of every delivered solution.
 
 scikit-learn clones transformers when it fits, so the shared constants are safe. The names that begin the file are what
-the Engineer may use; own transformers are embedded by their source, from `transformers.py`.
+the Engineer may use; transformers of our own are embedded by their source.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.ops import CHOICES, FEATURES, REDUCERS
+from marl_llm.proposals.ops.encode import ENCODE
+from marl_llm.proposals.ops.feature import Imports, source_below_mark
+from marl_llm.proposals.ops.impute import IMPUTE
+from marl_llm.proposals.ops.scale import SCALE
 
 _ENSEMBLES = ("VotingClassifier", "VotingRegressor", "StackingClassifier", "StackingRegressor")
 _BLENDS = ("BlendClassifier", "BlendRegressor")
 _BLEND_IMPORT = "from sklearn.base import ClassifierMixin, RegressorMixin, clone\n"
-_MARK = "# ---- the prelude embeds what follows ----\n"
-_IMPORTS = """\
-import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
-from sklearn.decomposition import PCA
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.feature_selection import SelectKBest, f_classif, f_regression
-from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.model_selection import TunedThresholdClassifierCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer, KBinsDiscretizer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, PolynomialFeatures,
-    PowerTransformer, QuantileTransformer, RobustScaler, StandardScaler, TargetEncoder,
-)
-"""
-CONSTANTS = """\
-NUM = make_column_selector(dtype_include="number")
-CAT = make_column_selector(pattern="^(?!t[0-9])", dtype_exclude="number")
-ORDINAL = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-ONE_HOT = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-TARGET = TargetEncoder(random_state=0)
-TARGET_NUM = TargetEncoder(target_type="continuous", random_state=0)
-QUANTILE = QuantileTransformer(n_quantiles=50, output_distribution="normal")
-LOG = make_pipeline(SimpleImputer(), FunctionTransformer(signed_log), StandardScaler())
-POLY = make_pipeline(SimpleImputer(), PolynomialFeatures(degree=2, include_bias=False), StandardScaler())
-MISSING = MissingIndicator(features="all")
-BINS = make_pipeline(
-    SimpleImputer(), KBinsDiscretizer(n_bins=5, encode="onehot-dense", quantile_method="averaged_inverted_cdf")
-)
-RATIO = make_pipeline(SimpleImputer(), FunctionTransformer(ratio), StandardScaler())
-DIFF = make_pipeline(SimpleImputer(), FunctionTransformer(difference), StandardScaler())
-DATES = make_pipeline(SimpleImputer(), FunctionTransformer(date_parts), StandardScaler())
-TFIDF = make_pipeline(FunctionTransformer(fill_text), TfidfVectorizer(max_features=100), FunctionTransformer(dense))
-GROUP_MEAN = make_pipeline(GroupMean(), StandardScaler())
-"""
+_BASE: Imports = {
+    "sklearn.base": ("BaseEstimator", "TransformerMixin"),
+    "sklearn.calibration": ("CalibratedClassifierCV",),
+    "sklearn.compose": ("ColumnTransformer", "make_column_selector", "make_column_transformer"),
+    "sklearn.impute": ("SimpleImputer",),
+    "sklearn.model_selection": ("TunedThresholdClassifierCV",),
+    "sklearn.pipeline": ("Pipeline", "make_pipeline"),
+    "sklearn.preprocessing": ("FunctionTransformer", "StandardScaler"),
+}
+_METHODS = tuple(method for choice in CHOICES for method in choice.methods)
+
+
+def _operation_imports() -> str:
+    records = (*_METHODS, *REDUCERS.values(), *FEATURES.values())
+    found: dict[str, set[str]] = {}
+    for imports in (_BASE, *(record.imports for record in records)):
+        for module, names in imports.items():
+            found.setdefault(module, set()).update(names)
+    return "import numpy as np\nimport pandas as pd\n" + _import_lines(found)
+
+
+def _constant_lines() -> str:
+    selectors = {
+        "NUM": 'make_column_selector(dtype_include="number")',
+        "CAT": 'make_column_selector(pattern="^(?!t[0-9])", dtype_exclude="number")',
+    }
+    methods = (method.constants for choice in (ENCODE, SCALE, IMPUTE) for method in choice.methods)
+    features = ({feature.constant: feature.code} for feature in FEATURES.values())
+    named = (pair for group in (selectors, *methods, *features) for pair in group.items())
+    return "".join(f"{name} = {code}\n" for name, code in named)
+
+
+CONSTANTS = _constant_lines()
+"""Assignments of the names that stand for transformers in code: NUM, ONE_HOT, LOG, ..."""
+
+
+def _import_lines(names: Mapping[str, Iterable[str]]) -> str:
+    lines = (f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names))
+    return "".join(f"{_wrapped(line)}\n" for line in lines)
 
 
 def _estimator_imports(names: Iterable[str]) -> str:
@@ -61,8 +67,7 @@ def _estimator_imports(names: Iterable[str]) -> str:
     for name in names:
         info = ESTIMATORS[name]
         modules.setdefault(info.module, set()).add(name)
-    lines = (f"from {module} import {', '.join(sorted(modules[module]))}" for module in sorted(modules))
-    return "".join(f"{_wrapped(line)}\n" for line in lines)
+    return _import_lines(modules)
 
 
 def _wrapped(line: str) -> str:
@@ -78,11 +83,6 @@ def _wrapped(line: str) -> str:
     return "\n".join([f"{head} import (", *(f"    {row.rstrip()}" for row in rows), ")"])
 
 
-def _own_source(file: str) -> str:
-    """The text of a file beside this one, read and not imported: importing scikit-learn takes a second."""
-    return Path(__file__).with_name(file).read_text(encoding="utf-8").split(_MARK)[1].strip("\n")
-
-
 def _in_sklearn() -> list[str]:
     return [name for name, info in ESTIMATORS.items() if info.module.startswith("sklearn.")]
 
@@ -90,8 +90,10 @@ def _in_sklearn() -> list[str]:
 @functools.cache
 def _prelude(others: tuple[str, ...], blends: bool = False) -> str:
     imports = (_BLEND_IMPORT if blends else "") + _estimator_imports([*_in_sklearn(), *others])
-    blending = _own_source("blending.py") + "\n\n\n" if blends else ""
-    return f"{_IMPORTS}{imports}\n\n{_own_source('transformers.py')}\n\n\n{blending}{CONSTANTS}"
+    own = [feature.own for feature in FEATURES.values() if feature.own]
+    own += [source_below_mark(Path(__file__).with_name("blending.py"))] if blends else []
+    sources = "".join(f"{source}\n\n\n" for source in own)
+    return f"{_operation_imports()}{imports}\n\n{sources}{CONSTANTS}"
 
 
 def prelude_for(code: str) -> str:

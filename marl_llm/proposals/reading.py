@@ -13,20 +13,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from marl_llm.proposals.codegen import ENCODERS, EXTRAS, INNER_FOLDS, TARGET_OF_NUMBERS
+from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.estimators import ESTIMATORS
-from marl_llm.proposals.features import EXTRA_OPS, Extra, Reduction, ordered_columns, sorted_columns
+from marl_llm.proposals.features import Extra, Reduction
+from marl_llm.proposals.ops import CHOICES, FEATURES, REDUCERS
+from marl_llm.proposals.ops.columns import sorted_columns
+from marl_llm.proposals.ops.encode import ENCODE
+from marl_llm.proposals.ops.preparation import Choice, Reducer
+from marl_llm.proposals.ops.scale import SCALE
 from marl_llm.proposals.spec import BLEND, PipelineSpec, canonical_value, member_parts, ordered_params
-from marl_llm.proposals.symbols import Call, Name, Unreadable, constant, read_returned
+from marl_llm.proposals.symbols import Call, Name, Unreadable, read_returned, symbol
 
-_SCALERS = {
-    "StandardScaler": "standard", "RobustScaler": "robust", "MinMaxScaler": "minmax", "PowerTransformer": "power",
-}  # fmt: skip
 _MEMBERS = {"VotingClassifier": "Voting", "VotingRegressor": "Voting"} | {
     "StackingClassifier": "Stacking", "StackingRegressor": "Stacking",
     "BlendClassifier": BLEND, "BlendRegressor": BLEND,
 }  # fmt: skip
 
+_REDUCTION = re.compile(rf"({'|'.join(REDUCERS)}) ([\d.]+)")
 _WRAPPERS = (
     ("TunedThresholdClassifierCV", "threshold", "scoring", "balanced_accuracy"),
     ("CalibratedClassifierCV", "calibration", "method", "sigmoid"),
@@ -134,13 +137,20 @@ def _dropped(call: Call) -> frozenset[str]:
 
 
 def _reduction(step: Any, classifier: bool) -> object:
-    if isinstance(step, Call) and step.name == "PCA" and set(step.options) == {"n_components"}:
-        return f"pca {step.options['n_components']}"
-    if isinstance(step, Call) and step.name == "SelectKBest":
-        options = {"k": 10, **step.options}
-        if options == {"k": options["k"]} | ({} if classifier else {"score_func": Name("f_regression")}):
-            return f"select {options['k']}"
+    if isinstance(step, Call):
+        for reducer in REDUCERS.values():
+            if (amount := _amount(reducer, step, classifier)) is not None:
+                return f"{reducer.name} {amount}"
     return f"other {step}"
+
+
+def _amount(reducer: Reducer, step: Call, classifier: bool) -> object | None:
+    """The amount of a step that is this reduction; None if it is another step."""
+    usual = symbol(reducer.code(reducer.example, classifier))
+    options, expected = dict(step.options), dict(usual.options)
+    amount = options.pop(reducer.parameter, reducer.implied)
+    expected.pop(reducer.parameter, None)
+    return amount if step.name == usual.name and options == expected else None
 
 
 def _preparation(value: Any, classifier: bool) -> dict[str, object]:
@@ -167,15 +177,16 @@ def _entries(value: Any) -> list[tuple[Any, ...]]:
 
 
 def _entry(transformer: Any, columns: Any, classifier: bool) -> dict[str, object]:
-    if columns == constant("NUM"):
+    if columns == symbol("NUM"):
         return _numeric(_steps(transformer))
-    if columns == constant("CAT"):
+    if columns == symbol("CAT"):
         return _categorical(_steps(transformer), classifier)
-    for op, name in EXTRAS.items():
-        if transformer == constant(name):
-            listed = (columns,) if op == "tfidf" and isinstance(columns, str) else _sequence(columns)
+    for op, feature in FEATURES.items():
+        if transformer == symbol(feature.constant):
+            alone = feature.series and isinstance(columns, str)
+            listed = tuple(map(str, (columns,) if alone else _sequence(columns)))
             try:
-                return {Extra(op=op, columns=ordered_columns(op, map(str, listed))).component: True}
+                return {Extra(op=op, columns=feature.takes.arranged(listed)).component: True}
             except ValidationError:  # such as a polynomial of one column: it runs, but no proposal can ask for it
                 break
     return {f"other feature {transformer} of {columns}": True}
@@ -190,25 +201,22 @@ def _imputer(step: Any) -> object:
 def _numeric(steps: list[Any]) -> dict[str, object]:
     if not steps or len(steps) > 2:
         raise Unreadable("the numeric preparation has other steps")
-    return {"impute": _imputer(steps[0]), "scale": _scaler(steps[1]) if len(steps) == 2 else "none"}
+    scale = _method(SCALE, steps[1], True) if len(steps) == 2 else "none"
+    return {"impute": _imputer(steps[0]), "scale": scale}
 
 
-def _scaler(step: Any) -> str:
-    if step == constant("QUANTILE"):
-        return "quantile"
-    if isinstance(step, Call) and step.name in _SCALERS and not step.kwargs:
-        return _SCALERS[step.name]
+def _method(choice: Choice, step: Any, classifier: bool) -> str:
+    """The word of the method that a step is."""
+    for method in choice.methods:
+        if method.code and step == symbol(method.code_for(classifier)):
+            return method.word
     return f"other {step}"
 
 
 def _categorical(steps: list[Any], classifier: bool) -> dict[str, object]:
     if len(steps) != 2:
         raise Unreadable("the categorical preparation has other steps")
-    parts: dict[str, object] = {"encode": f"other {steps[1]}"}
-    names = ENCODERS if classifier else {**ENCODERS, "target": TARGET_OF_NUMBERS}
-    for method, name in names.items():
-        if steps[1] == constant(name):
-            parts["encode"] = method
+    parts: dict[str, object] = {"encode": _method(ENCODE, steps[1], classifier)}
     if (filled := _imputer(steps[0])) != "most_frequent":
         parts["other imputation of categories"] = str(filled)
     return parts
@@ -244,12 +252,13 @@ def _spec(parts: Mapping[str, object]) -> PipelineSpec:
         return _ensemble_spec(str(parts["estimator"]), members, parts.get("power", 0.0))
     if parts["estimator"] not in ESTIMATORS:
         raise Unreadable(f"{parts['estimator']} is no estimator of the catalogue")
-    fields: dict[str, Any] = {f: parts[f] for f in ("impute", "scale", "encode", "estimator")}
+    fields: dict[str, Any] = {choice.name: parts[choice.name] for choice in CHOICES}
+    fields["estimator"] = parts["estimator"]
     fields |= {f: parts[f] for f in ("calibration", "threshold") if f in parts}
     fields["drop"] = sorted_columns(map(str, parts["drop"]))  # pyright: ignore[reportArgumentType]
-    fields["extra"] = tuple(_extra(name) for name in parts if name.split(" ")[0] in EXTRA_OPS)
-    if match := re.fullmatch(r"(select|pca) ([\d.]+)", str(parts.get("reduce", ""))):
-        fields["reduce"] = Reduction(op=match[1], amount=float(match[2]))  # pyright: ignore[reportArgumentType]
+    fields["extra"] = tuple(_extra(name) for name in parts if name.split(" ")[0] in FEATURES)
+    if match := _REDUCTION.fullmatch(str(parts.get("reduce", ""))):
+        fields["reduce"] = Reduction(op=match[1], amount=float(match[2]))
     params = {name.removeprefix("param "): value for name, value in parts.items() if name.startswith("param ")}
     try:
         return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))  # pyright: ignore[reportArgumentType]
@@ -272,4 +281,4 @@ def _ensemble_spec(estimator: str, members: frozenset[Any], power: Any) -> Pipel
 
 def _extra(component: str) -> Extra:
     op, *columns = component.split(" ")
-    return Extra(op=op, columns=tuple(columns))  # pyright: ignore[reportArgumentType]
+    return Extra(op=op, columns=tuple(columns))

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from marl_llm.core.forgiven import Forgiven
-from marl_llm.proposals.actions import AddFeatures, Analyze, Drop, EngineerFeatures, InvalidAction, ProposeModel, Tune
+from marl_llm.proposals.actions import Analyze, EngineerFeatures, InvalidAction, ProposeModel, Tune
 from marl_llm.proposals.context import Context
 from marl_llm.proposals.estimators import ESTIMATORS, EstimatorInfo, Param
+from marl_llm.proposals.ops.action import ColumnsAction, OperationAction
 from marl_llm.proposals.spelling import ensemble_name
 from marl_llm.proposals.synonyms import estimator_name
 
@@ -119,8 +120,8 @@ def _spellings(value: Any) -> Iterable[tuple[Any, Forgiven]]:
     yield word.lower(), Forgiven.case
 
 
-def _op(op: Any, context: Context, forgiven: set[Forgiven]) -> Any:
-    if not isinstance(op, AddFeatures | Drop):
+def _op(op: OperationAction, context: Context, forgiven: set[Forgiven]) -> OperationAction:
+    if not isinstance(op, ColumnsAction):
         return op
     return op.model_copy(update={"columns": _columns(op.columns, context, forgiven)})
 

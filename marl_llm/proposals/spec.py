@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from marl_llm.core.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS, Param, ParamValue
-from marl_llm.proposals.features import COLUMNWISE, Extra, Reduction, sorted_columns
+from marl_llm.proposals.features import Extra, Reduction
+from marl_llm.proposals.ops import CHOICES, FEATURES
+from marl_llm.proposals.ops.columns import sorted_columns
+from marl_llm.proposals.ops.encode import EncodeMethod
+from marl_llm.proposals.ops.impute import ImputeStrategy
+from marl_llm.proposals.ops.scale import ScaleMethod
 
-ImputeStrategy = Literal["mean", "median"]
-ScaleMethod = Literal["none", "standard", "robust", "minmax", "power", "quantile"]
-EncodeMethod = Literal["ordinal", "one_hot", "target"]
 Calibration = Literal["sigmoid", "isotonic"]
 ENSEMBLES = ("Voting", "Stacking")
 """Names of ensembles of earlier solutions; their classes follow from the kind of target."""
@@ -141,7 +143,8 @@ class PipelineSpec(BaseModel):
             members = frozenset(member_parts(m.components(), w) for m, w in zip(self.members, weights, strict=True))
             power = {"power": self.power} if self.power else {}
             return {"estimator": self.estimator, "members": members, **power}
-        parts: dict[str, object] = {f: getattr(self, f) for f in ("impute", "scale", "encode", "estimator")}
+        parts: dict[str, object] = {choice.name: getattr(self, choice.name) for choice in CHOICES}
+        parts["estimator"] = self.estimator
         parts["drop"] = frozenset(self.drop)
         for extra in self.extra:
             parts[extra.component] = True
@@ -181,7 +184,7 @@ def _one_by_one(parts: Mapping[str, object]) -> dict[str, object]:
     split: dict[str, object] = {}
     for name, value in parts.items():
         op, *columns = name.split(" ")
-        if op in COLUMNWISE and value is True:
+        if op in FEATURES and FEATURES[op].columnwise and value is True:
             split.update({f"{op} {column}": True for column in columns})
         else:
             split[name] = value

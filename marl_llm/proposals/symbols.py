@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marl_llm.core.syntax import parse
+from marl_llm.core.syntax import parse, parse_expression
 from marl_llm.proposals.estimator_info import LONGEST
 from marl_llm.proposals.prelude import CONSTANTS, prelude_for
 
@@ -91,9 +91,11 @@ def read_returned(code: str) -> Any:
         raise Unreadable("the code is nested too deeply") from error
 
 
-def constant(name: str) -> Any:
-    """What a constant of the prelude stands for."""
-    return _constants()[name]
+@functools.cache
+def symbol(expression: str) -> Any:
+    """What an expression under the names of the prelude stands for, e.g. `NUM` or `PCA(n_components=0.9)`."""
+    reader = _Reader(_constructors(prelude_for("")), dict(_constants()))
+    return reader.value(parse_expression(expression).body)
 
 
 def _run(module: ast.Module, reader: _Reader) -> Any:

@@ -6,18 +6,10 @@ from __future__ import annotations
 
 from marl_llm.core.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.ops import CHOICES, OPERATIONS
 
-_WORDS = {
-    "standardize": "standard", "standardise": "standard", "zscore": "standard", "min_max": "minmax",
-    "normalize": "minmax", "yeo_johnson": "power", "yeojohnson": "power", "gaussian": "quantile", "rank": "quantile",
-    "onehot": "one_hot", "ohe": "one_hot", "dummy": "one_hot", "dummies": "one_hot", "label": "ordinal",
-    "target_encoding": "target", "mean_encoding": "target", "average": "mean",
-}  # fmt: skip
-_OPERATIONS = {
-    "poly": "polynomial", "interactions": "polynomial", "log1p": "log", "indicator": "missing",
-    "missing_indicator": "missing", "bins": "bin", "discretize": "bin", "date_parts": "dates", "date": "dates",
-    "diff": "difference", "tf_idf": "tfidf", "group_stats": "group_mean", "select_k_best": "select", "remove": "drop",
-}  # fmt: skip
+_METHODS = {synonym: method.word for choice in CHOICES for method in choice.methods for synonym in method.synonyms}
+_OPERATIONS = {synonym: name for name, record in OPERATIONS.items() for synonym in record.synonyms}
 _SHORT = {
     "svm": ("SVC", "SVR"), "linear": ("LogisticRegression", "LinearRegression"), "logit": ("LogisticRegression",) * 2,
     "naivebayes": ("GaussianNB",) * 2, "knn": ("KNeighborsClassifier", "KNeighborsRegressor"),
@@ -31,7 +23,7 @@ _LOWER = {name.lower(): name for name in ESTIMATORS}
 def method_word(word: str) -> str:
     """The name of a way to impute, scale or encode; unknown words stay as they are."""
     plain = word.strip().lower().replace("-", "_").replace(" ", "_")
-    return _WORDS.get(plain, plain)
+    return _METHODS.get(plain, plain)
 
 
 def operation_word(word: str) -> str:

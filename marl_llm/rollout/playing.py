@@ -24,7 +24,6 @@ from marl_llm.environment import State, TeamEnv
 from marl_llm.environment.delivery import Tried, distinct
 from marl_llm.environment.model_screen import LEFT_OUT, ModelScreen
 from marl_llm.proposals import PipelineSpec, ProposeModel
-from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.budget import Budget, Clock
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, StepRecord, Team
@@ -77,13 +76,11 @@ class Players:
     style : PromptStyle
     rollout : RolloutConfig
         Of a play under a budget: `AT_ONCE` proposals, merged.
-    rewards : RewardConfig
     """
 
     opened: Callable[[], AbstractAsyncContextManager[Team]]
     style: PromptStyle
     rollout: RolloutConfig
-    rewards: RewardConfig
 
 
 class Play:
@@ -168,7 +165,7 @@ class Play:
         return f"The baseline is delivered{rule}: {why}."
 
     async def _play(self, players: Players, meter: TokenMeter, lines: tuple[str, ...]) -> None:
-        env, rollout, rewards = self._env, players.rollout, players.rewards
+        env, rollout = self._env, players.rollout
         key = EpisodeKey("solve", 0, env.task.name, "solve", rollout.temperature)
         with _threads("evaluate") as pool:
             blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)

@@ -66,8 +66,8 @@ class PublishedRun(RunDirectory):
     def recipe(self) -> Recipe:
         """The run's recipe, with the base model as it lies here.
 
-        Caches and stores are none of it, the sandbox is as strict as by default, and neither an algorithm nor a reward of
-        the publisher's own is imported: whoever publishes a team must not choose files or code of this machine, or how
+        Caches and stores are none of it, the sandbox is as strict as by default, and no algorithm or reward of the
+        publisher's own is imported: whoever publishes a team must not choose files or code of this machine, or how
         the code of the team is locked in. The name tells its adapters apart from
         those of other teams on one server.
         """

@@ -80,7 +80,7 @@ def players(choice: TeamChoice, session: ModelSession | None) -> Players:
     served = choice.served
     style = prompt_style(prompts, local_model(recipe.model.path)) if served else PromptStyle(prompts)
     opened = functools.partial(open_team, choice, session)
-    return Players(opened, style, recipe.rollout, recipe.rewards)
+    return Players(opened, style, recipe.rollout)
 
 
 def best_team() -> str:

@@ -12,14 +12,8 @@ from typing import Any
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
+from marl_llm.rollout.figures import View, pick, shown
 from marl_llm.workspace.run import RunDirectory
-
-_PANELS = (
-    ("test_gain", "gain on the test part, skill"),
-    ("reward.data_scientist", "Data Scientist's reward a turn"),
-    ("reward.ml_engineer", "ML Engineer's reward a turn"),
-    ("as_asked", "share of code done as asked"),
-)
 
 
 def read_curve(run: RunDirectory) -> dict[str, Any]:
@@ -36,35 +30,29 @@ def read_curve(run: RunDirectory) -> dict[str, Any]:
 
 
 def draw(curve: dict[str, Any], path: Path) -> None:
-    """Draw four panels: test gain, both rewards, and compliance, over the adapters' versions."""
+    """Draw a panel per figure, e.g. the test gain, over the adapters' versions."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     versions = sorted(curve["versions"])
-    figure, axes = pyplot.subplots(1, len(_PANELS), figsize=(14, 3.2), constrained_layout=True)
-    for axis, (key, title) in zip(axes, _PANELS, strict=True):
-        values = [_pick(curve["versions"][v], key) for v in versions]
+    panels = shown(View.picture)
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(3.5 * len(panels), 3.2), constrained_layout=True)
+    for axis, panel in zip(axes, panels, strict=True):
+        values = [pick(curve["versions"][v], panel.key) for v in versions]
         intervals = [
-            _pick(curve["versions"][v]["intervals"], key) or (x, x) for v, x in zip(versions, values, strict=True)
+            pick(curve["versions"][v]["intervals"], panel.key) or (x, x) for v, x in zip(versions, values, strict=True)
         ]
         below = [x - low for x, (low, _) in zip(values, intervals, strict=True)]
         above = [high - x for x, (_, high) in zip(values, intervals, strict=True)]
         axis.errorbar(versions, values, yerr=[below, above], marker="o", capsize=3)
-        axis.set(title=title, xlabel="iterations of training", xticks=versions)
+        axis.set(title=panel.about, xlabel="iterations of training", xticks=versions)
         axis.grid(alpha=0.3)
     tasks = next(iter(curve["versions"].values()))["episodes"]
     figure.suptitle(f"{tasks} unseen procedural tasks, one episode each; 95% intervals over tasks; one seed")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-
-
-def _pick(figures: dict[str, Any], key: str) -> Any:
-    value: Any = figures
-    for part in key.split("."):
-        value = value[part]
-    return value
 
 
 def main() -> None:

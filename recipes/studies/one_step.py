@@ -20,15 +20,12 @@ from marl_llm.environment.card import ColumnCard
 from marl_llm.proposals import (
     AddFeatures,
     Drop,
-    Encode,
     EngineerFeatures,
-    Impute,
     InvalidAction,
     Pca,
     PipelineSpec,
     Proposal,
     ProposeModel,
-    Scale,
     Select,
     Tune,
     apply,
@@ -37,7 +34,10 @@ from marl_llm.proposals import (
     resolve_columns,
 )
 from marl_llm.proposals.estimators import ESTIMATORS, estimators_for
-from marl_llm.proposals.features import ExtraOp
+from marl_llm.proposals.features import FeatureName
+from marl_llm.proposals.ops import CHOICES
+from marl_llm.proposals.ops.action import OperationAction
+from marl_llm.proposals.ops.preparation import with_argument
 
 MOST_COLUMNS = 20
 """Single columns tried at most: logarithms of those that go most with the target, removal of those that go least."""
@@ -115,11 +115,10 @@ def _tunes(spec: PipelineSpec) -> Iterator[Tune]:
             yield Tune(params={param.name: value})
 
 
-def _whole() -> Iterator[Impute | Scale | Encode | Select | Pca]:
+def _whole() -> Iterator[OperationAction]:
     """Preparations that name no column."""
-    yield from (Impute(strategy=strategy) for strategy in ("mean", "median"))
-    yield from (Scale(method=method) for method in ("none", "standard", "robust", "minmax", "power", "quantile"))
-    yield from (Encode(method=method) for method in ("ordinal", "one_hot", "target"))
+    for choice in CHOICES:
+        yield from (with_argument(choice, word) for word in choice.words)
     yield from (Select(k=k) for k in _SELECT)
     yield from (Pca(variance=variance) for variance in _PCA)
 
@@ -130,7 +129,7 @@ def _of_kinds(card: TaskCard, spec: PipelineSpec) -> Iterator[AddFeatures]:
     numbers = tuple(c.alias for c in left if c.numeric)
     gaps = tuple(c.alias for c in left if c.missing > 0 and c.kind != "text")
     dates = tuple(c.alias for c in left if c.kind == "date")
-    wanted: tuple[tuple[ExtraOp, tuple[str, ...]], ...] = (
+    wanted: tuple[tuple[FeatureName, tuple[str, ...]], ...] = (
         ("log", numbers), ("bin", numbers), ("missing", gaps), ("dates", dates),
     )  # fmt: skip
     for op, columns in wanted:

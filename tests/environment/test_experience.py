@@ -26,7 +26,7 @@ from marl_llm.environment.experience.carrying import carried, like_columns
 from marl_llm.environment.experience.data_set import MOST_FINDINGS, best_findings, merged
 from marl_llm.environment.experience.meta_features import distances
 from marl_llm.proposals import PipelineSpec, generate_code, screened
-from marl_llm.proposals.features import EXTRA_OPS
+from marl_llm.proposals.ops import FEATURES
 from marl_llm.tasks import Task
 from tests.environment.known import BAYES, DEEP, FOREST, NEAREST, data_set
 from tests.fixtures import CONFIG, small_card, small_frame, small_task, wide_card
@@ -283,9 +283,9 @@ def test_what_is_too_slow_for_so_many_rows_or_not_installed_is_not_shown(monkeyp
     assert carried(boosted, CARD) is None
 
 
-@given(cards(), st.sampled_from(EXTRA_OPS))
-def test_the_columns_given_to_a_feature_are_of_this_data_set(card, op):
-    assert set(like_columns(op, card)) <= {c.alias for c in card.columns}
+@given(cards(), st.sampled_from(list(FEATURES.values())))
+def test_the_columns_given_to_a_feature_are_of_this_data_set(card, feature):
+    assert set(like_columns(feature, card)) <= {c.alias for c in card.columns}
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "propose_model est = ", "engineer_features ", "tune "]))

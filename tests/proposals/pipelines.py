@@ -14,6 +14,7 @@ from marl_llm.core.kind import Kind
 from marl_llm.environment import TaskCard, describe_task
 from marl_llm.proposals import PipelineSpec, Tune, apply, baseline, prelude_for, resolve_columns
 from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.ops.feature import Feature
 from marl_llm.tasks import Task
 from tests.fixtures import small_frame
 
@@ -42,6 +43,14 @@ def mixed_task(kind: Kind) -> Task:
 def mixed_card(kind: Kind) -> TaskCard:
     """The card of `mixed_task`."""
     return describe_task(mixed_task(kind))
+
+
+def columns_of(feature: Feature, kind: Kind) -> tuple[str, ...]:
+    """Columns of `mixed_task` that a feature takes: as few as may be, but two where order means nothing."""
+    columns, takes = mixed_card(kind).columns, feature.takes
+    first = next(c.alias for c in columns if c.kind in takes.allowed(0))
+    rest = [c.alias for c in columns if c.kind in takes.kinds and c.alias != first]
+    return takes.arranged((first, *rest)[: min(max(takes.least, 2), takes.most)])
 
 
 def cheap(spec: PipelineSpec) -> PipelineSpec:

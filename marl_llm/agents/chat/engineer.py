@@ -8,7 +8,10 @@ from marl_llm.agents.answers import EngineerAnswer, fenced
 from marl_llm.agents.chat.examples import worked_requests
 from marl_llm.agents.edits import line_edits, numbered
 from marl_llm.agents.prompts import Message, PromptConfig, Situation, harmless
+from marl_llm.agents.rules import feature_constants
 from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals.ops.encode import ENCODE
+from marl_llm.proposals.ops.scale import SCALE
 
 _ROLE = "You are a machine learning engineer. You change a scikit-learn program exactly as requested and nothing else."
 _ANSWERS: dict[EngineerAnswer, str] = {
@@ -16,9 +19,11 @@ _ANSWERS: dict[EngineerAnswer, str] = {
     "edits": "Answer with line edits only: `N = text` replaces line N by text, `N + text` inserts text after line N, "
     "`N -` deletes line N.",
 }
+_ENCODERS = ", ".join(method.code for method in ENCODE.methods)
+_SCALERS = ", ".join(method.code for method in SCALE.methods if method.constants)
 _NAMES = (
-    "All names of scikit-learn are imported, and these: column selectors NUM, CAT; encoders ORDINAL, ONE_HOT, TARGET; "
-    "scaler QUANTILE; features LOG, POLY, MISSING, BINS, RATIO, DIFF, DATES, GROUP_MEAN, TFIDF."
+    "All names of scikit-learn are imported, and these: column selectors NUM, CAT; "
+    f"encoders {_ENCODERS}; scaler {_SCALERS}; features {', '.join(feature_constants())}."
 )
 _ALONE = "Each request is about this program as it stands."
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.environment.analysis.wording import level
-from marl_llm.proposals.features import NUMBERS, ColumnKind
+from marl_llm.proposals.ops.columns import NUMBERS, ColumnKind
 from marl_llm.tasks import Task
 
 MAX_LEVELS = 4

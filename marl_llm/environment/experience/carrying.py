@@ -17,7 +17,8 @@ from marl_llm.proposals import (
     parse_action,
 )
 from marl_llm.proposals.context import resolve_columns
-from marl_llm.proposals.features import COLUMNWISE, EXTRA_OPS, TAKES, ExtraOp, ordered_columns
+from marl_llm.proposals.ops import FEATURES
+from marl_llm.proposals.ops.feature import Feature
 from marl_llm.proposals.text import column_list
 
 MOST_COLUMNS = 3
@@ -50,8 +51,8 @@ def _with_columns(text: str, card: TaskCard) -> str | None:
         return text
     ops: list[str] = []
     for op in text.removeprefix(_FEATURES).split("; "):
-        if op in EXTRA_OPS:
-            columns = like_columns(op, card)
+        if op in FEATURES:
+            columns = like_columns(FEATURES[op], card)
             if not columns:
                 return None
             op = f"{op} {column_list(columns)}"
@@ -59,21 +60,22 @@ def _with_columns(text: str, card: TaskCard) -> str | None:
     return _FEATURES + "; ".join(ops)
 
 
-def like_columns(op: ExtraOp, card: TaskCard) -> tuple[str, ...]:
+def like_columns(feature: Feature, card: TaskCard) -> tuple[str, ...]:
     """Columns for a feature that helped elsewhere: of those it takes, the ones closest to the target.
 
-    A logarithm is for skewed numbers, an indicator for columns with gaps. Empty where there are too few.
+    Some are for skewed numbers only, some for columns with gaps. Empty where there are too few.
     """
-    takes = TAKES[op]
-    ranked = sorted((c for c in card.columns if _suits(op, c)), key=lambda c: (-c.association, c.alias))
-    first = next((c.alias for c in ranked if c.kind in takes.first), None)
+    takes = feature.takes
+    suitable = (column for column in card.columns if _suits(feature, column))
+    ranked = sorted(suitable, key=lambda c: (-c.association, c.alias))
+    first = next((c.alias for c in ranked if c.kind in takes.allowed(0)), None)
     rest = [c.alias for c in ranked if c.kind in takes.kinds and c.alias != first]
-    count = MOST_COLUMNS if op in COLUMNWISE else takes.least
-    columns = [] if first is None else [first, *rest][:count]
-    return ordered_columns(op, columns) if len(columns) >= takes.least else ()
+    count = MOST_COLUMNS if feature.columnwise else takes.least
+    columns = () if first is None else (first, *rest)[:count]
+    return takes.arranged(columns) if len(columns) >= takes.least else ()
 
 
-def _suits(op: ExtraOp, column: ColumnCard) -> bool:
-    if op == "log":
+def _suits(feature: Feature, column: ColumnCard) -> bool:
+    if feature.skewed_only:
         return column.kind == "numeric" and column.skew >= 1
-    return column.missing > 0 if op == "missing" else True
+    return column.missing > 0 if feature.gaps_only else True

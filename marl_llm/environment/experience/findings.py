@@ -14,7 +14,8 @@ from marl_llm.environment.experience.data_set import Finding, best_findings
 from marl_llm.environment.state import State, StepOutcome
 from marl_llm.proposals import PipelineSpec, Tune, canonical
 from marl_llm.proposals.applying import SPECIAL
-from marl_llm.proposals.features import EXTRA_OPS
+from marl_llm.proposals.ops import FEATURES, OPERATIONS
+from marl_llm.proposals.ops.preparation import Removal, Undo
 from marl_llm.proposals.text import call
 
 LEAST_GAIN = 0.005
@@ -22,8 +23,6 @@ LEAST_GAIN = 0.005
 Visit = tuple[State, StepOutcome]
 """A state, and what one suggestion at it came to."""
 _FEATURES = "engineer_features "
-_OF_THESE_DATA = ("drop", "reduce")
-"""Operations that undo or leave out something of this data set."""
 
 
 def findings(first: State, visits: Iterable[Visit], families: Iterable[Tried] = ()) -> tuple[Finding, ...]:
@@ -88,6 +87,6 @@ def _change_text(outcome: StepOutcome) -> str:
 
 def _op_text(op: str) -> str:
     word = op.split(" ", 1)[0]
-    if word in _OF_THESE_DATA:
-        return ""
-    return word if word in EXTRA_OPS else op
+    if isinstance(OPERATIONS.get(word), Removal | Undo):
+        return ""  # it leaves out or undoes something of this data set
+    return word if word in FEATURES else op

@@ -11,6 +11,7 @@ from experiment_figures.runs import runs_to_markdown
 from experiment_figures.targets import Target, targets
 from marl_llm.evaluation.statistics import Estimate
 from marl_llm.pipeline.experiment.config import UNTRAINED
+from marl_llm.rollout.figures import View, shown
 
 _NOTHING = Estimate(None, None, None, 0, 0)
 _CARE = ("compliance", "failed_code")
@@ -92,22 +93,16 @@ def _arm_table(part: Part, final: dict[str, list[Played]], found: dict[str, Figu
 
 
 def _play_table(found: dict[str, Figures]) -> list[str]:
-    shares = ("compliance", "failed_code", "as_asked", "invalid_actions", "redundant_actions", "suggestions_with_gain")
-    header = [
-        "arm",
-        "steps",
-        "accepted",
-        "finished early",
-        "tokens/episode",
-        "change",
-        *(s.replace("_", " ") for s in shares),
-    ]
-    rows = []
-    for arm, one in found.items():
-        team = {key: one.team.get(key, _NOTHING) for key in (*shares, "steps", "accepted", "finished_early", "tokens")}
-        counts = [number(team["steps"], 2), number(team["accepted"], 2), share(team["finished_early"])]
-        change = NONE if arm == UNTRAINED else share(one.tokens_change)
-        rows.append([arm, *counts, number(team["tokens"], 0), change, *(share(team[key]) for key in shares)])
+    header, rows = ["arm"], [[arm] for arm in found]
+    for figure in shown(View.experiment):
+        header.append(figure.label)
+        for row, one in zip(rows, found.values(), strict=True):
+            estimate = one.team.get(figure.name, _NOTHING)
+            row.append(share(estimate) if figure.share else number(estimate, figure.digits))
+        if figure.key == "tokens":
+            header.append("change")
+            for row, (arm, one) in zip(rows, found.items(), strict=True):
+                row.append(NONE if arm == UNTRAINED else share(one.tokens_change))
     return table(header, rows)
 
 

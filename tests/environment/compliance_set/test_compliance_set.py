@@ -16,7 +16,6 @@ import pytest
 from marl_llm.core.kind import Kind
 from marl_llm.core.predictions import Predictions
 from marl_llm.proposals import PRELUDE, canonical, generate_code, parse_action
-from marl_llm.proposals.features import EXTRA_OPS
 from marl_llm.sandbox import Fold, Sandbox
 from tests.environment.compliance_set.pairs import Pair, frame, load_pairs, replay
 
@@ -25,7 +24,11 @@ TOLERANCE = 1e-6
 PAIRS = load_pairs()
 HONEST = [p for p in PAIRS if p.parses and not p.forged]
 FORGED = [p for p in PAIRS if p.forged]
-OPS = ("impute", "scale", "encode", "drop", "select", "pca", "reduce", *EXTRA_OPS)
+OPS = (
+    "impute", "scale", "encode", "drop", "select", "pca", "reduce", "log", "polynomial", "missing", "bin", "ratio",
+    "difference", "dates", "tfidf", "group_mean",
+)  # fmt: skip
+"""Operations with labelled pairs; what holds of every operation stands in tests/proposals/test_operations.py."""
 FORMS = {
     "new model": r"propose_model est = (?!Voting|Stacking)",
     "voting": r"propose_model est = Voting",
