@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from marl_llm.algorithms import bench as training
 from marl_llm.algorithms import phase_bench
@@ -48,5 +49,11 @@ def bench(rounds: int) -> Iterator[str]:
         yield ""
         yield f"new tokens of the embedded model, served: {serving.REQUESTS} requests at once, one core"
         yield "served                 with our plugin, tokens/s  without, tokens/s  ratio of processor time"
-        for rate in serving.benchmark(EMBEDDED, rounds):
+        for rate in serving.benchmark(EMBEDDED, _adapter, rounds):
             yield f"{rate.served:<21}  {rate.with_plugin:>25.0f}  {rate.without:>17.0f}  {rate.ratio:>23.2f}"
+
+
+def _adapter(directory: Path, seed: int) -> Path:
+    from marl_llm.training.adapters import create_adapter
+
+    return create_adapter(EMBEDDED, directory, rank=16, alpha=32, seed=seed)

@@ -12,7 +12,7 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,9 @@ class ServingRate:
     ratio: float
 
 
+MakeAdapter = Callable[[Path, int], Path]
+
+
 @dataclass(frozen=True)
 class Spent:
     """Seconds of the clock, and of the server's processors."""
@@ -74,8 +77,15 @@ def serves_on_cpu() -> bool:
         return False
 
 
-def benchmark(base_dir: Path, rounds: int) -> list[ServingRate]:
+def benchmark(base_dir: Path, make_adapter: MakeAdapter, rounds: int) -> list[ServingRate]:
     """Serve `base_dir` on this CPU twice and time every mix, interleaved.
+
+    Parameters
+    ----------
+    base_dir : Path
+    make_adapter : callable
+        Makes an adapter of the base in a directory, from a seed.
+    rounds : int
 
     Raises
     ------
@@ -84,14 +94,9 @@ def benchmark(base_dir: Path, rounds: int) -> list[ServingRate]:
     ServerDied
         A server did not start.
     """
-    from marl_llm.training.adapters import create_adapter
-
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)
-        adapters = {
-            name: create_adapter(base_dir, work / name, rank=16, alpha=32, seed=seed)
-            for seed, name in enumerate(_ADAPTERS)
-        }
+        adapters = {name: make_adapter(work / name, seed) for seed, name in enumerate(_ADAPTERS)}
         servers = [
             stack.enter_context(ModelServer.start(base_dir, log_path=work / f"{name}.log", config=_config(), env=env))
             for name, env in {"with": {}, "without": {"VLLM_PLUGINS": ""}}.items()
