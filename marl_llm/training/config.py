@@ -16,8 +16,9 @@ OldLogps = Literal["logged", "recompute"]
 
 GATE_TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 2e-2}
 """Tolerance of the integrity gate by precision, on |mean ratio - 1|. In bfloat16 the server's
-kernels and the trainer's differ by a few hundredths of a nat on single tokens, which average out
-to well below this over some thousand tokens."""
+kernels and the trainer's differ by a few hundredths of a nat on single tokens, which average out:
+on rows of Qwen2.5-Coder-0.5B (vLLM's CPU build, 64 rows of 800 to 1,500 sampled tokens, six
+phases) the mean ratio was within 0.0013 of 1 and the mean |log-ratio| 0.002 to 0.010 nats."""
 
 
 class TrainConfig(BaseModel, frozen=True, extra="forbid"):
