@@ -1,9 +1,9 @@
-"""A batch of rows becomes the tensors that TRL's loss reads: prompts padded on the left, completions on the right, and
-the layout in which they are computed.
+"""A batch of rows becomes the tensors that a loss reads: prompts padded on the left, completions on
+the right, and the layout in which they are computed.
 
-With several processes every one of them makes the same plan for the same batch and takes its share of the pieces, so
-that a step's gradient is that of one process. Their losses talk to each other piece by piece: all have the same number
-of pieces, with the same number of rows, filled up with blank ones that weigh nothing.
+With several processes every one of them makes the same plan for the same batch and takes its share
+of the pieces, so that a step's gradient is that of one process. They meet at the last piece, so all
+have the same number of pieces, filled up with blank ones that weigh nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import torch
 from marl_llm.training.batching import Piece, Sizes, piece_cells, pieces
 from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.shared_prompts import lay_out
-
-_NARROWEST = 2
-"""Columns at least: a single one TRL takes for values per completion and counts without the mask."""
 
 
 class ReplayCollator:
@@ -78,8 +75,7 @@ class ReplayCollator:
         numbers = [np.concatenate(piece) for piece in together]
         piece = together[self._rank] if self._rank < len(together) else []
         height = max(len(rows_of) for rows_of in numbers)
-        tensors = self._tensors(rows, piece, height - sum(len(sequence) for sequence in piece))
-        return tensors | {"weight": sum(len(rows[i].completion_ids) for rows_of in numbers for i in rows_of)}
+        return self._tensors(rows, piece, height - sum(len(sequence) for sequence in piece))
 
     def _tensors(self, rows: Sequence[ReplayRow], piece: Piece, blanks: int) -> dict[str, Any]:
         """One piece: B rows and the blank ones, P and T the longest prompt and completion.
@@ -117,7 +113,7 @@ class ReplayCollator:
 
 
 def _pad(arrays: Sequence[np.ndarray], value: float, *, left: bool = False) -> torch.Tensor:
-    width = max(_NARROWEST, *(len(array) for array in arrays))
+    width = max(1, *(len(array) for array in arrays))
     out = np.full((len(arrays), width), value, dtype=arrays[0].dtype)
     for line, array in zip(out, arrays, strict=True):
         if left:

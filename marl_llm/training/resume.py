@@ -63,7 +63,7 @@ def train_on(trainer: Trainer, workdir: Path, fingerprint: str) -> int:
     if first:
         _remove(path for path in _checkpoints(workdir) if path != found)
     trainer.accelerator.wait_for_everyone()
-    trainer.add_callback(_Marks(fingerprint))
+    trainer.add_callback(_Marks(Path(workdir), fingerprint))
     trainer.train(resume_from_checkpoint=None if found is None else str(found))
     if first:
         _remove(_checkpoints(workdir))
@@ -73,12 +73,12 @@ def train_on(trainer: Trainer, workdir: Path, fingerprint: str) -> int:
 class _Marks(TrainerCallback):
     """Marks each checkpoint after its last file was written."""
 
-    def __init__(self, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
+    def __init__(self, workdir: Path, fingerprint: str) -> None:
+        self._workdir, self._fingerprint = workdir, fingerprint
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if state.is_world_process_zero:
-            directory = Path(args.output_dir) / f"{_PREFIX}{state.global_step}"
+            directory = self._workdir / f"{_PREFIX}{state.global_step}"
             temporary = directory / f".{MARK}"
             temporary.write_text(json.dumps({"fingerprint": self._fingerprint}), encoding="utf-8")
             temporary.replace(directory / MARK)

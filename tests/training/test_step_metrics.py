@@ -1,35 +1,56 @@
-"""Numbers of a batch from its pieces, by hand."""
+"""Figures of a batch from its pieces, by hand."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
 
-def test_ratios_are_means_over_the_tokens_of_all_pieces() -> None:
+def tokens(new: list[list[float]], sampling: list[list[float]], mask: list[list[int]]) -> Any:
+    """A piece whose ratio's denominator is one everywhere."""
     import torch
 
-    from marl_llm.training.step_metrics import RatioTotals
+    from marl_llm.training.loss import Tokens
 
-    totals = RatioTotals()
-    totals.add(torch.tensor([[0.0, math.log(2)]]), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2))
-    new, sampling = torch.tensor([[math.log(3), 9.0]]), torch.tensor([[math.log(6), 0.0]])
-    totals.add(new, torch.zeros(1, 2), sampling, torch.tensor([[1, 0]]))
-    totals.add(torch.zeros(2, 2), torch.zeros(2, 2), torch.zeros(2, 2), torch.zeros(2, 2))  # a blank piece
-    found = totals.means(lambda sums: sums, lambda largest: largest)
-    assert found["ratio_mean"] == pytest.approx((1 + 2 + 3) / 3) and found["ratio_max"] == pytest.approx(3)
+    logps = torch.tensor(new)
+    zero = torch.zeros_like(logps)
+    return Tokens(logps, zero, torch.tensor(sampling), zero, torch.tensor(mask))
+
+
+def means(pieces: list[tuple[Any, dict[str, Any]]]) -> dict[str, float]:
+    from marl_llm.training.step_metrics import BatchFigures
+
+    figures = BatchFigures()
+    for piece, found in pieces:
+        figures.add(piece, found)
+    return figures.means(lambda sums: sums, lambda largest: largest)
+
+
+def test_ratios_are_means_over_the_tokens_of_all_pieces() -> None:
+    first = tokens([[0.0, math.log(2)]], [[0.0, 0.0]], [[1, 1]])
+    second = tokens([[math.log(3), 9.0]], [[math.log(6), 0.0]], [[1, 0]])
+    blank = tokens([[0.0, 0.0]] * 2, [[0.0, 0.0]] * 2, [[0, 0]] * 2)
+    found = means([(first, {}), (second, {}), (blank, {})])
+    assert found["ratio_mean"] == pytest.approx((1 + 2 + 3) / 3)
+    assert found["ratio_max"] == pytest.approx(3)
     assert found["approx_kl"] == pytest.approx((0 + (1 - math.log(2)) + (2 - math.log(3))) / 3)
     weights = [1, 2, 0.5]  # against the sampling policy
     assert found["ess_frac"] == pytest.approx(sum(weights) ** 2 / sum(w**2 for w in weights) / 3)
 
 
-def test_metrics_of_pieces_are_weighted_by_their_tokens() -> None:
-    from marl_llm.training.step_metrics import combine
+def test_figures_of_a_loss_are_means_over_the_tokens_of_all_pieces() -> None:
+    """One number per token, or per completion, which then counts for each of its tokens."""
+    import torch
 
-    pieces = [
-        (30, {"entropy": [2.0], "clip_ratio/low_min": [0.1], "clip_ratio/high_max": [0.2]}),
-        (10, {"entropy": [4.0], "clip_ratio/low_min": [0.0], "clip_ratio/high_max": [0.5]}),
-        (20, {"entropy": [math.nan], "clip_ratio/low_min": [math.nan]}),
-    ]
-    assert combine(pieces) == {"entropy": 2.5, "clip_ratio/low_min": 0.0, "clip_ratio/high_max": 0.5}
+    two = tokens([[0.0, 0.0]], [[0.0, 0.0]], [[1, 1]])
+    one = tokens([[0.0, 0.0]], [[0.0, 0.0]], [[1, 0]])
+    blank = tokens([[0.0, 0.0]], [[0.0, 0.0]], [[0, 0]])
+
+    def given(entropy: list[float], clipped: bool) -> dict[str, Any]:
+        return {"entropy": torch.tensor([entropy]), "clip_share": torch.tensor([[clipped]])}
+
+    pieces = [(two, given([1.0, 3.0], True)), (one, given([5.0, 99.0], False))]
+    found = means([*pieces, (blank, given([7.0, 7.0], True))])
+    assert found["entropy"] == pytest.approx(3) and found["clip_share"] == pytest.approx(2 / 3)
