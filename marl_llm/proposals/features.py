@@ -1,4 +1,4 @@
-"""Added features and reductions as parts of a solution: plain data, what they are stands in `ops/`."""
+"""Added features and reductions as parts of a solution; what they are stands in `ops/`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Extra(BaseModel):
 
 
 class Reduction(BaseModel):
-    """Fewer columns before the estimator: what `amount` means is the operation's, e.g. a share of the variance."""
+    """Fewer columns before the estimator; `amount` is e.g. a share of the variance."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     op: ReducerName

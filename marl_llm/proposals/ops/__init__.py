@@ -1,4 +1,4 @@
-"""The feature operations: one record each, in a file of its own, listed here in the order that prompts and code have.
+"""The feature operations, one record each in a file of its own; prompts and code keep this order.
 
 How to add one: marl_llm/proposals/README.md.
 """

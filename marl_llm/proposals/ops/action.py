@@ -1,4 +1,4 @@
-"""What a proposal's feature operations have in common as typed objects; each record names its own class."""
+"""Base classes of the feature operations in a proposal; each record names its own class."""
 
 from __future__ import annotations
 

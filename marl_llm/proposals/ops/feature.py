@@ -1,7 +1,7 @@
-"""The record of an added feature: columns computed from some of the original ones and put beside them.
+"""The record of an added feature: columns computed from others and put beside them.
 
-Schema, prompts, prelude, generated code, compiler and readers are made of these records. Importing them imports no
-scikit-learn; only `build` does.
+Schema, prompts, prelude, generated code, compiler and readers are made of these records. Only
+`build` imports scikit-learn.
 """
 
 from __future__ import annotations
@@ -81,17 +81,18 @@ class Feature:
     constant : str
         Its name in code, defined by the prelude, e.g. "LOG".
     code : str
-        The expression that the constant stands for; names are those of `imports`, `own` and the prelude.
+        What the constant stands for; names are those of `imports`, `own` and the prelude.
     build : callable
         Makes the same transformer as an object; it takes a frame of the columns.
     imports : Imports
-        What the code needs besides `SimpleImputer`, `StandardScaler`, `FunctionTransformer` and `make_pipeline`.
+        What the code needs besides `make_pipeline`, `SimpleImputer`, `StandardScaler` and
+        `FunctionTransformer`.
     own : str
-        Source of transformers that scikit-learn does not have, see `source_of`; embedded in the prelude.
+        Source of transformers that scikit-learn lacks, see `source_of`; the prelude embeds it.
     synonyms : tuple of str
         Other words for it, in lower case with underscores.
     columnwise : bool
-        Each column gives its features by itself: two columns at once or one after the other is the same.
+        Each column gives its features by itself: two at once or one by one is the same.
     series : bool
         Takes its one column as a series (1-D) instead of a frame.
     gaps_only : bool
@@ -124,7 +125,7 @@ _MARK = "# ---- the prelude embeds what follows ----\n"
 
 
 def source_below_mark(file: Path) -> str:
-    """What a file embeds in the prelude: read and not imported, for importing scikit-learn takes a second."""
+    """What a file embeds in the prelude; not imported, since scikit-learn takes a second."""
     return file.read_text(encoding="utf-8").split(_MARK)[1].strip("\n")
 
 
@@ -158,8 +159,8 @@ def scaled_function(
     Parameters
     ----------
     function : callable
-        From an array of shape (n, columns) to one of shape (n, features); its source is embedded in the prelude, so it
-        uses `np` and nothing else of its module.
+        Array of shape (n, columns) -> array of shape (n, features). The prelude embeds its source,
+        so it uses `np` and nothing else of its module.
     name, meaning, constant, takes, synonyms, columnwise, skewed_only
         See `Feature`.
     """

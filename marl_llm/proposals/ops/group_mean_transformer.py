@@ -1,7 +1,7 @@
 """The transformer of `group_mean`, which scikit-learn does not have.
 
-The prelude embeds its source, so a delivered solution needs nothing of this package, and the compiler uses the object.
-It knows numpy, pandas and scikit-learn's base classes only.
+The prelude embeds its source, so a delivered solution needs nothing of this package, and the
+compiler uses the object. It knows numpy, pandas and scikit-learn's base classes only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""Records of the operations on all columns: a choice of methods, a reduction, its undoing; and of removing columns.
-
-Each sets one field of `PipelineSpec`. Like `feature.py` plain data: only `build` imports scikit-learn.
+"""Records of the operations on all columns: a choice of methods, a reduction, its undoing; and of
+removing columns. Each sets one field of `PipelineSpec`; only `build` imports scikit-learn.
 """
 
 from __future__ import annotations
@@ -157,6 +156,6 @@ def argument(action: OperationAction) -> str | int | float:
 
 
 def with_argument(record: OneWord, word: str | float) -> OperationAction:
-    """The operation with that word or number; raises pydantic's ValidationError for another than it takes."""
+    """The operation with that word or number; raises ValidationError if it takes no such."""
     (name,) = (name for name in record.action.model_fields if name != "op")
     return record.action.model_validate({name: word})
