@@ -45,13 +45,18 @@ class PromptConfig(BaseModel):
         default=1, ge=0, le=4, description="chat style: worked requests of the same kind before the Engineer's own"
     )
     names: bool = Field(default=True, description="show the columns' own names beside their aliases")
-    memory_tokens: int = Field(default=300, ge=0, description="most tokens of memory in the Data Scientist's prompt")
-    engineer_memory_tokens: int = Field(default=0, ge=0, description="most tokens of memory in the Engineer's prompt")
+    memory_tokens: int = Field(default=300, ge=0, description="maximum tokens of memory in the Data Scientist's prompt")
+    engineer_memory_tokens: int = Field(
+        default=0, ge=0, description="maximum tokens of memory in the Engineer's prompt"
+    )
     experience_lines: int = Field(
-        default=0, ge=0, le=3, description="most lines of what worked on similar data sets; 0: none are shown"
+        default=0,
+        ge=0,
+        le=3,
+        description="maximum number of lines of what worked on similar data sets; 0: none are shown",
     )
     max_warnings: int = Field(
-        default=4, ge=0, description="most warnings of the screening in the Data Scientist's prompt"
+        default=4, ge=0, description="maximum number of warnings of the screening in the Data Scientist's prompt"
     )
     max_columns: int = Field(
         default=60, ge=1, description="columns described one by one; of more, those closest to the target"

@@ -183,7 +183,10 @@ def main() -> None:
     parser.add_argument("--role", choices=ROLES, help="default: one after the other")
     parser.add_argument("--rows", type=int, default=500)
     parser.add_argument(
-        "--batch-tokens", type=int, default=_CONFIG.batch_tokens, help="most cells computed at once"
+        "--batch-tokens",
+        type=int,
+        default=_CONFIG.batch_tokens,
+        help="maximum number of cells computed at once",
     )
     args = parser.parse_args()
     if args.role is None:

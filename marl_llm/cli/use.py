@@ -125,7 +125,7 @@ def add(commands: Any) -> None:
     teams = "trained (default where it is shipped), untrained, scripted, a run directory, or user/name@revision (Hub)"
     solve.add_argument("--team", help=teams)
     solve.add_argument("--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)")
-    solve.add_argument("--steps", type=int, help="most proposals (default: by budget)")
+    solve.add_argument("--steps", type=int, help="maximum number of proposals (default: by budget)")
     solve.add_argument(
         "--patience",
         type=int,

@@ -120,11 +120,11 @@ class TeamEnv:
         if isinstance(action, Analyze | Finish):
             return Suggestion(text, action)  # what a finish delivers is chosen by `resolve`
         try:
-            return self._asked(state, action, text)
+            return self._suggestion_of(state, action, text)
         except InvalidAction as error:
             return Suggestion(" ".join(text.split())[:120], problem=_writable(str(error)))
 
-    def _asked(self, state: State, action: Proposal, text: str) -> Suggestion:
+    def _suggestion_of(self, state: State, action: Proposal, text: str) -> Suggestion:
         if isinstance(action, Tune) and action.regions:
             check_region(action, state.spec, self._context)
             return Suggestion(text, action)
@@ -159,7 +159,7 @@ class TeamEnv:
             suggestion.action, state.spec, self.evaluator.cross_validate, self.search_seed, self.config.search_settings
         )
         return replace(
-            self._asked(state, found, canonical(found)), looked=suggestion.looked, forgiven=suggestion.forgiven
+            self._suggestion_of(state, found, canonical(found)), looked=suggestion.looked, forgiven=suggestion.forgiven
         )
 
     def _delivered(self, state: State, suggestion: Suggestion) -> PipelineSpec | None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @coroutine
-def _asked(ask: Ask) -> Generator[Ask, Completion, Completion]:
+def _yielded(ask: Ask) -> Generator[Ask, Completion, Completion]:
     return (yield ask)
 
 
@@ -39,7 +39,7 @@ class _Outside:
     info = PolicyInfo("outside")
 
     async def reply(self, ask: Ask) -> Completion:
-        return await _asked(ask)
+        return await _yielded(ask)
 
 
 async def _here(function: Callable[..., T], *args: object) -> T:

@@ -184,7 +184,7 @@ class _Reader:
     def value(self, node: ast.expr) -> Any:
         """The symbolic value of an expression."""
         if isinstance(node, ast.Constant):
-            return _handy(node.value)
+            return _small_enough(node.value)
         if isinstance(node, ast.Name):
             return self.names.get(node.id, Name(node.id))
         if isinstance(node, ast.Attribute):
@@ -226,7 +226,7 @@ class _Reader:
         if not numbers or type(node.op) not in _ARITHMETIC:
             raise Unreadable("an operator")
         try:
-            return _handy(_ARITHMETIC[type(node.op)](left, right))
+            return _small_enough(_ARITHMETIC[type(node.op)](left, right))
         except (ArithmeticError, ValueError) as error:
             raise Unreadable("arithmetic that fails") from error
 
@@ -250,7 +250,7 @@ class _Reader:
         return _normal(name, self.constructors[name], args, kwargs)
 
 
-def _handy(value: Any) -> Any:
+def _small_enough(value: Any) -> Any:
     """The value, unless it is a whole number so long that writing it down fails."""
     if isinstance(value, int) and abs(value) >= LONGEST:
         raise Unreadable("a number of thousands of digits")

@@ -33,8 +33,8 @@ class RolloutConfig(BaseModel):
     temperature: float = Field(
         default=1.0, gt=0, description="sampling temperature; training divides logits by the same"
     )
-    data_scientist_tokens: int = Field(default=64, ge=1, description="most tokens of a Data Scientist's reply")
-    engineer_tokens: int = Field(default=128, ge=1, description="most tokens of an Engineer's reply")
+    data_scientist_tokens: int = Field(default=64, ge=1, description="maximum tokens of a Data Scientist's reply")
+    engineer_tokens: int = Field(default=128, ge=1, description="maximum tokens of an Engineer's reply")
     executor: Literal["local"] = Field(default="local", description="where episodes run: this machine")
 
     def most_tokens(self, role: str) -> int:

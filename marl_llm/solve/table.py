@@ -12,7 +12,7 @@ from marl_llm.proposals.text import call
 from marl_llm.rollout.episode import StepRecord
 from marl_llm.sandbox.results import one_line
 
-_SUGGESTION, _NOTE = 46, 80  # most characters of what an agent wrote
+_SUGGESTION, _NOTE = 46, 80  # maximum number of characters of what an agent wrote
 _LAYOUT = "{:>4}  {:<46}  {:<15}  {:>15}  {:>6}  {:>6}  {:>6}  {}"
 HEADER = _LAYOUT.format("step", "suggestion", "verdict", "score", "gain", "p", "cpu s", "metrics on the hold-out part")
 

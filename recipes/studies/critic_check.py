@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ahead", type=int, help="measure on this iteration, fitted to those before it")
     parser.add_argument("--epochs", type=int, default=8, help="passes over the rows")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="of the critic")
-    parser.add_argument("--batch-tokens", type=int, default=4096, help="most tokens computed at once")
+    parser.add_argument("--batch-tokens", type=int, default=4096, help="maximum tokens computed at once")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     told = parser.parse_args(arguments)
     config = PPO(

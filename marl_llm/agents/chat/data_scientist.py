@@ -36,7 +36,7 @@ def data_scientist_chat(
         *data_lines(now, config),
         *model_lines(now),
         *past_lines(now, config, count),
-        *(line for one in heard for line in _heard(one)),
+        *(line for one in heard for line in _analysis_lines(one)),
         *(_examples(_anew(now, heard), may_analyze) if config.action_examples else ()),
         _REQUEST if may_analyze else _LAST_REQUEST,
     ]
@@ -53,7 +53,7 @@ def _anew(now: Situation, heard: Sequence[Heard]) -> Situation:
     return replace(now, draw=now.draw + len(heard))
 
 
-def _heard(one: Heard) -> list[str]:
+def _analysis_lines(one: Heard) -> list[str]:
     """What came of an earlier call of the turn."""
     said = harmless(" ".join(one.reply.split())[:_LONGEST_REPLY])
     if one.refused:

@@ -82,14 +82,14 @@ def _draws(rng: random.Random, now: Situation, kind: str) -> Iterator[tuple[Any,
     for _ in range(_TRIES):
         action = full_action(rng, now.card, spec, (kind,), now.memory.solutions())
         try:
-            asked = _asked(action, spec, now)
+            asked = _requested_spec(action, spec, now)
         except InvalidAction:
             continue
         if asked != spec:
             yield action, asked
 
 
-def _asked(action: Any, spec: PipelineSpec, now: Situation) -> PipelineSpec | None:
+def _requested_spec(action: Any, spec: PipelineSpec, now: Situation) -> PipelineSpec | None:
     context = now.card.context()
     if isinstance(action, Analyze | Finish):
         return None
