@@ -149,12 +149,13 @@ def _wrong_value(rng: random.Random, code: str, card: TaskCard) -> str:
 class ScriptedDataScientist:
     """Draws valid, undirected actions; asks at most one analysis in a row, and never finishes where it may not.
 
-    `space`: "core", what the embedded model was taught, or "full", everything that can be proposed.
+    `space`: "core", what the embedded model was taught, or "full", everything that can be proposed. `finish`: share of
+    its actions that finish; None: as `ACTION_WEIGHTS` has it.
     """
 
-    def __init__(self, seed: int, may_finish: bool = True, space: Space = "core") -> None:
+    def __init__(self, seed: int, may_finish: bool = True, space: Space = "core", finish: float | None = None) -> None:
         self._rng = random.Random(seed)
-        self._may_finish, self._space = may_finish, space
+        self._may_finish, self._space, self._finish = may_finish, space, finish
 
     def act(
         self,
@@ -165,8 +166,10 @@ class ScriptedDataScientist:
         solutions: Mapping[int, PipelineSpec] | None = None,
     ) -> object:
         """One action for the current solution; `solutions`: what an ensemble may be made of, by memory line."""
-        allowed = {"analyze": may_analyze, "finish": self._may_finish}
+        allowed = {"analyze": may_analyze, "finish": self._may_finish and self._finish is None}
         kinds = tuple(k for k in ACTION_WEIGHTS if allowed.get(k, True))
+        if self._may_finish and self._finish is not None and self._rng.random() < self._finish:
+            kinds = ("finish",)
         if self._space == "full":
             return full_action(self._rng, card, spec, kinds, solutions)
         return random_action(self._rng, card, spec, kinds)

@@ -70,7 +70,8 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
 def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
     """Scripted episodes: groups of different answers to the same prompt, each implemented once."""
     section, tokenizer = recipe.warm_start, ChatTokenizer(local_model(recipe.model.path))
-    scripted = ScriptedPolicy(space=section.space, answer=recipe.prompts.reference_answer)
+    answer = recipe.prompts.reference_answer
+    scripted = ScriptedPolicy(space=section.space, finish=section.finish, answer=answer)
     team = Team(Teacher(scripted, tokenizer), Teacher(scripted, tokenizer))
     tree = {"proposals": section.proposals, "implementations": 1, "advance": "sampled"}
     chosen = settings(recipe, 0, rollout=recipe.rollout.model_copy(update=tree))

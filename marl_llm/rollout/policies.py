@@ -74,8 +74,8 @@ class ModelPolicy:
 class ScriptedPolicy:
     """The scripted agent of either role; the Engineer is wrong in a share `error_rate` of its answers.
 
-    With `may_finish` False the Data Scientist uses up all steps; `space` is what it draws from, `answer` how the
-    Engineer answers.
+    With `may_finish` False the Data Scientist uses up all steps; `space` is what it draws from, `finish` the share of
+    its actions that finish, `answer` how the Engineer answers.
     """
 
     def __init__(
@@ -84,10 +84,12 @@ class ScriptedPolicy:
         *,
         may_finish: bool = True,
         space: Space = "core",
+        finish: float | None = None,
         answer: EngineerAnswer = "edits",
     ) -> None:
         self._error_rate, self._may_finish = error_rate, may_finish
         self._space: Space = space
+        self._finish = finish
         self._answer: EngineerAnswer = answer
 
     @property
@@ -99,7 +101,7 @@ class ScriptedPolicy:
         """Answer from the situation; no tokens are sampled."""
         now = ask.situation
         if ask.role == DATA_SCIENTIST:
-            agent = ScriptedDataScientist(ask.seed, self._may_finish, self._space)
+            agent = ScriptedDataScientist(ask.seed, self._may_finish, self._space, self._finish)
             solutions = now.memory.solutions()
             action = agent.act(now.card, now.spec, may_analyze=ask.may_analyze, solutions=solutions)
             return _text(canonical(action))

@@ -134,6 +134,12 @@ class WarmStartSection(_Section):
         default="full",
         description="what the scripted Data Scientist draws from: the usual, or all that can be proposed",
     )
+    finish: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="share of these answers that finish: an Engineer that never saw a delivery cannot write one",
+    )
     learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate of AdamW, falling linearly")
     warmup: float = Field(default=5, ge=0, description="linear warm-up: below 1 a share of all steps, else steps")
     epochs: int = Field(default=1, ge=1, description="passes over the answers")

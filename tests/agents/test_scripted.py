@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from marl_llm.agents.edits import apply_edits
-from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, random_action
+from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, Space, random_action
 from marl_llm.core.kind import Kind
 from marl_llm.environment import TaskCard, describe_task
 from marl_llm.proposals import Analyze, Finish, apply, baseline, canonical, generate_code, parse_action, resolve_columns
@@ -76,3 +76,15 @@ def test_the_scripted_engineer_always_yields_the_reference_code():
 def test_it_is_wrong_in_about_the_share_of_cases_it_was_told():
     assert 0.22 < 1 - np.mean(answers(0.3, 1500)) < 0.33
     assert np.mean(answers(1.0, 400)) < 0.15
+
+
+@pytest.mark.parametrize("space", ["core", "full"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_actions_finishes_where_it_is_said(space: Space, share: float):
+    card = small_card(Kind.binary)
+    scientist = ScriptedDataScientist(3, space=space, finish=share)
+    actions = [scientist.act(card, baseline(card.kind)) for _ in range(300)]
+    found = sum(isinstance(action, Finish) for action in actions) / len(actions)
+    assert abs(found - share) < 0.08
+    barred = ScriptedDataScientist(3, may_finish=False, space=space, finish=1.0)
+    assert not any(isinstance(barred.act(card, baseline(card.kind)), Finish) for _ in range(50))

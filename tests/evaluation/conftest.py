@@ -6,8 +6,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from marl_llm.evaluation import run
 from marl_llm.sandbox import Sandbox
+from marl_llm.workspace import open_run
 from tests.fixtures import sandbox
 
 __all__ = ["sandbox"]
@@ -17,5 +17,5 @@ __all__ = ["sandbox"]
 def comparing(sandbox: Sandbox):
     """`evaluate_suite` and `evaluate_procedural` use the session's sandbox."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "open_sandbox", lambda recipe: nullcontext(sandbox))
+        patch.setattr(open_run, "open_sandbox", lambda recipe: nullcontext(sandbox))
         yield sandbox

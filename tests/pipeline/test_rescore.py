@@ -193,8 +193,8 @@ def test_training_with_other_rewards_trains_on_the_fork(
     new = RunDirectory(tmp_path / "new")
     told = ("train", "--run", run.root, "--rewards", other, "--out", new.root)
     code, out, _ = command(capsys, *told)
-    assert code == 0 and "iteration 1: reward Data Scientist" in out and "is a run of its own" in out
-    assert [spec["credit"] for spec in specs] == [[str(new.credit(1, role))] for role in ROLES]
+    assert code == 0 and "iteration 1: hold-out gain" in out and "is a run of its own" in out
+    assert [spec.credit for spec in specs] == [[new.credit(1, role).resolve()] for role in ROLES]
     assert read_credit(new.credit(1, DATA_SCIENTIST))["reward_no_gain"].min() == -0.5
     assert new.version(DATA_SCIENTIST) == 2 and run.version(DATA_SCIENTIST) == 1
     assert command(capsys, *told)[0] == 0 and len(specs) == 2  # it is done

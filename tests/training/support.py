@@ -41,7 +41,8 @@ def token_logps(model: Any, prompt: np.ndarray, completion: np.ndarray) -> np.nd
 def some_credit(rows: pd.DataFrame) -> pd.DataFrame:
     """Credit for made-up rewards that follow from the completions."""
     rewards = rows["completion_ids"].map(lambda ids: float(ids[0] % 7))
-    return assign_credit(rows.assign(reward=rewards), "data_scientist", CreditConfig())[0]
+    scored = rows.assign(reward=rewards, reward_own=0.0)
+    return assign_credit(scored, "data_scientist", CreditConfig())[0]
 
 
 def worker_spec(tiny: Any, logged: pd.DataFrame, directory: Path, config: dict[str, Any]) -> dict[str, Any]:
