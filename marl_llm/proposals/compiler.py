@@ -6,7 +6,7 @@ It is the trusted twin of `generate_code`: tests hold the two against each other
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.estimators import ESTIMATORS
@@ -19,12 +19,30 @@ from marl_llm.proposals.ops.scale import SCALE
 from marl_llm.proposals.spec import BLEND, PipelineSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
 
-def compile(spec: PipelineSpec) -> BaseEstimator:
+class Model(Protocol):
+    """What a compiled solution can do. `predict_proba` is there for classifiers."""
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray, /) -> Self:
+        """Fit."""
+        ...
+
+    def predict(self, X: pd.DataFrame, /) -> np.ndarray:
+        """Labels or values, shape (n,)."""
+        ...
+
+    def predict_proba(self, X: pd.DataFrame, /) -> np.ndarray:
+        """Class probabilities, shape (n, K)."""
+        ...
+
+
+def compile(spec: PipelineSpec) -> Model:
     """Build the unfitted scikit-learn pipeline of a solution.
 
     Returns
@@ -32,7 +50,7 @@ def compile(spec: PipelineSpec) -> BaseEstimator:
     sklearn.pipeline.Pipeline, or an ensemble of such
         Expects a frame whose columns are the aliases, as `Task` parts hold them.
     """
-    return _ensemble(spec) if spec.members else _solution(spec)
+    return cast("Model", _ensemble(spec) if spec.members else _solution(spec))
 
 
 def _solution(spec: PipelineSpec) -> Pipeline:
