@@ -184,10 +184,11 @@ class Runner:
     def _stop_all(self) -> None:
         """Close the standard input of every job, which ends it in good order; kill what does not end."""
         self._stopping = True
-        for process in self._processes.values():
+        started = list(self._processes.values())  # one that starts from here on is stopped as it starts
+        for process in started:
             if process.stdin and process.poll() is None:
                 process.stdin.close()
-        for process in self._processes.values():
+        for process in started:
             try:
                 process.wait(GRACE_S)
             except subprocess.TimeoutExpired:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
@@ -384,3 +385,22 @@ def test_one_shared_adapter_cannot_be_swapped(tmp_path):
     (run.adapters / f"{TEAM}-v3").rename(run.adapters / f"{TEAM}-v0")
     with pytest.raises(UserError, match="nothing to swap"):
         make_arm("swapped", Recipe(), run, 0)
+
+
+def test_a_job_that_starts_while_all_are_stopped_does_not_disturb_it(experiment, tmp_path):
+    queue = Runner(ExperimentDirectory(tmp_path), [], None, 2, lambda line: None)
+
+    class Slow:
+        """A process that takes its time to end, while another job's starts."""
+
+        stdin = None
+
+        def poll(self) -> None:
+            return None
+
+        def wait(self, seconds: float) -> None:
+            queue._processes["late"] = queue._processes["early"]
+
+    queue._processes["early"] = cast("subprocess.Popen[str]", Slow())
+    queue._stop_all()
+    assert set(queue._processes) == {"early", "late"}
