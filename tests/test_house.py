@@ -26,7 +26,7 @@ def rooms() -> dict[str, set[str]]:
             elif isinstance(node, ast.Import):
                 imported |= {name.name.split(".")[1] for name in node.names if name.name.startswith("marl_llm.")}
         imported.discard(room)
-    return {room: below & found.keys() for room, below in found.items()} if found else {}
+    return {room: below & found.keys() for room, below in found.items()}
 
 
 def floors() -> dict[str, int]:

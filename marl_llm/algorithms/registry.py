@@ -4,7 +4,6 @@ anybody's. The one list of our algorithms.
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
@@ -16,6 +15,7 @@ from marl_llm.algorithms.grpo import GRPO
 from marl_llm.algorithms.ppo import PPO
 from marl_llm.algorithms.rloo import RLOO
 from marl_llm.algorithms.sft import SFT
+from marl_llm.core.import_path import import_object
 
 BUILT_IN: dict[str, type[Algorithm]] = {
     "grpo": GRPO,
@@ -37,19 +37,15 @@ def algorithm_class(name: str) -> type[Algorithm]:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
+    if ":" not in name:
         names = ", ".join(BUILT_IN)
         raise ValueError(
             f"there is no algorithm '{name}'; there are {names}, and your own as module:Class"
         )
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"algorithm '{name}' cannot be imported ({error}); its module must be installed, or "
-            "lie in a directory that PYTHONPATH names"
-        ) from None
+        found = import_object(name)
+    except ValueError as error:
+        raise ValueError(f"algorithm '{name}' {error}") from None
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
         raise ValueError(f"algorithm '{name}' is no subclass of marl_llm.algorithms.Algorithm")
     return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from marl_llm.core.errors import UserError
+from marl_llm.core.import_path import import_object
 from marl_llm.rewards.component import Component
 
 Weight = bool | int | float | str
@@ -21,14 +21,10 @@ def load_component(path: str, weights: Mapping[str, Weight]) -> Component:
     UserError
         There is no such module or class, it is no `Component`, or a weight is not one of its own.
     """
-    module, _, name = path.partition(":")
     try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"rewards.extra: {path!r} cannot be imported ({error}); write module:Class, and put its directory on "
-            "PYTHONPATH."
-        ) from None
+        kind = import_object(path)
+    except ValueError as error:
+        raise UserError(f"rewards.extra: {path!r} {error}.") from None
     if not (isinstance(kind, type) and issubclass(kind, Component)):
         raise UserError(f"rewards.extra: {path!r} is no marl_llm.rewards.Component.")
     try:

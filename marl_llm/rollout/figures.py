@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
+from marl_llm.core.verdict import Verdict
 from marl_llm.rollout.summary import EpisodeSummary
 
 
@@ -109,7 +110,7 @@ def mean(values: Iterable[float]) -> float:
     return float(numbers.mean()) if len(numbers) else 0.0
 
 
-def _verdict_share(key: str, label: str, about: str, role: str, verdict: str, *views: View) -> Figure:
+def _verdict_share(key: str, label: str, about: str, role: str, verdict: Verdict, *views: View) -> Figure:
     """Share of a role's turns with a verdict."""
 
     def value(played: Played) -> float:
@@ -209,7 +210,7 @@ FIGURES: tuple[Figure, ...] = (
         "failed code",
         "share of code that fails",
         ML_ENGINEER,
-        "failed",
+        Verdict.failed,
         View.progress,
         View.curve,
         *_TABLES,
@@ -229,7 +230,7 @@ FIGURES: tuple[Figure, ...] = (
         "invalid actions",
         "share of the Data Scientist's turns without a valid action",
         DATA_SCIENTIST,
-        "invalid",
+        Verdict.invalid,
         View.progress,
         View.curve,
         *_TABLES,
@@ -239,7 +240,7 @@ FIGURES: tuple[Figure, ...] = (
         "redundant actions",
         "share of suggestions that were tried before",
         DATA_SCIENTIST,
-        "redundant",
+        Verdict.redundant,
         *_TABLES,
     ),
     _verdict_share(
@@ -247,7 +248,7 @@ FIGURES: tuple[Figure, ...] = (
         "suggestions with gain",
         "share of suggestions that were accepted",
         DATA_SCIENTIST,
-        "accepted",
+        Verdict.accepted,
         View.experiment,
     ),
 )

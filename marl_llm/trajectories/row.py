@@ -88,7 +88,7 @@ class Row:
         ),
     ] = ""
     code: Annotated[Text, Doc("The pipeline's code after the Engineer's call; empty for the Data Scientist.")] = ""
-    verdict: Annotated[Text, Doc("Outcome of the call: ok, or the kind of failure.")] = ""
+    verdict: Annotated[Text, Doc("What came of the turn, a value of marl_llm.core.verdict.")] = ""
     compliance: Annotated[MaybeFloat32, Doc("Share of what was asked that was done, and nothing else.", "0 to 1")] = (
         None
     )

@@ -66,10 +66,10 @@ class PublishedRun(RunDirectory):
     def recipe(self) -> Recipe:
         """The run's recipe, with the base model as it lies here.
 
-        Caches and stores are none of it, the sandbox is as strict as by default, and no algorithm or reward of the
-        publisher's own is imported: whoever publishes a team must not choose files or code of this machine, or how
-        the code of the team is locked in. The name tells its adapters apart from
-        those of other teams on one server.
+        Caches and stores are none of it, the sandbox is as strict as by default, no algorithm or reward of the
+        publisher's own is imported, and vLLM is started without arguments of the publisher's: whoever publishes a team
+        must not choose files or code of this machine, or how the code of the team is locked in. The name tells its
+        adapters apart from those of other teams on one server.
         """
         path = self.root / RECIPE_FILE
         recipe = parse(_without_own_algorithms(read_mapping(path)), Recipe, str(path))
@@ -81,6 +81,7 @@ class PublishedRun(RunDirectory):
             "environment": recipe.environment.model_copy(update={"cache": None, "experience": None}),
             "tasks": recipe.tasks.model_copy(update={"suite": None}),
             "rewards": recipe.rewards.model_copy(update={"extra": {}}),
+            "serving": recipe.serving.model_copy(update={"extra_args": ()}),
             "sandbox": recipe.sandbox.model_copy(update={"level": SandboxSection().level}),
         }
         return recipe.model_copy(update=changes)

@@ -1,7 +1,8 @@
-"""The one configuration object: a YAML file, strict, composed of the sections each room declares for itself.
+"""The one configuration object: a YAML file, strict, composed of sections.
 
 An unknown key is an error that names the key and its nearest neighbour. The recipe stands above the rooms whose
-sections it holds; no room reads more than its own section.
+sections it holds: a room below reads its own section. Those of stages, and of what is opened for a run, are declared
+here.
 """
 
 from __future__ import annotations

@@ -102,12 +102,14 @@ def test_it_brings_what_its_run_asked_with_and_names_no_files_of_this_machine(
     values = yaml.safe_load((run.root / "recipe.yaml").read_text())
     values["environment"] |= {"cache": "evaluations.sqlite", "experience": "seen.jsonl"}
     values["sandbox"] |= {"level": "landlock", "wall_s": 7.0}
+    values["serving"] |= {"extra_args": ["--trust-remote-code"], "threads": 2}
     (run.root / "recipe.yaml").write_text(yaml.safe_dump(values))
     publish(run, hub)
     choice, own = choose_team("ada/team", base=base), run.recipe()
     loaded = choice.recipe
     assert (loaded.prompts, loaded.rollout, loaded.rewards) == (own.prompts, own.rollout, own.rewards)
-    assert (loaded.serving, loaded.environment.analyses) == (own.serving, own.environment.analyses)
+    assert (loaded.serving.extra_args, loaded.serving.threads) == ((), 2)
+    assert loaded.environment.analyses == own.environment.analyses
     assert (loaded.environment.cache, loaded.environment.experience) == (None, None)
     assert (loaded.sandbox.level, loaded.sandbox.wall_s) == ("bubblewrap", 7.0)
     assert (loaded.model.path, loaded.model.hub_name) == (str(base), BASE_NAME)
