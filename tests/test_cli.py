@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -239,3 +241,14 @@ def test_evaluate_plays_procedural_tasks_where_no_suite_is_named(capsys, tmp_pat
 def test_without_a_run_the_default_arms_are_those_that_need_none(capsys, tmp_path):
     missing = tmp_path / "none"
     assert str(missing) in refused(capsys, "evaluate", "--suite", missing, "--out", tmp_path / "out")
+
+
+def test_a_process_of_its_own_says_its_one_sentence_and_nothing_on_its_way_out(tmp_path: Path):
+    """Rollouts load what makes adapters, whose libraries have something to say at the end too."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "marl_llm.cli", "--quiet", "rollout", "--recipe", "recipes/tiny/demo.yaml"]
+    done = subprocess.run([*command, "--run", tmp_path / "run", "--server", url], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"marl-llm: No model server answers at {url}: start one, or let this command start its own.\n"

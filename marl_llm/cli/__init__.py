@@ -49,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     finally:
-        if arguments is None:
-            gc.freeze()  # nothing is to be collected on the way out: that takes half a second of processor time
+        if arguments is None and "triton" not in sys.modules:
+            # Nothing is to be collected on the way out: that takes half a second of processor time. Triton would report
+            # what is not collected, on thirty lines.
+            gc.freeze()
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -174,7 +174,7 @@ def _block(role: str, changes: Sequence[RoleChange]) -> str:
     for one in changes:
         alike = "-" if one.correlation is None else f"{one.correlation:.2f}"
         lines.append(
-            f"  iteration {one.iteration}: groups with signal {one.signal[0]:.0%} -> {one.signal[1]:.0%}, "
+            f"  iteration {one.iteration}: groups with signal {one.signal[0]:.1%} -> {one.signal[1]:.1%}, "
             f"correlation of advantages {alike}"
         )
     return "\n".join(lines)

@@ -301,6 +301,8 @@ def load_rewards(path: Path) -> RewardConfig:
     UserError
         The file is missing or no YAML mapping, or a key is unknown or ill-typed.
     """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file; write the weights into it, e.g. no_gain_penalty: 0.05.")
     content = read_mapping(path)
     section = content.get("rewards", content)
     if not isinstance(section, dict):

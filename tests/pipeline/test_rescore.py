@@ -116,7 +116,7 @@ def test_a_recipe_is_taken_for_its_rewards_section_alone(
         ("- 1", "YAML mapping"),
         ("failure_penalty: 0", "failing pays more"),
         ("extra: {'nowhere:X': {}}", "'nowhere:X' cannot be imported"),
-        (None, "there is no such recipe"),
+        (None, "there is no such file"),
     ],
 )
 @pytest.mark.parametrize("what", ["credit", "train"])
