@@ -3,12 +3,13 @@
 *Rows*: with `selection: best_of_group`, of each group of turns that started from the same state all
 calls of the turn with the highest advantage, if that is positive: it beat its group's baseline. A
 call that was refused and corrected afterwards is never imitated, however good its turn became. With
-`all` every row, whatever credit says of it. Rows of the runs that `imitate` names count as well.
-*Credit*: the recipe's, to choose among turns; no advantage weighs a token. *Loss*: the mean
-negative log-likelihood of the completions' tokens; prompts are context only.
+`kept` the rows that credit keeps, and with `all` every row, whatever credit says of it. Rows of the
+runs that `imitate` names count as well. *Credit*: the recipe's, to choose among turns; no advantage
+weighs a token. *Loss*: the mean negative log-likelihood of the completions' tokens; prompts are
+context only.
 
 Tokens are taken as they were sampled. No log-probability is read, so of the integrity checks only
-the adapter's fingerprint is left, and with `all` or `imitate` not even that.
+the adapter's fingerprint is left, and with `all`, `kept` or `imitate` not even that.
 
 References
 ----------
@@ -48,10 +49,10 @@ class SFT(Algorithm, frozen=True):
 
     one_process: ClassVar[bool] = True
     algorithm: Literal["sft"] = "sft"
-    selection: Literal["best_of_group", "all"] = Field(
+    selection: Literal["best_of_group", "kept", "all"] = Field(
         default="best_of_group",
         description="imitate the best turn of each group that beats its baseline (rejection "
-        "sampling), or all",
+        "sampling), all that credit keeps, or all",
     )
     imitate: tuple[str, ...] = Field(
         default=(),
@@ -89,8 +90,9 @@ class SFT(Algorithm, frozen=True):
         UserError
             Malformed rows, or no column `group`.
         """
-        if self.selection == "all":
-            rows, dropped = replay_rows(frame.assign(kept=True))
+        if self.selection != "best_of_group":
+            everything = frame.assign(kept=True) if self.selection == "all" else frame
+            rows, dropped = replay_rows(everything)
             return rows, dropped | {"not_best": 0}
         turns, kept = turns_of(frame), kept_rows(frame)
         best = turns.loc[turns.groupby("group_code")["advantage"].idxmax()]

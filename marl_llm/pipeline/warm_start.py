@@ -14,11 +14,15 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
 from marl_llm.algorithms import SFT
 from marl_llm.algorithms.worker import WorkerSpec
 from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
-from marl_llm.core.roles import ROLES, TEAM
+from marl_llm.core.roles import DATA_SCIENTIST, ROLES, TEAM
 from marl_llm.credit import assign_credit, write_credit
 from marl_llm.rewards import score_rows
 from marl_llm.rollout.collect import Collector
@@ -59,7 +63,9 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
         write_manifest(folder / "trajectories")
     rows = score_rows(read_rows(folder / "trajectories"), recipe.rewards)
     for role in ROLES:
-        write_credit(assign_credit(rows, role, recipe.credit_of(role))[0], folder / "credit" / f"{role}.parquet")
+        credit = assign_credit(rows, role, recipe.credit_of(role))[0]
+        credit["kept"] = ~_left_out(rows, role, recipe)
+        write_credit(credit, folder / "credit" / f"{role}.parquet")
     run_together([functools.partial(_train, recipe, run, trainee) for trainee in waiting], recipe.training.at_once)
     shown = {trainee: _figures(folder / f"{trainee}.json") for trainee in run.untrained}
     write_json(folder / "metrics.json", shown)
@@ -67,13 +73,28 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
         logger.info("warm start %s: %d rows, loss %.3f to %.3f nats a token", trainee, *figures.values())
 
 
+def _left_out(rows: pd.DataFrame, role: str, recipe: Recipe) -> npt.NDArray[np.bool_]:
+    """Rows of a role that are not imitated: the Data Scientist's wishes to finish beyond the share
+    `warm_start.finish`, which were played for the Engineer's sake. Which of them stay is drawn with the recipe's seed.
+    """
+    mine = rows.loc[rows["role"] == role, "action"].fillna("").astype(str)
+    finishes = mine.str.startswith("finish").to_numpy()
+    left_out = np.zeros(len(mine), dtype=bool)
+    share = recipe.warm_start.finish
+    if role == DATA_SCIENTIST and share < 1:
+        stay = int(share / (1 - share) * int((~finishes).sum()))
+        drawn = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(finishes))
+        left_out[drawn[stay:]] = True
+    return left_out
+
+
 def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
     """Scripted episodes: groups of different answers to the same prompt, each implemented once."""
     section, tokenizer = recipe.warm_start, ChatTokenizer(local_model(recipe.model.path))
     answer = recipe.prompts.reference_answer
-    scripted = ScriptedPolicy(space=section.space, finish=section.finish, answer=answer)
+    scripted = ScriptedPolicy(space=section.space, finish=section.deliveries, answer=answer)
     team = Team(Teacher(scripted, tokenizer), Teacher(scripted, tokenizer))
-    tree = {"proposals": section.proposals, "implementations": 1, "advance": "sampled"}
+    tree = {"proposals": section.proposals, "implementations": 1, "advance": "best"}  # none ends while one goes on
     chosen = settings(recipe, 0, rollout=recipe.rollout.model_copy(update=tree))
     seeds = range(section.first_seed, section.first_seed + section.episodes)
     collector = Collector(directory, team, sandbox, recipe.sandbox.slots, chosen)
@@ -104,10 +125,10 @@ def _spec(recipe: Recipe, run: RunDirectory, trainee: str) -> WorkerSpec:
 
 
 def _imitation(recipe: Recipe, role: str) -> SFT:
-    """Imitation of all rows, as `warm_start` says; what it does not say is as in `training`."""
+    """Imitation of the rows that are kept, as `warm_start` says; what it does not say is as in `training`."""
     section, training = recipe.warm_start, recipe.training.of(role)
     return SFT(
-        selection="all",
+        selection="kept",
         learning_rate=section.learning_rate,
         epochs=section.epochs,
         batch_rows=section.batch_rows,

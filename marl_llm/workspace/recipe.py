@@ -136,10 +136,17 @@ class WarmStartSection(_Section):
         description="what the scripted Data Scientist draws from: the usual, or all that can be proposed",
     )
     finish: float = Field(
-        default=0.15,
+        default=0.05,
         ge=0,
         le=1,
-        description="share of these answers that finish: an Engineer that never saw a delivery cannot write one",
+        description="largest share of the imitated answers of the Data Scientist that finish",
+    )
+    deliveries: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="share of the played answers that finish: an Engineer that never saw a delivery cannot write one; "
+        "those beyond `finish` are not imitated by the Data Scientist",
     )
     learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate of AdamW, falling linearly")
     warmup: float = Field(default=5, ge=0, description="linear warm-up: below 1 a share of all steps, else steps")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
+from marl_llm.credit import read_credit
 from marl_llm.pipeline import warm_start
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.proposals import parse_action
@@ -62,6 +63,17 @@ def test_what_is_imitated_is_the_scripted_pair_in_the_models_own_tokens(warmed):
     assert (engineer["compliance"] == 1).all() and engineer["reply"].str.startswith("```python\ndef build_pi").all()
     for text in rows.loc[rows["role"] == DATA_SCIENTIST, "reply"]:
         parse_action(text)
+
+
+def test_wishes_to_finish_are_played_for_the_engineer_and_few_are_imitated(warmed):
+    recipe, run = warmed
+    rows = read_rows(run.warm_start / "trajectories")
+    kept = {role: read_credit(run.warm_start / "credit" / f"{role}.parquet")["kept"].to_numpy() for role in ROLES}
+    finishes = {role: rows.loc[rows["role"] == role, "action"].str.startswith("finish").to_numpy() for role in ROLES}
+    assert finishes[DATA_SCIENTIST].sum() >= 2 and finishes[ML_ENGINEER].any()
+    imitated = finishes[DATA_SCIENTIST][kept[DATA_SCIENTIST]]
+    assert imitated.mean() <= recipe.warm_start.finish and kept[ML_ENGINEER].all()
+    assert kept[DATA_SCIENTIST][~finishes[DATA_SCIENTIST]].all()
 
 
 def test_what_is_done_is_not_done_again(warmed, monkeypatch):
