@@ -1,4 +1,6 @@
-"""Two local open-weight language models, a Data Scientist and an ML Engineer, learn to improve models on your data."""
+"""Two local open-weight language models, a Data Scientist and an ML Engineer, learn to improve
+models on your data.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`make bench`: speed as ratios, measured side by side in one run, never as single absolute times."""
+"""`make bench`: speed as ratios, measured side by side in one run, never as single absolute
+times.
+"""
 
 from __future__ import annotations
 
@@ -14,43 +16,78 @@ from marl_llm.workspace.teams import EMBEDDED
 
 
 def bench(rounds: int) -> Iterator[str]:
-    """Lines of tables: evaluations/s of the sandbox and steps/s of the environment, each beside the same work
-    in-process and in a fresh interpreter; trained tokens/s beside `trl.SFTTrainer` on the same tokens; a phase of a
-    real model's shape beside what the machine can multiply; on a CPU that serves with vLLM, new tokens/s with our
-    plugin beside vLLM's own LoRA code.
+    """Lines of tables: evaluations/s of the sandbox and steps/s of the environment, each beside the
+    same work in-process and in a fresh interpreter; trained tokens/s beside `trl.SFTTrainer` on the
+    same tokens; a phase of a real model's shape beside what the machine can multiply; on a CPU that
+    serves with vLLM, new tokens/s with our plugin beside vLLM's own LoRA code.
     """
-    yield "5-fold cross-validation of StandardScaler + LogisticRegression on breast_cancer, one core"
+    yield (
+        "5-fold cross-validation of StandardScaler + LogisticRegression on breast_cancer, one core"
+    )
     yield f"{'method':<26}  evaluations/s  ratio to in-process"
     for row in sandbox.benchmark(rounds):
-        yield f"{row['method']:<26}  {row['evaluations_per_s']:>13.2f}  {row['ratio_to_in_process']:>19.3f}"
+        yield (
+            f"{row['method']:<26}  {row['evaluations_per_s']:>13.2f}  "
+            f"{row['ratio_to_in_process']:>19.3f}"
+        )
     yield ""
-    yield "environment steps (read, run on 3 folds and the hold-out, judge) on breast_cancer, one core"
+    yield (
+        "environment steps (read, run on 3 folds and the hold-out, judge) on breast_cancer, one "
+        "core"
+    )
     yield f"{'method':<26}  {'steps/s':>13}  ratio to in-process  ratio to fresh interpreter"
     for rate in environment.benchmark(rounds):
-        yield f"{rate.method:<26}  {rate.steps_per_s:>13.2f}  {rate.to_in_process:>19.3f}  {rate.to_fresh:>26.1f}"
+        yield (
+            f"{rate.method:<26}  {rate.steps_per_s:>13.2f}  {rate.to_in_process:>19.3f}  "
+            f"{rate.to_fresh:>26.1f}"
+        )
     yield ""
-    yield "training tokens (prompt and completion, each row counted alone) of the embedded model's LoRA"
-    yield "rows a prompt  replay tokens/s  SFTTrainer tokens/s  ratio  computed cells a token  padding"
+    yield (
+        "training tokens (prompt and completion, each row counted alone) of the embedded model's "
+        "LoRA"
+    )
+    yield (
+        "rows a prompt  replay tokens/s  SFTTrainer tokens/s  ratio  computed cells a token  "
+        "padding"
+    )
     for rate in training.benchmark(EMBEDDED, rounds):
         yield (
-            f"{rate.rows_per_prompt:>13}  {rate.replay_tokens_per_s:>15.0f}  {rate.sft_tokens_per_s:>19.0f}  "
+            f"{rate.rows_per_prompt:>13}  {rate.replay_tokens_per_s:>15.0f}  "
+            f"{rate.sft_tokens_per_s:>19.0f}  "
             f"{rate.ratio:>5.2f}  {rate.computed_share:>22.2f}  {rate.padding_share:>7.3f}"
         )
     yield ""
-    yield "training phase of a 0.5B model's shape (random weights), LoRA of rank 16 on all layers, rows of 450 tokens"
-    yield "role            precision  tokens/s  computed cells/s  of the product rate  minutes for 500 rows  peak GiB"
+    yield (
+        "training phase of a 0.5B model's shape (random weights), LoRA of rank 16 on all layers, "
+        "rows of 450 tokens"
+    )
+    yield (
+        "role            precision  tokens/s  computed cells/s  of the product rate  minutes for "
+        "500 rows  peak GiB"
+    )
     for role, phase in phase_bench.benchmark().items():
         yield (
-            f"{role:<14}  {phase['precision']:<9}  {phase['tokens/s']:>8}  {phase['computed cells/s']:>16}  "
-            f"{phase['of the product rate']:>19}  {500 * phase['tokens a row'] / phase['tokens/s'] / 60:>20.1f}  "
+            f"{role:<14}  {phase['precision']:<9}  {phase['tokens/s']:>8}  "
+            f"{phase['computed cells/s']:>16}  "
+            f"{phase['of the product rate']:>19}  "
+            f"{500 * phase['tokens a row'] / phase['tokens/s'] / 60:>20.1f}  "
             f"{phase['peak memory, GiB']:>8}"
         )
     if serving.serves_on_cpu():
         yield ""
-        yield f"new tokens of the embedded model, served: {serving.REQUESTS} requests at once, one core"
-        yield "served                 with our plugin, tokens/s  without, tokens/s  ratio of processor time"
+        yield (
+            f"new tokens of the embedded model, served: {serving.REQUESTS} requests at once, one "
+            "core"
+        )
+        yield (
+            "served                 with our plugin, tokens/s  without, tokens/s  ratio of "
+            "processor time"
+        )
         for rate in serving.benchmark(EMBEDDED, _adapter, rounds):
-            yield f"{rate.served:<21}  {rate.with_plugin:>25.0f}  {rate.without:>17.0f}  {rate.ratio:>23.2f}"
+            yield (
+                f"{rate.served:<21}  {rate.with_plugin:>25.0f}  {rate.without:>17.0f}  "
+                f"{rate.ratio:>23.2f}"
+            )
 
 
 def _adapter(directory: Path, seed: int) -> Path:

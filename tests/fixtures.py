@@ -1,5 +1,7 @@
-"""What tests of proposals, agents, environment and rollout share: small tasks in which a forest beats the
-baseline, and one real sandbox of two slots for the whole session. A directory's conftest imports what it needs."""
+"""What tests of proposals, agents, environment and rollout share: small tasks in which a forest
+beats the baseline, and one real sandbox of two slots for the whole session. A directory's conftest
+imports what it needs.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,18 @@ CONFIG = EnvironmentConfig(steps=3, cv_folds=2, resamples=200)
 
 
 def small_frame(kind: Kind, rows: int = 480, seed: int = 0) -> pd.DataFrame:
-    """Three numbers (one skewed, one with gaps), two categories (one with gaps) and a target ruled by an
-    interaction.
+    """Three numbers (one skewed, one with gaps), two categories (one with gaps) and a target ruled
+    by an interaction.
     """
     rng = np.random.default_rng(seed)
     size, gap, noise = np.exp(rng.normal(size=rows)), rng.normal(size=rows), rng.normal(size=rows)
-    colour, shape = rng.choice(["red", "green", "blue"], rows), rng.choice(["round", "square"], rows)
-    truth = 2.0 * np.sign(gap) * np.sign(np.log(size)) + (colour == "red") + 0.3 * rng.normal(size=rows)
+    colour, shape = (
+        rng.choice(["red", "green", "blue"], rows),
+        rng.choice(["round", "square"], rows),
+    )
+    truth = (
+        2.0 * np.sign(gap) * np.sign(np.log(size)) + (colour == "red") + 0.3 * rng.normal(size=rows)
+    )
     target = {
         Kind.binary: np.where(truth > 0.3, "yes", "no"),
         Kind.multiclass: np.where(truth > 1, "high", np.where(truth < -1, "low", "mid")),
@@ -64,10 +71,14 @@ def wide_card(kind: Kind) -> TaskCard:
     rng, rows = np.random.default_rng(0), 240
     table: dict = {f"measured quantity {i}": np.exp(rng.normal(size=rows)) for i in range(20)}
     table |= {
-        f"kind of customer {i}": np.where(rng.random(rows) < 0.2, None, rng.choice([*"abcdef"], rows))
+        f"kind of customer {i}": np.where(
+            rng.random(rows) < 0.2, None, rng.choice([*"abcdef"], rows)
+        )
         for i in range(10)
     }
-    table["y"] = rng.normal(size=rows) if kind is Kind.regression else rng.choice(["a", "b", "c", "d"], rows)
+    table["y"] = (
+        rng.normal(size=rows) if kind is Kind.regression else rng.choice(["a", "b", "c", "d"], rows)
+    )
     return describe_task(Task.from_frame(pd.DataFrame(table), target="y"))
 
 

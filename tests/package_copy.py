@@ -1,4 +1,6 @@
-"""A project of links in which one room of the package is a copy: for trying out what a README says to change."""
+"""A project of links in which one room of the package is a copy: for trying out what a README says
+to change.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,18 @@ def insert(path: Path, before: str, text: str) -> None:
 
 def run_python(root: Path, *arguments: str) -> str:
     """Run Python in such a project; it must succeed. Returns what it printed."""
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": str(root),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, *arguments],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

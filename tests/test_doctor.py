@@ -31,7 +31,9 @@ def test_a_look_at_everything_names_each_thing_once():
     checks = doctor()
     names = [check.name for check in checks]
     assert len(set(names)) == len(names)
-    assert {"Python", "sandbox", "vLLM", "torch", "embedded model", "Hugging Face token"} <= set(names)
+    assert {"Python", "sandbox", "vLLM", "torch", "embedded model", "Hugging Face token"} <= set(
+        names
+    )
     assert next(check for check in checks if check.name == "sandbox").status is State.ok
     assert all(check.advice for check in checks if check.status in (State.missing, State.broken))
     assert render(checks).count("\n") >= len(checks)
@@ -39,14 +41,22 @@ def test_a_look_at_everything_names_each_thing_once():
 
 def test_only_what_is_needed_decides():
     fine = [Check("a", State.ok, ""), Check("b", State.optional, "none")]
-    assert healthy(fine) and render(fine).endswith("Ready: the embedded model can be run and trained here.")
-    bad = [*fine, Check("c", State.missing, "gone", "bring it"), Check("d", State.broken, "odd", "mend it")]
+    assert healthy(fine) and render(fine).endswith(
+        "Ready: the embedded model can be run and trained here."
+    )
+    bad = [
+        *fine,
+        Check("c", State.missing, "gone", "bring it"),
+        Check("d", State.broken, "odd", "mend it"),
+    ]
     assert not healthy(bad) and render(bad).endswith("Not ready: c, d.")
     assert "-> bring it" in render(bad)
 
 
 def test_the_pins_are_those_of_the_project():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     pinned = [*extras["train"], *extras["vllm"]]
     for name, pin in {**module.PINS, "vllm": module.VLLM_PIN}.items():
         assert any(line.startswith((f"{name}=={pin}", f"{name}~={pin}")) for line in pinned), name
@@ -58,7 +68,9 @@ def test_vllm_on_a_cpu_without_our_plugin_is_not_ready(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "installed_device", lambda: Device.cpu)
     monkeypatch.setenv("VLLM_PLUGINS", "others")
     check = module.check_vllm()
-    assert check.status is State.broken and "VLLM_PLUGINS is 'others' and leaves out" in check.advice
+    assert (
+        check.status is State.broken and "VLLM_PLUGINS is 'others' and leaves out" in check.advice
+    )
     monkeypatch.setattr(module, "installed_device", lambda: Device.cuda)
     assert module.check_vllm().status is State.ok
 

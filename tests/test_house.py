@@ -21,16 +21,26 @@ def rooms() -> dict[str, set[str]]:
             continue
         imported = found.setdefault(room, set())
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("marl_llm."):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module
+                and node.module.startswith("marl_llm.")
+            ):
                 imported.add(node.module.split(".")[1])
             elif isinstance(node, ast.Import):
-                imported |= {name.name.split(".")[1] for name in node.names if name.name.startswith("marl_llm.")}
+                imported |= {
+                    name.name.split(".")[1]
+                    for name in node.names
+                    if name.name.startswith("marl_llm.")
+                }
         imported.discard(room)
     return {room: below & found.keys() for room, below in found.items()}
 
 
 def floors() -> dict[str, int]:
-    """The floor of each room: one above the highest that it imports from. RecursionError where imports go round."""
+    """The floor of each room: one above the highest that it imports from. RecursionError where
+    imports go round.
+    """
     below = rooms()
 
     @cache
@@ -63,5 +73,9 @@ def test_the_wings_meet_in_files_only():
 def test_the_root_holds_few_modules_and_no_file_is_long():
     modules = [path for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
     assert len(modules) < ROOT_MODULES
-    long = {path.name: n for path in PACKAGE.rglob("*.py") if (n := len(path.read_text().splitlines())) > LINES}
+    long = {
+        path.name: n
+        for path in PACKAGE.rglob("*.py")
+        if (n := len(path.read_text().splitlines())) > LINES
+    }
     assert not long

@@ -1,4 +1,6 @@
-"""A rollout cut short, by Ctrl-C, a kill or the death of its server: one sentence, and nothing sampled is lost."""
+"""A rollout cut short, by Ctrl-C, a kill or the death of its server: one sentence, and nothing
+sampled is lost.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ name: cut
 tasks: {per_iteration: 6, first_seed: 40}
 environment: {steps: 2, cv_folds: 2, resamples: 100}
 prompts: {instructions: false, names: false, memory_tokens: 120}
-rollout: {proposals: 3, implementations: 1, episodes_at_once: 1, data_scientist_tokens: 48, engineer_tokens: 96}
+rollout: {proposals: 3, implementations: 1, episodes_at_once: 1,
+  data_scientist_tokens: 48, engineer_tokens: 96}
 serving: {max_model_len: 1024}
 """
 
@@ -63,11 +66,17 @@ def test_ctrl_c_in_a_rollout_keeps_finished_episodes_and_the_same_command_goes_o
 ):
     run, parts = tmp_path / "run", tmp_path / "run" / "iteration_0000" / "trajectories"
     same = command(recipe, run, tiny_server)
-    first = subprocess.Popen(same, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heeding_ctrl_c)
+    first = subprocess.Popen(
+        same, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heeding_ctrl_c
+    )
     wait_for(lambda: finished_episodes(parts), 180)
     os.killpg(first.pid, signal.SIGINT)
     _, errors = first.communicate(timeout=60)
-    assert first.returncode == 130 and "the same command goes on" in errors and "Traceback" not in errors
+    assert (
+        first.returncode == 130
+        and "the same command goes on" in errors
+        and "Traceback" not in errors
+    )
     before = kept(parts)
     assert 1 <= len(before) < 6
     assert subprocess.run(same, capture_output=True, timeout=300, check=False).returncode == 0
@@ -99,7 +108,9 @@ def kept_replies(parts: Path) -> list[Completion]:
 def rows_but_for_times(parts: Path) -> pd.DataFrame:
     times = ["latency_s", "evaluation_s", "analysis_cpu_s", "created_at"]
     rows = read_rows(parts).drop(columns=["run", "adapter", "logprobs", *times])
-    return rows.assign(prompt_ids=rows["prompt_ids"].map(list), completion_ids=rows["completion_ids"].map(list))
+    return rows.assign(
+        prompt_ids=rows["prompt_ids"].map(list), completion_ids=rows["completion_ids"].map(list)
+    )
 
 
 def test_a_rollout_killed_in_the_middle_of_an_episode_samples_no_completion_again(
@@ -108,7 +119,9 @@ def test_a_rollout_killed_in_the_middle_of_an_episode_samples_no_completion_agai
     parts = {}
     for name in ("undisturbed", "killed"):
         (tmp_path / f"{name}.yaml").write_text(
-            RECIPE.replace("name: cut", f"name: {name}").replace("per_iteration: 6", "per_iteration: 1")
+            RECIPE.replace("name: cut", f"name: {name}").replace(
+                "per_iteration: 6", "per_iteration: 1"
+            )
         )
         parts[name] = tmp_path / name / "iteration_0000" / "trajectories"
     whole = command(tmp_path / "undisturbed.yaml", tmp_path / "undisturbed", tiny_server)
@@ -123,13 +136,21 @@ def test_a_rollout_killed_in_the_middle_of_an_episode_samples_no_completion_agai
     assert subprocess.run(same, capture_output=True, timeout=300, check=False).returncode == 0
     rows = read_rows(parts["killed"])
     assert answered(tiny_server) - before == len(rows) - len(kept)
-    collected = set(zip(map(tuple, rows["completion_ids"]), map(float, rows["latency_s"]), strict=True))
-    assert {(tuple(one.completion_ids), float(np.float32(one.latency_s))) for one in kept} <= collected
-    pd.testing.assert_frame_equal(rows_but_for_times(parts["killed"]), rows_but_for_times(parts["undisturbed"]))
+    collected = set(
+        zip(map(tuple, rows["completion_ids"]), map(float, rows["latency_s"]), strict=True)
+    )
+    assert {
+        (tuple(one.completion_ids), float(np.float32(one.latency_s))) for one in kept
+    } <= collected
+    pd.testing.assert_frame_equal(
+        rows_but_for_times(parts["killed"]), rows_but_for_times(parts["undisturbed"])
+    )
     assert not (parts["killed"] / UNFINISHED).exists()
 
 
-def test_a_server_that_dies_in_the_middle_of_a_rollout_loses_no_finished_episode(recipe: Path, tmp_path: Path):
+def test_a_server_that_dies_in_the_middle_of_a_rollout_loses_no_finished_episode(
+    recipe: Path, tmp_path: Path
+):
     with open_run(recipe, tmp_path / "run") as opened:
         parts = opened.run.trajectories(0)
         server = opened.session.server()

@@ -8,7 +8,14 @@ import pytest
 
 from marl_llm.core.base_model import PROJECT
 
-PLACES = ("*.md", ".github/*.md", "marl_llm/**/*.md", "recipes/**/*.md", "data/*.md", "data/results/*.md")
+PLACES = (
+    "*.md",
+    ".github/*.md",
+    "marl_llm/**/*.md",
+    "recipes/**/*.md",
+    "data/*.md",
+    "data/results/*.md",
+)
 PAGES = sorted(str(path.relative_to(PROJECT)) for place in PLACES for path in PROJECT.glob(place))
 
 

@@ -1,7 +1,8 @@
-"""A random Qwen3 or Qwen2 of 0.1 M parameters with a tokenizer of its own, and random LoRA adapters: enough for a real
-server.
+"""A random Qwen3 or Qwen2 of 0.1 M parameters with a tokenizer of its own, and random LoRA
+adapters: enough for a real server.
 
-The shared fixtures use it as long as the embedded model does not exist; nothing about its text is meaningful.
+The shared fixtures use it as long as the embedded model does not exist; nothing about its text is
+meaningful.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerFast, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+)
 
 TEMPLATE = (
-    "{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{%- endfor %}"
+    "{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + "
+    "'<|im_end|>\n' }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
 CORPUS = (
@@ -34,9 +41,12 @@ def make_model(directory: Path, kind: type[PretrainedConfig] = Qwen3Config) -> P
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train_from_iterator(
-        CORPUS, trainers.BpeTrainer(vocab_size=500, special_tokens=special, initial_alphabet=alphabet)
+        CORPUS,
+        trainers.BpeTrainer(vocab_size=500, special_tokens=special, initial_alphabet=alphabet),
     )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
     tokenizer.chat_template = TEMPLATE
     torch.manual_seed(0)
     config = kind(
@@ -62,7 +72,9 @@ def make_model(directory: Path, kind: type[PretrainedConfig] = Qwen3Config) -> P
 def make_adapter(base: Path, directory: Path, seed: int, rank: int = 8) -> Path:
     """Save a LoRA adapter for `base` whose random weights make a visible difference."""
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=PROJECTIONS, task_type="CAUSAL_LM")
+    lora = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=PROJECTIONS, task_type="CAUSAL_LM"
+    )
     model = get_peft_model(model, lora)
     torch.manual_seed(seed)
     for name, parameter in model.named_parameters():

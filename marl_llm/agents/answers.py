@@ -1,4 +1,6 @@
-"""The two forms of an Engineer's answer: line edits against the numbered program, or the whole program in a fence."""
+"""The two forms of an Engineer's answer: line edits against the numbered program, or the whole
+program in a fence.
+"""
 
 from __future__ import annotations
 

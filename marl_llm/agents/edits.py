@@ -1,7 +1,8 @@
 """Line edits: the short form of the Engineer's answer, against the numbered current code.
 
-`9 = est = Ridge(alpha=0.3)` replaces line 9, `6 + (LOG, ["x0"]),` inserts after line 6, `7 -` deletes line 7. Numbers
-always mean lines of the code as it stands in the prompt. Indentation follows the line replaced or inserted after.
+`9 = est = Ridge(alpha=0.3)` replaces line 9, `6 + (LOG, ["x0"]),` inserts after line 6, `7 -`
+deletes line 7. Numbers always mean lines of the code as it stands in the prompt. Indentation
+follows the line replaced or inserted after.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Undirected draws from everything that can be proposed: all installed estimators, every feature operation, ensembles
-of earlier solutions, calibration, thresholds, regions.
+"""Undirected draws from everything that can be proposed: all installed estimators, every feature
+operation, ensembles of earlier solutions, calibration, thresholds, regions.
 
-The scripted Data Scientist of `solve` and `evaluate` draws here; the embedded model was taught the core space of
-`scripted.py`. Draws are valid for the card and the solution, and look at no number of the data.
+The scripted Data Scientist of `solve` and `evaluate` draws here; the embedded model was taught the
+core space of `scripted.py`. Draws are valid for the card and the solution, and look at no number of
+the data.
 """
 
 from __future__ import annotations
@@ -34,10 +35,27 @@ from marl_llm.proposals.ops.preparation import with_argument
 from marl_llm.proposals.spec import ENSEMBLES
 
 _QUERIES = (
-    "distribution", "missing", "correlation", "information", "target", "outliers", "leakage", "errors", "confusion",
-    "segments", "importance", "calibration", "models",
-)  # fmt: skip
-_WEIGHTS = {"propose_model": 0.36, "tune": 0.22, "engineer_features": 0.32, "analyze": 0.05, "finish": 0.05}
+    "distribution",
+    "missing",
+    "correlation",
+    "information",
+    "target",
+    "outliers",
+    "leakage",
+    "errors",
+    "confusion",
+    "segments",
+    "importance",
+    "calibration",
+    "models",
+)
+_WEIGHTS = {
+    "propose_model": 0.36,
+    "tune": 0.22,
+    "engineer_features": 0.32,
+    "analyze": 0.05,
+    "finish": 0.05,
+}
 _ENSEMBLE_SHARE, _REGION_SHARE = 0.15, 0.2
 
 
@@ -68,7 +86,11 @@ def full_action(
         return Analyze(query=rng.choice(_QUERIES))
     if spec.members or kind == "propose_model":
         return _model(rng, card, spec, solutions or {})
-    return _tune(rng, card, spec) if kind == "tune" else EngineerFeatures(ops=(_operation(rng, card, spec),))
+    return (
+        _tune(rng, card, spec)
+        if kind == "tune"
+        else EngineerFeatures(ops=(_operation(rng, card, spec),))
+    )
 
 
 def _model(
@@ -78,8 +100,12 @@ def _model(
     if single and not spec.members and rng.random() < _ENSEMBLE_SHARE:
         other = rng.choice(single)
         voting = can_vote(spec) and can_vote(solutions[other])
-        return ProposeModel(estimator=rng.choice(ENSEMBLES) if voting else "Stacking", members=(0, other))
-    fitting = [e for e in estimators_for(card.kind) if e.max_rows is None or card.rows <= e.max_rows]
+        return ProposeModel(
+            estimator=rng.choice(ENSEMBLES) if voting else "Stacking", members=(0, other)
+        )
+    fitting = [
+        e for e in estimators_for(card.kind) if e.max_rows is None or card.rows <= e.max_rows
+    ]
     lowest = card.lowest_target if card.lowest_target is not None else 1.0
     barred = {"GammaRegressor"} if lowest <= 0 else set()
     barred |= {"PoissonRegressor"} if lowest < 0 else set()

@@ -1,8 +1,10 @@
-"""Line edits in other people's notation: text goes in, the edited code comes out with the names of what was forgiven.
+"""Line edits in other people's notation: text goes in, the edited code comes out with the names of
+what was forgiven.
 
-Read are edits behind bullets, in backticks or after the word `line`, edits spread over several lines, `9: text` and
-the like where every line has that form, and differences that quote the old line. Where a form could mean prose as well,
-what comes out must be Python. Anything else gives None.
+Read are edits behind bullets, in backticks or after the word `line`, edits spread over several
+lines, `9: text` and the like where every line has that form, and differences that quote the old
+line. Where a form could mean prose as well, what comes out must be Python. Anything else gives
+None.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _LABEL = re.compile(r"\s*line\s+(?=\d)", re.IGNORECASE)
 _TICKS = re.compile(r"\s*(`{1,2})(.+)\1\s*$")
 _UNSIGNED = re.compile(r"\s*([0-9]{1,6})(?:\s*[:.)](?!\d)|(?=\s))\s?(.*)$")
 _ARROW = re.compile(r"\s*`?\s*(?:->|=>|→|-->)\s*`?\s*")
-_DIFF = re.compile(r"\s*(?:(?P<first>[+-])\s*(?:[0-9]{1,6}(?=\s))?|[0-9]{1,6}\s+(?P<second>[+-]))(?P<text>.*)$")
+_DIFF = re.compile(
+    r"\s*(?:(?P<first>[+-])\s*(?:[0-9]{1,6}(?=\s))?|[0-9]{1,6}\s+(?P<second>[+-]))(?P<text>.*)$"
+)
 _DIFF_NOISE = re.compile(r"\s*(?:@@|---|\+\+\+|diff |index )")
 
 
@@ -73,7 +77,12 @@ def _joined(lines: list[str], found: set[Forgiven]) -> list[str]:
     out: list[str] = []
     for line in lines:
         goes_on = out and looks_like_edits(out[-1]) and open_brackets(out[-1]) > 0
-        if goes_on and line.strip() and not looks_like_edits(line) and not _opens_on_purpose(out[-1]):
+        if (
+            goes_on
+            and line.strip()
+            and not looks_like_edits(line)
+            and not _opens_on_purpose(out[-1])
+        ):
             held, more = without_comment(out[-1])[0].rstrip(), without_comment(line)[0].strip()
             out[-1] = f"{held} {more}".rstrip()
             found.add(Forgiven.wrapped)
@@ -111,7 +120,9 @@ def _new_text(line: str, current: str, found: set[Forgiven]) -> str:
 
 
 def lacks_sign(line: str, current: str) -> bool:
-    """True for an edit such as `9: text` that has no sign, unless it only quotes the line as it stands."""
+    """True for an edit such as `9: text` that has no sign, unless it only quotes the line as it
+    stands.
+    """
     match = _UNSIGNED.match(line)
     quoted = match is not None and match[2].strip() in [old.strip() for old in current.split("\n")]
     return match is not None and not quoted and is_statement(match[2])
@@ -124,7 +135,9 @@ def _signed(lines: list[str]) -> list[str]:
 
 
 def diff_edits(text: str, current: str) -> Code | None:
-    """The code after a difference: each removed line stands just once in the code, added lines follow removed ones."""
+    """The code after a difference: each removed line stands just once in the code, added lines
+    follow removed ones.
+    """
     old = current.split("\n")
     bare = [line.strip() for line in old]
     edits: list[str] = []

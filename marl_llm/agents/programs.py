@@ -1,5 +1,5 @@
-"""Whole programs in a reply: text goes in, the program comes out without the numbers of its lines or the prose around
-it. Nothing is run.
+"""Whole programs in a reply: text goes in, the program comes out without the numbers of its lines
+or the prose around it. Nothing is run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def is_statement(line: str) -> bool:
 
 
 def without_numbers(text: str) -> str | None:
-    """A program whose lines all have their number before them, without these; None for any other text."""
+    """A program whose lines all have their number before them, without these; None for any other
+    text.
+    """
     lines = [line for line in text.split("\n") if line.strip()]
     found = [match for match in map(_NUMBERED.match, lines) if match]
     if len(found) < max(2, len(lines)) or "def build_pipeline" not in text:
@@ -48,8 +50,8 @@ def without_numbers(text: str) -> str | None:
 
 
 def trimmed(text: str) -> tuple[str, frozenset[Forgiven]] | None:
-    """The longest part that is Python, from where code begins to the end of a line before a line that is not indented;
-    None if there is none that defines `build_pipeline`.
+    """The longest part that is Python, from where code begins to the end of a line before a line
+    that is not indented; None if there is none that defines `build_pipeline`.
     """
     lines = text[program_start(text) :].rstrip().split("\n")
     ends = [i for i, line in enumerate(lines) if line.strip() and not line[0].isspace()]
@@ -58,5 +60,7 @@ def trimmed(text: str) -> tuple[str, frozenset[Forgiven]] | None:
     for end in (len(lines), *behind[: -_MOST_ENDS - 1 : -1], *behind[:1]):
         code = "\n".join(lines[:end]).rstrip()
         if "def build_pipeline" in code and is_python(code):
-            return code, frozenset({Forgiven.prose}) if code.strip() != text.strip() else frozenset()
+            return code, frozenset(
+                {Forgiven.prose}
+            ) if code.strip() != text.strip() else frozenset()
     return None

@@ -1,7 +1,9 @@
-"""What each role reads: compact, deterministic text from a task's card, the current solution and the memory.
+"""What each role reads: compact, deterministic text from a task's card, the current solution and
+the memory.
 
-Pure functions from plain data to chat messages. With `instructions` the rules of the reply are spelled out, for models
-that were not trained on them; the embedded model learned them and reads the compact form.
+Pure functions from plain data to chat messages. With `instructions` the rules of the reply are
+spelled out, for models that were not trained on them; the embedded model learned them and reads the
+compact form.
 """
 
 from __future__ import annotations
@@ -29,23 +31,36 @@ class PromptConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     style: Literal["compact", "chat"] = Field(
         default="compact",
-        description="compact: few tokens, as the embedded model was taught; chat: plain words and examples, for other "
+        description="compact: few tokens, as the embedded model was taught; chat: plain words and "
+        "examples, for other "
         "models",
     )
-    instructions: bool = Field(default=True, description="compact style: spell out the rules of the reply")
+    instructions: bool = Field(
+        default=True, description="compact style: spell out the rules of the reply"
+    )
     action_examples: bool = Field(
         default=True,
-        description="chat style: an example of every kind of action, valid now, in the Data Scientist's prompt; a "
+        description="chat style: an example of every kind of action, valid now, in the Data "
+        "Scientist's "
+        "prompt; a "
         "model that a warm start taught the form needs none",
     )
     engineer_answer: EngineerAnswer = Field(
-        default="program", description="chat style: the Engineer answers with the whole program, or with line edits"
+        default="program",
+        description="chat style: the Engineer answers with the whole program, or with line edits",
     )
     engineer_examples: int = Field(
-        default=1, ge=0, le=4, description="chat style: worked requests of the same kind before the Engineer's own"
+        default=1,
+        ge=0,
+        le=4,
+        description="chat style: worked requests of the same kind before the Engineer's own",
     )
-    names: bool = Field(default=True, description="show the columns' own names beside their aliases")
-    memory_tokens: int = Field(default=300, ge=0, description="maximum tokens of memory in the Data Scientist's prompt")
+    names: bool = Field(
+        default=True, description="show the columns' own names beside their aliases"
+    )
+    memory_tokens: int = Field(
+        default=300, ge=0, description="maximum tokens of memory in the Data Scientist's prompt"
+    )
     engineer_memory_tokens: int = Field(
         default=0, ge=0, description="maximum tokens of memory in the Engineer's prompt"
     )
@@ -53,13 +68,18 @@ class PromptConfig(BaseModel):
         default=0,
         ge=0,
         le=3,
-        description="maximum number of lines of what worked on similar data sets; 0: none are shown",
+        description="maximum number of lines of what worked on similar data sets; 0: none are "
+        "shown",
     )
     max_warnings: int = Field(
-        default=4, ge=0, description="maximum number of warnings of the screening in the Data Scientist's prompt"
+        default=4,
+        ge=0,
+        description="maximum number of warnings of the screening in the Data Scientist's prompt",
     )
     max_columns: int = Field(
-        default=60, ge=1, description="columns described one by one; of more, those closest to the target"
+        default=60,
+        ge=1,
+        description="columns described one by one; of more, those closest to the target",
     )
 
     @property
@@ -70,9 +90,9 @@ class PromptConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Situation:
-    """What there is to tell at the start of a step: the task, the current solution, its scores, the past; what the
-    screening of models found, if there was one; what worked on similar data sets; of the Engineer's turn the functions
-    at hand; and the seed of the examples that are drawn.
+    """What there is to tell at the start of a step: the task, the current solution, its scores, the
+    past; what the screening of models found, if there was one; what worked on similar data sets; of
+    the Engineer's turn the functions at hand; and the seed of the examples that are drawn.
     """
 
     card: TaskCard
@@ -90,8 +110,8 @@ class Situation:
 
 @dataclass(frozen=True)
 class Heard:
-    """What came before in a turn of the Data Scientist: its reply, and the answer to an analysis, or why an action was
-    refused.
+    """What came before in a turn of the Data Scientist: its reply, and the answer to an analysis,
+    or why an action was refused.
     """
 
     reply: str
@@ -100,7 +120,9 @@ class Heard:
 
 
 def harmless(text: str) -> str:
-    """Text from outside (a CSV, an error) without the marks that chat templates read as structure."""
+    """Text from outside (a CSV, an error) without the marks that chat templates read as
+    structure.
+    """
     return text.replace("<|", "< |").replace("|>", "| >")
 
 
@@ -108,7 +130,9 @@ def _column_line(column: ColumnCard, names: bool) -> str:
     parts = [column.alias]
     if names:
         parts.append(harmless(" ".join(column.name.split())[:16]))
-    parts.append({"numeric": "num", "categorical": f"cat u{column.levels}"}.get(column.kind, column.kind))
+    parts.append(
+        {"numeric": "num", "categorical": f"cat u{column.levels}"}.get(column.kind, column.kind)
+    )
     if column.missing > 0:
         parts.append(f"m{max(0.01, column.missing):.2f}")
     if column.kind == "numeric" and abs(column.skew) >= 1:
@@ -118,7 +142,9 @@ def _column_line(column: ColumnCard, names: bool) -> str:
 
 
 def shown_columns(card: TaskCard, spec: PipelineSpec, limit: int) -> list[ColumnCard]:
-    """The columns that are left, of more than `limit` those closest to the target, in the table's order."""
+    """The columns that are left, of more than `limit` those closest to the target, in the table's
+    order.
+    """
     left = [c for c in card.columns if c.alias not in spec.drop]
     if len(left) <= limit:
         return left
@@ -139,9 +165,17 @@ def _preparation(spec: PipelineSpec) -> str:
 def _solution_lines(spec: PipelineSpec) -> list[str]:
     """Preparation and model of the current solution; of an ensemble those of each member."""
     if spec.members:
-        return [f"model: {spec.estimator} of", *(line for member in spec.members for line in _solution_lines(member))]
-    wrapped = [f"{name}={value}" for name in ("calibration", "threshold") if (value := getattr(spec, name))]
-    return [f"prep: {_preparation(spec)}", " ".join([f"model: {call(spec.estimator, spec.params)}", *wrapped])]
+        return [
+            f"model: {spec.estimator} of",
+            *(line for member in spec.members for line in _solution_lines(member)),
+        ]
+    wrapped = [
+        f"{name}={value}" for name in ("calibration", "threshold") if (value := getattr(spec, name))
+    ]
+    return [
+        f"prep: {_preparation(spec)}",
+        " ".join([f"model: {call(spec.estimator, spec.params)}", *wrapped]),
+    ]
 
 
 def number(value: float) -> str:
@@ -149,7 +183,9 @@ def number(value: float) -> str:
     return f"{value:.3g}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def data_scientist_prompt(situation: Situation, config: PromptConfig, count: TokenCounter = rough_tokens) -> str:
+def data_scientist_prompt(
+    situation: Situation, config: PromptConfig, count: TokenCounter = rough_tokens
+) -> str:
     """The Data Scientist's first message of a turn."""
     card, spec = situation.card, situation.spec
     shown = shown_columns(card, spec, config.max_columns)
@@ -183,7 +219,11 @@ def engineer_prompt(
     lines = ["role: ml engineer"]
     if config.instructions:
         lines.append(ENGINEER_RULES)
-    memory = situation.memory.render(config.engineer_memory_tokens, count) if config.engineer_memory_tokens else ""
+    memory = (
+        situation.memory.render(config.engineer_memory_tokens, count)
+        if config.engineer_memory_tokens
+        else ""
+    )
     if memory:
         lines.append(f"memory:\n{harmless(memory)}")
     lines += situation.at_hand
@@ -208,7 +248,9 @@ def answer_message(answer: str) -> str:
 
 
 def proposal_text(text: str, wanted: PipelineSpec | None) -> str:
-    """The proposal as the Engineer reads it: canonical text, and of an ensemble what of which solutions."""
+    """The proposal as the Engineer reads it: canonical text, and of an ensemble what of which
+    solutions.
+    """
     if wanted is None or not wanted.members:
         return text
     verb = text.split(" ", 1)[0]
@@ -220,6 +262,11 @@ def proposal_text(text: str, wanted: PipelineSpec | None) -> str:
 
 
 def functions_at_hand(wanted: PipelineSpec | None) -> tuple[str, ...]:
-    """One line for each function that an ensemble's Engineer may call: its name and the model it returns."""
+    """One line for each function that an ensemble's Engineer may call: its name and the model it
+    returns.
+    """
     members = wanted.members if wanted is not None else ()
-    return tuple(f"solution_{i}() {call(member.estimator, member.params)}" for i, member in enumerate(members, 1))
+    return tuple(
+        f"solution_{i}() {call(member.estimator, member.params)}"
+        for i, member in enumerate(members, 1)
+    )

@@ -1,8 +1,9 @@
-"""Reading the Engineer's reply: line edits against the current code, or the whole code, fenced or bare.
+"""Reading the Engineer's reply: line edits against the current code, or the whole code, fenced or
+bare.
 
-The reply goes in, code comes out with the names of what was forgiven. What the plain reader takes is kept as it is,
-unless that is no Python and a more lenient reading (`lenient_edits.py`, `programs.py`) is; what it refuses is read
-leniently. The code is not run and not judged here.
+The reply goes in, code comes out with the names of what was forgiven. What the plain reader takes
+is kept as it is, unless that is no Python and a more lenient reading (`lenient_edits.py`,
+`programs.py`) is; what it refuses is read leniently. The code is not run and not judged here.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def read_code(reply: str, current: str) -> Written:
     Returns
     -------
     Written
-        Text that should define `build_pipeline`; not checked further here. Nothing is forgiven where the reply is line
-        edits alone, or one fenced program alone.
+        Text that should define `build_pipeline`; not checked further here. Nothing is forgiven
+        where the reply is line edits alone, or one fenced program alone.
 
     Raises
     ------
@@ -82,7 +83,9 @@ def _plain(reply: str, current: str) -> Written:
     first = next((i for i, line in enumerate(lines) if looks_like_edits(line)), None)
     if first is not None:
         if unsigned := next((line for line in lines[:first] if lacks_sign(line, current)), None):
-            raise UnreadableReply(f"write every edit as `9 = text`, `9 + text` or `9 -`, not {unsigned.strip()!r:.60}")
+            raise UnreadableReply(
+                f"write every edit as `9 = text`, `9 + text` or `9 -`, not {unsigned.strip()!r:.60}"
+            )
         edits = "\n".join(lines[first:])
         try:
             return Written(apply_edits(current, edits), _around(reply, edits, program=False))
@@ -109,18 +112,24 @@ Reader = Callable[[str, str], tuple[str, frozenset[Forgiven]] | None]
 
 
 def _lenient(reply: str, current: str) -> Written | None:
-    """The first reading beyond doubt of the parts of a reply, the likeliest first; None if there is none."""
+    """The first reading beyond doubt of the parts of a reply, the likeliest first; None if there is
+    none.
+    """
     for text, around in _parts(reply):
         for reader in (_program, free_edits, diff_edits):
             found = reader(text, current) if len(text) <= MAX_CODE_CHARS else None
             if found is not None:
                 code, forgiven = found
-                return Written(code, in_order(around | forgiven | _fencing(reply, program=reader is _program)))
+                return Written(
+                    code, in_order(around | forgiven | _fencing(reply, program=reader is _program))
+                )
     return None
 
 
 def _parts(reply: str) -> Iterator[tuple[str, set[Forgiven]]]:
-    """The fenced blocks, those with a program first and from the last to the first; else the whole reply."""
+    """The fenced blocks, those with a program first and from the last to the first; else the whole
+    reply.
+    """
     blocks = [block for block in _ANY_FENCE.findall(reply) if block.strip()]
     around = {Forgiven.prose} if re.sub(r"```\w*", "", _ANY_FENCE.sub("", reply)).strip() else set()
     around |= {Forgiven.more_fences} if len(blocks) > 1 else set()

@@ -1,5 +1,5 @@
-"""The rules of a reply, spelled out for models that were not trained on them; lists come from the typed actions and
-the records of the feature operations.
+"""The rules of a reply, spelled out for models that were not trained on them; lists come from the
+typed actions and the records of the feature operations.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ def _answer_and_names() -> str:
     features = ", ".join(_named(feature) for feature in FEATURES.values() if not feature.series)
     series = [feature.constant for feature in FEATURES.values() if feature.series]
     text = f"""\
-Implement the proposal in the numbered scikit-learn code, and change nothing else. Answer with line edits only, no
-prose: `9 = new text` replaces line 9, `6 + new text` inserts after line 6, `7 -` deletes line 7. (Or give the whole
-build_pipeline() in one ```python block.) Names at hand: NUM, CAT (column selectors); encoders {encoders}; scalers
+Implement the proposal in the numbered scikit-learn code, and change nothing else. Answer with \
+line edits only, no
+prose: `9 = new text` replaces line 9, `6 + new text` inserts after line 6, `7 -` deletes line 7. \
+(Or give the whole
+build_pipeline() in one ```python block.) Names at hand: NUM, CAT (column selectors); encoders \
+{encoders}; scalers
 {scalers}; added features {features}, each a line `(LOG, ["x0", "x1"]),` below `(cat, CAT),`, and
 {" or ".join(f'`({name}, "t2"),`' for name in series)} of one text; scikit-learn's estimators."""
     return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
@@ -101,4 +104,6 @@ def _special(kind: Kind) -> str:
 def _models(kind: Kind) -> str:
     """Models know scikit-learn's names; what else is installed is named."""
     others = [info.name for info in estimators_for(kind) if not info.module.startswith("sklearn")]
-    return ", ".join([f"{'classifiers' if kind.is_classification else 'regressors'} of scikit-learn", *others])
+    return ", ".join(
+        [f"{'classifiers' if kind.is_classification else 'regressors'} of scikit-learn", *others]
+    )

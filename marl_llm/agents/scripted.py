@@ -1,9 +1,9 @@
-"""The scripted pair: a Data Scientist that proposes valid, undirected changes, and an Engineer that writes the
-reference code.
+"""The scripted pair: a Data Scientist that proposes valid, undirected changes, and an Engineer that
+writes the reference code.
 
-They need no model. They are the floor that trained agents are compared with, and the teachers whose undirected habits
-the embedded model imitates: the Data Scientist draws uniformly among valid changes, the Engineer is wrong in a set
-share of cases.
+They need no model. They are the floor that trained agents are compared with, and the teachers whose
+undirected habits the embedded model imitates: the Data Scientist draws uniformly among valid
+changes, the Engineer is wrong in a set share of cases.
 """
 
 from __future__ import annotations
@@ -33,14 +33,26 @@ from marl_llm.proposals.codegen import final_function
 from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
 
 Space = Literal["core", "full"]
-ACTION_WEIGHTS = {"propose_model": 0.36, "tune": 0.22, "engineer_features": 0.32, "analyze": 0.05, "finish": 0.05}
+ACTION_WEIGHTS = {
+    "propose_model": 0.36,
+    "tune": 0.22,
+    "engineer_features": 0.32,
+    "analyze": 0.05,
+    "finish": 0.05,
+}
 """How often the scripted Data Scientist draws each action."""
 
 
 def _params(rng: random.Random, estimator: str, most: int) -> dict[str, ParamValue]:
     params = [p for p in ESTIMATORS[estimator].params if p.common]
-    chosen = set(rng.sample(range(len(params)), rng.randint(0 if most > 2 else 1, min(most, len(params)))))
-    return {p.name: rng.choice([v for v in p.grid if v is not None]) for i, p in enumerate(params) if i in chosen}
+    chosen = set(
+        rng.sample(range(len(params)), rng.randint(0 if most > 2 else 1, min(most, len(params))))
+    )
+    return {
+        p.name: rng.choice([v for v in p.grid if v is not None])
+        for i, p in enumerate(params)
+        if i in chosen
+    }
 
 
 def _pick(rng: random.Random, pool: list[str], most: int) -> tuple[str, ...]:
@@ -50,14 +62,21 @@ def _pick(rng: random.Random, pool: list[str], most: int) -> tuple[str, ...]:
 
 def _feature_op(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> object:
     left = [c for c in card.columns if c.alias not in spec.drop]
-    numbers, words = [c.alias for c in left if c.numeric], [c.alias for c in left if c.kind == "categorical"]
-    choices = ["impute", "scale", "log", "log"] * bool(numbers) + ["polynomial"] * 2 * (len(numbers) > 1)
+    numbers, words = (
+        [c.alias for c in left if c.numeric],
+        [c.alias for c in left if c.kind == "categorical"],
+    )
+    choices = ["impute", "scale", "log", "log"] * bool(numbers) + ["polynomial"] * 2 * (
+        len(numbers) > 1
+    )
     choices += ["encode"] * bool(words) + ["drop"] * (len(left) > 2)
     kind = rng.choice(choices or ["drop"])
     if kind == "impute":
         return Impute(strategy="median" if spec.impute == "mean" else "mean")
     if kind == "scale":
-        return Scale(method=rng.choice([m for m in ("none", "standard", "quantile") if m != spec.scale]))
+        return Scale(
+            method=rng.choice([m for m in ("none", "standard", "quantile") if m != spec.scale])
+        )
     if kind == "encode":
         return Encode(method="one_hot" if spec.encode == "ordinal" else "ordinal")
     if kind == "drop":
@@ -68,7 +87,9 @@ def _feature_op(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> objec
     return AddFeatures(op="polynomial", columns=tuple(c for c in numbers if c in chosen))
 
 
-def random_action(rng: random.Random, card: TaskCard, spec: PipelineSpec, kinds: tuple[str, ...] = ()) -> object:
+def random_action(
+    rng: random.Random, card: TaskCard, spec: PipelineSpec, kinds: tuple[str, ...] = ()
+) -> object:
     """Draw one valid action without looking at the data's numbers.
 
     Parameters
@@ -89,18 +110,22 @@ def random_action(rng: random.Random, card: TaskCard, spec: PipelineSpec, kinds:
     if kind == "tune":
         return Tune(params=dict(_params(rng, spec.estimator, 2)))
     if kind == "engineer_features":
-        return EngineerFeatures(ops=(_feature_op(rng, card, spec),))  # pyright: ignore[reportArgumentType]
+        # pyright: ignore[reportArgumentType]
+        return EngineerFeatures(ops=(_feature_op(rng, card, spec),))
     if kind == "analyze":
         left = [c.alias for c in card.columns if c.alias not in spec.drop]
         query = rng.choice(("distribution", "target", "errors", "models", "models", "models"))
-        return Analyze(query=query, columns=() if query in ("errors", "models") else _pick(rng, left, 2))
+        return Analyze(
+            query=query, columns=() if query in ("errors", "models") else _pick(rng, left, 2)
+        )
     return Finish(deliver=rng.choice(("current", "best", "blend")))
 
 
 def corrupt(rng: random.Random, old: str, new: str, card: TaskCard) -> str:
     """Spoil a right answer in one of the ways a careless engineer does.
 
-    Nothing done, another value or column than asked, an undefined name, or a bracket lost. Returns code.
+    Nothing done, another value or column than asked, an undefined name, or a bracket lost. Returns
+    code.
     """
     ways = [_lose_bracket, _wrong_name]
     if "[" in new:
@@ -113,13 +138,17 @@ def corrupt(rng: random.Random, old: str, new: str, card: TaskCard) -> str:
 
 def _lose_bracket(rng: random.Random, code: str, card: TaskCard) -> str:
     lines = code.split("\n")
-    i = rng.choice([i for i, line in enumerate(lines) if "))" in line or line.strip().startswith("est")])
+    i = rng.choice(
+        [i for i, line in enumerate(lines) if "))" in line or line.strip().startswith("est")]
+    )
     lines[i] = lines[i][::-1].replace(")", "", 1)[::-1]
     return "\n".join(lines)
 
 
 def _wrong_name(rng: random.Random, code: str, card: TaskCard) -> str:
-    wrong, right = rng.choice((("model)", "est)"), ("pre, est", "prep, est"), ("num_prep, NUM", "num, NUM")))
+    wrong, right = rng.choice(
+        (("model)", "est)"), ("pre, est", "prep, est"), ("num_prep, NUM", "num, NUM"))
+    )
     return code.replace(right, wrong)
 
 
@@ -135,7 +164,9 @@ def _wrong_value(rng: random.Random, code: str, card: TaskCard) -> str:
     head, _, tail = code.rpartition("est = ")
     line, _, rest = tail.partition("\n")
     name = line.split("(", 1)[0]
-    set_params = [p for p in ESTIMATORS[name].params if f"{p.name}=" in line] if name in ESTIMATORS else []
+    set_params = (
+        [p for p in ESTIMATORS[name].params if f"{p.name}=" in line] if name in ESTIMATORS else []
+    )
     if not set_params:
         return _lose_bracket(rng, code, card)
     param = rng.choice(set_params)
@@ -143,17 +174,22 @@ def _wrong_value(rng: random.Random, code: str, card: TaskCard) -> str:
 
     before, _, after = line.partition(f"{param.name}=")
     end = min((after.index(c) for c in ",)" if c in after), default=len(after))
-    return f"{head}est = {before}{param.name}={literal(rng.choice(param.grid))}{after[end:]}\n{rest}"
+    return (
+        f"{head}est = {before}{param.name}={literal(rng.choice(param.grid))}{after[end:]}\n{rest}"
+    )
 
 
 class ScriptedDataScientist:
-    """Draws valid, undirected actions; asks at most one analysis in a row, and never finishes where it may not.
+    """Draws valid, undirected actions; asks at most one analysis in a row, and never finishes where
+    it may not.
 
-    `space`: "core", what the embedded model was taught, or "full", everything that can be proposed. `finish`: share of
-    its actions that finish; None: as `ACTION_WEIGHTS` has it.
+    `space`: "core", what the embedded model was taught, or "full", everything that can be proposed.
+    `finish`: share of its actions that finish; None: as `ACTION_WEIGHTS` has it.
     """
 
-    def __init__(self, seed: int, may_finish: bool = True, space: Space = "core", finish: float | None = None) -> None:
+    def __init__(
+        self, seed: int, may_finish: bool = True, space: Space = "core", finish: float | None = None
+    ) -> None:
         self._rng = random.Random(seed)
         self._may_finish, self._space, self._finish = may_finish, space, finish
 
@@ -165,7 +201,9 @@ class ScriptedDataScientist:
         may_analyze: bool = True,
         solutions: Mapping[int, PipelineSpec] | None = None,
     ) -> object:
-        """One action for the current solution; `solutions`: what an ensemble may be made of, by memory line."""
+        """One action for the current solution; `solutions`: what an ensemble may be made of, by
+        memory line.
+        """
         allowed = {"analyze": may_analyze, "finish": self._may_finish and self._finish is None}
         kinds = tuple(k for k in ACTION_WEIGHTS if allowed.get(k, True))
         if self._may_finish and self._finish is not None and self._rng.random() < self._finish:
@@ -176,16 +214,24 @@ class ScriptedDataScientist:
 
 
 class ScriptedEngineer:
-    """Answers with the program of `generate_code`, as line edits or whole; wrong in a share `error_rate` of cases."""
+    """Answers with the program of `generate_code`, as line edits or whole; wrong in a share
+    `error_rate` of cases.
+    """
 
-    def __init__(self, seed: int, error_rate: float = 0.0, answer: EngineerAnswer = "edits") -> None:
+    def __init__(
+        self, seed: int, error_rate: float = 0.0, answer: EngineerAnswer = "edits"
+    ) -> None:
         self._rng = random.Random(seed)
         self._error_rate, self._answer = error_rate, answer
 
     def answer(self, card: TaskCard, code: str, wanted: PipelineSpec) -> str:
         """What turns `code` into the program of `wanted`."""
         right = final_function(wanted)
-        new = corrupt(self._rng, code, right, card) if self._rng.random() < self._error_rate else right
+        new = (
+            corrupt(self._rng, code, right, card)
+            if self._rng.random() < self._error_rate
+            else right
+        )
         return fenced(new) if self._answer == "program" else line_edits(code, new) or NO_CHANGE
 
 

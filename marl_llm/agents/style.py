@@ -1,8 +1,8 @@
 """How prompts are written: one place that knows both styles.
 
-In: a situation. Out: the messages that open a turn, and what is said in the course of it. `compact` is what the
-embedded model was taught, `chat` is for models that were not; a model whose chat template knows no system role reads
-the rules at the head of the first message.
+In: a situation. Out: the messages that open a turn, and what is said in the course of it. `compact`
+is what the embedded model was taught, `chat` is for models that were not; a model whose chat
+template knows no system role reads the rules at the head of the first message.
 """
 
 from __future__ import annotations
@@ -45,19 +45,25 @@ class PromptStyle:
     count: TokenCounter = rough_tokens
     system_role: bool = True
 
-    def data_scientist(self, now: Situation, heard: Sequence[Heard] = (), may_analyze: bool = True) -> list[Message]:
+    def data_scientist(
+        self, now: Situation, heard: Sequence[Heard] = (), may_analyze: bool = True
+    ) -> list[Message]:
         """What the Data Scientist reads; `heard` is what came before in its turn."""
         if self._chat:
-            return self._allowed(data_scientist_chat(now, self.config, self.count, heard, may_analyze))
+            return self._allowed(
+                data_scientist_chat(now, self.config, self.count, heard, may_analyze)
+            )
         messages = [_user(data_scientist_prompt(now, self.config, self.count))]
         for one in heard:
             told = correction_message(one.told) if one.refused else answer_message(one.told)
             messages += [{"role": "assistant", "content": one.reply}, _user(told)]
         return messages
 
-    def engineer(self, now: Situation, request: str, asked: Any, wanted: PipelineSpec) -> list[Message]:
-        """What opens a turn of the Engineer: `request` is the proposal in canonical form, `asked` the same as a typed
-        action, `wanted` the pipeline it asks for.
+    def engineer(
+        self, now: Situation, request: str, asked: Any, wanted: PipelineSpec
+    ) -> list[Message]:
+        """What opens a turn of the Engineer: `request` is the proposal in canonical form, `asked`
+        the same as a typed action, `wanted` the pipeline it asks for.
         """
         if self._chat:
             return self._allowed(engineer_chat(now, request, asked, wanted, self.config))

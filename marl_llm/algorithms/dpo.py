@@ -36,8 +36,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _REASONS: tuple[str, ...] = (
-    "not_kept", "empty", "no_difference", "same_completion", "other_prompt", "not_paired"
-)  # fmt: skip
+    "not_kept",
+    "empty",
+    "no_difference",
+    "same_completion",
+    "other_prompt",
+    "not_paired",
+)
 
 
 class DPO(Algorithm, frozen=True):

@@ -1,8 +1,9 @@
 """`marl-llm`: one thin function per command, arguments and words only.
 
-In `train` the commands that make a team, in `credit` what other rewards make of old trajectories, in `measure` whether
-a model can play, in `use` those for a person's own CSV, in `report` those that tell others.
-Exit codes: 0 done, 1 the run or the candidate failed, 2 the user's mistake, 130 interrupted.
+In `train` the commands that make a team, in `credit` what other rewards make of old trajectories,
+in `measure` whether a model can play, in `use` those for a person's own CSV, in `report` those that
+tell others. Exit codes: 0 done, 1 the run or the candidate failed, 2 the user's mistake, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from marl_llm.core.errors import UserError
 INTERRUPTED = 130
 _BEGAN = time.monotonic()
 _ABOUT = (
-    "Two LLM agents improve scikit-learn models for your CSV. Exit codes: 0 done, 1 the run or the candidate failed, "
+    "Two LLM agents improve scikit-learn models for your CSV. Exit codes: 0 done, 1 the run "
+    "or the candidate failed, "
     "2 the user's mistake, 130 interrupted."
 )
 
@@ -40,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     args = build_parser().parse_args(arguments)
-    # A budget covers the whole command, its imports too; of a call from elsewhere only what follows.
+    # A budget covers the whole command, its imports too; of a call from elsewhere only what
+    # follows.
     args.began = (_BEGAN, 0.0) if arguments is None else (time.monotonic(), time.process_time())
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     level = logging.WARNING if args.quiet else logging.INFO
@@ -50,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(args)
     finally:
         if arguments is None and "triton" not in sys.modules:
-            # Nothing is to be collected on the way out: that takes half a second of processor time. Triton would report
-            # what is not collected, on thirty lines.
+            # Nothing is to be collected on the way out: that takes half a second of processor time.
+            # Triton would report what is not collected, on thirty lines.
             gc.freeze()
 
 

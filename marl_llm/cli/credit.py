@@ -47,20 +47,36 @@ def chosen_iterations(run: RunDirectory, k: int | None) -> list[int]:
     run.recipe()
     found = collected_iterations(run)
     if not found:
-        raise UserError(f"{run.root}: no iteration is collected whole; run `marl-llm rollout` first.")
+        raise UserError(
+            f"{run.root}: no iteration is collected whole; run `marl-llm rollout` first."
+        )
     if k is not None and k not in found:
-        raise UserError(f"{run.root}: iteration {k} is not collected; there are {found[0]} to {found[-1]}.")
+        raise UserError(
+            f"{run.root}: iteration {k} is not collected; there are {found[0]} to {found[-1]}."
+        )
     return found if k is None else [k]
 
 
 def add(commands: Any) -> None:
     """Add this command."""
-    credit = commands.add_parser("credit", help="new advantages of old trajectories by other reward weights")
-    credit.add_argument("--run", type=Path, required=True, help="run directory, which keeps its own credit")
-    about = "a recipe's rewards section as a file of its own, or a recipe, of which only that section is read"
+    credit = commands.add_parser(
+        "credit", help="new advantages of old trajectories by other reward weights"
+    )
+    credit.add_argument(
+        "--run", type=Path, required=True, help="run directory, which keeps its own credit"
+    )
+    about = (
+        "a recipe's rewards section as a file of its own, or a recipe, of which only that "
+        "section is read"
+    )
     credit.add_argument("--rewards", type=Path, required=True, metavar="YAML", help=about)
-    credit.add_argument("--iteration", type=int, metavar="K", help="only this one (default: all collected)")
-    where = "directory for the tables (default: iteration_K/credit-NAME in the run, NAME as of the YAML)"
+    credit.add_argument(
+        "--iteration", type=int, metavar="K", help="only this one (default: all collected)"
+    )
+    where = (
+        "directory for the tables (default: iteration_K/credit-NAME in the run, NAME as of the "
+        "YAML)"
+    )
     credit.add_argument("--out", type=Path, help=where)
     credit.add_argument("--json", action="store_true", help="print the comparison as JSON")
     credit.set_defaults(command=_credit)

@@ -18,7 +18,13 @@ DEFAULT_TASKS = 24
 
 
 def _measure(args: argparse.Namespace) -> int:
-    from marl_llm.evaluation.measure import FIRST_SEED, latest_team, measure, suite_plans, unseen_plans
+    from marl_llm.evaluation.measure import (
+        FIRST_SEED,
+        latest_team,
+        measure,
+        suite_plans,
+        unseen_plans,
+    )
     from marl_llm.evaluation.playability import playability_text
     from marl_llm.workspace.run import RunDirectory
 
@@ -26,7 +32,9 @@ def _measure(args: argparse.Namespace) -> int:
         raise UserError(f"--tasks {args.tasks} leaves nothing to do: ask for at least 1.")
     recipe = _recipe(args)
     first_seed = FIRST_SEED if args.first_seed is None else args.first_seed
-    plans = unseen_plans(args.tasks or DEFAULT_TASKS * (not args.suite), first_seed) + suite_plans(args.suite)
+    plans = unseen_plans(args.tasks or DEFAULT_TASKS * (not args.suite), first_seed) + suite_plans(
+        args.suite
+    )
     team = latest_team(recipe, RunDirectory(args.team)) if args.team else None
     with nullcontext(args.out) if args.out else tempfile.TemporaryDirectory() as folder:
         found = measure(recipe, plans, Path(folder), team, args.server)
@@ -43,7 +51,9 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     from marl_llm.workspace.run import RunDirectory
 
     if args.recipe is None and args.team is None:
-        raise UserError("measure needs --recipe (whose prompts and sizes?) or --team (a run directory).")
+        raise UserError(
+            "measure needs --recipe (whose prompts and sizes?) or --team (a run directory)."
+        )
     recipe = load_recipe(args.recipe) if args.recipe else RunDirectory(args.team).recipe()
     if args.model is None:
         return recipe
@@ -52,16 +62,30 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 def add(commands: Any) -> None:
     """Add this command."""
-    measure = commands.add_parser("measure", help="can a model play: shares of valid actions and of code that runs")
+    measure = commands.add_parser(
+        "measure", help="can a model play: shares of valid actions and of code that runs"
+    )
     measure.add_argument("--recipe", type=Path, help="YAML recipe (default: the team's)")
     measure.add_argument("--model", help="model directory or Hub name, instead of the recipe's")
-    measure.add_argument("--team", type=Path, help="run directory: its latest adapters (default: the base model)")
-    measure.add_argument("--tasks", type=int, help=f"so many unseen procedural tasks (default: {DEFAULT_TASKS})")
-    measure.add_argument("--first-seed", type=int, help="seed of the first of these tasks (default: 7000000)")
     measure.add_argument(
-        "--suite", type=Path, action="append", default=[], help="directory of CSVs to play, repeatable"
+        "--team", type=Path, help="run directory: its latest adapters (default: the base model)"
     )
-    measure.add_argument("--out", type=Path, help="keep the episodes here; the same command goes on from them")
+    measure.add_argument(
+        "--tasks", type=int, help=f"so many unseen procedural tasks (default: {DEFAULT_TASKS})"
+    )
+    measure.add_argument(
+        "--first-seed", type=int, help="seed of the first of these tasks (default: 7000000)"
+    )
+    measure.add_argument(
+        "--suite",
+        type=Path,
+        action="append",
+        default=[],
+        help="directory of CSVs to play, repeatable",
+    )
+    measure.add_argument(
+        "--out", type=Path, help="keep the episodes here; the same command goes on from them"
+    )
     measure.add_argument("--json", action="store_true", help="print the figures as JSON")
     server_option(measure)
     measure.set_defaults(command=_measure)

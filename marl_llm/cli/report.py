@@ -21,20 +21,33 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.run is None and args.out is None:
         raise UserError("name a run with --run, or a directory for the results with --out.")
     if args.base and not args.team:
-        raise UserError("--base is the base model of a team from the Hub: name it with --team, or leave it out.")
+        raise UserError(
+            "--base is the base model of a team from the Hub: name it with --team, or leave it out."
+        )
     if args.tasks is not None and args.tasks < 1:
         raise UserError(f"--tasks {args.tasks}: there must be at least one task to compare on.")
     if args.suite and args.first_seed is not None:
-        raise UserError("--first-seed is of procedural tasks: name it with --tasks, or leave it out beside --suite.")
+        raise UserError(
+            "--first-seed is of procedural tasks: name it with --tasks, or leave it out "
+            "beside --suite."
+        )
     run, recipe = _who(args)
     first = recipe.evaluation.first_seed if args.first_seed is None else args.first_seed
-    out = args.out or run.root / "evaluation" / (args.suite.name if args.suite else f"procedural-{first}")
+    out = args.out or run.root / "evaluation" / (
+        args.suite.name if args.suite else f"procedural-{first}"
+    )
     arms = args.arms or [name for name in ARMS if args.run or args.team or name != "trained"]
     how: dict[str, Any] = {
-        "arms": tuple(arms), "repeats": args.repeats, "seed": args.seed, "server": args.server, "out": out,
-        "on_line": silent if args.json else say, "flaml_seconds": args.flaml_seconds,
-        "play_budget": Budget.parse(args.budget), "against": args.against,
-    }  # fmt: skip
+        "arms": tuple(arms),
+        "repeats": args.repeats,
+        "seed": args.seed,
+        "server": args.server,
+        "out": out,
+        "on_line": silent if args.json else say,
+        "flaml_seconds": args.flaml_seconds,
+        "play_budget": Budget.parse(args.budget),
+        "against": args.against,
+    }
     if args.tasks is None:
         report = evaluate_suite(run, recipe, suite=args.suite, **how)
     else:
@@ -47,7 +60,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
-    """The run whose adapters are compared, that of a team, or an empty one for arms that need none; and the recipe."""
+    """The run whose adapters are compared, that of a team, or an empty one for arms that need none;
+    and the recipe.
+    """
     from marl_llm.workspace.run import RunDirectory
     from marl_llm.workspace.teams import choose_team
 
@@ -58,14 +73,19 @@ def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
     if not args.team:
         return RunDirectory(args.out), choice.recipe
     if choice.run is None:
-        raise UserError(f"--team {args.team}: it has no adapters to compare; name it as an arm, solve@{args.team}.")
+        raise UserError(
+            f"--team {args.team}: it has no adapters to compare; name it as an arm, "
+            f"solve@{args.team}."
+        )
     return choice.run, choice.recipe
 
 
 def _publish(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.publish import publish_run
 
-    for line in publish_run(args.run, repo_prefix=args.repo_prefix, endpoint=args.endpoint, dry_run=args.dry_run):
+    for line in publish_run(
+        args.run, repo_prefix=args.repo_prefix, endpoint=args.endpoint, dry_run=args.dry_run
+    ):
         say(line)
     return 0
 
@@ -74,33 +94,50 @@ def add(commands: Any) -> None:
     """Add these commands."""
     evaluate = commands.add_parser("evaluate", help="compare teams and baselines on CSVs")
     who = evaluate.add_mutually_exclusive_group()
-    who.add_argument("--run", type=Path, help="run directory; without it: arms that need none, and --out")
+    who.add_argument(
+        "--run", type=Path, help="run directory; without it: arms that need none, and --out"
+    )
     team = "in its place, with --out: a team as solve takes it, e.g. user/name@revision on the Hub"
     who.add_argument("--team", help=team)
     base_option(evaluate)
-    evaluate.add_argument("--budget", default="60s", help="of the arms that play as solve does (default: 60s)")
+    evaluate.add_argument(
+        "--budget", default="60s", help="of the arms that play as solve does (default: 60s)"
+    )
     what = evaluate.add_mutually_exclusive_group(required=True)
     what.add_argument("--suite", type=Path, help="directory with CSVs and task files")
-    what.add_argument("--tasks", type=int, metavar="N", help="so many unseen procedural tasks instead")
+    what.add_argument(
+        "--tasks", type=int, metavar="N", help="so many unseen procedural tasks instead"
+    )
     unseen = "seed of the first of these tasks (default: the recipe's evaluation.first_seed)"
     evaluate.add_argument("--first-seed", type=int, metavar="SEED", help=unseen)
     arms = ["untrained", "trained", "scripted", "hgb", "baseline"]
     playing = "solve, solve@untrained, solve@scripted, solve@run, no_agents, six_defaults"
-    others = f"{playing}, catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, trained@VERSION"
+    others = (
+        f"{playing}, catboost, lightgbm, extra_trees, linear_one_hot, flaml, swapped, "
+        "trained@VERSION"
+    )
     about = f"of {', '.join(arms)} (the default; trained with --run or --team only), {others}"
     evaluate.add_argument("--arms", type=names, help=about)
-    evaluate.add_argument("--against", metavar="ARM", help="hold all other arms against this one, CSV by CSV")
+    evaluate.add_argument(
+        "--against", metavar="ARM", help="hold all other arms against this one, CSV by CSV"
+    )
     budget = "CPU seconds of FLAML per trial (default: those a team took, or 60)"
     evaluate.add_argument("--flaml-seconds", type=float, metavar="S", help=budget)
-    evaluate.add_argument("--repeats", type=int, default=1, help="splits per CSV, each played once by every arm")
+    evaluate.add_argument(
+        "--repeats", type=int, default=1, help="splits per CSV, each played once by every arm"
+    )
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--out", type=Path, help="default: RUN/evaluation/SUITE")
     evaluate.add_argument("--json", action="store_true", help="print the result as JSON")
     server_option(evaluate)
     evaluate.set_defaults(command=_evaluate)
-    publish = commands.add_parser("publish", help="adapters and their cards to the Hugging Face Hub")
+    publish = commands.add_parser(
+        "publish", help="adapters and their cards to the Hugging Face Hub"
+    )
     publish.add_argument("run", type=Path, help="run directory")
-    publish.add_argument("--repo-prefix", required=True, help="user/name; each role's repository adds its own ending")
+    publish.add_argument(
+        "--repo-prefix", required=True, help="user/name; each role's repository adds its own ending"
+    )
     publish.add_argument("--endpoint", help="address of another hub")
     publish.add_argument("--dry-run", action="store_true", help="show what would be uploaded")
     publish.set_defaults(command=_publish)

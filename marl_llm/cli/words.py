@@ -1,4 +1,6 @@
-"""What all commands share: how a result is written, and the options that describe a person's data or a run."""
+"""What all commands share: how a result is written, and the options that describe a person's data
+or a run.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def metric(text: str) -> tuple[str, float]:
     try:
         return name, float(weight or 1)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: write NAME or NAME=WEIGHT, e.g. f1_macro=1") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write NAME or NAME=WEIGHT, e.g. f1_macro=1"
+        ) from None
 
 
 def names(text: str) -> list[str]:
@@ -52,7 +56,9 @@ def names(text: str) -> list[str]:
 
 
 def task_entry(args: argparse.Namespace) -> TaskFile:
-    """The task that the data options describe: a CSV, or a task file, whose keys the options override."""
+    """The task that the data options describe: a CSV, or a task file, whose keys the options
+    override.
+    """
     from dataclasses import replace
 
     from marl_llm.tasks import TaskFile, load_suite
@@ -75,17 +81,24 @@ def data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "csv",
         type=Path,
-        help="your CSV, whose format is detected; a task file (see inspect); to solve also a directory of them",
+        help="your CSV, whose format is detected; a task file (see inspect); to solve also a "
+        "directory of them",
     )
     parser.add_argument("--target", help="column to predict")
     parser.add_argument("--kind", help="binary, multiclass or regression (default: detected)")
     parser.add_argument("--positive", help="class that counts as positive")
-    parser.add_argument("--features", type=names, help="columns to use, separated by commas (default: all that fit)")
+    parser.add_argument(
+        "--features", type=names, help="columns to use, separated by commas (default: all that fit)"
+    )
     parser.add_argument("--ignore", type=names, help="columns not to use, separated by commas")
     parser.add_argument("--group", help="column whose values stay together in one part")
     parser.add_argument("--time", help="column to split by: the latest rows are held out")
     parser.add_argument(
-        "--metric", type=metric, action="append", default=[], help="NAME or NAME=WEIGHT of scikit-learn; repeatable"
+        "--metric",
+        type=metric,
+        action="append",
+        default=[],
+        help="NAME or NAME=WEIGHT of scikit-learn; repeatable",
     )
     parser.add_argument("--seed", type=int, help="of the split and everything random (default: 0)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -16,15 +16,16 @@ REMEDY = "free some space and run again."
 
 @contextmanager
 def replacing(path: Path, what: str = "", remedy: str = REMEDY) -> Iterator[BinaryIO]:
-    """Open a temporary neighbour of `path` that takes its place, synced to disk, when the block ends without an error.
+    """Open a temporary neighbour of `path` that takes its place, synced to disk, when the block
+    ends without an error.
 
     The neighbour's name is fixed, so that what a killed writer left is overwritten by the next.
 
     Raises
     ------
     RunFailed
-        The disk refuses the file; an older one stays as it was. The sentence names `what` it is (e.g. "the metrics")
-        and the `remedy`.
+        The disk refuses the file; an older one stays as it was. The sentence names `what` it is
+        (e.g. "the metrics") and the `remedy`.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -40,7 +41,9 @@ def replacing(path: Path, what: str = "", remedy: str = REMEDY) -> Iterator[Bina
         with suppress(OSError):  # where it could not be made it cannot be removed
             temporary.unlink()
         subject = f"{what} cannot" if what else "cannot"
-        raise RunFailed(f"{path}: {subject} be written ({error.strerror or error}); {remedy}") from error
+        raise RunFailed(
+            f"{path}: {subject} be written ({error.strerror or error}); {remedy}"
+        ) from error
 
 
 def write_text(path: Path, text: str, what: str = "") -> None:

@@ -1,5 +1,6 @@
-"""Base models: where one lies (a directory as it is, or a name on the Hub as the directory of its snapshot), whether it
-is the embedded one, and a fingerprint of its weights. Weights are read as bytes; nothing is computed with them.
+"""Base models: where one lies (a directory as it is, or a name on the Hub as the directory of its
+snapshot), whether it is the embedded one, and a fingerprint of its weights. Weights are read as
+bytes; nothing is computed with them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def local_model(name: str) -> Path:
     if (path / "config.json").is_file():
         return path
     if path.exists() or path.is_absolute() or name.count("/") != 1:
-        raise UserError(f"{name}: no model here (no config.json); name a model directory or user/name on the Hub.")
+        raise UserError(
+            f"{name}: no model here (no config.json); name a model directory or user/name on "
+            "the Hub."
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -44,7 +48,9 @@ def local_model(name: str) -> Path:
         return Path(snapshot_download(name, ignore_patterns=_NO_PICKLES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{name}: neither a model directory nor to be had from the Hub ({reason}).") from None
+        raise UserError(
+            f"{name}: neither a model directory nor to be had from the Hub ({reason})."
+        ) from None
 
 
 def model_at_hand(name: str) -> Path | None:
@@ -61,15 +67,17 @@ def model_at_hand(name: str) -> Path | None:
 
 
 def is_embedded(path: str) -> bool:
-    """Tell whether a recipe's `model.path` is the embedded model; relative paths also count from the project."""
+    """Tell whether a recipe's `model.path` is the embedded model; relative paths also count from
+    the project.
+    """
     return EMBEDDED in (Path(path).resolve(), (PROJECT / path).resolve())
 
 
 def weights_sha256(directory: Path) -> str:
     """SHA-256 over the names, types, shapes and bytes of all tensors of a model, in hex.
 
-    How they are spread over files does not matter, so a model that was saved again has the same. Read once a process,
-    one to three seconds per gigabyte.
+    How they are spread over files does not matter, so a model that was saved again has the same.
+    Read once a process, one to three seconds per gigabyte.
 
     Raises
     ------
@@ -91,7 +99,10 @@ def _sha256_of(files: tuple[tuple[Path, int, int], ...]) -> str:
 def _tensors(path: Path) -> Iterator[str]:
     """One line for each tensor of a file: name, type, shape, hash."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
             begin = 8 + int.from_bytes(content[:8], "little")
             header = json.loads(content[8:begin])
             with memoryview(content) as view:
@@ -102,4 +113,6 @@ def _tensors(path: Path) -> Iterator[str]:
                             digest = hashlib.sha256(data).hexdigest()
                         yield json.dumps([name, about["dtype"], about["shape"], digest])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read as weights ({error}): get the model again.") from None
+        raise UserError(
+            f"{path} cannot be read as weights ({error}): get the model again."
+        ) from None

@@ -1,5 +1,6 @@
-"""What the readers of replies forgive, by name: a model that was never trained on the grammar means the right thing in
-other words. Rows count it (`forgiven`), so that a report can say how much of a model's success is the readers' work.
+"""What the readers of replies forgive, by name: a model that was never trained on the grammar means
+the right thing in other words. Rows count it (`forgiven`), so that a report can say how much of a
+model's success is the readers' work.
 """
 
 from __future__ import annotations

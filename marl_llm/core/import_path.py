@@ -11,13 +11,15 @@ def import_object(path: str) -> object:
     Raises
     ------
     ValueError
-        It cannot be imported; the sentence says why and what to do, and goes on from the path's name.
+        It cannot be imported; the sentence says why and what to do, and goes on from the path's
+        name.
     """
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"cannot be imported ({error}): write module:Class, and install the module, or put its directory on "
+            f"cannot be imported ({error}): write module:Class, and install the module, or "
+            "put its directory on "
             "PYTHONPATH"
         ) from None

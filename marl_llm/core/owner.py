@@ -1,5 +1,5 @@
-"""Ending with one's owner: a process that is stopped by closing its standard input, and therefore ends when the process
-that started it dies, however that happens. Standard library only.
+"""Ending with one's owner: a process that is stopped by closing its standard input, and therefore
+ends when the process that started it dies, however that happens. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ STOPPED = 130
 def stop_with_owner() -> None:
     """Wait in a thread for the end of standard input, then interrupt this process as Ctrl-C would.
 
-    Called in the main thread. What a shell runs in the background without job control ignores SIGINT, and so do its
-    children: here it counts again.
+    Called in the main thread. What a shell runs in the background without job control ignores
+    SIGINT, and so do its children: here it counts again.
     """
 
     def wait() -> None:

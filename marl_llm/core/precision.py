@@ -1,7 +1,9 @@
-"""Which precision a model is computed in on a CPU: chosen by what this machine does, never by its name.
+"""Which precision a model is computed in on a CPU: chosen by what this machine does, never by its
+name.
 
-A model that is stored in bfloat16 is computed in bfloat16 where this CPU multiplies such matrices clearly faster than
-float32 ones (two to four times with AVX512-BF16, slower without), else in float32. A model stored in float32 stays so.
+A model that is stored in bfloat16 is computed in bfloat16 where this CPU multiplies such matrices
+clearly faster than float32 ones (two to four times with AVX512-BF16, slower without), else in
+float32. A model stored in float32 stays so.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _SHAPE = 256, 896, 4864
 
 
 def stored_precision(model_dir: Path) -> str:
-    """What `config.json` says the weights are stored in, e.g. "bfloat16"; "float32" where it says nothing.
+    """What `config.json` says the weights are stored in, e.g. "bfloat16"; "float32" where it says
+    nothing.
 
     Raises
     ------
@@ -47,7 +50,9 @@ def stored_precision(model_dir: Path) -> str:
 
 
 def cpu_precision(model_dir: Path) -> Precision:
-    """The precision for a model on this machine's CPU; measured, where it is asked for, once a machine (3 s)."""
+    """The precision for a model on this machine's CPU; measured, where it is asked for, once a
+    machine (3 s).
+    """
     wanted = stored_precision(model_dir) == "bfloat16" and bfloat16_speedup() >= CLEARLY_FASTER
     return "bfloat16" if wanted else "float32"
 
@@ -56,8 +61,9 @@ def cpu_precision(model_dir: Path) -> Precision:
 def bfloat16_speedup() -> float:
     """bfloat16 by float32, products per second on one core.
 
-    Measured in a process of its own (the asking one may not want torch, or may have other threads) and kept in the
-    user's cache by processor and version of torch: the server and the trainer of a run must come to the same answer.
+    Measured in a process of its own (the asking one may not want torch, or may have other threads)
+    and kept in the user's cache by processor and version of torch: the server and the trainer of a
+    run must come to the same answer.
     """
     file, key = _cache_file(), _machine()
     kept = _kept(file)
@@ -83,18 +89,25 @@ def _kept(file: Path) -> dict[str, float]:
 
 
 def _machine() -> str:
-    """What the speed follows from: name and instructions of the processor, and the version of torch."""
+    """What the speed follows from: name and instructions of the processor, and the version of
+    torch.
+    """
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    about = sorted({line for line in lines if line.startswith(("model", "flags", "Features", "CPU part"))})
+    about = sorted(
+        {line for line in lines if line.startswith(("model", "flags", "Features", "CPU part"))}
+    )
     return hashlib.sha256("\n".join([*about, metadata.version("torch")]).encode()).hexdigest()[:16]
 
 
 def product_rates(seconds: float = 1.0) -> dict[Precision, float]:
-    """Operations per second of a layer's product, x W^T, in either precision, in this process, as it is kept up for
-    `seconds`: they take turns, so that a busy machine slows both.
+    """Operations per second of a layer's product, x W^T, in either precision, in this process, as
+    it is kept up for `seconds`: they take turns, so that a busy machine slows both.
     """
     rows, inner, outer = _SHAPE
-    return {name: 2 * rows * inner * outer * len(took) / sum(took) for name, took in _timings(seconds).items()}
+    return {
+        name: 2 * rows * inner * outer * len(took) / sum(took)
+        for name, took in _timings(seconds).items()
+    }
 
 
 def _timings(seconds: float) -> dict[Precision, list[float]]:

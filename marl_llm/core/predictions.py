@@ -1,4 +1,6 @@
-"""Raw predictions of a fitted pipeline: all that the sandbox hands out, and all that metrics are computed from."""
+"""Raw predictions of a fitted pipeline: all that the sandbox hands out, and all that metrics are
+computed from.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ class Predictions:
     labels : ndarray, shape (n,)
         int64 class index (classification) or float64 value (regression), from `predict`.
     proba : ndarray or None, shape (n, n_classes)
-        float64 class probabilities, rows sum to 1; the one-hot form of `labels` where the estimator has no
-        `predict_proba`; None for regression.
+        float64 class probabilities, rows sum to 1; the one-hot form of `labels` where the estimator
+        has no `predict_proba`; None for regression.
     """
 
     labels: np.ndarray

@@ -1,8 +1,8 @@
 """Parsing of Python text from several threads: text goes in, its syntax tree comes out.
 
-CPython up to 3.12 counts the depth of the tree it builds once for all threads of an interpreter, so that two threads
-parsing at the same time can fail with "SystemError: AST constructor recursion depth mismatch" (python/cpython
-gh-106905). One lock around it is all it takes.
+CPython up to 3.12 counts the depth of the tree it builds once for all threads of an interpreter, so
+that two threads parsing at the same time can fail with "SystemError: AST constructor recursion
+depth mismatch" (python/cpython gh-106905). One lock around it is all it takes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What a step's suggestion came to, in one word: the environment says it, rows keep it, rewards read it."""
+"""What a step's suggestion came to, in one word: the environment says it, rows keep it, rewards
+read it.
+"""
 
 from enum import StrEnum
 

@@ -1,8 +1,10 @@
-"""The line protocol of worker processes, both ends: a worker of ours tells its owner one JSON object per line.
+"""The line protocol of worker processes, both ends: a worker of ours tells its owner one JSON
+object per line.
 
-Every event has a name, `{"event": "step", ...}`; `{"event": "error", "message": ...}` says in one sentence why the
-worker gives up. Exit codes: 0 done, 1 the run failed, 2 the user's mistake, 130 stopped. A worker ends when its
-standard input does, so that none outlives its owner; its own log is its standard error.
+Every event has a name, `{"event": "step", ...}`; `{"event": "error", "message": ...}` says in one
+sentence why the worker gives up. Exit codes: 0 done, 1 the run failed, 2 the user's mistake, 130
+stopped. A worker ends when its standard input does, so that none outlives its owner; its own log is
+its standard error.
 """
 
 from __future__ import annotations
@@ -84,7 +86,8 @@ def follow(
     on_event : callable
         Told each event but errors.
     on_start : callable
-        Given the process, for instance to end it from another thread: by closing its standard input, or by a signal.
+        Given the process, for instance to end it from another thread: by closing its standard
+        input, or by a signal.
     own_session : bool
         Ctrl-C of the terminal does not reach it.
 
@@ -97,7 +100,12 @@ def follow(
     with (
         log.open("ab") as errors,
         subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=errors, text=True, start_new_session=own_session
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=errors,
+            text=True,
+            start_new_session=own_session,
         ) as worker,
     ):
         assert worker.stdout is not None

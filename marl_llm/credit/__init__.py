@@ -1,7 +1,9 @@
-"""Credit assignment: logged rows with rewards go in, one advantage per row comes out. Pure numpy and pandas, no torch.
+"""Credit assignment: logged rows with rewards go in, one advantage per row comes out. Pure numpy
+and pandas, no torch.
 
-`advantages` holds the arithmetic of groups, `team` the return that both roles share, `stage` applies them to one
-role's rows and keeps the result in `credit/<role>.parquet`; `gae` is for training by PPO.
+`advantages` holds the arithmetic of groups, `team` the return that both roles share, `stage`
+applies them to one role's rows and keeps the result in `credit/<role>.parquet`; `gae` is for
+training by PPO.
 """
 
 from __future__ import annotations

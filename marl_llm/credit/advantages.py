@@ -1,16 +1,18 @@
-"""Group-relative advantages. Rewards, turn ids and group ids go in as arrays, advantages and the reason why a row was
-left out come out.
+"""Group-relative advantages. Rewards, turn ids and group ids go in as arrays, advantages and the
+reason why a row was left out come out.
 
-The credit rule in words: a group holds turns that started from the same state; a turn holds one or more calls (rows). A
-turn's return is the mean reward of its rows, a group's baseline is the mean return of its turns (with `leave_one_out`,
-of the *other* turns), and a row's advantage is its own reward minus that baseline, so that each call pays for its own
-tokens. Edge cases: a group of one turn has nothing to be compared with, a group whose turns all returned the same
-teaches nothing; both are dropped and marked, never silently trained on. GAE over an agent's turns (PPO) is in `gae`.
+The credit rule in words: a group holds turns that started from the same state; a turn holds one or
+more calls (rows). A turn's return is the mean reward of its rows, a group's baseline is the mean
+return of its turns (with `leave_one_out`, of the *other* turns), and a row's advantage is its own
+reward minus that baseline, so that each call pays for its own tokens. Edge cases: a group of one
+turn has nothing to be compared with, a group whose turns all returned the same teaches nothing;
+both are dropped and marked, never silently trained on. GAE over an agent's turns (PPO) is in `gae`.
 
 References
 ----------
-Shao et al. 2024, "DeepSeekMath" (group-relative baseline); Ahmadian et al. 2024, "Back to Basics" (leave-one-out,
-RLOO); Liu et al. 2025, "Understanding R1-Zero-like Training" (why not to divide by each group's own deviation).
+Shao et al. 2024, "DeepSeekMath" (group-relative baseline); Ahmadian et al. 2024, "Back to Basics"
+(leave-one-out, RLOO); Liu et al. 2025, "Understanding R1-Zero-like Training" (why not to divide by
+each group's own deviation).
 """
 
 from __future__ import annotations
@@ -90,20 +92,23 @@ def group_relative(
     Parameters
     ----------
     rewards : array of float, shape (n,)
-        Reward of each row: the turn's shared reward plus the row's own costs (tokens, an analysis, a refusal).
+        Reward of each row: the turn's shared reward plus the row's own costs (tokens, an analysis,
+        a refusal).
     groups, turns : array of hashable, shape (n,)
-        Group and turn of each row. Turn ids need only be unique within a group. Without `turns` every row is a turn of
-        its own.
+        Group and turn of each row. Turn ids need only be unique within a group. Without `turns`
+        every row is a turn of its own.
     leave_one_out : bool
-        Baseline of a turn = mean return of the group's other turns; equals G / (G - 1) times the plain turn advantage.
+        Baseline of a turn = mean return of the group's other turns; equals G / (G - 1) times the
+        plain turn advantage.
     scale : {"none", "group", "step", "role"}
-        Divide by nothing, by the standard deviation (ddof=1) of the group's turn returns, or by the standard deviation
-        (ddof=0) of the centred rewards of all kept rows: those of the same step, or all. A step with a single kept
-        group is divided by the deviation of all.
+        Divide by nothing, by the standard deviation (ddof=1) of the group's turn returns, or by the
+        standard deviation (ddof=0) of the centred rewards of all kept rows: those of the same step,
+        or all. A step with a single kept group is divided by the deviation of all.
     steps : array of int, shape (n,), optional
         Step of the episode of each row, the same in a group; needed by `scale="step"`.
     epsilon : float
-        Reward units. A group whose returns differ by no more counts as zero-variance; also added to every divisor.
+        Reward units. A group whose returns differ by no more counts as zero-variance; also added to
+        every divisor.
     min_group : int
         Groups with fewer turns are dropped; at least 2.
     clip : float or None
@@ -116,8 +121,8 @@ def group_relative(
     Raises
     ------
     ValueError
-        Arrays of different lengths, rewards that are not finite, `min_group` below 2, an unknown scale, or
-        `scale="step"` without `steps`.
+        Arrays of different lengths, rewards that are not finite, `min_group` below 2, an unknown
+        scale, or `scale="step"` without `steps`.
     """
     rewards = np.asarray(rewards, dtype=np.float64)
     _check(rewards, groups, turns, min_group)
@@ -134,27 +139,37 @@ def group_relative(
     if Scale(scale) is Scale.step:
         divisors = _step_deviations(centred, kept, group_of_row, steps, deviation) + epsilon
     else:
-        divisors = _divisors(Scale(scale), returns, group_of_turn, sizes, deviation, epsilon)[group_of_row]
+        divisors = _divisors(Scale(scale), returns, group_of_turn, sizes, deviation, epsilon)[
+            group_of_row
+        ]
     advantage = centred / divisors
     limited = advantage if clip is None else np.clip(advantage, -clip, clip)
     clipped = int((limited != advantage).sum())
-    return GroupAdvantages(limited, reason, turn_of_row, group_of_turn, group_reason, deviation, clipped)
+    return GroupAdvantages(
+        limited, reason, turn_of_row, group_of_turn, group_reason, deviation, clipped
+    )
 
 
-def _check(rewards: np.ndarray, groups: np.ndarray, turns: np.ndarray | None, min_group: int) -> None:
+def _check(
+    rewards: np.ndarray, groups: np.ndarray, turns: np.ndarray | None, min_group: int
+) -> None:
     if len(groups) != len(rewards) or (turns is not None and len(turns) != len(rewards)):
         raise ValueError("rewards, groups and turns must have the same length")
     if not np.isfinite(rewards).all():
         raise ValueError("rewards must be finite")
     if min_group < 2:
-        raise ValueError("min_group must be at least 2: a single turn has nothing to be compared with")
+        raise ValueError(
+            "min_group must be at least 2: a single turn has nothing to be compared with"
+        )
 
 
 def _layout(groups: np.ndarray, turns: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Turn of each row, shape (n,), and group of each turn, shape (n_turns,), as codes from 0."""
     group_of_row = _codes(groups)
     rows = np.arange(len(group_of_row))
-    turn_of_row = rows if turns is None else _codes(np.stack([group_of_row, _codes(turns)], axis=1), axis=0)
+    turn_of_row = (
+        rows if turns is None else _codes(np.stack([group_of_row, _codes(turns)], axis=1), axis=0)
+    )
     group_of_turn = np.zeros(int(turn_of_row.max(initial=-1)) + 1, dtype=np.int64)
     group_of_turn[turn_of_row] = group_of_row
     return turn_of_row, group_of_turn
@@ -169,16 +184,24 @@ def _means(values: np.ndarray, code: np.ndarray, count: int) -> np.ndarray:
 
 
 def _group_reasons(
-    returns: np.ndarray, group_of_turn: np.ndarray, sizes: np.ndarray, min_group: int, epsilon: float
+    returns: np.ndarray,
+    group_of_turn: np.ndarray,
+    sizes: np.ndarray,
+    min_group: int,
+    epsilon: float,
 ) -> np.ndarray:
     high, low = np.full(len(sizes), -np.inf), np.full(len(sizes), np.inf)
     np.maximum.at(high, group_of_turn, returns)
     np.minimum.at(low, group_of_turn, returns)
     choices = [sizes == 1, sizes < min_group, high - low <= epsilon]
-    return np.select(choices, [Reason.singleton, Reason.too_small, Reason.zero_variance], Reason.kept).astype(str)
+    return np.select(
+        choices, [Reason.singleton, Reason.too_small, Reason.zero_variance], Reason.kept
+    ).astype(str)
 
 
-def _baselines(returns: np.ndarray, group_of_turn: np.ndarray, sizes: np.ndarray, leave_one_out: bool) -> np.ndarray:
+def _baselines(
+    returns: np.ndarray, group_of_turn: np.ndarray, sizes: np.ndarray, leave_one_out: bool
+) -> np.ndarray:
     totals = np.bincount(group_of_turn, weights=returns, minlength=len(sizes))[group_of_turn]
     count = sizes[group_of_turn]
     if leave_one_out:
@@ -187,21 +210,34 @@ def _baselines(returns: np.ndarray, group_of_turn: np.ndarray, sizes: np.ndarray
 
 
 def _divisors(
-    scale: Scale, returns: np.ndarray, group_of_turn: np.ndarray, sizes: np.ndarray, deviation: float, epsilon: float
+    scale: Scale,
+    returns: np.ndarray,
+    group_of_turn: np.ndarray,
+    sizes: np.ndarray,
+    deviation: float,
+    epsilon: float,
 ) -> np.ndarray:
     if scale is Scale.none:
         return np.ones(len(sizes))
     if scale is Scale.role:
         return np.full(len(sizes), deviation + epsilon)
     means = _means(returns, group_of_turn, len(sizes))
-    squares = np.bincount(group_of_turn, weights=(returns - means[group_of_turn]) ** 2, minlength=len(sizes))
+    squares = np.bincount(
+        group_of_turn, weights=(returns - means[group_of_turn]) ** 2, minlength=len(sizes)
+    )
     return np.sqrt(squares / np.maximum(sizes - 1, 1)) + epsilon
 
 
 def _step_deviations(
-    centred: np.ndarray, kept: np.ndarray, group_of_row: np.ndarray, steps: np.ndarray | None, deviation: float
+    centred: np.ndarray,
+    kept: np.ndarray,
+    group_of_row: np.ndarray,
+    steps: np.ndarray | None,
+    deviation: float,
 ) -> np.ndarray:
-    """Deviation of the kept rows of each row's step, shape (n,). Raises ValueError without a step for each row."""
+    """Deviation of the kept rows of each row's step, shape (n,). Raises ValueError without a step
+    for each row.
+    """
     if steps is None or len(steps) != len(centred):
         raise ValueError('scale="step" needs the step of each row')
     steps = np.asarray(steps)

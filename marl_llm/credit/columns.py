@@ -19,4 +19,7 @@ def require_columns(rows: pd.DataFrame, names: Iterable[str], what: str) -> None
     """
     missing = next((name for name in names if name not in rows), None)
     if missing is not None:
-        raise UserError(f"the rows lack the column {missing!r}, which {what} needs; were they written by this version?")
+        raise UserError(
+            f"the rows lack the column {missing!r}, which {what} needs; were they written by "
+            "this version?"
+        )

@@ -1,18 +1,20 @@
-"""Generalised advantage estimation over one agent's turns of an episode. Rewards and values per token go in, advantages
-and returns per token come out. Pure numpy.
+"""Generalised advantage estimation over one agent's turns of an episode. Rewards and values per
+token go in, advantages and returns per token come out. Pure numpy.
 
-A turn is all tokens the agent sampled in it, over all its calls; the discount gamma and lambda apply from one of the
-agent's turns to its next, inside a turn both are 1. So with R the rewards of a turn's tokens, V the critic's values
-before each token, V' and A' the first value and advantage of the agent's next turn,
+A turn is all tokens the agent sampled in it, over all its calls; the discount gamma and lambda
+apply from one of the agent's turns to its next, inside a turn both are 1. So with R the rewards of
+a turn's tokens, V the critic's values before each token, V' and A' the first value and advantage of
+the agent's next turn,
 
     return_t = R_t + R_(t+1) + ... + R_T + gamma (V' + lambda A')      advantage_t = return_t - V_t
 
-An episode may be a tree: at each step several turns, of which the episode followed at most one. What comes after a
-followed turn was seen. A turn that was not followed is bootstrapped: nothing it led to was played, so A' = 0 and V' is
-the value of the state the episode went on to after that step (0 if the step was the last). Where the line followed
-ended because the agent's other turn ended the episode, nothing later is known, and the turn's own first value stands
-in. Both stand-ins are the same for all turns of a step that share a prompt, so they shift them together and leave
-their order alone; only a turn that itself ends the episode has V' = 0 for certain.
+An episode may be a tree: at each step several turns, of which the episode followed at most one.
+What comes after a followed turn was seen. A turn that was not followed is bootstrapped: nothing it
+led to was played, so A' = 0 and V' is the value of the state the episode went on to after that step
+(0 if the step was the last). Where the line followed ended because the agent's other turn ended the
+episode, nothing later is known, and the turn's own first value stands in. Both stand-ins are the
+same for all turns of a step that share a prompt, so they shift them together and leave their order
+alone; only a turn that itself ends the episode has V' = 0 for certain.
 
 References
 ----------
@@ -63,7 +65,8 @@ class TurnCredit:
     next_value : float
         V' of the module's text.
     seen : ndarray of float64, shape (T,), or None
-        The discounted rewards that were really received from each token on; None for turns not followed.
+        The discounted rewards that were really received from each token on; None for turns not
+        followed.
     """
 
     advantage: np.ndarray
@@ -90,7 +93,8 @@ def episode_credit(turns: Sequence[AgentTurn], *, gamma: float, lam: float) -> l
     Raises
     ------
     ValueError
-        Two turns of a step are followed, a turn has no tokens, or rewards and values differ in length.
+        Two turns of a step are followed, a turn has no tokens, or rewards and values differ in
+        length.
     """
     line = sorted((turn for turn in turns if turn.followed), key=lambda turn: turn.step)
     _check(turns, line)
@@ -109,14 +113,17 @@ def episode_credit(turns: Sequence[AgentTurn], *, gamma: float, lam: float) -> l
 
 
 def whiten(advantages: Sequence[np.ndarray], epsilon: float = 1e-8) -> list[np.ndarray]:
-    """Shift and scale to mean 0 and standard deviation 1 over all tokens; arrays of shape (T_i,) each."""
+    """Shift and scale to mean 0 and standard deviation 1 over all tokens; arrays of shape (T_i,)
+    each.
+    """
     flat = np.concatenate(list(advantages))
     return [(advantage - flat.mean()) / (flat.std() + epsilon) for advantage in advantages]
 
 
 def explained_variance(returns: np.ndarray, values: np.ndarray) -> float | None:
-    """1 - Var(returns - values) / Var(returns): 1 is perfect, 0 no better than a constant; None if returns are all
-    alike. Arrays of shape (n,)."""
+    """1 - Var(returns - values) / Var(returns): 1 is perfect, 0 no better than a constant; None if
+    returns are all alike. Arrays of shape (n,).
+    """
     spread = float(np.var(returns)) if len(returns) else 0.0
     return None if spread <= 1e-16 else 1 - float(np.var(returns - values)) / spread
 
@@ -125,7 +132,9 @@ def _check(turns: Sequence[AgentTurn], line: Sequence[AgentTurn]) -> None:
     if len({turn.step for turn in line}) != len(line):
         raise ValueError("an episode follows at most one turn of an agent in each step")
     if any(len(turn.rewards) != len(turn.values) or not len(turn.values) for turn in turns):
-        raise ValueError("a turn needs one reward and one value for each of its tokens, and at least one token")
+        raise ValueError(
+            "a turn needs one reward and one value for each of its tokens, and at least one token"
+        )
 
 
 def _next_value(turn: AgentTurn, line: Sequence[AgentTurn]) -> float:
@@ -141,7 +150,9 @@ def _next_value(turn: AgentTurn, line: Sequence[AgentTurn]) -> float:
 def _credit(turn: AgentTurn, bootstrap: float, beyond: float, seen: float | None) -> TurnCredit:
     rewards = _to_come(turn.rewards)
     returns = rewards + beyond
-    return TurnCredit(returns - turn.values, returns, bootstrap, None if seen is None else rewards + seen)
+    return TurnCredit(
+        returns - turn.values, returns, bootstrap, None if seen is None else rewards + seen
+    )
 
 
 def _to_come(rewards: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""The credit stage: one role's logged rows go in, a table with one advantage per row and a few statistics come out.
+"""The credit stage: one role's logged rows go in, a table with one advantage per row and a few
+statistics come out.
 
-Training reads the table from `credit/<role>.parquet`, so the two meet in a file and either can be rerun alone. The
-rows come with their rewards: `score_rows` computes them from the rows' facts before, by the recipe's weights or
-by others. Leaving out rows that are too old is the caller's business.
+Training reads the table from `credit/<role>.parquet`, so the two meet in a file and either can be
+rerun alone. The rows come with their rewards: `score_rows` computes them from the rows' facts
+before, by the recipe's weights or by others. Leaving out rows that are too old is the caller's
+business.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ from marl_llm.rewards import reward_columns
 ROW_KEY = ["episode", "branch", "call", "role"]
 CREDIT_COLUMNS = ["episode", "branch", "call", "role", "group", "advantage", "kept", "reason"]
 CreditTable: TypeAlias = pd.DataFrame
-"""One line per row of the role, columns `CREDIT_COLUMNS`: str, str, int, str, str, float32, bool, str (a `Reason`); and
-the rewards that the advantages come from, float32, units of skill: `reward`, the part of it that is the call's own
-(`reward_own`), and each component (`reward_<name>`). Tables of before rows were scored here lack the rewards."""
+"""One line per row of the role, columns `CREDIT_COLUMNS`: str, str, int, str, str, float32, bool,
+str (a `Reason`); and the rewards that the advantages come from, float32, units of skill: `reward`,
+the part of it that is the call's own (`reward_own`), and each component (`reward_<name>`). Tables
+of before rows were scored here lack the rewards.
+"""
 
 
 class CreditConfig(BaseModel):
@@ -39,39 +43,53 @@ class CreditConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     leave_one_out: bool = Field(
-        default=False, description="baseline = mean return of the group's other turns, not of all turns"
+        default=False,
+        description="baseline = mean return of the group's other turns, not of all turns",
     )
     scale: Scale = Field(
         default=Scale.role,
-        description="divide by: none, or the deviation over the group, over the role's rows of the same step, over all",
+        description="divide by: none, or the deviation over the group, over the role's rows of "
+        "the same "
+        "step, over all",
     )
     clip: float | None = Field(
         default=5.0, gt=0, description="advantages are cut to +-clip after scaling; null: not cut"
     )
-    min_group: int = Field(default=2, ge=2, description="turns; smaller groups are dropped and counted")
-    epsilon: float = Field(default=1e-6, gt=0, description="reward units; returns closer than this count as equal")
+    min_group: int = Field(
+        default=2, ge=2, description="turns; smaller groups are dropped and counted"
+    )
+    epsilon: float = Field(
+        default=1e-6, gt=0, description="reward units; returns closer than this count as equal"
+    )
     regret: float = Field(
         default=0.0,
         ge=0,
-        description="share of the best gain in its group that a turn which ends the episode is charged (not ppo)",
+        description="share of the best gain in its group that a turn which ends the episode is "
+        "charged "
+        "(not ppo)",
     )
     alpha: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="weight of the team's return against the role's own reward, both scaled first; 0: own only",
+        description="weight of the team's return against the role's own reward, both scaled "
+        "first; 0: "
+        "own only",
     )
 
 
-def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[CreditTable, dict[str, Any]]:
+def assign_credit(
+    rows: pd.DataFrame, role: str, config: CreditConfig
+) -> tuple[CreditTable, dict[str, Any]]:
     """Advantages of one role's rows.
 
     Parameters
     ----------
     rows : DataFrame
-        Trajectory rows of any roles as `score_rows` gives them, with `episode`, `branch`, `call`, `role`,
-        `group` and `reward`; with `alpha` above 0 of both roles, and with the columns of `team.team_returns`. Where
-        `run` and `iteration` are present, turns and groups never reach across them.
+        Trajectory rows of any roles as `score_rows` gives them, with `episode`, `branch`, `call`,
+        `role`, `group` and `reward`; with `alpha` above 0 of both roles, and with the columns of
+        `team.team_returns`. Where `run` and `iteration` are present, turns and groups never reach
+        across them.
     role : str
         The role whose rows are credited; the others are ignored.
     config : CreditConfig
@@ -79,8 +97,9 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
     Returns
     -------
     (CreditTable, dict)
-        The table in the order of `rows`, and statistics fit for JSON: counts of rows, turns and groups, group sizes,
-        shares of dropped groups in [0, 1], mean and deviation of the rewards and of the advantages (both over rows).
+        The table in the order of `rows`, and statistics fit for JSON: counts of rows, turns and
+        groups, group sizes, shares of dropped groups in [0, 1], mean and deviation of the rewards
+        and of the advantages (both over rows).
 
     Raises
     ------
@@ -93,9 +112,13 @@ def assign_credit(rows: pd.DataFrame, role: str, config: CreditConfig) -> tuple[
         rewards = rewards - config.regret * stopping_regret(mine, _groups(mine))
     result = _advantages(mine, rewards, config)
     if config.alpha > 0:
-        result = mix(result, _advantages(mine, team_returns(rows, role), config), config.alpha, config.clip)
+        result = mix(
+            result, _advantages(mine, team_returns(rows, role), config), config.alpha, config.clip
+        )
     table = mine.loc[:, [*ROW_KEY, "group"]].assign(
-        advantage=result.advantage.astype(np.float32), kept=result.kept, reason=result.reason.astype(object)
+        advantage=result.advantage.astype(np.float32),
+        kept=result.kept,
+        reason=result.reason.astype(object),
     )
     table = table.loc[:, CREDIT_COLUMNS].join(mine[reward_columns(mine)]).reset_index(drop=True)
     return table, _statistics(mine["reward"].to_numpy(np.float64), result)
@@ -135,7 +158,9 @@ def read_credit(path: Path) -> CreditTable:
         raise UserError(f"{path}: there is no credit table; run the credit stage first.") from None
     except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
-        raise UserError(f"{path}: not a credit table ({reason}); delete it and run the credit stage again.") from error
+        raise UserError(
+            f"{path}: not a credit table ({reason}); delete it and run the credit stage again."
+        ) from error
 
 
 def _rows_of(rows: pd.DataFrame, role: str, more: Sequence[str]) -> pd.DataFrame:
@@ -144,11 +169,15 @@ def _rows_of(rows: pd.DataFrame, role: str, more: Sequence[str]) -> pd.DataFrame
     twice = mine.duplicated(subset=ROW_KEY)
     if twice.any():
         raise UserError(
-            f"{_name(mine.loc[twice].iloc[0])} occurs twice; the run directory holds the same episode in two files."
+            f"{_name(mine.loc[twice].iloc[0])} occurs twice; the run directory holds the "
+            "same episode in two files."
         )
     broken = ~np.isfinite(mine["reward"].to_numpy(np.float64))
     if broken.any():
-        raise UserError(f"{_name(mine.loc[broken].iloc[0])}: the reward is not a finite number; score the rows again.")
+        raise UserError(
+            f"{_name(mine.loc[broken].iloc[0])}: the reward is not a finite number; score "
+            "the rows again."
+        )
     return mine
 
 
@@ -168,7 +197,10 @@ def _advantages(mine: pd.DataFrame, rewards: np.ndarray, config: CreditConfig) -
 
 
 def _name(row: pd.Series) -> str:
-    return f"row (episode {row['episode']}, branch {row['branch']}, call {row['call']}, role {row['role']})"
+    return (
+        f"row (episode {row['episode']}, branch {row['branch']}, call {row['call']}, role "
+        f"{row['role']})"
+    )
 
 
 def _scope(rows: pd.DataFrame) -> list[str]:
@@ -194,7 +226,9 @@ def _statistics(rewards: np.ndarray, result: GroupAdvantages) -> dict[str, Any]:
         "groups": groups,
         "kept_rows": int(result.kept.sum()),
         "kept_groups": dropped[Reason.kept],
-        "group_sizes": {str(size): count for size, count in sorted(Counter(sizes.tolist()).items())},
+        "group_sizes": {
+            str(size): count for size, count in sorted(Counter(sizes.tolist()).items())
+        },
         "singleton_share": dropped[Reason.singleton] / max(groups, 1),
         "too_small_share": dropped[Reason.too_small] / max(groups, 1),
         "zero_variance_share": dropped[Reason.zero_variance] / max(groups, 1),

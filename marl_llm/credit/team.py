@@ -1,11 +1,12 @@
-"""The team's return: what a turn brought both agents, read from the logged rows. Rows of both roles go in, one number
-per row of a role comes out; and the mix of two kinds of advantages.
+"""The team's return: what a turn brought both agents, read from the logged rows. Rows of both roles
+go in, one number per row of a role comes out; and the mix of two kinds of advantages.
 
-An Engineer's turn brought the step's gain: `reward_metric_delta` of its rows, which is above zero only for code that
-did as asked and gained significantly. A proposal brought the mean gain of its implementations in the episode's tree,
-and nothing if there was nothing to implement. Of equal proposals of a step only the first was implemented, so the
-others share its return: equal in words (`action`), or in what their reference implementation measured
-(`metrics_after`). Penalties and token costs are each role's own and no part of it.
+An Engineer's turn brought the step's gain: `reward_metric_delta` of its rows, which is above zero
+only for code that did as asked and gained significantly. A proposal brought the mean gain of its
+implementations in the episode's tree, and nothing if there was nothing to implement. Of equal
+proposals of a step only the first was implemented, so the others share its return: equal in words
+(`action`), or in what their reference implementation measured (`metrics_after`). Penalties and
+token costs are each role's own and no part of it.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ TEAM_COLUMNS = ["step", "action", "metrics_after", "reward_metric_delta"]
 
 
 def team_returns(rows: pd.DataFrame, role: str) -> np.ndarray:
-    """The team's return of each row of `role`, float64, shape (n,), in the order of `rows`; reward units.
+    """The team's return of each row of `role`, float64, shape (n,), in the order of `rows`; reward
+    units.
 
     Parameters
     ----------
     rows : DataFrame
-        Rows of both roles with `episode`, `branch`, `role` and `TEAM_COLUMNS`; where `run` and `iteration` are present,
-        nothing reaches across them.
+        Rows of both roles with `episode`, `branch`, `role` and `TEAM_COLUMNS`; where `run` and
+        `iteration` are present, nothing reaches across them.
     role : str
         Whose rows are asked for.
 
@@ -57,11 +59,13 @@ def team_returns(rows: pd.DataFrame, role: str) -> np.ndarray:
     return np.array([_return(proposal, gains, equal) for proposal in proposals], np.float64)
 
 
-def mix(own: GroupAdvantages, team: GroupAdvantages, alpha: float, clip: float | None = None) -> GroupAdvantages:
+def mix(
+    own: GroupAdvantages, team: GroupAdvantages, alpha: float, clip: float | None = None
+) -> GroupAdvantages:
     """(1 - alpha) x own + alpha x team advantage, of the same rows in the same groups.
 
-    Both are scaled by their own deviation before, so `alpha` weighs two numbers of the same size whatever the units of
-    the rewards.
+    Both are scaled by their own deviation before, so `alpha` weighs two numbers of the same size
+    whatever the units of the rewards.
 
     Parameters
     ----------
@@ -75,7 +79,8 @@ def mix(own: GroupAdvantages, team: GroupAdvantages, alpha: float, clip: float |
     Returns
     -------
     GroupAdvantages
-        A group is dropped if no part with a weight above zero tells its turns apart. `deviation` is that of `own`.
+        A group is dropped if no part with a weight above zero tells its turns apart. `deviation` is
+        that of `own`.
     """
     advantage = (1 - alpha) * own.advantage + alpha * team.advantage
     limited = advantage if clip is None else np.clip(advantage, -clip, clip)
@@ -92,10 +97,14 @@ def mix(own: GroupAdvantages, team: GroupAdvantages, alpha: float, clip: float |
 
 
 def _gains_by_proposal(implementations: pd.DataFrame) -> dict[tuple, float]:
-    """Mean gain of each proposal's implementations, by place and branch; all calls of a turn carry the turn's gain."""
+    """Mean gain of each proposal's implementations, by place and branch; all calls of a turn carry
+    the turn's gain.
+    """
     turns = implementations.drop_duplicates(["place", "branch"])
     gains: dict[tuple, list[float]] = defaultdict(list)
-    for place, branch, gain in zip(turns["place"], turns["branch"], turns["reward_metric_delta"], strict=True):
+    for place, branch, gain in zip(
+        turns["place"], turns["branch"], turns["reward_metric_delta"], strict=True
+    ):
         gains[place, branch.rpartition(".")[0]].append(float(gain))  # "1.d2.e0" implements "1.d2"
     return {proposal: sum(found) / len(found) for proposal, found in gains.items()}
 
@@ -107,6 +116,12 @@ def _names(proposal: dict[Any, Any]) -> list[tuple]:
     return [*names, (*where, "metrics", measured)] if measured not in ("", "{}", None) else names
 
 
-def _return(proposal: dict[Any, Any], gains: dict[tuple, float], equal: dict[tuple, float]) -> float:
+def _return(
+    proposal: dict[Any, Any], gains: dict[tuple, float], equal: dict[tuple, float]
+) -> float:
     mine = gains.get((proposal["place"], proposal["branch"]))
-    return next((equal[name] for name in _names(proposal) if name in equal), 0.0) if mine is None else mine
+    return (
+        next((equal[name] for name in _names(proposal) if name in equal), 0.0)
+        if mine is None
+        else mine
+    )

@@ -1,10 +1,11 @@
 """Environment steps per second: cold, warm and cached, beside the same work without a sandbox.
 
-One step reads a proposal (a new value of C), runs its code on all folds and judges it against the current model, on
-scikit-learn's breast cancer data. *Cold* starts sandbox and environment for it; *warm* has both; *cached* asks for a
-solution again, in memory or from the file another environment wrote. The same folds are fitted, scored and compared
-*in-process*, and in a *fresh interpreter* for each evaluation. Methods take turns, so that a busy machine slows all of
-them; rates are of the median round.
+One step reads a proposal (a new value of C), runs its code on all folds and judges it against the
+current model, on scikit-learn's breast cancer data. *Cold* starts sandbox and environment for it;
+*warm* has both; *cached* asks for a solution again, in memory or from the file another environment
+wrote. The same folds are fitted, scored and compared *in-process*, and in a *fresh interpreter* for
+each evaluation. Methods take turns, so that a busy machine slows all of them; rates are of the
+median round.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ joblib.dump(predictions, sys.argv[2])
 
 @dataclass(frozen=True)
 class Rate:
-    """Steps per second of one method, and how many times as many as in-process and in a fresh interpreter."""
+    """Steps per second of one method, and how many times as many as in-process and in a fresh
+    interpreter.
+    """
 
     method: str
     steps_per_s: float
@@ -80,7 +83,10 @@ def benchmark(rounds: int) -> list[Rate]:
                 work = [methods.suggestion(number * _REPEATS + i) for i in range(repeats)]
                 seconds[name].append(_time(step, work))
     rates = {name: 1 / statistics.median(times) for name, times in seconds.items()}
-    return [Rate(name, rate, rate / rates[IN_PROCESS], rate / rates[FRESH]) for name, rate in rates.items()]
+    return [
+        Rate(name, rate, rate / rates[IN_PROCESS], rate / rates[FRESH])
+        for name, rate in rates.items()
+    ]
 
 
 def _time(step: Callable[[str], object], work: list[str]) -> float:
@@ -107,10 +113,16 @@ class _Methods:
     def open(cls, folder: Path) -> Iterator[_Methods]:
         """Sandbox and environments, started and with the baseline evaluated."""
         task, file = _task(), str(folder / "evaluations.sqlite")
-        configs = (EnvironmentConfig(cache=file), EnvironmentConfig(cache=file), EnvironmentConfig(early_stop=True))
+        configs = (
+            EnvironmentConfig(cache=file),
+            EnvironmentConfig(cache=file),
+            EnvironmentConfig(early_stop=True),
+        )
         with ExitStack() as stack:
             sandbox = stack.enter_context(Sandbox(slots=1))
-            warm, disk, stopping = (stack.enter_context(closing(TeamEnv(task, sandbox, one))) for one in configs)
+            warm, disk, stopping = (
+                stack.enter_context(closing(TeamEnv(task, sandbox, one))) for one in configs
+            )
             state = warm.reset()
             yield cls(folder, task, warm, disk, stopping, state, {})
 
@@ -119,7 +131,10 @@ class _Methods:
         return {
             "cold": (self._cold, 1),
             "warm": (self._warm, _REPEATS),
-            "warm, folds stopped early": (lambda text: _step(self.stopping, self.state, text), _REPEATS),
+            "warm, folds stopped early": (
+                lambda text: _step(self.stopping, self.state, text),
+                _REPEATS,
+            ),
             "cached in memory": (lambda text: _step(self.warm, self.state, text), _REPEATS),
             "cached on disk": (lambda text: _step(self.disk, self.state, text), _REPEATS),
             IN_PROCESS: (self._in_process, _REPEATS),
@@ -142,14 +157,21 @@ class _Methods:
         spec = self._spec(text)
         with threadpool_limits(1):  # like the others
             models = [(compile(spec).fit(X, y), valid) for X, y, valid in self._folds()]
-            found = [Predictions(model.predict(valid), model.predict_proba(valid)) for model, valid in models]
+            found = [
+                Predictions(model.predict(valid), model.predict_proba(valid))
+                for model, valid in models
+            ]
         self._judge(found)
 
     def _fresh(self, text: str) -> None:
         job, answer = self.folder / "job.joblib", self.folder / "answer.joblib"
-        joblib.dump({"code": PRELUDE + generate_code(self._spec(text)), "folds": self._folds()}, job)
+        joblib.dump(
+            {"code": PRELUDE + generate_code(self._spec(text)), "folds": self._folds()}, job
+        )
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        subprocess.run([sys.executable, "-c", _SCRIPT, str(job), str(answer)], check=True, env=environment)
+        subprocess.run(
+            [sys.executable, "-c", _SCRIPT, str(job), str(answer)], check=True, env=environment
+        )
         self._judge([Predictions(*one) for one in joblib.load(answer)])
 
     def _spec(self, text: str) -> PipelineSpec:
@@ -166,10 +188,14 @@ class _Methods:
     def _judge(self, found: list[Predictions]) -> None:
         """Score and compare, as a step does."""
         evaluator, (*parts, holdout) = self.warm.evaluator, found
-        pooled = Predictions(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("labels", "proba")))
+        pooled = Predictions(
+            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("labels", "proba"))
+        )
         evaluator.scores(evaluator.out_of_fold_labels, pooled)
         evaluator.scores(self.task.holdout.y, holdout)
-        after = Evaluated(Status.ok, Stage.predicted, out_of_fold=pooled, holdout_predictions=holdout)
+        after = Evaluated(
+            Status.ok, Stage.predicted, out_of_fold=pooled, holdout_predictions=holdout
+        )
         evaluator.compare(self.state.evaluated, after)
 
 

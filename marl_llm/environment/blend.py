@@ -1,8 +1,10 @@
-"""Which of several models to blend, how much of each, and how to decide for a label: from predictions alone.
+"""Which of several models to blend, how much of each, and how to decide for a label: from
+predictions alone.
 
-Greedy selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of models): begin with the
-best model, add in each round the one that makes the mean better most, and keep the best of all rounds. The decision
-rule for labels, `argmax p / prior ** power`, is chosen last on the same rows. Nothing is fitted here.
+Greedy selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of
+models): begin with the best model, add in each round the one that makes the mean better most, and
+keep the best of all rounds. The decision rule for labels, `argmax p / prior ** power`, is chosen
+last on the same rows. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Blend:
     weights : dict of position to int
         How often each model of the pool was taken.
     power : float
-        Of the prior in the decision rule; 0 for regression, and where the most probable class does as well.
+        Of the prior in the decision rule; 0 for regression, and where the most probable class does
+        as well.
     score : float
         On the rows it was chosen on: optimistic.
     """
@@ -84,7 +87,9 @@ def _with_rule(blend: Blend, mean: np.ndarray, priors: np.ndarray | None, score:
 
 
 def as_predictions(mean: np.ndarray, priors: np.ndarray | None, power: float) -> Predictions:
-    """Predictions of a blend: from mean probabilities (n, classes) and class shares, or from mean values (n,)."""
+    """Predictions of a blend: from mean probabilities (n, classes) and class shares, or from mean
+    values (n,).
+    """
     if priors is None:
         return Predictions(mean)
     with np.errstate(divide="ignore", invalid="ignore"):

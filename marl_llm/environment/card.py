@@ -1,7 +1,8 @@
-"""`TaskCard`: what the agents are told about the data, computed once per task from the development rows only.
+"""`TaskCard`: what the agents are told about the data, computed once per task from the development
+rows only.
 
-It holds numbers, no rows: kind, sizes, class shares, and for each column its kind, missing share, skew or number of
-values, and how strongly it alone goes with the target.
+It holds numbers, no rows: kind, sizes, class shares, and for each column its kind, missing share,
+skew or number of values, and how strongly it alone goes with the target.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from marl_llm.tasks import Column, Task
 
 @dataclass(frozen=True)
 class ColumnCard:
-    """One column: `missing` and `association` are shares in [0, 1]; `skew` only for numbers, `levels` only for
-    words.
+    """One column: `missing` and `association` are shares in [0, 1]; `skew` only for numbers,
+    `levels` only for words.
     """
 
     alias: str
@@ -39,8 +40,8 @@ class ColumnCard:
 
 @dataclass(frozen=True)
 class TaskCard:
-    """One task: number of development rows, class shares (empty for regression), metric names, the columns, what the
-    screening warns of, and the least value of a numeric target.
+    """One task: number of development rows, class shares (empty for regression), metric names, the
+    columns, what the screening warns of, and the least value of a numeric target.
     """
 
     kind: Kind
@@ -54,7 +55,9 @@ class TaskCard:
     def context(self) -> Context:
         """What proposals are checked against."""
         facts = {c.alias: ColumnFacts(c.name, c.kind, c.missing > 0) for c in self.columns}
-        smallest = min((round(share * self.rows) for share in self.class_shares if share > 0), default=None)
+        smallest = min(
+            (round(share * self.rows) for share in self.class_shares if share > 0), default=None
+        )
         return Context(self.kind, facts, self.rows, self.lowest_target, smallest)
 
 
@@ -101,13 +104,16 @@ def _cramers_v(table: np.ndarray) -> float:
 def _column_card(column: Column, values: pd.Series, y: np.ndarray, kind: Kind) -> ColumnCard:
     numeric = column.kind in NUMBERS
     skew = values.skew() if numeric else 0.0
-    measured = values.str.len() if column.kind == "text" else values  # of a text only its length says something here
+    measured = (
+        values.str.len() if column.kind == "text" else values
+    )  # of a text only its length says something here
     return ColumnCard(
         alias=column.alias,
         name=column.name,
         kind=column.kind,
         missing=float(values.isna().mean()),
-        skew=float(skew) if np.isfinite(skew) else 0.0,  # pyright: ignore[reportArgumentType, reportCallIssue]
+        # pyright: ignore[reportArgumentType, reportCallIssue]
+        skew=float(skew) if np.isfinite(skew) else 0.0,
         levels=0 if numeric else int(values.nunique()),
         association=_association(measured, column.kind != "categorical", y, kind),
     )
@@ -125,4 +131,12 @@ def describe_task(task: Task) -> TaskCard:
         for column, (_, values) in zip(task.columns, part.X.items(), strict=True)
     )
     lowest = None if task.kind.is_classification else float(part.y.min())
-    return TaskCard(task.kind, len(part.y), shares, tuple(task.metrics), columns, task.warnings_for_agents, lowest)
+    return TaskCard(
+        task.kind,
+        len(part.y),
+        shares,
+        tuple(task.metrics),
+        columns,
+        task.warnings_for_agents,
+        lowest,
+    )

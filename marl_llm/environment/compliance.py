@@ -1,11 +1,12 @@
 """Compliance in [0, 1], without a judge: was what was asked done, and nothing else?
 
-Two witnesses have to agree. *Behaviour*: the predictions on all folds equal those of the reference implementation.
-*Clauses*: the code, read without running it, holds every component that the proposal asks for and changes no other.
-Code that behaves as asked but cannot be read (a loop, an own class), or that holds what no proposal can ask for
-(`n_jobs`), is run once more, with the reference, on rows it cannot expect. Where the predictions differ, compliance is
-the share of clauses kept, and a clause about the estimator needs a third witness, the description sent by the sandboxed
-process (which the code could forge, but not all three).
+Two witnesses have to agree. *Behaviour*: the predictions on all folds equal those of the reference
+implementation. *Clauses*: the code, read without running it, holds every component that the
+proposal asks for and changes no other. Code that behaves as asked but cannot be read (a loop, an
+own class), or that holds what no proposal can ask for (`n_jobs`), is run once more, with the
+reference, on rows it cannot expect. Where the predictions differ, compliance is the share of
+clauses kept, and a clause about the estimator needs a third witness, the description sent by the
+sandboxed process (which the code could forge, but not all three).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from marl_llm.proposals.symbols import Unreadable
 
 TOLERANCE = 1e-6
 CLAUSES_AT_MOST = 0.9
-"""Clauses alone never give 1: the predictions differ, so something was done that the clauses do not see."""
+"""Clauses alone never give 1: the predictions differ, so something was done that the clauses do not
+see.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +43,13 @@ class Case:
     code : str
         The candidate's code, without the prelude.
     result, reference, current : Evaluated
-        Of the candidate, of the reference implementation of what was asked, and of the current solution.
+        Of the candidate, of the reference implementation of what was asked, and of the current
+        solution.
     before, wanted : PipelineSpec
         The current solution and the one asked for.
     same_elsewhere : callable
-        Runs candidate and reference on rows that the code cannot expect; True if they predict the same there.
+        Runs candidate and reference on rows that the code cannot expect; True if they predict the
+        same there.
     """
 
     code: str
@@ -76,10 +81,11 @@ def compliance(case: Case) -> float:
 
 
 def _typed_differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
-    """True if the code differs from what was asked in something that a proposal could have asked for.
+    """True if the code differs from what was asked in something that a proposal could have asked
+    for.
 
-    Such a difference counts even where no prediction shows it. What no proposal can ask for (`n_jobs`, a passthrough
-    step, a transformer written out) is left to behaviour.
+    Such a difference counts even where no prediction shows it. What no proposal can ask for
+    (`n_jobs`, a passthrough step, a transformer written out) is left to behaviour.
     """
     info = ESTIMATORS.get(str(wanted.get("estimator")))
 
@@ -97,31 +103,48 @@ def _typed_differences(found: Mapping[str, object], wanted: Mapping[str, object]
 
 
 _BRANCHES = (
-    ast.If, ast.IfExp, ast.While, ast.For, ast.Try, ast.Match, ast.BoolOp, ast.Compare, ast.Assert, ast.comprehension,
-)  # fmt: skip
+    ast.If,
+    ast.IfExp,
+    ast.While,
+    ast.For,
+    ast.Try,
+    ast.Match,
+    ast.BoolOp,
+    ast.Compare,
+    ast.Assert,
+    ast.comprehension,
+)
 
 
 def own_code_branches(code: str) -> bool:
-    """True if a class, a lambda or a helper function of the code decides anything: no finite number of rows shows what
-    it does on others.
+    """True if a class, a lambda or a helper function of the code decides anything: no finite number
+    of rows shows what it does on others.
     """
     try:
         module = parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     own = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    inside = (n for n in ast.walk(module) if isinstance(n, own) and getattr(n, "name", "") != "build_pipeline")
+    inside = (
+        n
+        for n in ast.walk(module)
+        if isinstance(n, own) and getattr(n, "name", "") != "build_pipeline"
+    )
     return any(_decides(node) for one in inside for node in ast.walk(one))
 
 
 def _decides(node: ast.AST) -> bool:
     if isinstance(node, ast.Subscript):
-        return any(isinstance(part, ast.Name | ast.Call | ast.Attribute) for part in ast.walk(node.slice))
+        return any(
+            isinstance(part, ast.Name | ast.Call | ast.Attribute) for part in ast.walk(node.slice)
+        )
     return isinstance(node, _BRANCHES)
 
 
 def says_the_same(code: str, wanted: PipelineSpec) -> bool:
-    """True if the code, only read, is what was asked for: where the reference fails there is nothing to compare."""
+    """True if the code, only read, is what was asked for: where the reference fails there is
+    nothing to compare.
+    """
     if same_code(code, generate_code(wanted)):
         return True
     try:
@@ -131,12 +154,18 @@ def says_the_same(code: str, wanted: PipelineSpec) -> bool:
 
 
 def same_predictions(a: Predictions, b: Predictions) -> bool:
-    """True if labels and probabilities of the same rows agree within 1e-6 (for regression: of value and spread)."""
+    """True if labels and probabilities of the same rows agree within 1e-6 (for regression: of value
+    and spread).
+    """
     if len(a) != len(b) or (a.proba is None) != (b.proba is None):
         return False
     if a.proba is not None and b.proba is not None:
-        return bool((a.labels == b.labels).all() and np.allclose(a.proba, b.proba, atol=TOLERANCE, rtol=0))
-    return bool(np.allclose(a.labels, b.labels, rtol=TOLERANCE, atol=TOLERANCE * float(np.std(b.labels))))
+        return bool(
+            (a.labels == b.labels).all() and np.allclose(a.proba, b.proba, atol=TOLERANCE, rtol=0)
+        )
+    return bool(
+        np.allclose(a.labels, b.labels, rtol=TOLERANCE, atol=TOLERANCE * float(np.std(b.labels)))
+    )
 
 
 def same_behaviour(candidate: Evaluated, reference: Evaluated) -> bool:
@@ -154,7 +183,9 @@ def same_behaviour(candidate: Evaluated, reference: Evaluated) -> bool:
 
 def _first(predictions: Predictions, count: int) -> Predictions:
     """Early stopping leaves one of two candidates with fewer folds."""
-    return Predictions(predictions.labels[:count], None if predictions.proba is None else predictions.proba[:count])
+    return Predictions(
+        predictions.labels[:count], None if predictions.proba is None else predictions.proba[:count]
+    )
 
 
 def clause_compliance(
@@ -182,26 +213,39 @@ def clause_compliance(
     old, new = normal_components(before.components()), normal_components(wanted.components())
     described = _described(description)
     asked = [c for c in {**old, **new} if old.get(c) != new.get(c)]
-    kept = sum(found.get(c) == new.get(c) and _witness_agrees(c, new.get(c), described) for c in asked)
+    kept = sum(
+        found.get(c) == new.get(c) and _witness_agrees(c, new.get(c), described) for c in asked
+    )
     unasked = sum(found.get(c) != new.get(c) for c in {**found, **new} if c not in asked)
     return min(CLAUSES_AT_MOST, kept / max(1, len(asked) + unasked))
 
 
 def _described(description: Mapping[str, object] | None) -> dict[str, str]:
-    """Estimator class and its parameters as the sandboxed process described them: of the last step of the pipeline,
-    inside calibration and threshold.
+    """Estimator class and its parameters as the sandboxed process described them: of the last step
+    of the pipeline, inside calibration and threshold.
     """
     params = (description or {}).get("params")
     if not isinstance(params, Mapping):
         return {}
-    plain = [k for k in params if "__" not in k and k not in ("memory", "steps", "verbose", "transform_input")]
+    plain = [
+        k
+        for k in params
+        if "__" not in k and k not in ("memory", "steps", "verbose", "transform_input")
+    ]
     if not plain:
         return {}
     last = str(plain[-1])
     while f"{last}__estimator" in params and f"{last}__cv" in params:
         last = f"{last}__estimator"
-    values = {k.removeprefix(f"{last}__"): str(v) for k, v in params.items() if str(k).startswith(f"{last}__")}
-    return {"estimator": str(params[last]).split("(", 1)[0], **{f"param {k}": v for k, v in values.items()}}
+    values = {
+        k.removeprefix(f"{last}__"): str(v)
+        for k, v in params.items()
+        if str(k).startswith(f"{last}__")
+    }
+    return {
+        "estimator": str(params[last]).split("(", 1)[0],
+        **{f"param {k}": v for k, v in values.items()},
+    }
 
 
 def _witness_agrees(clause: str, wanted: object, described: Mapping[str, str]) -> bool:

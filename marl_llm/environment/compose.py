@@ -1,7 +1,9 @@
-"""A blend's result from those of its members: what running its code would give, without fitting anything again.
+"""A blend's result from those of its members: what running its code would give, without fitting
+anything again.
 
-It rests on `proposals/blending.py`: a fitted blend predicts the weighted mean of what its members predict by
-themselves. In: the members' results on the same folds. Out: a result, scored anew. Nothing is run here.
+It rests on `proposals/blending.py`: a fitted blend predicts the weighted mean of what its members
+predict by themselves. In: the members' results on the same folds. Out: a result, scored anew.
+Nothing is run here.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class FoldFacts:
     bounds : sequence of (int, int)
         Where each fold of the cross-validation begins and ends among the pooled out-of-fold rows.
     shares : sequence of ndarray or None
-        Class shares of the training rows of each fold, and last of all development rows; None for regression.
+        Class shares of the training rows of each fold, and last of all development rows; None for
+        regression.
     """
 
     bounds: Sequence[tuple[int, int]]

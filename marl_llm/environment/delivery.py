@@ -1,14 +1,17 @@
-"""What `finish` delivers: the best of what was tried, or a blend of it, with the decision rule for labels.
+"""What `finish` delivers: the best of what was tried, or a blend of it, with the decision rule for
+labels.
 
-Which rows decide is the caller's choice. A rollout chooses on the folds alone, so that the hold-out can still say
-whether the gain is real and the reward stays honest. `solve` chooses on folds and hold-out together: what is delivered
-uses all the evidence there is, and the test part is still unread.
+Which rows decide is the caller's choice. A rollout chooses on the folds alone, so that the hold-out
+can still say whether the gain is real and the reward stays honest. `solve` chooses on folds and
+hold-out together: what is delivered uses all the evidence there is, and the test part is still
+unread.
 
-The best of many settings is the luckiest. The start and the screened families, which nobody chose by their scores here,
-are always candidates; what was tried beside these is one only if it is significantly better than the best of them, by a
-paired test on the rows that decide. That a step was accepted does not help: it was a gain over the solution before it,
-which need not be as good as the best family. (A rollout, which must not deliver less than it was rewarded for, takes
-what was accepted as it is.) Why: `evaluation/admission.py`.
+The best of many settings is the luckiest. The start and the screened families, which nobody chose
+by their scores here, are always candidates; what was tried beside these is one only if it is
+significantly better than the best of them, by a paired test on the rows that decide. That a step
+was accepted does not help: it was a gain over the solution before it, which need not be as good as
+the best family. (A rollout, which must not deliver less than it was rewarded for, takes what was
+accepted as it is.) Why: `evaluation/admission.py`.
 """
 
 from __future__ import annotations
@@ -60,7 +63,10 @@ class Evidence:
 
     def labels(self) -> np.ndarray:
         """Targets of the same rows."""
-        parts = [self.evaluator.out_of_fold_labels, *([self.evaluator.task.holdout.y] if self.rows == "all" else [])]
+        parts = [
+            self.evaluator.out_of_fold_labels,
+            *([self.evaluator.task.holdout.y] if self.rows == "all" else []),
+        ]
         joint = np.concatenate(parts)
         return joint[self._sample(len(joint))]
 
@@ -69,16 +75,27 @@ class Evidence:
         return self.evaluator.scores(self.labels(), self.predictions(evaluated)).score
 
     def clearly_better(self, one: Evaluated, other: Evaluated) -> bool:
-        """True if `one` is significantly better than `other` on the deciding rows, by a paired bootstrap."""
+        """True if `one` is significantly better than `other` on the deciding rows, by a paired
+        bootstrap.
+        """
         evaluator, before, after = self.evaluator, self.predictions(other), self.predictions(one)
         return paired_bootstrap(
-            evaluator.task.metrics, self.labels(), before, after, evaluator.reference,
-            level=_LEVEL, n_resamples=_RESAMPLES,
-        ).significant  # fmt: skip
+            evaluator.task.metrics,
+            self.labels(),
+            before,
+            after,
+            evaluator.reference,
+            level=_LEVEL,
+            n_resamples=_RESAMPLES,
+        ).significant
 
     @staticmethod
     def _sample(rows: int) -> np.ndarray:
-        return np.arange(rows) if rows <= _MOST_ROWS else np.linspace(0, rows - 1, _MOST_ROWS).astype(int)
+        return (
+            np.arange(rows)
+            if rows <= _MOST_ROWS
+            else np.linspace(0, rows - 1, _MOST_ROWS).astype(int)
+        )
 
 
 def choose_delivery(
@@ -126,9 +143,13 @@ def choose_delivery(
 
 
 def _admitted(
-    tried: Sequence[Tried], evidence: Evidence, plain: Collection[PipelineSpec], accepted: Collection[PipelineSpec]
+    tried: Sequence[Tried],
+    evidence: Evidence,
+    plain: Collection[PipelineSpec],
+    accepted: Collection[PipelineSpec],
 ) -> Sequence[Tried]:
-    """What a delivery may be chosen from: what is plain or accepted, or clearly better than all that is plain.
+    """What a delivery may be chosen from: what is plain or accepted, or clearly better than all
+    that is plain.
 
     Specs are compared in normal form.
     """
@@ -138,7 +159,11 @@ def _admitted(
         return tried
     bar = max(on_hand, key=lambda one: evidence.score(one.evaluated)).evaluated
     free = (*common, *kept)
-    return [one for one in tried if one.spec.normal() in free or evidence.clearly_better(one.evaluated, bar)]
+    return [
+        one
+        for one in tried
+        if one.spec.normal() in free or evidence.clearly_better(one.evaluated, bar)
+    ]
 
 
 def _spec(pool: Sequence[PipelineSpec], chosen: Blend) -> PipelineSpec:

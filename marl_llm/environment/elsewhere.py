@@ -1,7 +1,9 @@
-"""Rows that a candidate cannot expect: to tell code that does what was asked from code that only does it on these data.
+"""Rows that a candidate cannot expect: to tell code that does what was asked from code that only
+does it on these data.
 
-Made of the development and hold-out features: other sizes, drawn with replacement, numbers shaken by a tenth of their
-spread, a tenth of the cells missing, targets of the drawn rows. Both candidates see the same rows.
+Made of the development and hold-out features: other sizes, drawn with replacement, numbers shaken
+by a tenth of their spread, a tenth of the cells missing, targets of the drawn rows. Both candidates
+see the same rows.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from marl_llm.tasks.splits.learnable import ROWS_TO_LEARN
 
 _MOST_ROWS = 2000
 _SHARES = ((0.7, 0.6), (0.45, 0.9))
-"""Training and validation rows of each fold, as shares of the development and of the hold-out part."""
+"""Training and validation rows of each fold, as shares of the development and of the hold-out part.
+"""
 
 
 def unexpected_folds(task: Task, n_classes: int | None, seed: int) -> list[Fold]:
@@ -36,17 +39,24 @@ def unexpected_folds(task: Task, n_classes: int | None, seed: int) -> list[Fold]
         if n_classes is not None:
             train = np.concatenate([train, _undrawn(part.y, train)])
         valid = rng.integers(0, len(task.holdout), _size(len(task.holdout), valid_share))
-        X_train, X_valid = _shaken(part.X.iloc[train], rng), _shaken(task.holdout.X.iloc[valid], rng)
+        X_train, X_valid = (
+            _shaken(part.X.iloc[train], rng),
+            _shaken(task.holdout.X.iloc[valid], rng),
+        )
         folds.append(Fold.prepare(X_train, part.y[train], X_valid, n_classes=n_classes, seed=seed))
     return folds
 
 
 def _undrawn(y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Rows of classes drawn fewer than three times, until they are (or all there are): without them neither candidate
-    could be fitted, and that would say nothing.
+    """Rows of classes drawn fewer than three times, until they are (or all there are): without them
+    neither candidate could be fitted, and that would say nothing.
     """
     seen = np.bincount(y[drawn], minlength=int(y.max()) + 1)
-    lacking = [np.flatnonzero(y == c)[: ROWS_TO_LEARN - seen[c]] for c in np.unique(y) if seen[c] < ROWS_TO_LEARN]
+    lacking = [
+        np.flatnonzero(y == c)[: ROWS_TO_LEARN - seen[c]]
+        for c in np.unique(y)
+        if seen[c] < ROWS_TO_LEARN
+    ]
     return np.concatenate([np.empty(0, dtype=np.int64), *lacking])
 
 

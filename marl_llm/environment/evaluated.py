@@ -1,4 +1,6 @@
-"""A candidate's result on one task: what comes out of an evaluation and goes into comparisons, states and rows."""
+"""A candidate's result on one task: what comes out of an evaluation and goes into comparisons,
+states and rows.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,12 @@ class Evaluated:
     error : str
         One short line, "" if it ran.
     cv, holdout : Scores or None
-        Scores of the pooled out-of-fold predictions, and on the hold-out. None where there are no predictions; of a
-        stopped evaluation `cv` is that of the folds done.
+        Scores of the pooled out-of-fold predictions, and on the hold-out. None where there are no
+        predictions; of a stopped evaluation `cv` is that of the folds done.
     out_of_fold, holdout_predictions : Predictions or None
-        The raw predictions behind them; out-of-fold rows are ordered as `Evaluator.out_of_fold_labels`. A stopped
-        evaluation has those of the first folds only, or none.
+        The raw predictions behind them; out-of-fold rows are ordered as
+        `Evaluator.out_of_fold_labels`. A stopped evaluation has those of the first folds only, or
+        none.
     description : dict or None
         What the sandboxed process said of the estimator; unverified.
     seconds, cpu_seconds : float
@@ -35,7 +38,8 @@ class Evaluated:
     isolation : str
         Level of the sandbox.
     stopped_after : int or None
-        Folds done (the hold-out's counts as one) when the comparison was decided; None if all were done.
+        Folds done (the hold-out's counts as one) when the comparison was decided; None if all were
+        done.
     """
 
     status: Status
@@ -69,7 +73,11 @@ def some_rows(predictions: Predictions, start: int, stop: int) -> Predictions:
 
 
 def pooled(parts: Sequence[Predictions]) -> Predictions:
-    """Predictions of several sets of rows, at least one, as one; probabilities where all have them."""
+    """Predictions of several sets of rows, at least one, as one; probabilities where all have
+    them.
+    """
     labels = np.concatenate([part.labels for part in parts])
     probabilities = [part.proba for part in parts if part.proba is not None]
-    return Predictions(labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None)
+    return Predictions(
+        labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None
+    )

@@ -1,10 +1,11 @@
-"""Running one candidate: the same folds for every candidate of a task, in the sandbox, scored on labels that stay
-outside.
+"""Running one candidate: the same folds for every candidate of a task, in the sandbox, scored on
+labels that stay outside.
 
-One evaluation cross-validates on the development part (feedback) and fits on the whole of it to predict the hold-out
-(what rewards rest on). What a candidate predicted on a fold is kept in the evaluation cache, keyed by the code's syntax
-tree, so layout and comments do not matter; scores are computed anew. An evaluation against the current model may end
-before all folds are done; asked for without it, the rest is run.
+One evaluation cross-validates on the development part (feedback) and fits on the whole of it to
+predict the hold-out (what rewards rest on). What a candidate predicted on a fold is kept in the
+evaluation cache, keyed by the code's syntax tree, so layout and comments do not matter; scores are
+computed anew. An evaluation against the current model may end before all folds are done; asked for
+without it, the rest is run.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Evaluator:
     seed : int
         Seeds the folds, the test's resamples, and numpy inside the sandbox.
     prelude : str, optional
-        Trusted text that is run before the candidate; "" where it brings its own imports, as a person's file does.
-        Default: `prelude_for(code)`.
+        Trusted text that is run before the candidate; "" where it brings its own imports, as a
+        person's file does. Default: `prelude_for(code)`.
 
     Attributes
     ----------
@@ -66,7 +67,8 @@ class Evaluator:
     runs, hits : int
         Evaluations that had to fit something, and those that were answered without.
     enough : callable or None
-        True ends evaluations before their next fold (a budget that is spent). What is known is still answered.
+        True ends evaluations before their next fold (a budget that is spent). What is known is
+        still answered.
 
     Raises
     ------
@@ -86,9 +88,14 @@ class Evaluator:
         self.task, self._seed = task, seed
         self._config = config = config or EnvironmentConfig()
         self._classes = len(task.classes) if task.kind.is_classification else None
-        self._reference = Reference.from_labels(task.development.y, task.kind, self._classes, task.classes)
+        self._reference = Reference.from_labels(
+            task.development.y, task.kind, self._classes, task.classes
+        )
         part, splits = task.development, task.cv_folds(config.cv_folds, seed)
-        self._folds = [self._fold(i, part.X.iloc[a], part.y[a], part.X.iloc[b]) for i, (a, b) in enumerate(splits)]
+        self._folds = [
+            self._fold(i, part.X.iloc[a], part.y[a], part.X.iloc[b])
+            for i, (a, b) in enumerate(splits)
+        ]
         self._folds.append(self._fold(config.cv_folds, part.X, part.y, task.holdout.X))
         self._priors = [self._shares(part.y[a]) for a, _ in splits] + [self._shares(part.y)]
         self.out_of_fold_rows: np.ndarray = np.concatenate([b for _, b in splits])
@@ -96,7 +103,9 @@ class Evaluator:
         edges = np.cumsum([0, *(len(b) for _, b in splits)]).tolist()
         self.fold_bounds: list[tuple[int, int]] = list(zip(edges[:-1], edges[1:], strict=True))
         self._gain_test = GainTest(_truth(task, self._reference, splits), config, seed)
-        self._cache = EvaluationCache(Path(config.cache) if config.cache else None, config.cache_mib)
+        self._cache = EvaluationCache(
+            Path(config.cache) if config.cache else None, config.cache_mib
+        )
         self._runner, self._limits = FoldRunner(sandbox, self._cache, prelude, seed), sandbox.limits
         self._done: weakref.WeakValueDictionary[str, Evaluated] = weakref.WeakValueDictionary()
         self._turns: dict[int, threading.Lock] = {}
@@ -122,24 +131,29 @@ class Evaluator:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time of all fits asked for so far, each counted once; one that the cache answered, as when it was run."""
+        """CPU time of all fits asked for so far, each counted once; one that the cache answered, as
+        when it was run.
+        """
         return self._runner.cpu_seconds
 
     def evaluate(self, code: str, against: Evaluated | None = None) -> Evaluated:
-        """Run a candidate, or return what the same code gave before. Blocks; call it from a worker thread.
+        """Run a candidate, or return what the same code gave before. Blocks; call it from a worker
+        thread.
 
         Parameters
         ----------
         code : str
             Untrusted.
         against : Evaluated, optional
-            The current model. Where early stopping is on, folds are left out once it is decided that the candidate is
-            no significant gain over it; without it all folds are run.
+            The current model. Where early stopping is on, folds are left out once it is decided
+            that the candidate is no significant gain over it; without it all folds are run.
         """
         tree = code_key(code)
         if tree is None:
             return Evaluated(Status.error, Stage.none, _syntax_error(code))
-        if self._over():  # equal code may be running in another thread: nobody waits for it any more
+        if (
+            self._over()
+        ):  # equal code may be running in another thread: nobody waits for it any more
             return self._known(Candidate(code, tree)) or _out_of_time()
         with self._turn(tree):
             known = self._done.get(tree)
@@ -152,10 +166,14 @@ class Evaluator:
         return result
 
     def bound_fits(self, seconds: float) -> None:
-        """From now on no candidate may fit and predict a fold for longer than this, or than the sandbox allows. The
-        test part is left out: what is delivered has as long as the sandbox gives.
+        """From now on no candidate may fit and predict a fold for longer than this, or than the
+        sandbox allows. The test part is left out: what is delivered has as long as the sandbox
+        gives.
         """
-        wall_s, cpu_s = min(self._limits.wall_s, seconds), max(1, min(self._limits.cpu_s, round(seconds)))
+        wall_s, cpu_s = (
+            min(self._limits.wall_s, seconds),
+            max(1, min(self._limits.cpu_s, round(seconds))),
+        )
         self._runner.limits = replace(self._limits, wall_s=wall_s, cpu_s=cpu_s)
 
     def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
@@ -167,8 +185,8 @@ class Evaluator:
         return score_predictions(self.task.metrics, y, predictions, self._reference)
 
     def cross_validate(self, code: str) -> Scores | None:
-        """Scores of the pooled out-of-fold predictions alone, for a search that must not look at the hold-out; None if
-        the code fails, or the budget is spent. Blocks.
+        """Scores of the pooled out-of-fold predictions alone, for a search that must not look at
+        the hold-out; None if the code fails, or the budget is spent. Blocks.
         """
         tree = code_key(code)
         if tree is None:
@@ -187,8 +205,8 @@ class Evaluator:
         return self._score_folds(pooled(done))
 
     def compose(self, spec: PipelineSpec) -> Evaluated:
-        """A blend's result from those of its members, which are evaluated where they were not: what running its code
-        would give, without fitting anything again. Blocks.
+        """A blend's result from those of its members, which are evaluated where they were not: what
+        running its code would give, without fitting anything again. Blocks.
         """
         parts = [self.evaluate(generate_code(member)) for member in spec.members]
         facts = FoldFacts(self.fold_bounds, self._priors)
@@ -206,8 +224,12 @@ class Evaluator:
         runs: list[Evaluation] = []
         for fold in folds if tree is not None else ():
             assert tree is not None
-            describe = fold is self._folds[self._gain_test.order[0]]  # as a later evaluation will ask
-            run, _ = self._runner.run(Candidate(code, tree), fold, describe=describe, probe=False, limits=limits)
+            describe = (
+                fold is self._folds[self._gain_test.order[0]]
+            )  # as a later evaluation will ask
+            run, _ = self._runner.run(
+                Candidate(code, tree), fold, describe=describe, probe=False, limits=limits
+            )
             runs.append(run)
             if run.status is not Status.ok:
                 break
@@ -219,19 +241,27 @@ class Evaluator:
         return [(fold, self.out_of_fold_labels[a:b]) for fold, (a, b) in list(found)[:count]]
 
     def fold_of(self, train: np.ndarray, valid: np.ndarray) -> tuple[KeyedFold, np.ndarray]:
-        """A fold of other rows, positions in the development part, with the targets of its validation rows."""
+        """A fold of other rows, positions in the development part, with the targets of its
+        validation rows.
+        """
         part = self.task.development
         fold = self._fold(len(self._folds), part.X.iloc[train], part.y[train], part.X.iloc[valid])
         return fold, part.y[valid]
 
     def agree_elsewhere(self, code: str, other: str) -> bool:
-        """True if two codes fit and predict the same on rows that neither can expect: `elsewhere.py`. Blocks."""
-        candidates = [Candidate(c, tree) for c in (code, other) if (tree := code_key(c)) is not None]
+        """True if two codes fit and predict the same on rows that neither can expect:
+        `elsewhere.py`. Blocks.
+        """
+        candidates = [
+            Candidate(c, tree) for c in (code, other) if (tree := code_key(c)) is not None
+        ]
         agreed = False
         for fold in unexpected_folds(self.task, self._classes, self._seed):
             with fold:
                 keyed = KeyedFold(fold)
-                runs = [self._runner.run(c, keyed, describe=False, probe=False)[0] for c in candidates]
+                runs = [
+                    self._runner.run(c, keyed, describe=False, probe=False)[0] for c in candidates
+                ]
             ran = {run.status is Status.ok for run in runs}
             if ran == {True, False} or len(runs) < 2:
                 return False
@@ -242,15 +272,15 @@ class Evaluator:
         return agreed
 
     def test_scores(self, code: str) -> Scores | None:
-        """Fit on development and hold-out rows, score on the test part: for reports, once, at the end. None if
-        it fails. Blocks.
+        """Fit on development and hold-out rows, score on the test part: for reports, once, at the
+        end. None if it fails. Blocks.
         """
         found = self._test_predictions(code)
         return None if found is None else self.scores(self.task.test.y, found)
 
     def test_predictions(self, spec: PipelineSpec) -> Predictions | None:
-        """A solution's predictions of the test part, as `test_scores` scores them. Members of a blend are fitted one by
-        one, so that each has a candidate's time and memory. Blocks.
+        """A solution's predictions of the test part, as `test_scores` scores them. Members of a
+        blend are fitted one by one, so that each has a candidate's time and memory. Blocks.
         """
         if spec.estimator != BLEND:
             return self._test_predictions(generate_code(spec))
@@ -270,7 +300,11 @@ class Evaluator:
         y = np.concatenate([task.development.y, task.holdout.y])
         with Fold.prepare(X, y, task.test.X, n_classes=self._classes, seed=self._seed) as fold:
             done, _ = self._runner.run(
-                Candidate(code, tree), KeyedFold(fold), describe=False, probe=True, limits=self._limits
+                Candidate(code, tree),
+                KeyedFold(fold),
+                describe=False,
+                probe=True,
+                limits=self._limits,
             )
         return done.predictions[0] if done.status is Status.ok else None
 
@@ -282,10 +316,18 @@ class Evaluator:
 
     def _shares(self, y: np.ndarray) -> np.ndarray | None:
         """Class shares; None for regression."""
-        return None if self._classes is None else np.bincount(y.astype(int), minlength=self._classes) / len(y)
+        return (
+            None
+            if self._classes is None
+            else np.bincount(y.astype(int), minlength=self._classes) / len(y)
+        )
 
-    def _fold(self, number: int, X_train: pd.DataFrame, y_train: np.ndarray, X_valid: pd.DataFrame) -> KeyedFold:
-        fold = Fold.prepare(X_train, y_train, X_valid, n_classes=self._classes, seed=self._seed + number)
+    def _fold(
+        self, number: int, X_train: pd.DataFrame, y_train: np.ndarray, X_valid: pd.DataFrame
+    ) -> KeyedFold:
+        fold = Fold.prepare(
+            X_train, y_train, X_valid, n_classes=self._classes, seed=self._seed + number
+        )
         return KeyedFold(fold)
 
     @contextmanager
@@ -302,11 +344,17 @@ class Evaluator:
         runs: list[Evaluation] = []
         done: dict[int, Predictions] = {}
         for fold in self._gain_test.order:
-            if against is not None and self._config.early_stop and self._gain_test.hopeless(against, done):
+            if (
+                against is not None
+                and self._config.early_stop
+                and self._gain_test.hopeless(against, done)
+            ):
                 break
             if self._over():
                 return self._known(candidate) or _out_of_time(), fitted
-            run, fresh = self._runner.run(candidate, self._folds[fold], describe=not runs, probe=fold == last)
+            run, fresh = self._runner.run(
+                candidate, self._folds[fold], describe=not runs, probe=fold == last
+            )
             runs.append(run)
             fitted |= fresh
             if run.status is not Status.ok:
@@ -328,7 +376,9 @@ class Evaluator:
             if run is None or run.status is not Status.ok:
                 return None
             runs[fold] = run
-        return self._scored(list(runs.values()), {fold: run.predictions[0] for fold, run in runs.items()})
+        return self._scored(
+            list(runs.values()), {fold: run.predictions[0] for fold, run in runs.items()}
+        )
 
     def _scored(self, runs: Sequence[Evaluation], done: Mapping[int, Predictions]) -> Evaluated:
         last = len(self._folds) - 1
@@ -349,7 +399,9 @@ class Evaluator:
         )
 
 
-def _truth(task: Task, reference: Reference, splits: Sequence[tuple[np.ndarray, np.ndarray]]) -> Truth:
+def _truth(
+    task: Task, reference: Reference, splits: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> Truth:
     labels = *(task.development.y[valid] for _, valid in splits), task.holdout.y
     train, valid = (sum(map(len, parts)) // len(splits) for parts in zip(*splits, strict=True))
     return Truth(task.metrics, reference, labels, (train, valid))
@@ -358,9 +410,14 @@ def _truth(task: Task, reference: Reference, splits: Sequence[tuple[np.ndarray, 
 def _failed(runs: Sequence[Evaluation]) -> Evaluated:
     last = runs[-1]
     return Evaluated(
-        last.status, last.stage, last.error, description=runs[0].description, isolation=last.isolation,
-        seconds=sum(run.seconds for run in runs), cpu_seconds=sum(run.cpu_seconds for run in runs),
-    )  # fmt: skip
+        last.status,
+        last.stage,
+        last.error,
+        description=runs[0].description,
+        isolation=last.isolation,
+        seconds=sum(run.seconds for run in runs),
+        cpu_seconds=sum(run.cpu_seconds for run in runs),
+    )
 
 
 def _out_of_time() -> Evaluated:

@@ -51,12 +51,15 @@ class FoldRunner:
     fits : int
         Folds that were fitted, not answered by the cache.
     cpu_seconds : float
-        CPU time of all runs asked for, each counted once; one that the cache answered, as when it was run.
+        CPU time of all runs asked for, each counted once; one that the cache answered, as when it
+        was run.
     limits : Limits or None
         Of runs that bring none, if tighter than the sandbox's.
     """
 
-    def __init__(self, sandbox: Sandbox, cache: EvaluationCache, prelude: str | None, seed: int) -> None:
+    def __init__(
+        self, sandbox: Sandbox, cache: EvaluationCache, prelude: str | None, seed: int
+    ) -> None:
         self._sandbox, self._cache, self._prelude, self._seed = sandbox, cache, prelude, seed
         self._lock = threading.Lock()
         self.fits = 0
@@ -65,12 +68,20 @@ class FoldRunner:
         self._charged: set[str] = set()
 
     def run(
-        self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool, limits: Limits | None = None
+        self,
+        candidate: Candidate,
+        fold: KeyedFold,
+        *,
+        describe: bool,
+        probe: bool,
+        limits: Limits | None = None,
     ) -> tuple[Evaluation, bool]:
-        """The candidate's predictions on the fold, or why there are none, and whether it had to be run. Blocks.
+        """The candidate's predictions on the fold, or why there are none, and whether it had to be
+        run. Blocks.
 
-        `describe` asks for the estimator's description, `probe` for the check that predictions are consistent. `limits`
-        tighter than the sandbox's give the same predictions or none, and none is not kept: they are no part of the key.
+        `describe` asks for the estimator's description, `probe` for the check that predictions are
+        consistent. `limits` tighter than the sandbox's give the same predictions or none, and none
+        is not kept: they are no part of the key.
         """
         key = self._key(candidate, fold, describe, probe)
         known = self._cache.get(key)
@@ -78,24 +89,37 @@ class FoldRunner:
             self._charge(key, known)
             return known, False
         done = self._sandbox.evaluate(
-            candidate.code, [fold.fold], prelude=self._prelude_of(candidate), seed=self._seed, describe=describe,
-            probe=Probe.every if probe else Probe.never, limits=limits or self.limits,
-        )  # fmt: skip
+            candidate.code,
+            [fold.fold],
+            prelude=self._prelude_of(candidate),
+            seed=self._seed,
+            describe=describe,
+            probe=Probe.every if probe else Probe.never,
+            limits=limits or self.limits,
+        )
         with self._lock:
             self.fits += 1
         self._charge(key, done)
         self._cache.put(key, done)
         return done, True
 
-    def known(self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool) -> Evaluation | None:
+    def known(
+        self, candidate: Candidate, fold: KeyedFold, *, describe: bool, probe: bool
+    ) -> Evaluation | None:
         """What the cache holds of this run, None if nothing; does not run it."""
         return self._cache.get(self._key(candidate, fold, describe, probe))
 
     def _key(self, candidate: Candidate, fold: KeyedFold, describe: bool, probe: bool) -> str:
         return run_key(
-            candidate.tree, self._prelude_of(candidate), fold.key, seed=self._seed, limits=self._sandbox.limits,
-            level=self._sandbox.level, describe=describe, probe=probe,
-        )  # fmt: skip
+            candidate.tree,
+            self._prelude_of(candidate),
+            fold.key,
+            seed=self._seed,
+            limits=self._sandbox.limits,
+            level=self._sandbox.level,
+            describe=describe,
+            probe=probe,
+        )
 
     def _prelude_of(self, candidate: Candidate) -> str:
         return prelude_for(candidate.code) if self._prelude is None else self._prelude

@@ -1,10 +1,12 @@
-"""Is a candidate better than the current model, and when is that decided? One rule for steps and for stopping folds.
+"""Is a candidate better than the current model, and when is that decided? One rule for steps and
+for stopping folds.
 
-Folds are numbered 0 to k - 1 (cross-validation) and k (the hold-out, fitted on all development rows). They are run in
-an order that decides early. Under `paired_bootstrap` the hold-out decides, so it comes first, and a candidate without a
-significant gain on it needs no cross-validation (an exact stop); one with such a gain is accepted unless the folds show
-a loss. Under `corrected_resampled_t` the folds of the cross-validation come first and may end by `metrics.sequential`.
-Only hopeless candidates are stopped: whatever is accepted has all its folds.
+Folds are numbered 0 to k - 1 (cross-validation) and k (the hold-out, fitted on all development
+rows). They are run in an order that decides early. Under `paired_bootstrap` the hold-out decides,
+so it comes first, and a candidate without a significant gain on it needs no cross-validation (an
+exact stop); one with such a gain is accepted unless the folds show a loss. Under
+`corrected_resampled_t` the folds of the cross-validation come first and may end by
+`metrics.sequential`. Only hopeless candidates are stopped: whatever is accepted has all its folds.
 """
 
 from __future__ import annotations
@@ -17,7 +19,13 @@ import numpy as np
 from marl_llm.core.predictions import Predictions
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.evaluated import Evaluated, some_rows
-from marl_llm.metrics import Comparison, Reference, corrected_resampled_t, paired_bootstrap, score_predictions
+from marl_llm.metrics import (
+    Comparison,
+    Reference,
+    corrected_resampled_t,
+    paired_bootstrap,
+    score_predictions,
+)
 from marl_llm.metrics.sequential import is_hopeless
 
 
@@ -71,8 +79,9 @@ class GainTest:
     def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
         """Paired test of `after` against `before`.
 
-        None where one of them has no predictions to compare. Of an evaluation that was stopped among the folds of the
-        cross-validation the gain is the mean of those done, with p-value 1 and without an interval.
+        None where one of them has no predictions to compare. Of an evaluation that was stopped
+        among the folds of the cross-validation the gain is the mean of those done, with p-value 1
+        and without an interval.
         """
         if self._on_folds:
             return self._compare_folds(before, after)
@@ -81,16 +90,26 @@ class GainTest:
         found = self._compare_holdout(before.holdout_predictions, after.holdout_predictions)
         return self._unless_contradicted(found, before, after)
 
-    def _unless_contradicted(self, found: Comparison, before: Evaluated, after: Evaluated) -> Comparison:
-        """A gain on the hold-out that the folds show to be a loss is no gain: one of the two is an accident."""
+    def _unless_contradicted(
+        self, found: Comparison, before: Evaluated, after: Evaluated
+    ) -> Comparison:
+        """A gain on the hold-out that the folds show to be a loss is no gain: one of the two is an
+        accident.
+        """
         if not found.significant or not before.complete or not after.complete:
             return found
         assert before.out_of_fold is not None and after.out_of_fold is not None
         truth, config = self._truth, self._config
         folds = paired_bootstrap(
-            truth.metrics, np.concatenate(truth.labels[:-1]), before.out_of_fold, after.out_of_fold, truth.reference,
-            level=config.level, n_resamples=config.resamples, seed=self._seed,
-        )  # fmt: skip
+            truth.metrics,
+            np.concatenate(truth.labels[:-1]),
+            before.out_of_fold,
+            after.out_of_fold,
+            truth.reference,
+            level=config.level,
+            n_resamples=config.resamples,
+            seed=self._seed,
+        )
         return found.contradicted_by(folds)
 
     def hopeless(self, before: Evaluated, done: Mapping[int, Predictions]) -> bool:
@@ -102,13 +121,20 @@ class GainTest:
             return False
         if not self._on_folds:
             assert before.holdout_predictions is not None
-            return self._k in done and not self._compare_holdout(before.holdout_predictions, done[self._k]).significant
+            return (
+                self._k in done
+                and not self._compare_holdout(before.holdout_predictions, done[self._k]).significant
+            )
         folds = [fold for fold in range(self._k) if fold in done]
         differences = self._differences(before, {fold: done[fold] for fold in folds})
         if len(folds) == self._k:
-            return not corrected_resampled_t(differences, *self._truth.sizes, level=self._config.level).significant
+            return not corrected_resampled_t(
+                differences, *self._truth.sizes, level=self._config.level
+            ).significant
         error = self._config.early_stop_error
-        return is_hopeless(differences, self._k, *self._truth.sizes, level=self._config.level, error=error)
+        return is_hopeless(
+            differences, self._k, *self._truth.sizes, level=self._config.level, error=error
+        )
 
     @property
     def _on_folds(self) -> bool:
@@ -117,9 +143,15 @@ class GainTest:
     def _compare_holdout(self, before: Predictions, after: Predictions) -> Comparison:
         truth, config = self._truth, self._config
         return paired_bootstrap(
-            truth.metrics, truth.labels[self._k], before, after, truth.reference,
-            level=config.level, n_resamples=config.resamples, seed=self._seed,
-        )  # fmt: skip
+            truth.metrics,
+            truth.labels[self._k],
+            before,
+            after,
+            truth.reference,
+            level=config.level,
+            n_resamples=config.resamples,
+            seed=self._seed,
+        )
 
     def _compare_folds(self, before: Evaluated, after: Evaluated) -> Comparison | None:
         if not before.complete or after.out_of_fold is None:
@@ -134,9 +166,15 @@ class GainTest:
         assert before.out_of_fold is not None
         start = self._by_fold(before.out_of_fold)
         score = self._truth.score
-        return np.array([score(fold, one) - score(fold, start[fold]) for fold, one in after.items()])
+        return np.array(
+            [score(fold, one) - score(fold, start[fold]) for fold, one in after.items()]
+        )
 
     def _by_fold(self, out_of_fold: Predictions) -> dict[int, Predictions]:
         """Pooled predictions of the first folds, fold by fold."""
         edges = zip(self._bounds[:-1], self._bounds[1:], strict=True)
-        return {fold: some_rows(out_of_fold, a, b) for fold, (a, b) in enumerate(edges) if b <= len(out_of_fold)}
+        return {
+            fold: some_rows(out_of_fold, a, b)
+            for fold, (a, b) in enumerate(edges)
+            if b <= len(out_of_fold)
+        }

@@ -1,5 +1,5 @@
-"""What a screening leaves in the state: the best family takes the place of the current solution, and memory knows all
-that were evaluated.
+"""What a screening leaves in the state: the best family takes the place of the current solution,
+and memory knows all that were evaluated.
 """
 
 from __future__ import annotations
@@ -19,17 +19,24 @@ Compare = Callable[[Evaluated, Evaluated], Comparison | None]
 
 
 def tellable(spec: PipelineSpec) -> bool:
-    """True for a family that a proposal can name: not for one that is calibrated, which only a blend can use."""
+    """True for a family that a proposal can name: not for one that is calibrated, which only a
+    blend can use.
+    """
     return spec.calibration is None
 
 
 def settled(
-    state: State, best: Tried, families: Sequence[Tried], compare: Compare, form: Callable[[PipelineSpec], PipelineSpec]
+    state: State,
+    best: Tried,
+    families: Sequence[Tried],
+    compare: Compare,
+    form: Callable[[PipelineSpec], PipelineSpec],
 ) -> State:
-    """The state after a screening: it goes on from `best`, the families are in its memory, that one first.
+    """The state after a screening: it goes on from `best`, the families are in its memory, that one
+    first.
 
-    Gains are what they would be had `best` been proposed at `state` and the others at what follows. What memory already
-    answers is not repeated; `form`: under which solutions are compared.
+    Gains are what they would be had `best` been proposed at `state` and the others at what follows.
+    What memory already answers is not repeated; `form`: under which solutions are compared.
     """
     moved = form(best.spec) != form(state.spec)
     memory = state.memory
@@ -37,13 +44,19 @@ def settled(
         if state.memory.tried(one.spec, form):
             continue
         if form(one.spec) != form(best.spec):
-            memory = memory.add(_entry(one, Verdict.no_gain, compare(best.evaluated, one.evaluated)))
+            memory = memory.add(
+                _entry(one, Verdict.no_gain, compare(best.evaluated, one.evaluated))
+            )
         elif moved:
-            memory = memory.add(_entry(one, Verdict.accepted, compare(state.evaluated, one.evaluated)))
+            memory = memory.add(
+                _entry(one, Verdict.accepted, compare(state.evaluated, one.evaluated))
+            )
     after = replace(state, memory=memory, looked=True)
     if not moved:
         return after
-    return replace(after, spec=best.spec, code=generate_code(best.spec), evaluated=best.evaluated, credited=0.0)
+    return replace(
+        after, spec=best.spec, code=generate_code(best.spec), evaluated=best.evaluated, credited=0.0
+    )
 
 
 def _entry(one: Tried, verdict: Verdict, comparison: Comparison | None) -> MemoryEntry:
@@ -52,6 +65,9 @@ def _entry(one: Tried, verdict: Verdict, comparison: Comparison | None) -> Memor
     if spec.encode != "ordinal":
         text += f" with encode {spec.encode}"
     return MemoryEntry(
-        text, verdict, None if comparison is None else comparison.gain, spec,
+        text,
+        verdict,
+        None if comparison is None else comparison.gain,
+        spec,
         score=None if holdout is None else holdout.score,
-    )  # fmt: skip
+    )

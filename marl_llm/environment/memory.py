@@ -1,5 +1,5 @@
-"""The memory both agents share: every suggestion of an episode, what became of it, and its rendering under a
-token budget.
+"""The memory both agents share: every suggestion of an episode, what became of it, and its
+rendering under a token budget.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class MemoryEntry:
 
     def line(self) -> str:
         """The entry as the agents read it."""
-        mark = {Verdict.accepted: "kept", Verdict.no_gain: "no"}.get(self.verdict, self.verdict.replace("_", " "))
+        mark = {Verdict.accepted: "kept", Verdict.no_gain: "no"}.get(
+            self.verdict, self.verdict.replace("_", " ")
+        )
         gain = f" {self.gain:+.2f}" if self.gain is not None and self.verdict in _MEASURED else ""
         return " ".join(f"{mark}{gain} {self.text}".splitlines())
 
@@ -67,32 +69,46 @@ class Memory:
         """A new memory with one more entry."""
         return Memory((*self.entries, entry))
 
-    def tried(self, spec: PipelineSpec, form: Callable[[PipelineSpec], PipelineSpec] = PipelineSpec.normal) -> bool:
-        """True if this very solution was already asked for and answered (built as asked, or refused as redundant).
+    def tried(
+        self, spec: PipelineSpec, form: Callable[[PipelineSpec], PipelineSpec] = PipelineSpec.normal
+    ) -> bool:
+        """True if this very solution was already asked for and answered (built as asked, or refused
+        as redundant).
 
-        Solutions are compared under `form`, by default in normal form: a default spelled out, or another order of added
-        features, is no other solution.
+        Solutions are compared under `form`, by default in normal form: a default spelled out, or
+        another order of added features, is no other solution.
         """
         wanted = form(spec)
-        return any(e.spec is not None and e.verdict in _ANSWERED and form(e.spec) == wanted for e in self.entries)
+        return any(
+            e.spec is not None and e.verdict in _ANSWERED and form(e.spec) == wanted
+            for e in self.entries
+        )
 
     def solutions(self) -> dict[int, PipelineSpec]:
-        """Solutions that ran, by the number of their line (from 1): what an ensemble may be made of."""
-        ran = (i for i, e in enumerate(self.entries) if e.verdict in _MEASURED and e.gain is not None)
+        """Solutions that ran, by the number of their line (from 1): what an ensemble may be made
+        of.
+        """
+        ran = (
+            i for i, e in enumerate(self.entries) if e.verdict in _MEASURED and e.gain is not None
+        )
         return {i + 1: spec for i in ran if (spec := self.entries[i].spec) is not None}
 
     def scored(self) -> list[tuple[PipelineSpec, float]]:
-        """Solutions with the hold-out score of their reference implementation, best first, whatever the Engineer made
-        of them: what a delivery is chosen from.
+        """Solutions with the hold-out score of their reference implementation, best first, whatever
+        the Engineer made of them: what a delivery is chosen from.
         """
-        found = ((e.spec, e.score) for e in self.entries if e.spec is not None and e.score is not None)
+        found = (
+            (e.spec, e.score) for e in self.entries if e.spec is not None and e.score is not None
+        )
         return sorted(found, key=lambda pair: -pair[1])
 
-    def render(self, budget: int, count: TokenCounter = rough_tokens, *, numbered: bool = False) -> str:
+    def render(
+        self, budget: int, count: TokenCounter = rough_tokens, *, numbered: bool = False
+    ) -> str:
         """The memory as text under a token budget.
 
-        What was kept comes first in line for the budget, then the latest entries; the text keeps the order of events.
-        A line that does not fit whole is left out, never cut.
+        What was kept comes first in line for the budget, then the latest entries; the text keeps
+        the order of events. A line that does not fit whole is left out, never cut.
 
         Parameters
         ----------
@@ -104,7 +120,9 @@ class Memory:
             Begin each line with its number, by which an ensemble names a solution.
         """
         lines = [f"{i} {e.line()}" if numbered else e.line() for i, e in enumerate(self.entries, 1)]
-        ranked = sorted(range(len(lines)), key=lambda i: (self.entries[i].verdict is not Verdict.accepted, -i))
+        ranked = sorted(
+            range(len(lines)), key=lambda i: (self.entries[i].verdict is not Verdict.accepted, -i)
+        )
         chosen: list[int] = []
         for i in ranked:
             trial = sorted([*chosen, i])

@@ -1,8 +1,9 @@
-"""`analyze models`: how the families of estimators do at their defaults, on a few folds of development rows, within a
-time limit each. What it finds is ranked, told in few words, and kept for the rest of the episode.
+"""`analyze models`: how the families of estimators do at their defaults, on a few folds of
+development rows, within a time limit each. What it finds is ranked, told in few words, and kept for
+the rest of the episode.
 
-On small data the folds are those of the cross-validation, so what is proposed later is half evaluated. On larger data a
-sample is drawn. Hold-out and test rows are not looked at.
+On small data the folds are those of the cross-validation, so what is proposed later is half
+evaluated. On larger data a sample is drawn. Hold-out and test rows are not looked at.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Screened:
     problem: str = ""
 
     def line(self) -> str:
-        """The family as the Data Scientist reads it: its call as a proposal would write it, score and spread."""
+        """The family as the Data Scientist reads it: its call as a proposal would write it, score
+        and spread.
+        """
         name = call(self.spec.estimator, self.spec.params)
         prepared = f" {self.spec.encode}" if self.spec.encode != "ordinal" else ""
         found = self.problem if self.score is None else f"{self.score:.2f} sd {self.spread:.2f}"
@@ -72,15 +75,19 @@ class ModelScreen:
         return sum(one.seconds for one in self.found)
 
     def lines(self, most: int) -> tuple[str, ...]:
-        """The best of them, one line each. What a proposal of the model alone would not give, a calibrated one, is left
-        out; a blend may still be made of it.
+        """The best of them, one line each. What a proposal of the model alone would not give, a
+        calibrated one, is left out; a blend may still be made of it.
         """
         return tuple(one.line() for one in self.ranked if one.spec.calibration is None)[:most]
 
     def told(self, most: int) -> tuple[str, ...]:
         """What the Data Scientist is told: the lines, or one sentence where nothing ran."""
         failed = next((one for one in self.found if one.score is None), None)
-        why = f"none of {len(self.found)} families runs on this data ({failed.problem})" if failed else "no family fits"
+        why = (
+            f"none of {len(self.found)} families runs on this data ({failed.problem})"
+            if failed
+            else "no family fits"
+        )
         return self.lines(most) or (why,)
 
 
@@ -112,7 +119,9 @@ def screen_models(
         Asked before each family; True leaves out the rest (a budget that is spent).
     """
     tight = replace(
-        limits, wall_s=min(limits.wall_s, config.screen_s), cpu_s=max(1, min(limits.cpu_s, round(config.screen_s)))
+        limits,
+        wall_s=min(limits.wall_s, config.screen_s),
+        cpu_s=max(1, min(limits.cpu_s, round(config.screen_s))),
     )
     folds, own = _folds(evaluator, config, seed)
 
@@ -128,13 +137,17 @@ def screen_models(
     finally:
         for fold, _ in folds if not own else ():
             fold.fold.close()
-    return ModelScreen(tuple(sorted(found, key=lambda s: -np.inf if s.score is None else s.score, reverse=True)))
+    return ModelScreen(
+        tuple(sorted(found, key=lambda s: -np.inf if s.score is None else s.score, reverse=True))
+    )
 
 
 def _folds(
     evaluator: Evaluator, config: EnvironmentConfig, seed: int
 ) -> tuple[list[tuple[KeyedFold, np.ndarray]], bool]:
-    """Folds to screen on with the targets of their validation rows, and whether they are the evaluator's own."""
+    """Folds to screen on with the targets of their validation rows, and whether they are the
+    evaluator's own.
+    """
     rows = len(evaluator.task.development)
     if rows <= config.screen_rows:
         return evaluator.own_folds(config.screen_folds), True
@@ -148,12 +161,19 @@ def _folds(
 
 
 def _screened(
-    evaluator: Evaluator, spec: PipelineSpec, runs: Sequence[Evaluation], labels: Sequence[np.ndarray]
+    evaluator: Evaluator,
+    spec: PipelineSpec,
+    runs: Sequence[Evaluation],
+    labels: Sequence[np.ndarray],
 ) -> Screened:
     seconds = sum(run.cpu_seconds for run in runs)
     if not runs or runs[-1].status is not Status.ok:
         last = runs[-1] if runs else None
-        problem = "out of time" if last and last.status in (Status.timeout, Status.cpu_limit) else "fails"
+        problem = (
+            "out of time" if last and last.status in (Status.timeout, Status.cpu_limit) else "fails"
+        )
         return Screened(spec, None, 0.0, seconds, problem)
-    scores = [evaluator.scores(y, run.predictions[0]).score for y, run in zip(labels, runs, strict=True)]
+    scores = [
+        evaluator.scores(y, run.predictions[0]).score for y, run in zip(labels, runs, strict=True)
+    ]
     return Screened(spec, float(np.mean(scores)), float(np.std(scores)), seconds)

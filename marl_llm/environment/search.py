@@ -1,7 +1,9 @@
-"""The environment's own search: the Data Scientist names a region of hyperparameters, this fills in the numbers.
+"""The environment's own search: the Data Scientist names a region of hyperparameters, this fills in
+the numbers.
 
-A quasi-random (scrambled Halton) set of settings inside the region is cross-validated on the development part; the one
-with the best score becomes the proposal. Hold-out and test rows are not looked at. Deterministic for a seed.
+A quasi-random (scrambled Halton) set of settings inside the region is cross-validated on the
+development part; the one with the best score becomes the proposal. Hold-out and test rows are not
+looked at. Deterministic for a seed.
 """
 
 from __future__ import annotations
@@ -17,13 +19,20 @@ from marl_llm.proposals.estimators import ESTIMATORS, ParamValue
 DEFAULT_BUDGET = 12
 """Settings tried where the proposal names no budget."""
 _FAILURES = 3
-"""Settings that fail one after the other end a search: they may each take as long as a fold is allowed to."""
+"""Settings that fail one after the other end a search: they may each take as long as a fold is
+allowed to.
+"""
 _WIDE = 20.0
-"""A positive region whose ends differ by more than this factor is searched on a logarithmic scale."""
+"""A positive region whose ends differ by more than this factor is searched on a logarithmic scale.
+"""
 
 
 def search_region(
-    action: Tune, spec: PipelineSpec, cross_validate: Callable[[str], Scores | None], seed: int, most: int = 64
+    action: Tune,
+    spec: PipelineSpec,
+    cross_validate: Callable[[str], Scores | None],
+    seed: int,
+    most: int = 64,
 ) -> Tune:
     """Fill the regions of a `tune`.
 
@@ -49,7 +58,11 @@ def search_region(
     for found in itertools.islice(settings(action, spec, seed), most):
         params: dict[str, ParamValue | Between] = {**action.exact, **found}
         tried = Tune(params={name: params[name] for name in action.params}, why=action.why)
-        own = {name: value for name, value in tried.exact.items() if ESTIMATORS[spec.estimator].param(name)}
+        own = {
+            name: value
+            for name, value in tried.exact.items()
+            if ESTIMATORS[spec.estimator].param(name)
+        }
         special = {name: value for name, value in tried.exact.items() if name not in own}
         scores = cross_validate(generate_code(spec.with_params(own).model_copy(update=special)))
         score = -math.inf if scores is None else scores.score
@@ -63,7 +76,9 @@ def search_region(
 
 
 def settings(action: Tune, spec: PipelineSpec, seed: int) -> Iterator[dict[str, ParamValue]]:
-    """Distinct settings inside the regions, at most `budget` of them; fewer where whole numbers leave fewer."""
+    """Distinct settings inside the regions, at most `budget` of them; fewer where whole numbers
+    leave fewer.
+    """
     from scipy.stats import qmc
 
     regions, info = action.regions, ESTIMATORS[spec.estimator]
@@ -75,7 +90,9 @@ def settings(action: Tune, spec: PipelineSpec, seed: int) -> Iterator[dict[str, 
             param = info.param(name)
             value = _at(region, float(share))
             whole = param is not None and param.integer
-            found[name] = round(value) if whole else min(max(_short(value), region.low), region.high)
+            found[name] = (
+                round(value) if whole else min(max(_short(value), region.low), region.high)
+            )
         if tuple(found.values()) not in seen:
             seen.add(tuple(found.values()))
             yield found

@@ -1,4 +1,6 @@
-"""The state of an episode and the outcome of a step: frozen, so that a tree of branches can share them."""
+"""The state of an episode and the outcome of a step: frozen, so that a tree of branches can share
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from marl_llm.proposals import Finish, PipelineSpec, Tune
 class State:
     """Where an episode stands: the current solution, its result, the memory, and steps done so far.
 
-    `credited` is the largest reference gain over the current solution that was suggested already, and may not have been
-    built; `looked`: the models were screened (`analyze models`).
+    `credited` is the largest reference gain over the current solution that was suggested already,
+    and may not have been built; `looked`: the models were screened (`analyze models`).
     """
 
     spec: PipelineSpec
@@ -43,7 +45,8 @@ class Suggestion:
     action : object or None
         The typed action, None if the reply was unreadable or not feasible.
     spec : PipelineSpec or None
-        The solution asked for; None for `finish`, for invalid actions, and for a region that is still to be searched.
+        The solution asked for; None for `finish`, for invalid actions, and for a region that is
+        still to be searched.
     problem : str
         Why the action is invalid, "" if it is valid.
     redundant : bool
@@ -69,12 +72,16 @@ class Suggestion:
 
     @property
     def to_search(self) -> bool:
-        """True for a `tune` whose regions the environment has still to search: `TeamEnv.resolve`."""
+        """True for a `tune` whose regions the environment has still to search:
+        `TeamEnv.resolve`.
+        """
         return self.valid and isinstance(self.action, Tune) and bool(self.action.regions)
 
     @property
     def to_choose(self) -> bool:
-        """True for a `finish` that leaves to the environment what is delivered: `TeamEnv.resolve`."""
+        """True for a `finish` that leaves to the environment what is delivered:
+        `TeamEnv.resolve`.
+        """
         return self.valid and isinstance(self.action, Finish) and self.action.deliver != "current"
 
     @property
@@ -84,8 +91,14 @@ class Suggestion:
 
     @property
     def to_implement(self) -> bool:
-        """True if the Engineer's turn follows. A blend has to be written; the best of what was tried is written."""
-        return self.spec is not None and not self.redundant and (not self.ends or bool(self.spec.members))
+        """True if the Engineer's turn follows. A blend has to be written; the best of what was
+        tried is written.
+        """
+        return (
+            self.spec is not None
+            and not self.redundant
+            and (not self.ends or bool(self.spec.members))
+        )
 
 
 @dataclass(frozen=True)
@@ -132,12 +145,16 @@ class StepOutcome:
     def step_gain(self) -> float:
         """Skill gained by the team: the significant gain of a compliant implementation, else 0."""
         done = self.accepted or (self.verdict is Verdict.finished and self.compliance == 1)
-        return self.comparison.gain if done and self.comparison and self.comparison.significant else 0.0
+        return (
+            self.comparison.gain
+            if done and self.comparison and self.comparison.significant
+            else 0.0
+        )
 
     @property
     def reference_gain(self) -> float | None:
-        """Significant gain of the reference implementation, 0 if not significant or it failed, None if it was
-        not run.
+        """Significant gain of the reference implementation, 0 if not significant or it failed, None
+        if it was not run.
         """
         if self.reference is None:
             return None
@@ -146,7 +163,9 @@ class StepOutcome:
 
     @property
     def new_reference_gain(self) -> float | None:
-        """What of the reference gain was not credited before; None where all of a gain was, or nothing was run."""
+        """What of the reference gain was not credited before; None where all of a gain was, or
+        nothing was run.
+        """
         gain = self.reference_gain
         return gain if not gain or not self.credited else max(0.0, gain - self.credited) or None
 
@@ -164,40 +183,59 @@ class StepOutcome:
             note = "better on the hold-out, but the folds say worse"
         holdout = self.reference.holdout if self.reference is not None else None
         score = holdout.score if holdout is not None else None
-        return MemoryEntry(self.suggestion.text, self.verdict, self.measured_gain, self.suggestion.spec, note, score)
+        return MemoryEntry(
+            self.suggestion.text,
+            self.verdict,
+            self.measured_gain,
+            self.suggestion.spec,
+            note,
+            score,
+        )
 
 
 def remember(state: State, outcomes: Iterable[StepOutcome]) -> State:
-    """The state with more in its memory: what was tried beside the step it went on from. Each counts as a step."""
+    """The state with more in its memory: what was tried beside the step it went on from. Each
+    counts as a step.
+    """
     for outcome in outcomes:
         looked = state.looked or outcome.suggestion.looked
-        state = replace(state, memory=state.memory.add(outcome.entry()), step=state.step + 1, looked=looked)
+        state = replace(
+            state, memory=state.memory.add(outcome.entry()), step=state.step + 1, looked=looked
+        )
     return state
 
 
 def advance(state: State, outcome: StepOutcome, code: str | None = None) -> State:
-    """The next state: the new solution if it was accepted, the same one otherwise; memory grows in any case.
+    """The next state: the new solution if it was accepted, the same one otherwise; memory grows in
+    any case.
 
     `code` is the canonical code of the accepted solution.
     """
     suggestion = outcome.suggestion
     after = replace(
-        state, memory=state.memory.add(outcome.entry()), step=state.step + 1, looked=state.looked or suggestion.looked
+        state,
+        memory=state.memory.add(outcome.entry()),
+        step=state.step + 1,
+        looked=state.looked or suggestion.looked,
     )
     if suggestion.ends:
         return _ended(after, outcome, code)
     if not outcome.accepted or outcome.reference is None or code is None:
         return replace(after, credited=max(state.credited, outcome.reference_gain or 0.0))
     assert suggestion.spec is not None
-    return replace(after, credited=0.0, spec=suggestion.spec, code=code, evaluated=outcome.reference)
+    return replace(
+        after, credited=0.0, spec=suggestion.spec, code=code, evaluated=outcome.reference
+    )
 
 
 def _ended(state: State, outcome: StepOutcome, code: str | None) -> State:
-    """The last state. What `finish` delivers takes the place of the current solution, if the Engineer wrote it as
-    asked or had nothing to write.
+    """The last state. What `finish` delivers takes the place of the current solution, if the
+    Engineer wrote it as asked or had nothing to write.
     """
     spec, reference = outcome.suggestion.spec, outcome.reference
-    written = outcome.verdict is Verdict.finished and (outcome.compliance == 1 or outcome.implementation is None)
+    written = outcome.verdict is Verdict.finished and (
+        outcome.compliance == 1 or outcome.implementation is None
+    )
     if spec is None or reference is None or code is None or not written or not reference.complete:
         return replace(state, finished=True)
     return replace(state, finished=True, spec=spec, code=code, evaluated=reference)

@@ -1,8 +1,9 @@
-"""`TeamEnv`: the environment of one task. It reads suggestions, runs code, judges steps; it knows no model and no
-trainer.
+"""`TeamEnv`: the environment of one task. It reads suggestions, runs code, judges steps; it knows
+no model and no trainer.
 
-States are immutable and passed in, so a rollout may branch wherever it likes. The current solution is always a typed
-spec and its canonical code: an implementation that behaves like the reference is the reference.
+States are immutable and passed in, so a rollout may branch wherever it likes. The current solution
+is always a typed spec and its canonical code: an implementation that behaves like the reference is
+the reference.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from marl_llm.environment.looked import settled, tellable
 from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
 from marl_llm.environment.model_screen import ModelScreen, screen_models
 from marl_llm.environment.search import search_region
-from marl_llm.environment.state import Implementation, State, StepOutcome, Suggestion, advance, remember
+from marl_llm.environment.state import (
+    Implementation,
+    State,
+    StepOutcome,
+    Suggestion,
+    advance,
+    remember,
+)
 from marl_llm.metrics import Comparison, Scores
 from marl_llm.proposals import (
     Analyze,
@@ -72,19 +80,24 @@ class TeamEnv:
         Seeds folds, resamples and the sandbox's random state.
     """
 
-    def __init__(self, task: Task, sandbox: Sandbox, config: EnvironmentConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, task: Task, sandbox: Sandbox, config: EnvironmentConfig | None = None, seed: int = 0
+    ) -> None:
         self.task, self.config, self.seed = task, config or EnvironmentConfig(), seed
         self.card: TaskCard = describe_task(task)
         self._context = self.card.context()
         self._sandbox = sandbox
         self.evaluator = Evaluator(task, sandbox, self.config, seed=seed)
         self.delivers = True
-        """False: `finish` is a wish to end and nothing more; who plays chooses what is delivered by `deliver`."""
+        """False: `finish` is a wish to end and nothing more; who plays chooses what is delivered by
+        `deliver`.
+        """
         self._screen: ModelScreen | None = None
         self._screening = threading.Lock()
 
     def reset(self, memory: Memory | None = None) -> State:
-        """The first state: the baseline, evaluated; `memory` of an earlier episode on the same data is carried on.
+        """The first state: the baseline, evaluated; `memory` of an earlier episode on the same data
+        is carried on.
 
         Raises RunFailed if the data defeat even the baseline.
         """
@@ -97,9 +110,12 @@ class TeamEnv:
         return State(spec, code, result, self._fitting(memory or Memory()))
 
     def _fitting(self, memory: Memory) -> Memory:
-        """The memory with solutions of these columns and this kind of target only; other lines stay as text."""
+        """The memory with solutions of these columns and this kind of target only; other lines stay
+        as text.
+        """
         entries = (
-            e if e.spec is None or fits(e.spec, self._context) else replace(e, spec=None) for e in memory.entries
+            e if e.spec is None or fits(e.spec, self._context) else replace(e, spec=None)
+            for e in memory.entries
         )
         return Memory(tuple(entries))
 
@@ -112,7 +128,11 @@ class TeamEnv:
         except InvalidAction as error:
             return Suggestion(_start(reply), problem=_writable(str(error)))
         suggestion = replace(self._checked(state, action, text), forgiven=reading.forgiven)
-        return suggestion if suggestion.valid or not reading.forgiven else replace(suggestion, text=_start(reply))
+        return (
+            suggestion
+            if suggestion.valid or not reading.forgiven
+            else replace(suggestion, text=_start(reply))
+        )
 
     def _checked(self, state: State, action: Any, text: str) -> Suggestion:
         if isinstance(action, Finish) and not self.delivers:
@@ -148,18 +168,24 @@ class TeamEnv:
         return self.seed + int(self.task.key, 16)
 
     def resolve(self, state: State, suggestion: Suggestion) -> Suggestion:
-        """A `tune` with regions as one with the values that a search on the development part found, a `finish` with
-        what it delivers; anything else as it is. Blocks while candidates run.
+        """A `tune` with regions as one with the values that a search on the development part found,
+        a `finish` with what it delivers; anything else as it is. Blocks while candidates run.
         """
         if suggestion.to_choose:
             return replace(suggestion, spec=self._delivered(state, suggestion))
         if not suggestion.to_search:
             return suggestion
         found = search_region(
-            suggestion.action, state.spec, self.evaluator.cross_validate, self.search_seed, self.config.search_settings
+            suggestion.action,
+            state.spec,
+            self.evaluator.cross_validate,
+            self.search_seed,
+            self.config.search_settings,
         )
         return replace(
-            self._suggestion_of(state, found, canonical(found)), looked=suggestion.looked, forgiven=suggestion.forgiven
+            self._suggestion_of(state, found, canonical(found)),
+            looked=suggestion.looked,
+            forgiven=suggestion.forgiven,
         )
 
     def _delivered(self, state: State, suggestion: Suggestion) -> PipelineSpec | None:
@@ -167,23 +193,30 @@ class TeamEnv:
         most = self.config.blend_members if suggestion.action.deliver == "blend" else 1
         looked = state.looked or suggestion.looked
         evidence, plain = Evidence(self.evaluator, "folds"), self.plain(looked)
-        spec = choose_delivery(self.tried(state, looked), evidence, most, plain, self._accepted(state))
+        spec = choose_delivery(
+            self.tried(state, looked), evidence, most, plain, self._accepted(state)
+        )
         return None if self._effective(spec) == self._effective(state.spec) else spec
 
     def deliver(self, state: State) -> Tried:
-        """What to hand over after an episode: chosen from all that was tried, on folds and hold-out. Blocks."""
+        """What to hand over after an episode: chosen from all that was tried, on folds and
+        hold-out. Blocks.
+        """
         tried = self.tried(state)  # held, so that the members' results are at hand
         spec = self.choose(state, self.config.blend_members, tried)
         return Tried(spec, self.evaluate(spec))
 
     def choose(self, state: State, most: int, tried: Sequence[Tried] | None = None) -> PipelineSpec:
-        """The best of all that was tried, or a blend of at most `most`, on folds and hold-out. Blocks."""
+        """The best of all that was tried, or a blend of at most `most`, on folds and hold-out.
+        Blocks.
+        """
         tried, evidence = tried or self.tried(state), Evidence(self.evaluator, "all")
         return choose_delivery(tried, evidence, most, self.plain(state.looked))
 
     def tried(self, state: State, looked: bool | None = None) -> list[Tried]:
-        """What a delivery is chosen from, with all folds: the start, the current solution, the best by hold-out of what
-        memory holds, and the best families of the screening, if there was one. Blocks while folds are missing.
+        """What a delivery is chosen from, with all folds: the start, the current solution, the best
+        by hold-out of what memory holds, and the best families of the screening, if there was one.
+        Blocks while folds are missing.
         """
         most = self.config.blend_members
         best = [spec for spec, _ in state.memory.scored()[: _TRIED * most]]
@@ -197,38 +230,54 @@ class TeamEnv:
 
     @staticmethod
     def _accepted(state: State) -> list[PipelineSpec]:
-        """The current solution, and what memory says was accepted or delivered, by an earlier solve as well."""
+        """The current solution, and what memory says was accepted or delivered, by an earlier solve
+        as well.
+        """
         kept = (Verdict.accepted, Verdict.finished)
         earlier = (e.spec for e in state.memory.entries if e.spec is not None and e.verdict in kept)
         return distinct([state.spec, *earlier])
 
     def evaluate(self, spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
-        """A solution's result: of a blend that of its members, of all others by running the reference. Blocks."""
-        return self.evaluator.compose(spec) if spec.estimator == BLEND else self.reference(spec, against)
+        """A solution's result: of a blend that of its members, of all others by running the
+        reference. Blocks.
+        """
+        return (
+            self.evaluator.compose(spec)
+            if spec.estimator == BLEND
+            else self.reference(spec, against)
+        )
 
     def screen(self, enough: Callable[[], bool] = lambda: False) -> ModelScreen:
         """How the families do at their defaults; computed once. Blocks."""
         with self._screening:
             if self._screen is None:
                 self._screen = screen_models(
-                    self.evaluator, screened_specs(self._context), self.config, self._sandbox.limits,
-                    self._sandbox.slots, self.seed, enough,
-                )  # fmt: skip
+                    self.evaluator,
+                    screened_specs(self._context),
+                    self.config,
+                    self._sandbox.limits,
+                    self._sandbox.slots,
+                    self.seed,
+                    enough,
+                )
             return self._screen
 
     def look(self, state: State, known: Sequence[Tried] | None = None) -> State:
-        """The state with the models screened and the best families known, going on from the best of what is known and
-        the current solution, by the folds. Blocks.
+        """The state with the models screened and the best families known, going on from the best of
+        what is known and the current solution, by the folds. Blocks.
 
-        Memory reads as if that one had been proposed first and the other families after it. `known`: what is evaluated;
-        None: all families within reach, evaluated here.
+        Memory reads as if that one had been proposed first and the other families after it.
+        `known`: what is evaluated; None: all families within reach, evaluated here.
         """
         self.screen()
         reach = self.within_reach()
         if known is None:
             known = [Tried(spec, self.evaluate(spec)) for spec in reach]
         told = [one for one in known if one.evaluated.complete and tellable(one.spec)]
-        evidence, here = Evidence(self.evaluator, "folds"), Tried(state.spec, self.evaluate(state.spec))
+        evidence, here = (
+            Evidence(self.evaluator, "folds"),
+            Tried(state.spec, self.evaluate(state.spec)),
+        )
         on_hand = [*([here] if here.evaluated.complete else []), *told]
         best = max(on_hand, key=lambda one: evidence.score(one.evaluated), default=here)
         families = [one for one in told if one.spec in reach]
@@ -240,33 +289,48 @@ class TeamEnv:
         return [one.spec for one in ranked[: self.config.blend_members]]
 
     def analyze(self, state: State, query: Analyze, count: TokenCounter = rough_tokens) -> str:
-        """Answer a query from development rows and the current model, in at most `analysis_tokens` tokens. May block: a
-        snippet and permutation importance run in the sandbox.
+        """Answer a query from development rows and the current model, in at most `analysis_tokens`
+        tokens. May block: a snippet and permutation importance run in the sandbox.
         """
         budget = self.config.analysis_tokens
         if query.query == "models":
             return Answer(self.screen().told(_SCREENED), head="models: ").render(budget, count)
-        return answer(query, current_view(self.evaluator, self._sandbox, state, self.seed, budget, count))
+        return answer(
+            query, current_view(self.evaluator, self._sandbox, state, self.seed, budget, count)
+        )
 
-    def run(self, code: str, against: Evaluated | None = None, wanted: PipelineSpec | None = None) -> Evaluated:
-        """Run an Engineer's code; `against` the current model folds may be left out (early stopping). Blocks.
+    def run(
+        self, code: str, against: Evaluated | None = None, wanted: PipelineSpec | None = None
+    ) -> Evaluated:
+        """Run an Engineer's code; `against` the current model folds may be left out (early
+        stopping). Blocks.
 
         The very code of a blend that is `wanted` is not run: its members were.
         """
-        if wanted is not None and wanted.estimator == BLEND and same_code(code, generate_code(wanted)):
+        if (
+            wanted is not None
+            and wanted.estimator == BLEND
+            and same_code(code, generate_code(wanted))
+        ):
             return self.evaluator.compose(wanted)
         return self.evaluator.evaluate(code, against)
 
     def reference(self, spec: PipelineSpec, against: Evaluated | None = None) -> Evaluated:
-        """Run the reference implementation of a solution, through the same sandbox, as `run` does. Blocks."""
+        """Run the reference implementation of a solution, through the same sandbox, as `run` does.
+        Blocks.
+        """
         return self.evaluator.evaluate(generate_code(spec), against)
 
     def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
         """Paired test of `after` against `before`; None unless both ran."""
         return self.evaluator.compare(before, after)
 
-    def judge(self, state: State, suggestion: Suggestion, implementation: Implementation | None = None) -> StepOutcome:
-        """What one suggestion, and one implementation of it, came to. Blocks while the reference runs."""
+    def judge(
+        self, state: State, suggestion: Suggestion, implementation: Implementation | None = None
+    ) -> StepOutcome:
+        """What one suggestion, and one implementation of it, came to. Blocks while the reference
+        runs.
+        """
         if not suggestion.valid:
             return StepOutcome(suggestion, None, None, Verdict.invalid)
         if suggestion.ends:
@@ -275,27 +339,39 @@ class TeamEnv:
             return StepOutcome(suggestion, None, None, Verdict.redundant)
         reference = self.reference(suggestion.spec, state.evaluated)
         outcome = StepOutcome(
-            suggestion, implementation, reference, Verdict.failed, credited=state.credited,
+            suggestion,
+            implementation,
+            reference,
+            Verdict.failed,
+            credited=state.credited,
             reference_comparison=self.compare(state.evaluated, reference),
-        )  # fmt: skip
+        )
         if implementation is None:
             return outcome
         if not reference.ok and says_the_same(implementation.code, suggestion.spec):
-            return replace(outcome, verdict=Verdict.no_gain, compliance=1.0)  # what was asked for cannot run
+            return replace(
+                outcome, verdict=Verdict.no_gain, compliance=1.0
+            )  # what was asked for cannot run
         if not implementation.evaluated.ok:
             return outcome
         return self._judge_result(state, outcome, implementation)
 
-    def _judge_end(self, state: State, suggestion: Suggestion, implementation: Implementation | None) -> StepOutcome:
+    def _judge_end(
+        self, state: State, suggestion: Suggestion, implementation: Implementation | None
+    ) -> StepOutcome:
         """A `finish`: what is delivered may be a gain, and is no failure where it is none."""
         if suggestion.spec is None:
             return StepOutcome(suggestion, None, None, Verdict.finished)
         reference = self.evaluate(suggestion.spec)
         compared = self.compare(state.evaluated, reference)
         outcome = StepOutcome(
-            suggestion, implementation, reference, Verdict.finished, reference_comparison=compared,
+            suggestion,
+            implementation,
+            reference,
+            Verdict.finished,
+            reference_comparison=compared,
             credited=state.credited,
-        )  # fmt: skip
+        )
         if implementation is None:
             return outcome
         if same_code(implementation.code, generate_code(suggestion.spec)):
@@ -312,13 +388,24 @@ class TeamEnv:
     ) -> float:
         return compliance(
             Case(
-                implementation.code, implementation.evaluated, reference, state.evaluated, state.spec, spec,
+                implementation.code,
+                implementation.evaluated,
+                reference,
+                state.evaluated,
+                state.spec,
+                spec,
                 lambda: self.evaluator.agree_elsewhere(implementation.code, generate_code(spec)),
             )
-        )  # fmt: skip
+        )
 
-    def _judge_result(self, state: State, outcome: StepOutcome, implementation: Implementation) -> StepOutcome:
-        result, reference, spec = implementation.evaluated, outcome.reference, outcome.suggestion.spec
+    def _judge_result(
+        self, state: State, outcome: StepOutcome, implementation: Implementation
+    ) -> StepOutcome:
+        result, reference, spec = (
+            implementation.evaluated,
+            outcome.reference,
+            outcome.suggestion.spec,
+        )
         assert reference is not None and spec is not None
         comparison = self.compare(state.evaluated, result)
         if comparison is not None and comparison.significant:
@@ -327,14 +414,22 @@ class TeamEnv:
         if share < 1:
             verdict = Verdict.not_as_asked
         else:
-            verdict = Verdict.accepted if comparison is not None and comparison.significant else Verdict.no_gain
-        return replace(outcome, verdict=verdict, compliance=share, comparison=comparison, reference=reference)
+            verdict = (
+                Verdict.accepted
+                if comparison is not None and comparison.significant
+                else Verdict.no_gain
+            )
+        return replace(
+            outcome, verdict=verdict, compliance=share, comparison=comparison, reference=reference
+        )
 
     def advance(self, state: State, outcome: StepOutcome) -> State:
         """The next state of the episode."""
         spec = outcome.suggestion.spec
         after = advance(state, outcome, generate_code(spec) if spec else None)
-        return after if after.step < self.config.steps else State(**{**vars(after), "finished": True})
+        return (
+            after if after.step < self.config.steps else State(**{**vars(after), "finished": True})
+        )
 
     def remember(self, state: State, outcomes: Iterable[StepOutcome]) -> State:
         """The state with what was tried beside its last step in memory."""

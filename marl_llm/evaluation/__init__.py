@@ -1,4 +1,6 @@
-"""Comparing teams and baselines on tasks no team was trained on: arms, statistics, one table with its uncertainty."""
+"""Comparing teams and baselines on tasks no team was trained on: arms, statistics, one table with
+its uncertainty.
+"""
 
 from __future__ import annotations
 

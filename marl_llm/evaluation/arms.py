@@ -1,8 +1,8 @@
 """Arms of a comparison: the ways to get a model for a task.
 
-A *team arm* lets two agents improve the baseline; a *fixed arm* is one solution as it comes; `flaml` is what people use
-instead. In: an arm's name, a recipe, a run. Out: who plays, or which solution stands, and a fingerprint of everything
-the results depend on. Nothing is played here.
+A *team arm* lets two agents improve the baseline; a *fixed arm* is one solution as it comes;
+`flaml` is what people use instead. In: an arm's name, a recipe, a run. Out: who plays, or which
+solution stands, and a fingerprint of everything the results depend on. Nothing is played here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ _VERSIONED = re.compile(rf"(trained|{SWAPPED})(?:@(\d+))?")
 
 @dataclass(frozen=True)
 class Budget:
-    """CPU seconds per trial: a number, or what the arm `like` took on the same trial (then `seconds` is None)."""
+    """CPU seconds per trial: a number, or what the arm `like` took on the same trial (then
+    `seconds` is None).
+    """
 
     seconds: float | None
     like: str | None = None
@@ -87,26 +89,41 @@ def plain(recipe: Recipe) -> RolloutConfig:
     return recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1})
 
 
-def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int, play_budget: PlayBudget = DEFAULT_BUDGET) -> Arm:
+def make_arm(
+    name: str,
+    recipe: Recipe,
+    run: RunDirectory,
+    seed: int,
+    play_budget: PlayBudget = DEFAULT_BUDGET,
+) -> Arm:
     """An arm by name; `flaml`, which depends on the others, is made by `make_arms`.
 
     Raises
     ------
     UserError
-        Unknown name, an adapter version that the run does not have, or a swap of one adapter that both roles share.
+        Unknown name, an adapter version that the run does not have, or a swap of one adapter that
+        both roles share.
     """
     versioned = _VERSIONED.fullmatch(name)
     if name not in KNOWN and not versioned:
         near = difflib.get_close_matches(name, KNOWN, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(KNOWN)} and trained@VERSION."
+        hint = (
+            f"did you mean '{near[0]}'?"
+            if near
+            else f"there are {', '.join(KNOWN)} and trained@VERSION."
+        )
         raise UserError(f"Unknown arm '{name}': {hint}")
     if name in BUDGETED:
         plan = Plan.of(name, play_budget, run)
         return Arm(name, plan.what, None, _fingerprint(*plan.depends_on, seed), plan=plan)
     if name == "untrained":
-        return team_arm(name, recipe, dict.fromkeys(ROLES, BASE_POLICY), "base model without adapters", seed)
+        return team_arm(
+            name, recipe, dict.fromkeys(ROLES, BASE_POLICY), "base model without adapters", seed
+        )
     if versioned:
-        versions = {role: int(versioned[2]) if versioned[2] else run.version(role) for role in ROLES}
+        versions = {
+            role: int(versioned[2]) if versioned[2] else run.version(role) for role in ROLES
+        }
         what = ", ".join(f"{role} v{version}" for role, version in versions.items())
         note = " (not trained yet)" if not any(versions.values()) else ""
         roles = trained_roles(recipe, run, versions)
@@ -115,15 +132,21 @@ def make_arm(name: str, recipe: Recipe, run: RunDirectory, seed: int, play_budge
         return team_arm(name, recipe, roles, f"adapters {what}{note}", seed)
     if name == "scripted":
         rate = recipe.evaluation.scripted_error_rate
-        return team_arm(name, recipe, None, f"random valid proposals, Engineer wrong in {rate:.0%}", seed)
+        return team_arm(
+            name, recipe, None, f"random valid proposals, Engineer wrong in {rate:.0%}", seed
+        )
     return Arm(name, FIXED[name].what, None, _fingerprint(name, _common(recipe, seed)))
 
 
-def trained_roles(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
+def trained_roles(
+    recipe: Recipe, run: RunDirectory, versions: dict[str, int]
+) -> dict[str, RolePolicy]:
     """Adapters of these versions. Raises UserError if the run lacks one."""
     for role, version in versions.items():
         if not run.adapter(role, version).is_dir():
-            raise UserError(f"{run.root} has no version {version} of {role}: the latest is {run.version(role)}.")
+            raise UserError(
+                f"{run.root} has no version {version} of {role}: the latest is {run.version(role)}."
+            )
     return policies(recipe, run, versions)
 
 
@@ -131,16 +154,23 @@ def swapped_roles(roles: dict[str, RolePolicy]) -> dict[str, RolePolicy]:
     """Each role with the other's policy. Raises UserError if both have the same one."""
     first, second = ROLES
     if roles[first] == roles[second]:
-        raise UserError("Arm 'swapped': both roles play with one adapter in this run, so there is nothing to swap.")
+        raise UserError(
+            "Arm 'swapped': both roles play with one adapter in this run, so there is "
+            "nothing to swap."
+        )
     return {first: roles[second], second: roles[first]}
 
 
-def team_arm(name: str, recipe: Recipe, roles: dict[str, RolePolicy] | None, what: str, seed: int) -> Arm:
+def team_arm(
+    name: str, recipe: Recipe, roles: dict[str, RolePolicy] | None, what: str, seed: int
+) -> Arm:
     """An arm in which a team plays; `roles` None is the scripted pair."""
     who = {role: asdict(policy.info) for role, policy in (roles or {}).items()}
     rollout = plain(recipe).model_dump(mode="json", exclude={"episodes_at_once", "executor"})
     model = recipe.model.path if roles else recipe.evaluation.scripted_error_rate
-    weights = recipe.rewards.model_dump(mode="json", exclude=set() if recipe.rewards.extra else {"extra"})
+    weights = recipe.rewards.model_dump(
+        mode="json", exclude=set() if recipe.rewards.extra else {"extra"}
+    )
     sections = [recipe.prompts.model_dump(mode="json"), weights, rollout, model, who]
     return Arm(name, what, roles, _fingerprint(name, _common(recipe, seed), *sections))
 
@@ -153,7 +183,8 @@ def make_arms(
     flaml_seconds: float | None = None,
     play_budget: PlayBudget = DEFAULT_BUDGET,
 ) -> list[Arm]:
-    """Distinct arms in the order given, the baseline always among them: every gain is measured against it.
+    """Distinct arms in the order given, the baseline always among them: every gain is measured
+    against it.
 
     Parameters
     ----------
@@ -161,7 +192,8 @@ def make_arms(
         Fixed arms whose package is missing should have been left out (`left_out`).
     recipe, run, seed
     flaml_seconds : float, optional
-        Budget of `flaml` for each trial, CPU seconds. Default: what a team took on the same trial, see `flaml_arm`.
+        Budget of `flaml` for each trial, CPU seconds. Default: what a team took on the same trial,
+        see `flaml_arm`.
     play_budget : Budget
         Of the arms that play as `solve` does.
 
@@ -174,8 +206,13 @@ def make_arms(
     if FLAML in distinct:  # said before anything else takes time
         require_flaml()
         if flaml_seconds is not None and not flaml_seconds >= MIN_SECONDS:
-            raise UserError(f"--flaml-seconds {flaml_seconds:g}: FLAML needs at least {MIN_SECONDS:g} second of CPU.")
-    arms = {name: make_arm(name, recipe, run, seed, play_budget) for name in distinct if name != FLAML}
+            raise UserError(
+                f"--flaml-seconds {flaml_seconds:g}: FLAML needs at least {MIN_SECONDS:g} "
+                "second of CPU."
+            )
+    arms = {
+        name: make_arm(name, recipe, run, seed, play_budget) for name in distinct if name != FLAML
+    }
     if FLAML in distinct:
         arms[FLAML] = flaml_arm(list(arms.values()), recipe, seed, flaml_seconds)
     return [arms[name] for name in distinct]
@@ -184,31 +221,53 @@ def make_arms(
 def flaml_arm(others: Sequence[Arm], recipe: Recipe, seed: int, seconds: float | None) -> Arm:
     """FLAML with a number of CPU seconds for each trial, or with those that a team takes there.
 
-    The team is that of `solve` if it is in the comparison, else the first trained one, or the first of any; where there
-    is none, FLAML gets 60 s.
+    The team is that of `solve` if it is in the comparison, else the first trained one, or the first
+    of any; where there is none, FLAML gets 60 s.
     """
-    playing = (arm for arm in others if arm.is_team or (arm.plan is not None and arm.plan.team is not None))
+    playing = (
+        arm for arm in others if arm.is_team or (arm.plan is not None and arm.plan.team is not None)
+    )
     teams = sorted(playing, key=lambda arm: (arm.name != SOLVE, not arm.name.startswith("trained")))
     if seconds is None and teams:
-        what, budget = f"FLAML, one core, the CPU seconds of {teams[0].name} on the same trial", teams[0].folder
-        return Arm(FLAML, what, None, _fingerprint(FLAML, _common(recipe, seed), budget), Budget(None, teams[0].name))
+        what, budget = (
+            f"FLAML, one core, the CPU seconds of {teams[0].name} on the same trial",
+            teams[0].folder,
+        )
+        return Arm(
+            FLAML,
+            what,
+            None,
+            _fingerprint(FLAML, _common(recipe, seed), budget),
+            Budget(None, teams[0].name),
+        )
     seconds = seconds or DEFAULT_SECONDS
     what = f"FLAML, one core, {seconds:g} CPU seconds on each trial"
-    return Arm(FLAML, what, None, _fingerprint(FLAML, _common(recipe, seed), seconds), Budget(seconds))
+    return Arm(
+        FLAML, what, None, _fingerprint(FLAML, _common(recipe, seed), seconds), Budget(seconds)
+    )
 
 
 def left_out(names: Sequence[str]) -> dict[str, str]:
-    """Fixed arms among `names` whose package is not installed, each with the sentence that says so."""
-    missing = {name: package for name in names if name in FIXED and (package := missing_package(name))}
+    """Fixed arms among `names` whose package is not installed, each with the sentence that says
+    so.
+    """
+    missing = {
+        name: package for name in names if name in FIXED and (package := missing_package(name))
+    }
     return {
-        name: f"Arm '{name}' is left out: {package} is not installed (`pip install 'marl_llm[boosting]'`)."
+        name: f"Arm '{name}' is left out: {package} is not installed (`pip install "
+        "'marl_llm[boosting]'`)."
         for name, package in missing.items()
     }
 
 
 def _common(recipe: Recipe, seed: int) -> list[Any]:
     """What every arm's results depend on."""
-    return [recipe.environment.model_dump(mode="json"), recipe.sandbox.model_dump(mode="json", exclude={"slots"}), seed]
+    return [
+        recipe.environment.model_dump(mode="json"),
+        recipe.sandbox.model_dump(mode="json", exclude={"slots"}),
+        seed,
+    ]
 
 
 def _fingerprint(*parts: Any) -> str:

@@ -1,9 +1,10 @@
-"""Arms that play as `solve` does: look, let a team improve, deliver, all under a budget; and the same without agents.
+"""Arms that play as `solve` does: look, let a team improve, deliver, all under a budget; and the
+same without agents.
 
-`solve` is what a person gets who names no team; `solve@untrained`, `solve@scripted` and `solve@run` are other teams in
-the same play, `solve@run` with the adapters of the run that is evaluated. `no_agents` screens the families and delivers
-a blend of the best; `six_defaults` blends the six usual defaults. A trial has the machine to itself: its candidates run
-two at a time, as in `solve`.
+`solve` is what a person gets who names no team; `solve@untrained`, `solve@scripted` and `solve@run`
+are other teams in the same play, `solve@run` with the adapters of the run that is evaluated.
+`no_agents` screens the families and delivers a blend of the best; `six_defaults` blends the six
+usual defaults. A trial has the machine to itself: its candidates run two at a time, as in `solve`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class BudgetedArm:
         What the agents may be told of other data sets.
     """
 
-    def __init__(self, plan: Plan, bench: Bench, directory: Path, seed: int, seen: Experience = NOTHING) -> None:
+    def __init__(
+        self, plan: Plan, bench: Bench, directory: Path, seed: int, seen: Experience = NOTHING
+    ) -> None:
         self._plan, self._bench, self._seed = plan, bench, seed
         self._limits = Limits(plan.budget)
         self._choice = budgeted(plan.team or choose_team(SCRIPTED), self._limits)
@@ -60,7 +63,11 @@ class BudgetedArm:
         """The arm's result on one trial."""
         task, choice = trial.load(), self._choice
         result = Result(
-            arm=self._plan.name, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind)
+            arm=self._plan.name,
+            trial=trial.name,
+            task=trial.task,
+            repeat=trial.repeat,
+            kind=str(task.kind),
         )
         began, clock = time.monotonic(), Clock(self._plan.budget)
         with (
@@ -78,29 +85,45 @@ class BudgetedArm:
             ablated = self._ablated(env, play, delivered) if self._plan.team else {}
         assert start is not None and end is not None
         tokens = sum(count for role in meter.tokens.values() for count in role.values())
-        figures = {"steps": play.steps, "accepted": play.accepted, "tokens": tokens, "followed_screen": play.followed}
+        figures = {
+            "steps": play.steps,
+            "accepted": play.accepted,
+            "tokens": tokens,
+            "followed_screen": play.followed,
+        }
         figures |= ablated
         result = result.model_copy(
             update={
-                "holdout": end.score, "holdout_gain": end.score - start.score, "team": figures,
-                "cpu_s": round(cost.cpu_s, 3), "wall_s": round(cost.wall_s, 3),
+                "holdout": end.score,
+                "holdout_gain": end.score - start.score,
+                "team": figures,
+                "cpu_s": round(cost.cpu_s, 3),
+                "wall_s": round(cost.wall_s, 3),
             }
-        )  # fmt: skip
-        error = "" if predictions is not None else "the delivered model does not run on the test part"
+        )
+        error = (
+            "" if predictions is not None else "the delivered model does not run on the test part"
+        )
         return self._bench.judged(result, trial, task, TestRun(predictions, error))
 
     def _ablated(self, env: TeamEnv, play: Play, delivered: Tried) -> dict[str, float | None]:
-        """Test scores of the same play, each without a part; after the play, and none of its cost."""
+        """Test scores of the same play, each without a part; after the play, and none of its
+        cost.
+        """
         found: dict[str, float | None] = {}
         for part, spec in deliveries(env, play.last, delivered.spec).items():
             predictions = env.evaluator.test_predictions(spec)
-            found[PREFIX + part] = None if predictions is None else self._bench.score(env.task, predictions)
+            found[PREFIX + part] = (
+                None if predictions is None else self._bench.score(env.task, predictions)
+            )
         return found
 
     def _env(self, task: Task, trial: Trial, sandbox: Sandbox) -> TeamEnv:
         return TeamEnv(task, sandbox, self._choice.recipe.environment, trial.seed(self._seed))
 
-    def _deliver(self, env: TeamEnv, play: Play, model: ModelSession | None, meter: TokenMeter) -> Tried:
+    def _deliver(
+        self, env: TeamEnv, play: Play, model: ModelSession | None, meter: TokenMeter
+    ) -> Tried:
         if self._plan.name == SIX_DEFAULTS:
             return six_defaults(env)
         play.look()

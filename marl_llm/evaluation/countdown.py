@@ -1,4 +1,6 @@
-"""How far a long comparison is: one logged line for each finished trial, with the time left by those so far."""
+"""How far a long comparison is: one logged line for each finished trial, with the time left by
+those so far.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,15 @@ class Countdown:
     what : str
         Whose trials, e.g. the arm.
     total, kept : int
-        Trials in all, and those of them that were finished before: these say nothing of the time left.
+        Trials in all, and those of them that were finished before: these say nothing of the time
+        left.
     now : callable
         Seconds.
     """
 
-    def __init__(self, what: str, total: int, kept: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, what: str, total: int, kept: int, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._what, self._total, self._kept, self._now = what, total, kept, now
         self._done, self._began, self._lock = 0, now(), threading.Lock()
 

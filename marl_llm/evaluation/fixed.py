@@ -1,7 +1,8 @@
 """Fixed arms: one solution as it comes, without a team. What each is, and which package it needs.
 
-Sizes (200 trees, 400 iterations) are those people reach for first; nothing here was tuned. Estimators that split on
-values take raw numbers and numbered categories, linear ones the baseline's preparation.
+Sizes (200 trees, 400 iterations) are those people reach for first; nothing here was tuned.
+Estimators that split on values take raw numbers and numbered categories, linear ones the baseline's
+preparation.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class FixedArm:
 def _trees(names: tuple[str, str], **params: int) -> Callable[[Kind], PipelineSpec]:
     def spec(kind: Kind) -> PipelineSpec:
         name = names[0] if kind.is_classification else names[1]
-        return PipelineSpec(estimator=name, impute="median", scale="none", encode="ordinal").with_params(params)
+        return PipelineSpec(
+            estimator=name, impute="median", scale="none", encode="ordinal"
+        ).with_params(params)
 
     return spec
 
@@ -57,6 +60,8 @@ def fixed_spec(arm: str, kind: Kind) -> PipelineSpec:
 
 
 def missing_package(arm: str) -> str | None:
-    """The package that a fixed arm needs and that is not installed; None where nothing is missing."""
+    """The package that a fixed arm needs and that is not installed; None where nothing is
+    missing.
+    """
     info = ESTIMATORS[fixed_spec(arm, Kind.binary).estimator]
     return None if info.available else info.module.split(".")[0]

@@ -1,8 +1,9 @@
-"""The arm `flaml`: what AutoML makes of the same rows in the same CPU time. FLAML is optional (extra `automl`).
+"""The arm `flaml`: what AutoML makes of the same rows in the same CPU time. FLAML is optional
+(extra `automl`).
 
-It gets development and hold-out rows, all that are labelled, in the columns of the task, one core, and a budget of CPU
-seconds. In: a task, a budget, a seed. Out: predictions of the test rows, whose labels never reach FLAML's process, and
-what they cost. Scoring is the caller's.
+It gets development and hold-out rows, all that are labelled, in the columns of the task, one core,
+and a budget of CPU seconds. In: a task, a budget, a seed. Out: predictions of the test rows, whose
+labels never reach FLAML's process, and what they cost. Scoring is the caller's.
 """
 
 from __future__ import annotations
@@ -44,13 +45,16 @@ def require_flaml() -> None:
     missing = [name for name in ("flaml", "lightgbm") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"Arm 'flaml' needs {' and '.join(missing)}, not installed here: run `pip install 'marl_llm[automl]'`, or "
+            f"Arm 'flaml' needs {' and '.join(missing)}, not installed here: run `pip "
+            "install 'marl_llm[automl]'`, or "
             "leave the arm out of --arms."
         )
 
 
 def wall_limit(seconds: float) -> float:
-    """Wall seconds after which a search with this budget, CPU seconds, is given up: it hangs, or cannot get a core."""
+    """Wall seconds after which a search with this budget, CPU seconds, is given up: it hangs, or
+    cannot get a core.
+    """
     return 120 + 20 * seconds
 
 
@@ -108,8 +112,13 @@ class FlamlProcesses:
         return pickle.loads((folder / DONE).read_bytes())
 
     def _started(self, command: list[str], errors: int) -> subprocess.Popen[bytes]:
-        pipe, null = subprocess.PIPE, subprocess.DEVNULL  # standard input ends when this process does
-        process = subprocess.Popen(command, stdin=pipe, stdout=null, stderr=errors, env=os.environ | _ONE_THREAD)
+        pipe, null = (
+            subprocess.PIPE,
+            subprocess.DEVNULL,
+        )  # standard input ends when this process does
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=null, stderr=errors, env=os.environ | _ONE_THREAD
+        )
         with self._lock:
             self._running.add(process)
         return process

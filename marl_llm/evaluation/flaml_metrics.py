@@ -1,9 +1,11 @@
-"""Which of FLAML's metrics stands for which of ours. FLAML optimises one metric, and knows about a dozen.
+"""Which of FLAML's metrics stands for which of ours. FLAML optimises one metric, and knows about a
+dozen.
 
-The nearest one to the task's heaviest metric is taken (of equally heavy ones the first): the same metric where FLAML
-has it; one that orders models alike otherwise (R2 and every squared error; log-loss for all that judge probabilities;
-F1 of the same averaging for precision, recall and Jaccard). A metric of a single class, `recall[setosa]`, is taken as
-the same metric over all classes. A metric that is not listed here is taken as log-loss, or as the squared error.
+The nearest one to the task's heaviest metric is taken (of equally heavy ones the first): the same
+metric where FLAML has it; one that orders models alike otherwise (R2 and every squared error;
+log-loss for all that judge probabilities; F1 of the same averaging for precision, recall and
+Jaccard). A metric of a single class, `recall[setosa]`, is taken as the same metric over all
+classes. A metric that is not listed here is taken as log-loss, or as the squared error.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ _EQUAL: dict[str, str] = {
 _NEAREST: dict[str, str] = {
     **dict.fromkeys(("precision", "recall", "jaccard"), "f1"),
     **dict.fromkeys(("precision_micro", "recall_micro", "jaccard_micro"), "micro_f1"),
-    **dict.fromkeys(("precision_macro", "recall_macro", "jaccard_macro", "balanced_accuracy"), "macro_f1"),
+    **dict.fromkeys(
+        ("precision_macro", "recall_macro", "jaccard_macro", "balanced_accuracy"), "macro_f1"
+    ),
     # FLAML knows no F1 weighted by class size; micro F1 is accuracy, which weighs the same way.
     **dict.fromkeys(("f1_weighted", "precision_weighted", "jaccard_weighted"), "micro_f1"),
     "recall_weighted": "accuracy",  # the same number
@@ -78,6 +82,10 @@ def flaml_metric(metrics: Mapping[str, float], kind: Kind) -> str:
     found = {**_EQUAL, **_NEAREST}.get(name, usual)
     if kind is not Kind.binary:
         return _WITH_MORE_CLASSES.get(found, found)
-    if of_class is not None and found == "f1":  # FLAML's is that of class 1, which may not be the one meant
+    if (
+        of_class is not None and found == "f1"
+    ):  # FLAML's is that of class 1, which may not be the one meant
         return "macro_f1"
-    return "roc_auc" if found.startswith("roc_auc") else found  # FLAML can compute the others with more classes only
+    return (
+        "roc_auc" if found.startswith("roc_auc") else found
+    )  # FLAML can compute the others with more classes only

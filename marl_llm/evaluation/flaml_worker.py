@@ -1,10 +1,12 @@
-"""`python -m marl_llm.evaluation.flaml_worker DIRECTORY`: FLAML on one table, in a process of its own.
+"""`python -m marl_llm.evaluation.flaml_worker DIRECTORY`: FLAML on one table, in a process of its
+own.
 
-In: `job.pickle`, a `Job` with labelled rows and the test rows without their labels. Out: `done.pickle`, a `Done`. What
-goes wrong is said in the last line of standard error, exit code 1. The process ends with its standard input.
+In: `job.pickle`, a `Job` with labelled rows and the test rows without their labels. Out:
+`done.pickle`, a `Done`. What goes wrong is said in the last line of standard error, exit code 1.
+The process ends with its standard input.
 
-FLAML budgets by `time.time`. Here that clock counts the process's CPU seconds, so that a busy machine takes nothing
-from its budget and a second thread gives nothing extra.
+FLAML budgets by `time.time`. Here that clock counts the process's CPU seconds, so that a busy
+machine takes nothing from its budget and a second thread gives nothing extra.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """Predictions of the test rows, as `marl_llm.core.predictions` describes them, and CPU seconds of the process."""
+    """Predictions of the test rows, as `marl_llm.core.predictions` describes them, and CPU seconds
+    of the process.
+    """
 
     labels: np.ndarray
     proba: np.ndarray | None
@@ -93,15 +97,27 @@ def search(job: Job) -> Done:
     if importlib.util.find_spec("catboost"):
         _keep_catboost_deadline(job.seconds)
     automl.fit(
-        job.X, job.y, task=task, metric=job.metric, time_budget=job.seconds, n_jobs=1, seed=job.seed, verbose=0
-    )  # fmt: skip
+        job.X,
+        job.y,
+        task=task,
+        metric=job.metric,
+        time_budget=job.seconds,
+        n_jobs=1,
+        seed=job.seed,
+        verbose=0,
+    )
     labels = np.asarray(automl.predict(job.X_test))
     if job.n_classes is None:
         return Done(labels.astype(np.float64), None, _cpu_s())
     labels = labels.astype(np.int64)
     try:
-        proba, classes = np.asarray(automl.predict_proba(job.X_test), dtype=np.float64), np.asarray(automl.classes_)
-    except AttributeError:  # a linear model with hinge loss; the sandbox treats such estimators the same way
+        proba, classes = (
+            np.asarray(automl.predict_proba(job.X_test), dtype=np.float64),
+            np.asarray(automl.classes_),
+        )
+    except (
+        AttributeError
+    ):  # a linear model with hinge loss; the sandbox treats such estimators the same way
         proba, classes = np.eye(job.n_classes)[labels], np.arange(job.n_classes)
     return Done(labels, aligned(proba, classes, job.n_classes), _cpu_s())
 
@@ -109,12 +125,15 @@ def search(job: Job) -> Done:
 def _keep_catboost_deadline(seconds: float) -> None:
     """Make FLAML stop CatBoost at the deadline it sets.
 
-    FLAML 2.7 passes the deadline on and never looks at it: one fit of up to 8192 trees on 150 rows took minutes of a
-    budget of seconds. The last fit, of the winner, has no deadline; it may take as long as the search.
+    FLAML 2.7 passes the deadline on and never looks at it: one fit of up to 8192 trees on 150 rows
+    took minutes of a budget of seconds. The last fit, of the winner, has no deadline; it may take
+    as long as the search.
     """
     from flaml.automl.model import CatBoostEstimator
 
-    def callbacks(start_time: float, deadline: float, free_mem_ratio: float | None) -> list[_Deadline]:
+    def callbacks(
+        start_time: float, deadline: float, free_mem_ratio: float | None
+    ) -> list[_Deadline]:
         return [_Deadline(min(deadline, start_time + seconds))]
 
     CatBoostEstimator._callbacks = staticmethod(callbacks)  # type: ignore[method-assign]

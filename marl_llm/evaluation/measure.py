@@ -1,8 +1,8 @@
 """Let a model play unseen tasks, and say how well it can: the work behind `marl-llm measure`.
 
-In: a recipe, tasks, a team (the base model, or a run's latest adapters). Out: a `Playability`. Episodes are played as
-the recipe collects them, through the real server and sandbox; what was played is kept in a directory until it is all
-there, so that an interrupted measurement goes on.
+In: a recipe, tasks, a team (the base model, or a run's latest adapters). Out: a `Playability`.
+Episodes are played as the recipe collects them, through the real server and sandbox; what was
+played is kept in a directory until it is all there, so that an interrupted measurement goes on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def unseen_plans(tasks: int, first_seed: int = FIRST_SEED) -> list[PlannedEpisod
 def suite_plans(suites: Sequence[Path]) -> list[PlannedEpisode]:
     """Every CSV of some suites, one episode each."""
     files = [(suite, file) for suite in suites for file in load_suite(suite)]
-    return [PlannedEpisode(f"{suite.name}-{Path(file.csv).stem}", file.load) for suite, file in files]
+    return [
+        PlannedEpisode(f"{suite.name}-{Path(file.csv).stem}", file.load) for suite, file in files
+    ]
 
 
 def latest_team(recipe: Recipe, run: RunDirectory) -> dict[str, RolePolicy]:

@@ -1,8 +1,10 @@
-"""Two arms against each other on the same trials: overall, and CSV by CSV over its splits. Scores in, estimates out.
+"""Two arms against each other on the same trials: overall, and CSV by CSV over its splits. Scores
+in, estimates out.
 
-Overall, CSVs are what varies (`statistics.py`). For one CSV it is the split: another random division of the same rows
-gives another score, and since the training parts overlap, the interval is that of the corrected resampled t-test
-(Nadeau and Bengio 2003), the test part being a third of the rows that are fitted. It speaks of other splits of the CSV.
+Overall, CSVs are what varies (`statistics.py`). For one CSV it is the split: another random
+division of the same rows gives another score, and since the training parts overlap, the interval is
+that of the corrected resampled t-test (Nadeau and Bengio 2003), the test part being a third of the
+rows that are fitted. It speaks of other splits of the CSV.
 """
 
 from __future__ import annotations
@@ -41,12 +43,18 @@ class Pair(BaseModel):
     @property
     def better(self) -> list[str]:
         """Tasks whose interval lies above zero."""
-        return [one.task for one in self.tasks if one.estimate.low is not None and one.estimate.low > 0]
+        return [
+            one.task for one in self.tasks if one.estimate.low is not None and one.estimate.low > 0
+        ]
 
     @property
     def worse(self) -> list[str]:
         """Tasks whose interval lies below zero."""
-        return [one.task for one in self.tasks if one.estimate.high is not None and one.estimate.high < 0]
+        return [
+            one.task
+            for one in self.tasks
+            if one.estimate.high is not None and one.estimate.high < 0
+        ]
 
 
 def over_splits(differences: Sequence[float]) -> Estimate:
@@ -76,5 +84,7 @@ def pair(arm: str, against: str, first: Scores, second: Scores) -> Pair:
     for key in first:
         if key in second:
             by_task.setdefault(key[0], []).append(first[key] - second[key])
-    tasks = [TaskDifference(task=task, estimate=over_splits(values)) for task, values in by_task.items()]
+    tasks = [
+        TaskDifference(task=task, estimate=over_splits(values)) for task, values in by_task.items()
+    ]
     return Pair(arm=arm, against=against, overall=paired_difference(first, second), tasks=tasks)

@@ -1,5 +1,5 @@
-"""What the same play would have delivered without one of its parts: for `ablation.py`. Nothing is fitted here but what
-the environment has not evaluated yet.
+"""What the same play would have delivered without one of its parts: for `ablation.py`. Nothing is
+fitted here but what the environment has not evaluated yet.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ PARTS = ("team", "blend", "rule")
 def deliveries(env: TeamEnv, last: State, delivered: PipelineSpec) -> dict[str, PipelineSpec]:
     """What would have been delivered, by the part that is left out. Blocks.
 
-    Without the team: of the start and the screened families alone. Without a blend: the best single solution, with its
-    decision rule. Without a rule: the same blend, the most probable class.
+    Without the team: of the start and the screened families alone. Without a blend: the best single
+    solution, with its decision rule. Without a rule: the same blend, the most probable class.
     """
-    tried, evidence, most = env.tried(last), Evidence(env.evaluator, "all"), env.config.blend_members
+    tried, evidence, most = (
+        env.tried(last),
+        Evidence(env.evaluator, "all"),
+        env.config.blend_members,
+    )
     families = [spec.normal() for spec in env.plain(looked=True)]
     of_families = [one for one in tried if one.spec.normal() in families]
     plain = delivered.model_copy(update={"power": 0.0})

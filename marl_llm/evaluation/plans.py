@@ -1,4 +1,6 @@
-"""The arms that play under a budget, by name: which team, if any, and how much time. Nothing is played here."""
+"""The arms that play under a budget, by name: which team, if any, and how much time. Nothing is
+played here.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ OF_THE_RUN = "run"
 PLAY_VERSION = 4
 """Of how a play goes and what it delivers: results of another one are not kept."""
 DEFAULT_BUDGET = Budget(60.0)
-BUDGETED = (SOLVE, "solve@untrained", "solve@scripted", f"solve@{OF_THE_RUN}", NO_AGENTS, SIX_DEFAULTS)
+BUDGETED = (
+    SOLVE,
+    "solve@untrained",
+    "solve@scripted",
+    f"solve@{OF_THE_RUN}",
+    NO_AGENTS,
+    SIX_DEFAULTS,
+)
 
 
 @dataclass(frozen=True)
@@ -49,13 +58,28 @@ class Plan:
     def depends_on(self) -> list[object]:
         """What results depend on besides the data and the seed."""
         team = self.team
-        adapters = [team.run.sha256(role, team.run.version(role)) for role in ROLES] if team and team.run else []
+        adapters = (
+            [team.run.sha256(role, team.run.version(role)) for role in ROLES]
+            if team and team.run
+            else []
+        )
         seen = [one.model_dump(mode="json") for one in team.experience.data_sets] if team else []
         recipe = team.recipe.model_dump(mode="json") if team else None
         weights = _weights(Path(team.recipe.model.path)) if team and team.served else []
-        return [PLAY_VERSION, DEFAULT_PATIENCE, self.name, str(self.budget), recipe, adapters, seen, weights]
+        return [
+            PLAY_VERSION,
+            DEFAULT_PATIENCE,
+            self.name,
+            str(self.budget),
+            recipe,
+            adapters,
+            seen,
+            weights,
+        ]
 
 
 def _weights(model: Path) -> list[str]:
-    """Hashes of a model's files, if it lies on this machine: another model may stand under the same path."""
+    """Hashes of a model's files, if it lies on this machine: another model may stand under the same
+    path.
+    """
     return [file_sha256(path) for path in sorted(model.glob("*.safetensors"))]

@@ -1,8 +1,9 @@
-"""Playing the arms: fixed solutions are run, teams play plain episodes, FLAML searches, and each trial's result is kept
-in a file.
+"""Playing the arms: fixed solutions are run, teams play plain episodes, FLAML searches, and each
+trial's result is kept in a file.
 
-In: arms, trials, a directory. Out: results; `<directory>/results/<trial>.json` exists when a trial is scored, beside
-the episode's trajectory. Interrupted and started again, nothing finished is repeated.
+In: arms, trials, a directory. Out: results; `<directory>/results/<trial>.json` exists when a trial
+is scored, beside the episode's trajectory. Interrupted and started again, nothing finished is
+repeated.
 """
 
 from __future__ import annotations
@@ -41,13 +42,15 @@ from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, play, seen_experience, settings
 
-COLUMNS = tuple(dict.fromkeys(("episode", "branch", "role", "step", "action", *FIGURE_COLUMNS, *FACTS)))
+COLUMNS = tuple(
+    dict.fromkeys(("episode", "branch", "role", "step", "action", *FIGURE_COLUMNS, *FACTS))
+)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What all arms of a comparison share: the run with sandbox and server, the seed, the scoring, and what the teams
-    are told of other data sets.
+    """What all arms of a comparison share: the run with sandbox and server, the seed, the scoring,
+    and what the teams are told of other data sets.
     """
 
     opened: OpenRun
@@ -59,8 +62,9 @@ class Comparison:
     def of(cls, opened: OpenRun, seed: int, directory: Path | None = None) -> Comparison:
         """A comparison that scores with the run's sandbox.
 
-        All that is played under `directory` (by default all evaluations of the run) sees the experience as it was when
-        the first of it began, so that versions are compared under the same prompts; none of it is remembered.
+        All that is played under `directory` (by default all evaluations of the run) sees the
+        experience as it was when the first of it began, so that versions are compared under the
+        same prompts; none of it is remembered.
         """
         seen = seen_experience(opened.recipe, directory or opened.run.root / "evaluation")
         return cls(opened, seed, Bench(opened.sandbox, opened.recipe.environment, seed), seen)
@@ -73,18 +77,21 @@ def play_arm(
     directory: Path,
     budgets: Mapping[str, float | None] | None = None,
 ) -> list[Result]:
-    """Results of an arm on all trials, in their order; those that lie in `directory` are not made again.
+    """Results of an arm on all trials, in their order; those that lie in `directory` are not made
+    again.
 
     Parameters
     ----------
     comparison, arm, trials, directory
     budgets : mapping of trial name to float or None, optional
-        CPU seconds on each trial, for an arm with a budget (`budgets_of`); None: no budget, and so no result.
+        CPU seconds on each trial, for an arm with a budget (`budgets_of`); None: no budget, and so
+        no result.
 
     Raises
     ------
     RunFailed
-        The server died, the disk is full, or the data defeat the environment; finished trials are kept.
+        The server died, the disk is full, or the data defeat the environment; finished trials are
+        kept.
     """
     budgets = budgets or {}
     kept = {trial.name: _kept(directory, trial, budgets.get(trial.name)) for trial in trials}
@@ -94,13 +101,17 @@ def play_arm(
         if arm.is_team:
             finish = _team_results(comparison, arm, missing, directory)
         elif arm.plan:
-            finish = BudgetedArm(arm.plan, comparison.bench, directory, comparison.seed, comparison.seen).play
+            finish = BudgetedArm(
+                arm.plan, comparison.bench, directory, comparison.seed, comparison.seen
+            ).play
         elif arm.budget:
             finish = _flaml_result(comparison, arm, processes, budgets)
         else:
             finish = _fixed_result(comparison, arm)
 
-        countdown = Countdown(arm.name, len(trials), len(trials) - len(missing)) if arm.plan else None
+        countdown = (
+            Countdown(arm.name, len(trials), len(trials) - len(missing)) if arm.plan else None
+        )
 
         def make(trial: Trial) -> Result:
             result = finish(trial)
@@ -119,12 +130,16 @@ def play_arm(
 def _fixed_result(comparison: Comparison, arm: Arm) -> Callable[[Trial], Result]:
     def finish(trial: Trial) -> Result:
         task = trial.load()
-        return comparison.bench.fixed(arm.name, trial, task, generate_code(fixed_spec(arm.name, task.kind)))
+        return comparison.bench.fixed(
+            arm.name, trial, task, generate_code(fixed_spec(arm.name, task.kind))
+        )
 
     return finish
 
 
-def budgets_of(budget: Budget, trials: Sequence[Trial], results: Sequence[Result]) -> dict[str, float | None]:
+def budgets_of(
+    budget: Budget, trials: Sequence[Trial], results: Sequence[Result]
+) -> dict[str, float | None]:
     """CPU seconds on each trial, at least `MIN_SECONDS`.
 
     Parameters
@@ -149,11 +164,15 @@ def budgets_of(budget: Budget, trials: Sequence[Trial], results: Sequence[Result
     unknown = next((r for r in matched.values() if r.cpu_s is None), None)
     if unknown:
         raise UserError(
-            f"What {budget.like} took on {unknown.task} was not recorded by the version that played it: give "
+            f"What {budget.like} took on {unknown.task} was not recorded by the version that "
+            "played it: give "
             "--flaml-seconds, or another --out to play it again."
         )
     costs = {name: result.cpu_s or 0.0 for name, result in matched.items()}
-    return {trial.name: max(MIN_SECONDS, costs[trial.name]) if trial.name in costs else None for trial in trials}
+    return {
+        trial.name: max(MIN_SECONDS, costs[trial.name]) if trial.name in costs else None
+        for trial in trials
+    }
 
 
 def _flaml_result(
@@ -161,15 +180,31 @@ def _flaml_result(
 ) -> Callable[[Trial], Result]:
     def finish(trial: Trial) -> Result:
         task, seconds = trial.load(), budgets[trial.name]
-        result = Result(arm=arm.name, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind))
+        result = Result(
+            arm=arm.name,
+            trial=trial.name,
+            task=trial.task,
+            repeat=trial.repeat,
+            kind=str(task.kind),
+        )
         if seconds is None:
-            return result.model_copy(update={"error": "no budget: the arm it is to match has no result here"})
+            return result.model_copy(
+                update={"error": "no budget: the arm it is to match has no result here"}
+            )
         try:
             predictions, cost = processes.predict(task, seconds, trial.seed(comparison.seed))
         except FlamlFailed as error:
-            return result.model_copy(update={"budget_s": seconds, "error": f"FLAML gave no model: {error}"})
-        figures = {"budget_s": seconds, "cpu_s": round(cost.cpu_s, 3), "wall_s": round(cost.wall_s, 3)}
-        return comparison.bench.judged(result.model_copy(update=figures), trial, task, TestRun(predictions))
+            return result.model_copy(
+                update={"budget_s": seconds, "error": f"FLAML gave no model: {error}"}
+            )
+        figures = {
+            "budget_s": seconds,
+            "cpu_s": round(cost.cpu_s, 3),
+            "wall_s": round(cost.wall_s, 3),
+        }
+        return comparison.bench.judged(
+            result.model_copy(update=figures), trial, task, TestRun(predictions)
+        )
 
     return finish
 
@@ -185,11 +220,21 @@ def _team_results(
 
     def finish(trial: Trial) -> Result:
         task = trial.load()
-        result = Result(arm=arm.name, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind))
+        result = Result(
+            arm=arm.name,
+            trial=trial.name,
+            task=trial.task,
+            repeat=trial.repeat,
+            kind=str(task.kind),
+        )
         if trial.name in errors:
             return result.model_copy(update={"error": errors[trial.name]})
         summary, rows = summaries[trial.name], episodes[trial.name]
-        figures = {"holdout": summary.final, "holdout_gain": summary.gain, "team": team_figures(rows, summary)}
+        figures = {
+            "holdout": summary.final,
+            "holdout_gain": summary.gain,
+            "team": team_figures(rows, summary),
+        }
         result = result.model_copy(update=figures)
         spent = None if summary.cpu_s is None else Cost(summary.cpu_s, summary.wall_s or 0.0)
         return comparison.bench.with_test(result, trial, task, final_code(summary), spent)
@@ -197,8 +242,11 @@ def _team_results(
     return finish
 
 
-def _play_episodes(comparison: Comparison, arm: Arm, trials: Sequence[Trial], directory: Path) -> dict[str, str]:
-    """Play all trials at once; if one of them cannot be played, one by one. Returns the errors by trial.
+def _play_episodes(
+    comparison: Comparison, arm: Arm, trials: Sequence[Trial], directory: Path
+) -> dict[str, str]:
+    """Play all trials at once; if one of them cannot be played, one by one. Returns the errors by
+    trial.
 
     Raises
     ------
@@ -228,15 +276,27 @@ def _play_episodes(comparison: Comparison, arm: Arm, trials: Sequence[Trial], di
 def _play(comparison: Comparison, arm: Arm, plans: list[PlannedEpisode], directory: Path) -> None:
     opened = comparison.opened
     recipe, what = opened.recipe, f"evaluate {arm.name}"
-    # Iteration 0 for every arm and version: the same folds and seeds, so that differences are paired. The test part is
-    # read by `Bench`, which also keeps raw metrics and compares row by row.
+    # Iteration 0 for every arm and version: the same folds and seeds, so that differences are
+    # paired. The test part is read by `Bench`, which also keeps raw metrics and compares row by
+    # row.
     whole = recipe.environment.model_copy(update={"early_stop": False})
-    chosen = settings(recipe, 0, rollout=plain(recipe), environment=whole, seed=comparison.seed, seen=comparison.seen)
+    chosen = settings(
+        recipe,
+        0,
+        rollout=plain(recipe),
+        environment=whole,
+        seed=comparison.seed,
+        seen=comparison.seen,
+    )
     if arm.roles is not None:
         play(opened, arm.roles, directory, plans, chosen, what)
         return
     team = Team(ScriptedPolicy(), ScriptedPolicy(recipe.evaluation.scripted_error_rate))
-    asyncio.run(Collector(directory, team, opened.sandbox, recipe.sandbox.slots, chosen).collect(plans, Progress(what)))
+    asyncio.run(
+        Collector(directory, team, opened.sandbox, recipe.sandbox.slots, chosen).collect(
+            plans, Progress(what)
+        )
+    )
 
 
 def team_figures(rows: pd.DataFrame, summary: EpisodeSummary) -> dict[str, float | None]:
@@ -250,7 +310,11 @@ def team_figures(rows: pd.DataFrame, summary: EpisodeSummary) -> dict[str, float
     """
     spoke, found = set(rows["role"]), values(played(rows, [summary]))
     there = {figure.key: figure.turns_of is None or figure.turns_of in spoke for figure in FIGURES}
-    return {figure.name: found[figure.key] if there[figure.key] else None for figure in FIGURES if figure.key in found}
+    return {
+        figure.name: found[figure.key] if there[figure.key] else None
+        for figure in FIGURES
+        if figure.key in found
+    }
 
 
 def _path(directory: Path, trial: Trial) -> Path:
@@ -268,9 +332,14 @@ def _kept(directory: Path, trial: Trial, budget: float | None) -> Result | None:
 
 
 def _each(
-    function: Callable[[Trial], Result], trials: Sequence[Trial], workers: int, stop: Callable[[], None]
+    function: Callable[[Trial], Result],
+    trials: Sequence[Trial],
+    workers: int,
+    stop: Callable[[], None],
 ) -> list[Result]:
-    """Apply to every trial, some at once; the first error or Ctrl-C drops those not begun and stops those under way."""
+    """Apply to every trial, some at once; the first error or Ctrl-C drops those not begun and stops
+    those under way.
+    """
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="score")
     try:
         return list(pool.map(function, trials))

@@ -1,4 +1,5 @@
-"""Can a model play? Shares of turns and replies that are usable, with intervals over tasks, and why the others are not.
+"""Can a model play? Shares of turns and replies that are usable, with intervals over tasks, and why
+the others are not.
 
 In: the rows of episodes. Out: a `Playability` and its text. Pure; who plays is in `measure.py`.
 """
@@ -38,10 +39,11 @@ class Playability:
     Attributes
     ----------
     valid_turns, valid_first : Estimate
-        Share of the Data Scientist's turns that end in an action that can be carried out; the same of first replies,
-        before any correction.
+        Share of the Data Scientist's turns that end in an action that can be carried out; the same
+        of first replies, before any correction.
     runs, as_asked : Estimate
-        Share of the Engineer's first replies whose program runs; that do what was asked and nothing else.
+        Share of the Engineer's first replies whose program runs; that do what was asked and nothing
+        else.
     actions, estimators : dict of str to int
         How often each kind of action, and each proposed estimator, occurs among valid turns.
     action_entropy, estimator_entropy : float
@@ -55,7 +57,8 @@ class Playability:
     forgiven : dict of str to int
         What the reader forgave, and how often.
     invalid, failed : tuple of Reason
-        The commonest reasons of invalid replies of the Data Scientist, of failing first replies of the Engineer.
+        The commonest reasons of invalid replies of the Data Scientist, of failing first replies of
+        the Engineer.
     """
 
     valid_turns: Estimate
@@ -82,7 +85,9 @@ class Playability:
 
 
 def playability(rows: pd.DataFrame) -> Playability:
-    """Figures of the rows of one team; rows as `read_rows` gives them, at least one turn of each role or none."""
+    """Figures of the rows of one team; rows as `read_rows` gives them, at least one turn of each
+    role or none.
+    """
     scientist, engineer = (rows.loc[rows["role"] == role] for role in (DATA_SCIENTIST, ML_ENGINEER))
     last, first = scientist.groupby(_TURN).last().reset_index(), engineer.loc[engineer["call"] == 0]
     good = last.loc[last["verdict"] != Verdict.invalid]
@@ -103,7 +108,10 @@ def playability(rows: pd.DataFrame) -> Playability:
         prompt_tokens=_mean(scientist.loc[scientist["call"] == 0, "prompt_tokens"]),
         data_scientist_tokens=_mean(scientist["completion_tokens"]),
         engineer_tokens=_mean(engineer["completion_tokens"]),
-        surprise={role: _surprise(of) for role, of in ((DATA_SCIENTIST, scientist), (ML_ENGINEER, engineer))},
+        surprise={
+            role: _surprise(of)
+            for role, of in ((DATA_SCIENTIST, scientist), (ML_ENGINEER, engineer))
+        },
         forgiven=_counts(name for names in rows["forgiven"].dropna() for name in names.split()),
         invalid=_reasons(scientist),
         failed=_reasons(first),
@@ -127,14 +135,20 @@ def playability_text(found: Playability) -> str:
         f"  estimators {_listed(found.estimators)} (entropy {found.estimator_entropy:.2f} nats)",
         f"ML Engineer, {found.replies} first replies: run {found.runs.text(percent)}, "
         f"as asked {found.as_asked.text(percent)}",
-        f"Tokens: {found.prompt_tokens:.0f} of the first prompt, {found.data_scientist_tokens:.0f} and "
+        f"Tokens: {found.prompt_tokens:.0f} of the first prompt, "
+        f"{found.data_scientist_tokens:.0f} and "
         f"{found.engineer_tokens:.0f} of a reply; -log p of a reply "
         + " and ".join(f"{value:.1f}" for value in found.surprise.values()),
     ]
     lines += [f"Forgiven: {_listed(found.forgiven)}"] if found.forgiven else []
-    for title, reasons in (("Invalid replies", found.invalid), ("Programs that failed", found.failed)):
+    for title, reasons in (
+        ("Invalid replies", found.invalid),
+        ("Programs that failed", found.failed),
+    ):
         lines += [f"{title}, commonest reasons:"] if reasons else []
-        lines += [f"  {reason.count} x {reason.text}\n      e.g. {reason.example}" for reason in reasons]
+        lines += [
+            f"  {reason.count} x {reason.text}\n      e.g. {reason.example}" for reason in reasons
+        ]
     return "\n".join(lines)
 
 
@@ -149,7 +163,9 @@ def _valid_at_once(scientist: pd.DataFrame, last: pd.DataFrame) -> np.ndarray:
 
 
 def _ran_at_once(engineer: pd.DataFrame, first: pd.DataFrame) -> np.ndarray:
-    """Whether the program of a first reply ran: no repair was asked for, and the turn did not fail."""
+    """Whether the program of a first reply ran: no repair was asked for, and the turn did not
+    fail.
+    """
     calls = engineer.groupby(_TURN).size()
     once = calls.reindex(pd.MultiIndex.from_frame(first.loc[:, _TURN])).to_numpy() == 1
     return once & (first["verdict"] != Verdict.failed).to_numpy(bool)
@@ -168,7 +184,9 @@ def _reasons(rows: pd.DataFrame) -> tuple[Reason, ...]:
     """The commonest problems of these calls, each with the first reply that had it."""
     wrong = rows.loc[rows["problem"].fillna("") != ""]
     found = wrong["problem"].value_counts().head(MOST_REASONS)
-    return tuple(Reason(str(text), int(count), _example(wrong, str(text))) for text, count in found.items())
+    return tuple(
+        Reason(str(text), int(count), _example(wrong, str(text))) for text, count in found.items()
+    )
 
 
 def _example(rows: pd.DataFrame, problem: str) -> str:
@@ -185,7 +203,10 @@ def _mean(values: pd.Series) -> float:
 
 
 def _counts(names: Any) -> dict[str, int]:
-    return {str(name): int(count) for name, count in pd.Series(list(names), dtype=object).value_counts().items()}
+    return {
+        str(name): int(count)
+        for name, count in pd.Series(list(names), dtype=object).value_counts().items()
+    }
 
 
 def _listed(counts: dict[str, int]) -> str:

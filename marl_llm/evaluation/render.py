@@ -1,7 +1,8 @@
-"""The comparison as a person reads it: a text table for the terminal and Markdown for model cards, from the same cells.
+"""The comparison as a person reads it: a text table for the terminal and Markdown for model cards,
+from the same cells.
 
-In: an `EvaluationReport`. Out: text. What a score means, and how many tasks, repetitions and seeds stand behind it,
-is said under the tables.
+In: an `EvaluationReport`. Out: text. What a score means, and how many tasks, repetitions and seeds
+stand behind it, is said under the tables.
 """
 
 from __future__ import annotations
@@ -20,31 +21,44 @@ WIDTH = 118
 """Columns of the text table."""
 BETTER, WORSE, NONE = "▲", "▼", "-"
 MEANING = (
-    "Score: weighted mean of the task's metrics as skills on the test part, which nothing was chosen by; the final "
-    "solution is fitted on development and hold-out rows. 1 is perfect; metrics bounded in [0, 1] as they are, losses "
+    "Score: weighted mean of the task's metrics as skills on the test part, which nothing "
+    "was chosen by; the final "
+    "solution is fitted on development and hold-out rows. 1 is perfect; metrics bounded in "
+    "[0, 1] as they are, losses "
     "as 1 - loss / loss of the trivial predictor.",
-    "Gain: score minus the baseline's on the same test rows. Closed: share of the baseline's distance to 1 that was "
+    "Gain: score minus the baseline's on the same test rows. Closed: share of the baseline's "
+    "distance to 1 that was "
     f"gained (ratio of sums; its interval resamples tasks and needs {MIN_BOOTSTRAP_TASKS}).",
-    "[ ]: 95% intervals over tasks, which weigh the same (Student's t on task means); they speak of other tasks of "
+    "[ ]: 95% intervals over tasks, which weigh the same (Student's t on task means); they "
+    "speak of other tasks of "
     "this kind.",
-    f"{BETTER} better, {WORSE} worse than the baseline: the 95% interval of that trial's gain (paired bootstrap of its "
-    "test rows) excludes 0; about one trial in 40 would show each by chance. Better and worse above: shares of trials.",
-    "Hold-out: gain there, which a team chose its steps by and which is therefore too high; compare test gains.",
-    "CPU s: user and system seconds per trial of all processes that worked for the arm, as one would pay for it alone: "
-    "fits on folds, for the hold-out and the final one; of a team also its share of server and environment and the "
-    "server's start (an attached server's are unknown); of FLAML its process. Wall s: from start to end; of a team's "
+    f"{BETTER} better, {WORSE} worse than the baseline: the 95% interval of that trial's "
+    "gain (paired bootstrap of its "
+    "test rows) excludes 0; about one trial in 40 would show each by chance. Better and "
+    "worse above: shares of trials.",
+    "Hold-out: gain there, which a team chose its steps by and which is therefore too high; "
+    "compare test gains.",
+    "CPU s: user and system seconds per trial of all processes that worked for the arm, as "
+    "one would pay for it alone: "
+    "fits on folds, for the hold-out and the final one; of a team also its share of server "
+    "and environment and the "
+    "server's start (an attached server's are unknown); of FLAML its process. Wall s: from "
+    "start to end; of a team's "
     "episode with those beside it.",
 )
 """What the figures mean, for every report."""
 _AGAINST = (
-    "Against one arm: a task's interval is that of the corrected resampled t-test over its splits and speaks of other "
+    "Against one arm: a task's interval is that of the corrected resampled t-test over its "
+    "splits and speaks of other "
     "splits of that CSV (none for a single split); that of all tasks, of other tasks."
 )
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: title, header and lines of cells; the first column is text, the others are numbers."""
+    """A table: title, header and lines of cells; the first column is text, the others are
+    numbers.
+    """
 
     title: str
     header: list[str]
@@ -57,7 +71,9 @@ def report_text(report: EvaluationReport) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, highlight=False
+    )
     for grid in _grids(report):
         table = Table(title=grid.title, title_justify="left", box=SIMPLE_HEAD)
         for i, head in enumerate(grid.header):
@@ -72,7 +88,9 @@ def report_text(report: EvaluationReport) -> str:
 
 
 def to_markdown(report: EvaluationReport) -> str:
-    """The same tables and notes in Markdown, with raw test metrics; fit for a model card: it names no path."""
+    """The same tables and notes in Markdown, with raw test metrics; fit for a model card: it names
+    no path.
+    """
     parts = [_markdown(grid) for grid in (*_grids(report), _raw_grid(report))]
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(report))]) + "\n"
 
@@ -80,7 +98,11 @@ def to_markdown(report: EvaluationReport) -> str:
 def notes(report: EvaluationReport) -> list[str]:
     """What the figures mean, sentence by sentence."""
     environment = report.settings["environment"]
-    repeats = "1 repetition" if report.repeats == 1 else f"{report.repeats} repetitions (other seeds each)"
+    repeats = (
+        "1 repetition"
+        if report.repeats == 1
+        else f"{report.repeats} repetitions (other seeds each)"
+    )
     said = [
         f"{report.name}: {report.tasks} tasks, {repeats}, seed {report.seed}; episodes of at most "
         f"{environment['steps']} steps; isolation {report.settings['isolation']}.",
@@ -91,7 +113,9 @@ def notes(report: EvaluationReport) -> list[str]:
     if report.against:
         said.append(_AGAINST)
     failed = [f"{arm.arm} {arm.failed}" for arm in report.arms if arm.failed]
-    said += [f"Trials without a score, left out of the means: {', '.join(failed)}."] if failed else []
+    said += (
+        [f"Trials without a score, left out of the means: {', '.join(failed)}."] if failed else []
+    )
     said += report.settings.get("left_out", [])
     return said + [f"{r.arm} on {r.task}: {r.error}" for r in report.results if r.error]
 
@@ -99,9 +123,19 @@ def notes(report: EvaluationReport) -> list[str]:
 def _worse_note(report: EvaluationReport) -> str:
     """How many tasks each arm makes significantly worse, and which."""
     arms = [arm for arm in report.arms if arm.arm != BASELINE]
-    counts = [f"{a.arm} {len(a.worse_tasks)}" + f" ({', '.join(a.worse_tasks)})" * bool(a.worse_tasks) for a in arms]
-    by = "over its splits, or by the test rows of most of them" if report.repeats > 1 else "by its test rows"
-    return f"Tasks significantly worse than the baseline ({by}, of {report.tasks}): {', '.join(counts) or NONE}."
+    counts = [
+        f"{a.arm} {len(a.worse_tasks)}" + f" ({', '.join(a.worse_tasks)})" * bool(a.worse_tasks)
+        for a in arms
+    ]
+    by = (
+        "over its splits, or by the test rows of most of them"
+        if report.repeats > 1
+        else "by its test rows"
+    )
+    return (
+        f"Tasks significantly worse than the baseline ({by}, of {report.tasks}): "
+        f"{', '.join(counts) or NONE}."
+    )
 
 
 def _grids(report: EvaluationReport) -> list[Grid]:
@@ -114,10 +148,25 @@ def _grids(report: EvaluationReport) -> list[Grid]:
 
 
 def _arms_grid(arms: Sequence[ArmSummary]) -> Grid:
-    header = ["arm", "test score", "gain", "closed", "better", "worse", "hold-out", "CPU s", "wall s", "tasks"]
+    header = [
+        "arm",
+        "test score",
+        "gain",
+        "closed",
+        "better",
+        "worse",
+        "hold-out",
+        "CPU s",
+        "wall s",
+        "tasks",
+    ]
     lines = []
     for arm in arms:
-        cells = [_estimate(arm.gain, sign=True), _share(arm.relative, interval=True), _share(arm.improved)]
+        cells = [
+            _estimate(arm.gain, sign=True),
+            _share(arm.relative, interval=True),
+            _share(arm.improved),
+        ]
         cells += [_share(arm.worse), _number(arm.holdout_gain, 3, sign=True)]
         if arm.arm == BASELINE:
             cells = [NONE] * len(cells)
@@ -128,9 +177,12 @@ def _arms_grid(arms: Sequence[ArmSummary]) -> Grid:
 
 def _differences_grid(report: EvaluationReport) -> Grid:
     lines = [
-        [f"{d.arm} - {d.against}", _estimate(d.estimate, sign=True), str(d.estimate.tasks)] for d in report.differences
+        [f"{d.arm} - {d.against}", _estimate(d.estimate, sign=True), str(d.estimate.tasks)]
+        for d in report.differences
     ]
-    return Grid("Differences of test scores, paired by task", ["arms", "difference", "tasks"], lines)
+    return Grid(
+        "Differences of test scores, paired by task", ["arms", "difference", "tasks"], lines
+    )
 
 
 def _against_grids(pairs: Sequence[Pair]) -> list[Grid]:
@@ -142,10 +194,22 @@ def _against_grid(pairs: Sequence[Pair]) -> Grid:
     header = ["task", *(f"{pair.arm} - {pair.against}" for pair in pairs)]
     by_pair = [{one.task: one.estimate for one in pair.tasks} for pair in pairs]
     tasks = list(dict.fromkeys(task for of_pair in by_pair for task in of_pair))
-    lines = [[task, *(_estimate(found.get(task, NOTHING), sign=True) for found in by_pair)] for task in tasks]
+    lines = [
+        [task, *(_estimate(found.get(task, NOTHING), sign=True) for found in by_pair)]
+        for task in tasks
+    ]
     lines.append(["all tasks", *(_estimate(pair.overall, sign=True) for pair in pairs)])
-    lines.append(["better, worse", *(f"{len(pair.better)}, {len(pair.worse)} of {len(pair.tasks)}" for pair in pairs)])
-    return Grid("Test score by task, against one arm: mean over splits [95% interval over splits]", header, lines)
+    lines.append(
+        [
+            "better, worse",
+            *(f"{len(pair.better)}, {len(pair.worse)} of {len(pair.tasks)}" for pair in pairs),
+        ]
+    )
+    return Grid(
+        "Test score by task, against one arm: mean over splits [95% interval over splits]",
+        header,
+        lines,
+    )
 
 
 def _team_grid(arms: Sequence[ArmSummary]) -> Grid:
@@ -157,7 +221,9 @@ def _team_grid(arms: Sequence[ArmSummary]) -> Grid:
 
 def _figure(figure: Figure, arm: ArmSummary) -> str:
     estimate = arm.team.get(figure.name, NOTHING)
-    return _share(estimate) if figure.share else _number(estimate, figure.digits, sign=figure.signed)
+    return (
+        _share(estimate) if figure.share else _number(estimate, figure.digits, sign=figure.signed)
+    )
 
 
 def _task_grid(report: EvaluationReport) -> Grid:
@@ -188,7 +254,11 @@ def _raw_grid(report: EvaluationReport) -> Grid:
         label = result.task if report.repeats == 1 else f"{result.task} ({result.repeat})"
         lines.append([label, result.arm, raw or result.error])
     lines.sort(key=lambda line: line[0])
-    return Grid("Raw metrics on the test part (as scikit-learn's scorers give them)", ["task", "arm", "metrics"], lines)
+    return Grid(
+        "Raw metrics on the test part (as scikit-learn's scorers give them)",
+        ["task", "arm", "metrics"],
+        lines,
+    )
 
 
 def _estimate(e: Estimate, sign: bool = False) -> str:
@@ -209,5 +279,9 @@ def _number(e: Estimate, digits: int, sign: bool = False) -> str:
 
 def _markdown(grid: Grid) -> str:
     rule = ["---", *["---:"] * (len(grid.header) - 1)]
-    lines = [grid.header, rule, *([cell.replace("|", "\\|") for cell in line] for line in grid.lines)]
+    lines = [
+        grid.header,
+        rule,
+        *([cell.replace("|", "\\|") for cell in line] for line in grid.lines),
+    ]
     return f"**{grid.title}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,7 +1,9 @@
-"""Results of a comparison and what they come to: typed, as they stand in `evaluation.json`. Nothing is run here.
+"""Results of a comparison and what they come to: typed, as they stand in `evaluation.json`. Nothing
+is run here.
 
-In: one `Result` an arm and trial. Out: an `EvaluationReport` with a summary of every arm, the differences between arms,
-and all arms against one CSV by CSV where that was asked for. All means weigh tasks equally; see `statistics.py`.
+In: one `Result` an arm and trial. Out: an `EvaluationReport` with a summary of every arm, the
+differences between arms, and all arms against one CSV by CSV where that was asked for. All means
+weigh tasks equally; see `statistics.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,12 @@ from marl_llm.core.errors import UserError
 from marl_llm.evaluation.arms import Arm
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.pairs import Pair, Scores, over_splits, pair
-from marl_llm.evaluation.statistics import Estimate, clustered_mean, paired_difference, relative_gain
+from marl_llm.evaluation.statistics import (
+    Estimate,
+    clustered_mean,
+    paired_difference,
+    relative_gain,
+)
 from marl_llm.evaluation.trials import Problem
 
 REPORT_FILE = "evaluation.json"
@@ -28,7 +35,8 @@ class _Part(BaseModel):
 
 
 class Result(_Part):
-    """One arm on one trial. Scores are skills, perfect = 1; None where there are none, and then `error` says why.
+    """One arm on one trial. Scores are skills, perfect = 1; None where there are none, and then
+    `error` says why.
 
     Attributes
     ----------
@@ -37,13 +45,13 @@ class Result(_Part):
     holdout, holdout_gain : float or None
         Score on the hold-out, and over the baseline's.
     test, gain, low, high : float or None
-        Score on the test part, its gain over the baseline's, and that gain's 95% interval (paired bootstrap of the
-        test rows).
+        Score on the test part, its gain over the baseline's, and that gain's 95% interval (paired
+        bootstrap of the test rows).
     raw : dict
         Raw metrics on the test part, as scikit-learn's scorers give them.
     team : dict
-        Figures of the episode, by name; empty without a team. None where there is nothing to count (no code was
-        written).
+        Figures of the episode, by name; empty without a team. None where there is nothing to count
+        (no code was written).
     cpu_s, wall_s : float or None
         What the arm took, seconds: see `costs.py`. None where an older version made it.
     budget_s : float or None
@@ -82,10 +90,10 @@ class Result(_Part):
 class ArmSummary(_Part):
     """One arm over all tasks: estimates of what `Result` holds.
 
-    `relative` is the share of `1 - baseline` that was gained; `improved` and `worse` are shares of trials whose own
-    test gain differs from zero; `failed` counts trials without a score. `worse_tasks` are the tasks that the arm makes
-    significantly worse than the baseline: see `worse_tasks`.
-    `cpu_s` and `wall_s` are seconds per trial.
+    `relative` is the share of `1 - baseline` that was gained; `improved` and `worse` are shares of
+    trials whose own test gain differs from zero; `failed` counts trials without a score.
+    `worse_tasks` are the tasks that the arm makes significantly worse than the baseline: see
+    `worse_tasks`. `cpu_s` and `wall_s` are seconds per trial.
     """
 
     arm: str
@@ -136,7 +144,9 @@ def summarise_arm(name: str, what: str, results: Sequence[Result], seed: int = 0
     """Estimates of one arm from its results."""
     scored = [r for r in results if r.test is not None]
 
-    def estimate(value: Callable[[Result], float | None], of: Iterable[Result] = scored) -> Estimate:
+    def estimate(
+        value: Callable[[Result], float | None], of: Iterable[Result] = scored
+    ) -> Estimate:
         known = [(v, r.task) for r in of if (v := value(r)) is not None]
         return clustered_mean([v for v, _ in known], [task for _, task in known])
 
@@ -147,11 +157,16 @@ def summarise_arm(name: str, what: str, results: Sequence[Result], seed: int = 0
         failed=len(results) - len(scored),
         test=estimate(lambda r: r.test),
         gain=estimate(lambda r: r.gain),
-        relative=relative_gain([r.test or 0.0 for r in scored], starts, [r.task for r in scored], seed=seed),
+        relative=relative_gain(
+            [r.test or 0.0 for r in scored], starts, [r.task for r in scored], seed=seed
+        ),
         improved=estimate(lambda r: float(r.improved)),
         worse=estimate(lambda r: float(r.worse)),
         holdout_gain=estimate(lambda r: r.holdout_gain, results),
-        team={key: estimate(lambda r, key=key: r.team.get(key), results) for key in _team_keys(results)},
+        team={
+            key: estimate(lambda r, key=key: r.team.get(key), results)
+            for key in _team_keys(results)
+        },
         cpu_s=estimate(lambda r: r.cpu_s),
         wall_s=estimate(lambda r: r.wall_s),
         worse_tasks=worse_tasks(scored),
@@ -159,10 +174,12 @@ def summarise_arm(name: str, what: str, results: Sequence[Result], seed: int = 0
 
 
 def worse_tasks(results: Sequence[Result]) -> list[str]:
-    """Tasks on which one arm is significantly worse than the baseline, from its results with a score.
+    """Tasks on which one arm is significantly worse than the baseline, from its results with a
+    score.
 
-    The interval over the splits lies below zero, or in most splits that of the test rows does: a few splits alone find
-    little (five losses of 0.025 with a standard deviation of 0.011 are not enough).
+    The interval over the splits lies below zero, or in most splits that of the test rows does: a
+    few splits alone find little (five losses of 0.025 with a standard deviation of 0.011 are not
+    enough).
     """
     found: list[str] = []
     for task in dict.fromkeys(r.task for r in results):
@@ -175,25 +192,38 @@ def worse_tasks(results: Sequence[Result]) -> list[str]:
 
 def summarise_arms(arms: Sequence[Arm], results: Sequence[Result], seed: int) -> list[ArmSummary]:
     """A summary an arm, in the arms' order."""
-    return [summarise_arm(arm.name, arm.what, [r for r in results if r.arm == arm.name], seed) for arm in arms]
+    return [
+        summarise_arm(arm.name, arm.what, [r for r in results if r.arm == arm.name], seed)
+        for arm in arms
+    ]
 
 
 def differences(arms: Sequence[Arm], results: Sequence[Result]) -> list[Difference]:
-    """Every two arms, trained ones first; the baseline aside, against which gains stand in the summaries."""
+    """Every two arms, trained ones first; the baseline aside, against which gains stand in the
+    summaries.
+    """
     scores = {arm.name: scores_of(arm.name, results) for arm in arms}
     names = [arm.name for arm in arms if arm.name != BASELINE]
     found: list[Difference] = []
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             high, low = (second, first) if second.startswith("trained") else (first, second)
-            found.append(Difference(arm=high, against=low, estimate=paired_difference(scores[high], scores[low])))
+            found.append(
+                Difference(
+                    arm=high, against=low, estimate=paired_difference(scores[high], scores[low])
+                )
+            )
     return found
 
 
 def pairs_against(arm: str, arms: Sequence[Arm], results: Sequence[Result]) -> list[Pair]:
     """All other arms minus `arm`, overall and task by task."""
     second = scores_of(arm, results)
-    return [pair(other.name, arm, scores_of(other.name, results), second) for other in arms if other.name != arm]
+    return [
+        pair(other.name, arm, scores_of(other.name, results), second)
+        for other in arms
+        if other.name != arm
+    ]
 
 
 def scores_of(arm: str, results: Sequence[Result]) -> Scores:
@@ -213,11 +243,14 @@ def load_report(path: Path) -> EvaluationReport:
     try:
         return EvaluationReport.model_validate_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{file}: there is no evaluation here; make one with `marl-llm evaluate`.") from None
+        raise UserError(
+            f"{file}: there is no evaluation here; make one with `marl-llm evaluate`."
+        ) from None
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UserError(
-            f"{file} is no evaluation report ({reason}); delete it and run `marl-llm evaluate` again."
+            f"{file} is no evaluation report ({reason}); delete it and run `marl-llm "
+            "evaluate` again."
         ) from None
 
 

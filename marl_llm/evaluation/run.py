@@ -1,8 +1,9 @@
-"""Whole comparisons: a suite of CSV files, unseen procedural tasks, one version of the adapters for the learning curve.
+"""Whole comparisons: a suite of CSV files, unseen procedural tasks, one version of the adapters for
+the learning curve.
 
-In: a run, its recipe, the arms. Out: an `EvaluationReport`, and under `out` one directory an arm with trajectories
-and results, and `evaluation.json`. Sandbox and server are opened here; the server starts only when a served team has
-something left to play.
+In: a run, its recipe, the arms. Out: an `EvaluationReport`, and under `out` one directory an arm
+with trajectories and results, and `evaluation.json`. Sandbox and server are opened here; the server
+starts only when a served team has something left to play.
 """
 
 from __future__ import annotations
@@ -68,12 +69,14 @@ def evaluate_suite(
     suite : Path
         Directory with task files.
     arms : sequence of str
-        Of `arms.KNOWN`, or "trained@K". The baseline is always added; a fixed arm whose package is missing is left out.
+        Of `arms.KNOWN`, or "trained@K". The baseline is always added; a fixed arm whose package is
+        missing is left out.
     repeats : int
         Repetitions of each CSV, each with another split and other seeds.
     seed : int
     flaml_seconds : float, optional
-        CPU seconds of the arm `flaml` on each trial. Default: those that a team of the comparison took there.
+        CPU seconds of the arm `flaml` on each trial. Default: those that a team of the comparison
+        took there.
     play_budget : Budget
         Of the arms that play as `solve` does.
     against : str, optional
@@ -95,15 +98,17 @@ def evaluate_suite(
     Raises
     ------
     UserError
-        Unknown arm, FLAML not installed, `against` not in the comparison, no such suite, or a suite without a single
-        usable CSV.
+        Unknown arm, FLAML not installed, `against` not in the comparison, no such suite, or a suite
+        without a single usable CSV.
     """
     chosen = _choose(arms, against, flaml_seconds, play_budget, recipe, run, seed)
     trials, problems = suite_trials(suite, repeats, seed)
     for problem in problems:
         on_line(f"{problem.task} is left out: {problem.error}")
     about = {"suite": suite.resolve().name, "split": "development 50%, hold-out 25%, test 25%"}
-    return _compare(opened or (run, server), recipe, chosen, trials, problems, about, repeats, out, on_line)
+    return _compare(
+        opened or (run, server), recipe, chosen, trials, problems, about, repeats, out, on_line
+    )
 
 
 def evaluate_procedural(
@@ -123,11 +128,15 @@ def evaluate_procedural(
     out: Path,
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
-    """Compare arms on `count` procedural tasks, with seeds from `first_seed` on; otherwise as `evaluate_suite`."""
+    """Compare arms on `count` procedural tasks, with seeds from `first_seed` on; otherwise as
+    `evaluate_suite`.
+    """
     chosen = _choose(arms, against, flaml_seconds, play_budget, recipe, run, seed)
     trials = procedural_trials(first_seed, count, repeats)
     about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
-    return _compare(opened or (run, server), recipe, chosen, trials, [], about, repeats, out, on_line)
+    return _compare(
+        opened or (run, server), recipe, chosen, trials, [], about, repeats, out, on_line
+    )
 
 
 def evaluate_trials(
@@ -142,8 +151,8 @@ def evaluate_trials(
     out: Path,
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
-    """Compare arms on trials of the caller's, each task once; `about["suite"]` names them. Otherwise as
-    `evaluate_suite`.
+    """Compare arms on trials of the caller's, each task once; `about["suite"]` names them.
+    Otherwise as `evaluate_suite`.
     """
     chosen = _choose(arms, None, None, play_budget, recipe, run, seed)
     return _compare((run, None), recipe, chosen, trials, [], about, 1, out, on_line)
@@ -151,7 +160,9 @@ def evaluate_trials(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The arms of a comparison, the one the others are held against, and a sentence for each that had to stay away."""
+    """The arms of a comparison, the one the others are held against, and a sentence for each that
+    had to stay away.
+    """
 
     arms: list[Arm]
     against: str | None
@@ -168,19 +179,31 @@ def _choose(
     run: RunDirectory,
     seed: int,
 ) -> _Chosen:
-    """The arms by name. Raises UserError as `make_arms`, and where nothing is there to be held against."""
+    """The arms by name. Raises UserError as `make_arms`, and where nothing is there to be held
+    against.
+    """
     missing = left_out(names)
-    arms = make_arms([name for name in names if name not in missing], recipe, run, seed, flaml_seconds, play_budget)
+    arms = make_arms(
+        [name for name in names if name not in missing],
+        recipe,
+        run,
+        seed,
+        flaml_seconds,
+        play_budget,
+    )
     known = [arm.name for arm in arms]
     if against is not None and against not in known:
         raise UserError(
-            f"--against {against}: the comparison has no such arm; it has {', '.join(known)}. Add it to --arms."
+            f"--against {against}: the comparison has no such arm; it has "
+            f"{', '.join(known)}. Add it to --arms."
         )
     return _Chosen(arms, against, list(missing.values()), seed)
 
 
 @contextmanager
-def _open(where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe, out: Path) -> Iterator[OpenRun]:
+def _open(
+    where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe, out: Path
+) -> Iterator[OpenRun]:
     """The run with server and sandbox: as it is, or opened for this block."""
     if isinstance(where, OpenRun):
         yield where
@@ -201,7 +224,8 @@ def _compare(
     out: Path,
     on_line: OnLine,
 ) -> EvaluationReport:
-    """Play all arms, the baseline first: a task that defeats it is a problem of the data and takes no part.
+    """Play all arms, the baseline first: a task that defeats it is a problem of the data and takes
+    no part.
 
     An arm with a budget comes last, since what another took may be it.
     """
@@ -211,7 +235,9 @@ def _compare(
     found = list(problems)
     with _open(where, recipe, out) as opened:
         comparison = Comparison.of(opened, chosen.seed, out)
-        for arm in sorted(chosen.arms, key=lambda arm: (arm.name != BASELINE, arm.budget is not None)):
+        for arm in sorted(
+            chosen.arms, key=lambda arm: (arm.name != BASELINE, arm.budget is not None)
+        ):
             on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
             budgets = budgets_of(arm.budget, trials, results) if arm.budget else None
             done = play_arm(comparison, arm, trials, out / arm.folder, budgets)
@@ -220,7 +246,9 @@ def _compare(
                 trials, done = _usable(trials, done)
             results += done
     if not trials:
-        raise RunFailed(f"No task could be used: {'; '.join(f'{p.task}: {p.error}' for p in found[:3])}")
+        raise RunFailed(
+            f"No task could be used: {'; '.join(f'{p.task}: {p.error}' for p in found[:3])}"
+        )
     report = _report(recipe, chosen, results, found, about, repeats)
     write_json(out / REPORT_FILE, report.to_dict())
     return report
@@ -230,7 +258,9 @@ def _defeated(baseline: Sequence[Result]) -> list[Problem]:
     return [Problem(task=r.task, error=f"the baseline {r.error}") for r in baseline if r.error]
 
 
-def _usable(trials: Sequence[Trial], baseline: Sequence[Result]) -> tuple[list[Trial], list[Result]]:
+def _usable(
+    trials: Sequence[Trial], baseline: Sequence[Result]
+) -> tuple[list[Trial], list[Result]]:
     """Trials whose baseline has a score, and those scores."""
     scored = [r for r in baseline if not r.error]
     names = {r.trial for r in scored}
@@ -272,7 +302,10 @@ def _report(
 
 
 def evaluate_versions(
-    opened: OpenRun, versions: dict[str, int] | None, plans: Sequence[PlannedEpisode], directory: Path
+    opened: OpenRun,
+    versions: dict[str, int] | None,
+    plans: Sequence[PlannedEpisode],
+    directory: Path,
 ) -> dict[str, Any]:
     """Play unseen tasks once with given adapters: one point of the learning curve.
 
@@ -293,8 +326,8 @@ def evaluate_versions(
     -------
     dict
         Means over tasks: gain (hold-out), test, test_gain, improved, worse, and the figures of
-        `rollout/figures.py`; and under "intervals" the 95% interval [low, high] of each, None with fewer than two
-        tasks. Also episodes, failed (no test score).
+        `rollout/figures.py`; and under "intervals" the 95% interval [low, high] of each, None with
+        fewer than two tasks. Also episodes, failed (no test score).
     """
     recipe, run = opened.recipe, opened.run
     roles = trained_roles(recipe, run, versions) if versions else dict.fromkeys(ROLES, BASE_POLICY)
@@ -308,9 +341,13 @@ def _figures(results: Sequence[Result]) -> dict[str, Any]:
     summary = summarise_arm("", "", results)
     keys = {figure.name: figure.key for figure in FIGURES}
     estimates: dict[str, Estimate] = {
-        "gain": summary.holdout_gain, "test": summary.test, "test_gain": summary.gain, "improved": summary.improved,
-        "worse": summary.worse, **{keys.get(name, name): e for name, e in summary.team.items()},
-    }  # fmt: skip
+        "gain": summary.holdout_gain,
+        "test": summary.test,
+        "test_gain": summary.gain,
+        "improved": summary.improved,
+        "worse": summary.worse,
+        **{keys.get(name, name): e for name, e in summary.team.items()},
+    }
     means = nested({key: e.mean for key, e in estimates.items()})
     intervals = nested({key: _interval(e) for key, e in estimates.items()})
     return {"episodes": len(results), "failed": summary.failed, **means, "intervals": intervals}

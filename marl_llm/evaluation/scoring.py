@@ -1,8 +1,9 @@
-"""From a solution's code to what is reported of it: hold-out and test score, raw metrics, a paired test.
+"""From a solution's code to what is reported of it: hold-out and test score, raw metrics, a paired
+test.
 
-The test part is read here and nowhere else: the final solution is fitted on development and hold-out rows and
-predicts the test rows once. Code runs in the sandbox; equal code on one trial runs once, so the baseline is shared by
-all arms.
+The test part is read here and nowhere else: the final solution is fitted on development and
+hold-out rows and predicts the test rows once. Code runs in the sandbox; equal code on one trial
+runs once, so the baseline is shared by all arms.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from marl_llm.tasks import Task
 
 @dataclass(frozen=True)
 class TestRun:
-    """A solution on the test part: its predictions, or why there are none, and what fitting it for them cost."""
+    """A solution on the test part: its predictions, or why there are none, and what fitting it for
+    them cost.
+    """
 
     __test__ = False  # not a test class, whatever its name says to pytest
 
@@ -60,7 +63,9 @@ class Bench:
             before, after = evaluator.evaluate(start), evaluator.evaluate(code)
         finally:
             evaluator.close()
-        missing = Result(arm=arm, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind))
+        missing = Result(
+            arm=arm, trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind)
+        )
         for evaluated in (after, before):
             if evaluated.holdout is None:
                 return missing.model_copy(update={"error": f"does not run: {_reason(evaluated)}"})
@@ -69,26 +74,42 @@ class Bench:
         known = missing.model_copy(update={"holdout": holdout, "holdout_gain": gain})
         return self.with_test(known, trial, task, code, Cost(after.cpu_seconds, after.seconds))
 
-    def with_test(self, result: Result, trial: Trial, task: Task, code: str, spent: Cost | None = None) -> Result:
-        """The result with its test scores, its test gain over the baseline on the same rows, and its cost.
+    def with_test(
+        self, result: Result, trial: Trial, task: Task, code: str, spent: Cost | None = None
+    ) -> Result:
+        """The result with its test scores, its test gain over the baseline on the same rows, and
+        its cost.
 
-        `spent` is what it took to find the solution, None where that is not known; the final fit is added here.
+        `spent` is what it took to find the solution, None where that is not known; the final fit is
+        added here.
         """
         fitted = self._test(trial, task, code)
         if spent is not None:
             spent += fitted.cost
-            result = result.model_copy(update={"cpu_s": round(spent.cpu_s, 3), "wall_s": round(spent.wall_s, 3)})
+            result = result.model_copy(
+                update={"cpu_s": round(spent.cpu_s, 3), "wall_s": round(spent.wall_s, 3)}
+            )
         return self.judged(result, trial, task, fitted)
 
     def judged(self, result: Result, trial: Trial, task: Task, after: TestRun) -> Result:
-        """The result with the scores of predictions of the test part, and their gain over the baseline's."""
+        """The result with the scores of predictions of the test part, and their gain over the
+        baseline's.
+        """
         start = self._test(trial, task, generate_code(baseline(task.kind)))
         if after.predictions is None or start.predictions is None:
-            return result.model_copy(update={"error": f"no test score: {after.error or start.error}"})
+            return result.model_copy(
+                update={"error": f"no test score: {after.error or start.error}"}
+            )
         scores = self._scores(task, after.predictions)
         gain = self._compare(trial, task, start.predictions, after.predictions)
         return result.model_copy(
-            update={"test": scores.score, "raw": scores.raw, "gain": gain.gain, "low": gain.low, "high": gain.high}
+            update={
+                "test": scores.score,
+                "raw": scores.raw,
+                "gain": gain.gain,
+                "low": gain.low,
+                "high": gain.high,
+            }
         )
 
     def score(self, task: Task, predictions: Predictions) -> float:
@@ -115,13 +136,20 @@ class Bench:
     def _scores(self, task: Task, predictions: Predictions) -> Scores:
         return score_predictions(task.metrics, task.test.y, predictions, _reference(task))
 
-    def _compare(self, trial: Trial, task: Task, before: Predictions, after: Predictions) -> Comparison:
+    def _compare(
+        self, trial: Trial, task: Task, before: Predictions, after: Predictions
+    ) -> Comparison:
         if before is after:
             return Comparison(0.0, 1.0, 0.0, 0.0, False)
         return paired_bootstrap(
-            task.metrics, task.test.y, before, after, _reference(task),
-            n_resamples=self._config.resamples, seed=trial.seed(self._seed),
-        )  # fmt: skip
+            task.metrics,
+            task.test.y,
+            before,
+            after,
+            _reference(task),
+            n_resamples=self._config.resamples,
+            seed=trial.seed(self._seed),
+        )
 
 
 def final_code(summary: EpisodeSummary) -> str:
@@ -133,7 +161,10 @@ def final_code(summary: EpisodeSummary) -> str:
         An older version played the episode and did not keep its solution.
     """
     if summary.solution is None:
-        raise RunFailed(f"{summary.task}: an older version played this episode: evaluate anew, with another --out.")
+        raise RunFailed(
+            f"{summary.task}: an older version played this episode: evaluate anew, with "
+            "another --out."
+        )
     return generate_code(PipelineSpec.model_validate(summary.solution))
 
 

@@ -1,10 +1,12 @@
-"""Means over tasks, and how far they can be trusted. Pure numpy: values and the task each belongs to in, estimates out.
+"""Means over tasks, and how far they can be trusted. Pure numpy: values and the task each belongs
+to in, estimates out.
 
-Trials of one task (repetitions, other splits of the same CSV) are not independent, tasks are: every figure is first
-averaged within its task, each task weighs the same, and intervals come from the spread between tasks (Miller 2024,
-Adding Error Bars to Evals, for clusters of equal weight). The main interval is Student's t on the task means: with
-the 4 to 40 tasks of a suite the percentile bootstrap is too narrow. `bootstrap_ratio` resamples whole tasks where the
-statistic is no mean, a ratio of sums.
+Trials of one task (repetitions, other splits of the same CSV) are not independent, tasks are: every
+figure is first averaged within its task, each task weighs the same, and intervals come from the
+spread between tasks (Miller 2024, Adding Error Bars to Evals, for clusters of equal weight). The
+main interval is Student's t on the task means: with the 4 to 40 tasks of a suite the percentile
+bootstrap is too narrow. `bootstrap_ratio` resamples whole tasks where the statistic is no mean, a
+ratio of sums.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ NONE = "-"
 MIN_TASKS = 2
 """Fewest tasks with an interval of their mean: the spread between tasks cannot be seen in one."""
 MIN_BOOTSTRAP_TASKS = 5
-"""Fewest tasks that are resampled: four give 35 different resamples, too few for a 2.5% quantile."""
+"""Fewest tasks that are resampled: four give 35 different resamples, too few for a 2.5% quantile.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,15 @@ class Estimate:
     trials: int
 
     def text(self, form: str = ".3f") -> str:
-        """The mean with its interval, for people: `0.120 [0.080, 0.160]`; `-` where there is none."""
+        """The mean with its interval, for people: `0.120 [0.080, 0.160]`; `-` where there is
+        none.
+        """
         if self.mean is None:
             return NONE
         known = self.low is not None and self.high is not None
-        return f"{self.mean:{form}}" + (f" [{self.low:{form}}, {self.high:{form}}]" if known else "")
+        return f"{self.mean:{form}}" + (
+            f" [{self.low:{form}}, {self.high:{form}}]" if known else ""
+        )
 
 
 def task_means(values: Sequence[float], tasks: Sequence[Hashable]) -> np.ndarray:
@@ -83,8 +90,8 @@ def clustered_mean(values: Sequence[float], tasks: Sequence[Hashable]) -> Estima
     Returns
     -------
     Estimate
-        `mean +- t(0.975, n_tasks - 1) * s / sqrt(n_tasks)`, s being the standard deviation of the task means. Without
-        an interval for fewer than two tasks. Shares are not cut to [0, 1].
+        `mean +- t(0.975, n_tasks - 1) * s / sqrt(n_tasks)`, s being the standard deviation of the
+        task means. Without an interval for fewer than two tasks. Shares are not cut to [0, 1].
     """
     from scipy.special import stdtrit  # a quarter of a second, so not at import
 
@@ -99,28 +106,36 @@ def clustered_mean(values: Sequence[float], tasks: Sequence[Hashable]) -> Estima
     return Estimate(mean, mean - half, mean + half, n, len(values))
 
 
-def paired_difference(first: dict[tuple[str, int], float], second: dict[tuple[str, int], float]) -> Estimate:
+def paired_difference(
+    first: dict[tuple[str, int], float], second: dict[tuple[str, int], float]
+) -> Estimate:
     """Mean of `first - second` over the trials that both have, as `clustered_mean`.
 
     Parameters
     ----------
     first, second : dict of (task, repetition) to value
-        Scores of two arms; what the tasks have in common cancels, so the interval is far narrower than those of the
-        two means.
+        Scores of two arms; what the tasks have in common cancels, so the interval is far narrower
+        than those of the two means.
     """
     shared = [trial for trial in first if trial in second]
-    return clustered_mean([first[trial] - second[trial] for trial in shared], [task for task, _ in shared])
+    return clustered_mean(
+        [first[trial] - second[trial] for trial in shared], [task for task, _ in shared]
+    )
 
 
-def unpaired_difference(values: Sequence[float], first: Sequence[bool], tasks: Sequence[Hashable]) -> Estimate:
-    """Mean over the tasks of the values in the `first` group minus that over the tasks of the others.
+def unpaired_difference(
+    values: Sequence[float], first: Sequence[bool], tasks: Sequence[Hashable]
+) -> Estimate:
+    """Mean over the tasks of the values in the `first` group minus that over the tasks of the
+    others.
 
     Returns
     -------
     Estimate
-        With Welch's t interval (unequal variances) on the task means. A task with values in both groups counts once in
-        each, which makes the interval wider than it need be. No mean where a group is empty; no interval where one has
-        fewer than two tasks, or where neither has any spread.
+        With Welch's t interval (unequal variances) on the task means. A task with values in both
+        groups counts once in each, which makes the interval wider than it need be. No mean where a
+        group is empty; no interval where one has fewer than two tasks, or where neither has any
+        spread.
     """
     from scipy.special import stdtrit
 
@@ -136,23 +151,33 @@ def unpaired_difference(values: Sequence[float], first: Sequence[bool], tasks: S
     errors = [side.var(ddof=1) / len(side) if len(side) >= MIN_TASKS else 0.0 for side in sides]
     if min(len(a), len(b)) < MIN_TASKS or not sum(errors):
         return Estimate(mean, None, None, n, len(values))
-    freedom = sum(errors) ** 2 / sum(e**2 / (len(side) - 1) for e, side in zip(errors, sides, strict=True))
+    freedom = sum(errors) ** 2 / sum(
+        e**2 / (len(side) - 1) for e, side in zip(errors, sides, strict=True)
+    )
     half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * sum(errors) ** 0.5
     return Estimate(mean, mean - half, mean + half, n, len(values))
 
 
 def bootstrap_ratio(
-    above: Sequence[float], below: Sequence[float], tasks: Sequence[Hashable], *, resamples: int = 2000, seed: int = 0
+    above: Sequence[float],
+    below: Sequence[float],
+    tasks: Sequence[Hashable],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Estimate:
-    """Sum of `above` over sum of `below` (task means), with a percentile interval from resampling whole tasks.
+    """Sum of `above` over sum of `below` (task means), with a percentile interval from resampling
+    whole tasks.
 
-    A ratio of sums and not a mean of ratios, since a task on which little can be gained has a tiny denominator.
+    A ratio of sums and not a mean of ratios, since a task on which little can be gained has a tiny
+    denominator.
 
     Returns
     -------
     Estimate
-        Without an interval for fewer than five tasks, or where `below` adds up to nothing, or less, in more resamples
-        than lie beyond one end of the interval; no mean where it does so in the data.
+        Without an interval for fewer than five tasks, or where `below` adds up to nothing, or less,
+        in more resamples than lie beyond one end of the interval; no mean where it does so in the
+        data.
     """
     tops, bottoms = task_means(above, tasks), task_means(below, tasks)
     n, total = len(tops), float(bottoms.sum())
@@ -174,6 +199,8 @@ def bootstrap_ratio(
 def relative_gain(
     scores: Sequence[float], starts: Sequence[float], tasks: Sequence[Hashable], *, seed: int = 0
 ) -> Estimate:
-    """Share of what was missing to a perfect score that was gained: sum of `score - start` over sum of `1 - start`."""
+    """Share of what was missing to a perfect score that was gained: sum of `score - start` over sum
+    of `1 - start`.
+    """
     gained = [score - start for score, start in zip(scores, starts, strict=True)]
     return bootstrap_ratio(gained, [1 - start for start in starts], tasks, seed=seed)

@@ -1,4 +1,6 @@
-"""The command line of a study: long work that is kept piece by piece, and prints a table in the end."""
+"""The command line of a study: long work that is kept piece by piece, and prints a table in the
+end.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ logger = logging.getLogger(__name__)
 
 
 def run_study(study: Callable[[], str]) -> int:
-    """Run it with progress on stderr, print its table, and return the exit code: 130 after Ctrl-C, and that of an error
-    a person is meant to read, which is logged.
+    """Run it with progress on stderr, print its table, and return the exit code: 130 after Ctrl-C,
+    and that of an error a person is meant to read, which is logged.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -1,7 +1,8 @@
 """Trials: one task in one repetition, with a name under which its results are kept.
 
-In: a suite of CSV files, or seeds of procedural tasks. Out: trials that load, and the tasks that do not with the
-reason. A repetition splits a CSV anew and draws other seeds; a procedural task keeps its split and draws other seeds.
+In: a suite of CSV files, or seeds of procedural tasks. Out: trials that load, and the tasks that do
+not with the reason. A repetition splits a CSV anew and draws other seeds; a procedural task keeps
+its split and draws other seeds.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Trial:
     Attributes
     ----------
     name : str
-        Fit for a file name, unique in the comparison. For a CSV it holds a hash of the data, so that results of a
-        file that was changed since are not taken for its results now.
+        Fit for a file name, unique in the comparison. For a CSV it holds a hash of the data, so
+        that results of a file that was changed since are not taken for its results now.
     task : str
         What the table calls it; trials of one task share it.
     repeat : int
@@ -79,25 +80,36 @@ def procedural_trials(first_seed: int, count: int, repeats: int) -> list[Trial]:
     """Trials of the procedural tasks with seeds from `first_seed` on."""
     seeds = range(first_seed, first_seed + count)
     return [
-        Trial(f"p{seed}-r{repeat}", f"procedural-{seed}", repeat, functools.partial(procedural_task, seed))
+        Trial(
+            f"p{seed}-r{repeat}",
+            f"procedural-{seed}",
+            repeat,
+            functools.partial(procedural_task, seed),
+        )
         for seed in seeds
         for repeat in range(repeats)
     ]
 
 
 def slug(text: str) -> str:
-    """Text as part of a file name: ASCII letters, digits, ".", "_" and "-", beginning with a letter or digit."""
+    """Text as part of a file name: ASCII letters, digits, ".", "_" and "-", beginning with a letter
+    or digit.
+    """
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_text).lstrip("._-") or "task"
 
 
 def _csv_trial(label: str, repeat: int, file: TaskFile) -> Trial:
-    key = file.load().key  # loaded here to find out whether it can be, and let go: a suite may not fit into memory
+    key = (
+        file.load().key
+    )  # loaded here to find out whether it can be, and let go: a suite may not fit into memory
     return Trial(f"{slug(label)}-{key[:8]}-r{repeat}", label, repeat, file.load)
 
 
 def _labels(files: Sequence[TaskFile]) -> list[str]:
-    """A distinct name for each task: the CSV's, with the target or a number where that is not enough."""
+    """A distinct name for each task: the CSV's, with the target or a number where that is not
+    enough.
+    """
     labels: list[str] = []
     for number, file in enumerate(files, start=1):
         choices = (file.name, f"{file.name} ({file.target})", f"{file.name} ({number})")

@@ -1,4 +1,6 @@
-"""Publishing and loading: trained teams become repositories on the Hugging Face Hub, and come back by name."""
+"""Publishing and loading: trained teams become repositories on the Hugging Face Hub, and come back
+by name.
+"""
 
 from __future__ import annotations
 

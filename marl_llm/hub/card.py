@@ -1,4 +1,6 @@
-"""The model cards: what an adapter adapts, how it was trained, how well it did, how to load it. Pure text."""
+"""The model cards: what an adapter adapts, how it was trained, how well it did, how to load it.
+Pure text.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,12 @@ from marl_llm.hub.manifest import base_repo_of, repo_of
 from marl_llm.serving.config import served_lora_rank
 
 _DUTIES = {
-    DATA_SCIENTIST: "the Data Scientist: it reads what is known about a tabular task and proposes the next change",
-    ML_ENGINEER: "the ML Engineer: it writes the scikit-learn pipeline that does what the Data Scientist proposed",
+    DATA_SCIENTIST: "the Data Scientist: it reads what is known about a tabular task and "
+    "proposes the next "
+    "change",
+    ML_ENGINEER: "the ML Engineer: it writes the scikit-learn pipeline that does what the Data "
+    "Scientist "
+    "proposed",
 }
 
 _OTHER = {DATA_SCIENTIST: ML_ENGINEER, ML_ENGINEER: DATA_SCIENTIST}
@@ -48,7 +54,8 @@ class CardInputs:
 
 
 def model_card(role: str, prefix: str, rank: int, inputs: CardInputs) -> str:
-    """Return README.md of the adapter of `role` with LoRA rank `rank`: YAML metadata, then Markdown.
+    """Return README.md of the adapter of `role` with LoRA rank `rank`: YAML metadata, then
+    Markdown.
 
     Raises
     ------
@@ -62,17 +69,28 @@ def model_card(role: str, prefix: str, rank: int, inputs: CardInputs) -> str:
         license=inputs.license,
         language="en",
         pipeline_tag="text-generation",
-        tags=["lora", "marl_llm", "multi-agent", "reinforcement-learning", "offline-rl", "automl", role],
+        tags=[
+            "lora",
+            "marl_llm",
+            "multi-agent",
+            "reinforcement-learning",
+            "offline-rl",
+            "automl",
+            role,
+        ],
     )
     sections = [
         f"# {repo_id.split('/')[-1]}",
-        f"A LoRA adapter (rank {rank}) for [{inputs.base_model}](https://huggingface.co/{inputs.base_model}). It plays "
-        f"{_DUTIES[role]}. The other role has an adapter of its own, `{repo_of(prefix, _OTHER[role])}`; both share the "
+        f"A LoRA adapter (rank {rank}) for "
+        f"[{inputs.base_model}](https://huggingface.co/{inputs.base_model}). It plays "
+        f"{_DUTIES[role]}. The other role has an adapter of its own, "
+        f"`{repo_of(prefix, _OTHER[role])}`; both share the "
         "base model.",
         f"## How it was trained\n\n{_training(inputs.method, inputs.training.get(role, {}))}",
         f"## Evaluation\n\n{inputs.evaluation.strip() or 'This run has not been evaluated.'}",
         f"## How to load it\n\n{_loading(prefix, role, rank, inputs.base_model)}",
-        "## Limits\n\nThe adapter writes Python code. Run that code only in a sandbox, as marl_llm does.",
+        "## Limits\n\nThe adapter writes Python code. Run that code only in a sandbox, as "
+        "marl_llm does.",
     ]
     body = "\n\n".join(sections)
     return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n"))
@@ -81,13 +99,18 @@ def model_card(role: str, prefix: str, rank: int, inputs: CardInputs) -> str:
 def base_card(prefix: str, inputs: CardInputs) -> str:
     """Return README.md of the embedded base model, published along with the team `prefix`."""
     metadata = ModelCardData(
-        library_name="transformers", license=inputs.license, language="en", pipeline_tag="text-generation",
+        library_name="transformers",
+        license=inputs.license,
+        language="en",
+        pipeline_tag="text-generation",
         tags=["marl_llm"],
-    )  # fmt: skip
+    )
     repo_id = base_repo_of(prefix)
     body = (
-        f"# {repo_id.split('/')[-1]}\n\nThe small base model that is embedded in the marl_llm repository, as it was "
-        f"when `{repo_of(prefix, DATA_SCIENTIST)}` and `{repo_of(prefix, ML_ENGINEER)}` were trained on it. It knows "
+        f"# {repo_id.split('/')[-1]}\n\nThe small base model that is embedded in the "
+        "marl_llm repository, as it was "
+        f"when `{repo_of(prefix, DATA_SCIENTIST)}` and `{repo_of(prefix, ML_ENGINEER)}` were "
+        "trained on it. It knows "
         "the protocol of the two agents and nothing else."
     )
     return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n"))
@@ -95,8 +118,10 @@ def base_card(prefix: str, inputs: CardInputs) -> str:
 
 def _training(method: str, summary: Mapping[str, float | int | str]) -> str:
     text = (
-        "Two language model agents improved scikit-learn pipelines on CSV files together. Their trajectories were "
-        "logged with the log-probabilities of the tokens as sampled, and the adapter was trained on them offline with "
+        "Two language model agents improved scikit-learn pipelines on CSV files together. "
+        "Their trajectories were "
+        "logged with the log-probabilities of the tokens as sampled, and the adapter was "
+        "trained on them offline with "
         f"{method}. Every setting is in `recipe.yaml`."
     )
     rows = [
@@ -109,7 +134,8 @@ def _training(method: str, summary: Mapping[str, float | int | str]) -> str:
 def _loading(prefix: str, role: str, rank: int, base: str) -> str:
     repo_id, largest = repo_of(prefix, role), served_lora_rank(rank)
     entry = repo_of(prefix, DATA_SCIENTIST)
-    return f"""The team, asked as it was trained (`--team {prefix}@COMMIT` for a commit of `{entry}`):
+    return f"""The team, asked as it was trained (`--team {prefix}@COMMIT` for a commit of \
+`{entry}`):
 
 ```sh
 marl-llm solve your.csv --target COLUMN --team {prefix} --out runs/yours

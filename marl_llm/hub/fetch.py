@@ -1,7 +1,8 @@
-"""A published team by name: both adapters, the recipe and the experience in the Hub's cache, each with its checksum.
+"""A published team by name: both adapters, the recipe and the experience in the Hub's cache, each
+with its checksum.
 
-Only the files that the manifest may name are downloaded: JSON, YAML and safetensors, never a pickle. It loads no model
-and does not look at the base model.
+Only the files that the manifest may name are downloaded: JSON, YAML and safetensors, never a
+pickle. It loads no model and does not look at the base model.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def _require_safetensors(path: Path, repo_id: str) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{repo_id}: its {path.name} is no safetensors file ({' '.join(str(error).split())[:80]}); nothing else is "
+            f"{repo_id}: its {path.name} is no safetensors file "
+            f"({' '.join(str(error).split())[:80]}); nothing else is "
             "read: have the team published again."
         ) from None

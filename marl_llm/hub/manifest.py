@@ -1,7 +1,9 @@
-"""What a published team says of itself (team.json): its files by checksum, its base model, where both roles are.
+"""What a published team says of itself (team.json): its files by checksum, its base model, where
+both roles are.
 
-Each role has a repository of its own, as PEFT and vLLM load adapters. The Data Scientist's is the team's entry: it
-holds the manifest, which pins the commit of the Engineer's, so that one commit names the pair. Plain data; no network.
+Each role has a repository of its own, as PEFT and vLLM load adapters. The Data Scientist's is the
+team's entry: it holds the manifest, which pins the commit of the Engineer's, so that one commit
+names the pair. Plain data; no network.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from marl_llm.training.adapters import CONFIG_FILE, WEIGHTS_FILE
 TEAM_FILE, RECIPE_FILE, EXPERIENCE_FILE = "team.json", "recipe.yaml", "experience.jsonl"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Literal["adapter_config.json", "adapter_model.safetensors", "recipe.yaml", "experience.jsonl"]
+FileName = Literal[
+    "adapter_config.json", "adapter_model.safetensors", "recipe.yaml", "experience.jsonl"
+]
 
 
 def repo_of(prefix: str, role: str) -> str:
@@ -54,9 +58,13 @@ class TeamManifest(_Strict):
 
     format: Literal[1] = 1
     base_model: str = Field(pattern=HUB_NAME, description="name of the base model on the Hub")
-    base_sha256: Sha256 | None = Field(default=None, description="fingerprint of its weights, where it was at hand")
+    base_sha256: Sha256 | None = Field(
+        default=None, description="fingerprint of its weights, where it was at hand"
+    )
     shared: bool = Field(default=False, description="whether both roles play with the same adapter")
-    engineer_commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit of the ML Engineer's repository")
+    engineer_commit: str = Field(
+        pattern=r"^[0-9a-f]{40}$", description="commit of the ML Engineer's repository"
+    )
     data_scientist: RoleManifest
     ml_engineer: RoleManifest
 
@@ -64,7 +72,10 @@ class TeamManifest(_Strict):
     def _has_a_recipe(self) -> Self:
         if RECIPE_FILE not in self.data_scientist.sha256:
             raise ValueError(f"it names no {RECIPE_FILE}")
-        if self.shared and self.data_scientist.sha256[WEIGHTS_FILE] != self.ml_engineer.sha256[WEIGHTS_FILE]:
+        if (
+            self.shared
+            and self.data_scientist.sha256[WEIGHTS_FILE] != self.ml_engineer.sha256[WEIGHTS_FILE]
+        ):
             raise ValueError("its two adapters differ, and it says that they are one")
         return self
 
@@ -74,7 +85,9 @@ class TeamManifest(_Strict):
         return {DATA_SCIENTIST: self.data_scientist, ML_ENGINEER: self.ml_engineer}
 
     def commit_of(self, role: str, own: str) -> str:
-        """Commit of a role's repository; `own` is that of the repository in which this manifest lies."""
+        """Commit of a role's repository; `own` is that of the repository in which this manifest
+        lies.
+        """
         return own if role == DATA_SCIENTIST else self.engineer_commit
 
 
@@ -92,6 +105,7 @@ def read_manifest(path: Path, where: str) -> TeamManifest:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{where}: its {TEAM_FILE} is not one that this version of marl_llm reads ({at}: {first['msg']}); publish "
+            f"{where}: its {TEAM_FILE} is not one that this version of marl_llm reads ({at}: "
+            f"{first['msg']}); publish "
             "the team again, or update marl_llm."
         ) from None

@@ -1,10 +1,11 @@
-"""Publishes a run's team: one model repository per role on the Hugging Face Hub (or another endpoint), and one with the
-base model where that is the embedded one.
+"""Publishes a run's team: one model repository per role on the Hugging Face Hub (or another
+endpoint), and one with the base model where that is the embedded one.
 
-In flow adapter directories and what the cards say, out repositories with the weights, their configuration, a model card
-and the recipe; the Data Scientist's also has the manifest that pins the Engineer's commit. It is committed last: until
-then its main branch is the team published before, whole. Nothing leaves this machine before every file of every role
-has been made and searched for local paths. It does not read run directories.
+In flow adapter directories and what the cards say, out repositories with the weights, their
+configuration, a model card and the recipe; the Data Scientist's also has the manifest that pins the
+Engineer's commit. It is committed last: until then its main branch is the team published before,
+whole. Nothing leaves this machine before every file of every role has been made and searched for
+local paths. It does not read run directories.
 """
 
 from __future__ import annotations
@@ -39,9 +40,13 @@ from marl_llm.training.adapters import CONFIG_FILE, WEIGHTS_FILE
 _CARD_FILE = "README.md"
 _BASE = "base"
 _BASE_FILES = (
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
     "model.safetensors",
-)  # fmt: skip
+)
 _HOMES = re.compile(rb"(?<![\w.:/-])(/home/|/Users/|/root/|[A-Z]:\\\\?Users\\)[\w./\\-]*")
 
 
@@ -133,13 +138,14 @@ def publish_adapters(
     Returns
     -------
     list of PublishedRepo
-        The roles in the order of `ROLES`, then the base; repeating a publication updates its repositories.
+        The roles in the order of `ROLES`, then the base; repeating a publication updates its
+        repositories.
 
     Raises
     ------
     UserError
-        If the prefix is malformed, an adapter is incomplete, a file names a local path, the token is refused, lacks the
-        permission to write, or the endpoint cannot be reached.
+        If the prefix is malformed, an adapter is incomplete, a file names a local path, the token
+        is refused, lacks the permission to write, or the endpoint cannot be reached.
     RunFailed
         If the endpoint answers with another error.
     """
@@ -174,9 +180,14 @@ def publish_adapters(
 
 
 def _upload_all(
-    api: HfApi, repo_ids: Mapping[str, str], contents: Mapping[str, dict[str, bytes]], manifest: TeamManifest
+    api: HfApi,
+    repo_ids: Mapping[str, str],
+    contents: Mapping[str, dict[str, bytes]],
+    manifest: TeamManifest,
 ) -> dict[str, str]:
-    """Upload what the manifest leans on, then the manifest's own repository; returns the commits."""
+    """Upload what the manifest leans on, then the manifest's own repository; returns the
+    commits.
+    """
     first = [role for role in repo_ids if role != DATA_SCIENTIST]
     says = "Team trained with marl_llm"
     commits = {role: upload(api, repo_ids[role], contents[role], says) for role in first}
@@ -186,7 +197,10 @@ def _upload_all(
 
 
 def _manifest(
-    contents: Mapping[str, Mapping[str, bytes]], card: CardInputs, team: TeamInputs, engineer_commit: str
+    contents: Mapping[str, Mapping[str, bytes]],
+    card: CardInputs,
+    team: TeamInputs,
+    engineer_commit: str,
 ) -> TeamManifest:
     def of(role: str) -> RoleManifest:
         files = {name: content for name, content in contents[role].items() if name != _CARD_FILE}
@@ -211,7 +225,9 @@ def _check_repo_id(repo_id: str, prefix: str) -> None:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise UserError(f"{prefix!r} cannot begin a repository's name ({error}): give user/name.") from error
+        raise UserError(
+            f"{prefix!r} cannot begin a repository's name ({error}): give user/name."
+        ) from error
     if repo_id.count("/") != 1:
         raise UserError(f"{prefix!r} cannot begin a repository's name: give user/name.")
 
@@ -220,13 +236,16 @@ def _contents(role: str, adapter: Path, prefix: str, card: CardInputs) -> dict[s
     """Return the files of one role's repository by their path in it."""
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (adapter / name).is_file():
-            raise UserError(f"{adapter} is no adapter (it has no {name}): train first, or name another run.")
+            raise UserError(
+                f"{adapter} is no adapter (it has no {name}): train first, or name another run."
+            )
     try:
         config = json.loads((adapter / CONFIG_FILE).read_text(encoding="utf-8"))
         rank = int(config["r"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{adapter / CONFIG_FILE} is no LoRA configuration of PEFT: train again, or name another run."
+            f"{adapter / CONFIG_FILE} is no LoRA configuration of PEFT: train again, or name "
+            "another run."
         ) from error
     config["base_model_name_or_path"] = card.base_model
     return {
@@ -245,19 +264,30 @@ def _base_contents(directory: Path, prefix: str, card: CardInputs) -> dict[str, 
 
 
 def _refuse_local_paths(what: str, files: Mapping[str, bytes], secrets: Iterable[Path]) -> None:
-    """Raise UserError if a file contains one of the paths `secrets`, or (text files) a path into anybody's home."""
-    spellings = {str(form) for path in secrets for form in (path.absolute(), path.resolve())} - {"/"}
+    """Raise UserError if a file contains one of the paths `secrets`, or (text files) a path into
+    anybody's home.
+    """
+    spellings = {str(form) for path in secrets for form in (path.absolute(), path.resolve())} - {
+        "/"
+    }
     for name, content in files.items():
-        found = next((path for path in sorted(spellings, reverse=True) if _names(content, path)), None)
+        found = next(
+            (path for path in sorted(spellings, reverse=True) if _names(content, path)), None
+        )
         if found is None and not name.endswith(".safetensors") and (home := _HOMES.search(content)):
             found = home.group().decode()
         if found is not None:
             raise UserError(
-                f"{name} of {what} would publish the local path {found}: replace it by a public name or a relative "
+                f"{name} of {what} would publish the local path {found}: replace it by a "
+                "public name or a relative "
                 "path first."
             )
 
 
 def _names(content: bytes, path: str) -> bool:
-    """Tell whether `content` has `path` as a path of its own, not as a part of another ("/work" in "/workers")."""
-    return re.search(rb"(?<![\w.-])" + re.escape(path.encode()) + rb"(?![\w-])", content) is not None
+    """Tell whether `content` has `path` as a path of its own, not as a part of another ("/work" in
+    "/workers").
+    """
+    return (
+        re.search(rb"(?<![\w.-])" + re.escape(path.encode()) + rb"(?![\w-])", content) is not None
+    )

@@ -1,7 +1,9 @@
-"""The environment as other libraries expect one: PettingZoo's agent-environment cycle, and through it RLlib.
+"""The environment as other libraries expect one: PettingZoo's agent-environment cycle, and through
+it RLlib.
 
-In: a `TeamEnv`. Out: an environment whose actions are the agents' replies and whose observations are the prompts they
-read. PettingZoo and Ray are optional: nothing here is loaded before it is asked for.
+In: a `TeamEnv`. Out: an environment whose actions are the agents' replies and whose observations
+are the prompts they read. PettingZoo and Ray are optional: nothing here is loaded before it is
+asked for.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ def __getattr__(name: str) -> Any:
         if missing not in _OPTIONAL:
             raise
         raise UserError(
-            f"TeamAECEnv needs {missing}, which is not installed: run `pip install 'marl_llm[pettingzoo]'`."
+            f"TeamAECEnv needs {missing}, which is not installed: run `pip install "
+            "'marl_llm[pettingzoo]'`."
         ) from None
     return TeamAECEnv

@@ -1,9 +1,9 @@
 """`TeamAECEnv`: the environment of one task as a PettingZoo agent-environment cycle.
 
-Actions are replies as the agents write them, observations the prompts they read. One episode is one line of steps: the
-Data Scientist speaks (and may analyse before it proposes, or correct itself), the Engineer implements (and may repair),
-the step is judged, both are rewarded. It ends when the model is delivered or the steps are used up; nothing here
-samples a model.
+Actions are replies as the agents write them, observations the prompts they read. One episode is one
+line of steps: the Data Scientist speaks (and may analyse before it proposes, or correct itself),
+the Engineer implements (and may repair), the step is judged, both are rewarded. It ends when the
+model is delivered or the steps are used up; nothing here samples a model.
 """
 
 from __future__ import annotations
@@ -33,21 +33,25 @@ from marl_llm.rollout.turns import derive_seed
 class TeamAECEnv(AECEnv[str, str, str | None]):
     """A team's episode on one task, agent by agent.
 
-    The observation of an agent is everything said in its turn so far: its prompt and, after an analysis or an error,
-    its own replies and what it was told. Each call pays for its tokens at once; what the turn earned is paid once, when
-    the step is judged. `infos[agent]` holds
+    The observation of an agent is everything said in its turn so far: its prompt and, after an
+    analysis or an error, its own replies and what it was told. Each call pays for its tokens at
+    once; what the turn earned is paid once, when the step is judged. `infos[agent]` holds
 
-    - `rewards`: by component, what the agent was given since it last acted (their sum is the reward of `last()`);
+    - `rewards`: by component, what the agent was given since it last acted (their sum is the reward
+      of `last()`);
     - `outcome`: what became of the step, once its last turn was judged (see `outcome_info`);
-    - `messages`, `seed`: for the agent to act, the chat behind the observation, uncut, and a seed for sampling.
+    - `messages`, `seed`: for the agent to act, the chat behind the observation, uncut, and a seed
+      for sampling.
 
-    Nothing in an episode is random but the replies: folds, resamples and the sandbox are seeded by `TeamEnv`'s own
-    `seed`, and `reset(seed)` decides the sampling seeds, which are those of a rollout of one branch with that seed.
+    Nothing in an episode is random but the replies: folds, resamples and the sandbox are seeded by
+    `TeamEnv`'s own `seed`, and `reset(seed)` decides the sampling seeds, which are those of a
+    rollout of one branch with that seed.
 
     Parameters
     ----------
     env : TeamEnv
-        The task, its sandbox, how many steps; `close()` closes it (not the sandbox, which others may share).
+        The task, its sandbox, how many steps; `close()` closes it (not the sandbox, which others
+        may share).
     prompts : PromptConfig, optional
         How prompts are written.
     rewards : RewardConfig, optional
@@ -55,14 +59,19 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
     count : callable
         Text to number of tokens, for the token costs.
     max_calls : int, optional
-        An episode that is not over after so many calls of both agents is truncated; an unfinished turn earns nothing.
+        An episode that is not over after so many calls of both agents is truncated; an unfinished
+        turn earns nothing.
     alphabet : str
         Characters of the text spaces, at least `ALPHABET`.
     max_characters : int
         Longest text of the spaces; a longer observation loses its middle (see `fit`).
     """
 
-    metadata: dict[str, Any] = {"name": "marl_llm_team_v0", "render_modes": ["ansi"], "is_parallelizable": False}
+    metadata: dict[str, Any] = {
+        "name": "marl_llm_team_v0",
+        "render_modes": ["ansi"],
+        "is_parallelizable": False,
+    }
     render_mode = "ansi"
 
     def __init__(
@@ -78,7 +87,9 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
     ) -> None:
         super().__init__()
         if max_calls is not None and max_calls < 1:
-            raise UserError(f"max_calls is {max_calls}: give at least one call, or None for no limit.")
+            raise UserError(
+                f"max_calls is {max_calls}: give at least one call, or None for no limit."
+            )
         self.team_env, self._count, self._max_calls = env, count, max_calls
         self._components = (rewards or RewardConfig()).components()
         self._context = turn_context(env, prompts or PromptConfig(), count)
@@ -97,7 +108,9 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
 
     @property
     def team_state(self) -> State:
-        """The current solution, its result and the memory. Raises UserError before the first `reset()`."""
+        """The current solution, its result and the memory. Raises UserError before the first
+        `reset()`.
+        """
         if self._state is None:
             raise UserError("there is no episode yet: call reset() first.")
         return self._state
@@ -108,7 +121,8 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         return self._play.ask if self.agents and not any(self.truncations.values()) else None
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """Begin an episode: the baseline is evaluated. Blocks. Without a seed, one follows from the last episode's.
+        """Begin an episode: the baseline is evaluated. Blocks. Without a seed, one follows from the
+        last episode's.
 
         Raises RunFailed if the data defeat even the baseline. `options` are not used.
         """
@@ -130,14 +144,19 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         return self._observations[agent]
 
     def step(self, action: str | None) -> None:
-        """The selected agent's reply; None for an agent whose episode is over. Blocks while code runs."""
+        """The selected agent's reply; None for an agent whose episode is over. Blocks while code
+        runs.
+        """
         if not self.agents:
             raise UserError("the episode is over, or has not begun: call reset().")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             return self._was_dead_step(action)  # pyright: ignore[reportArgumentType]
         if not isinstance(action, str):
-            raise UserError(f"the action of {agent} must be its reply, a text, and is of type {type(action).__name__}.")
+            raise UserError(
+                f"the action of {agent} must be its reply, a text, and is of type "
+                f"{type(action).__name__}."
+            )
         self._cumulative_rewards[agent] = 0.0
         self._clear_rewards()
         self._charge(agent, action)
@@ -151,7 +170,9 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         return None
 
     def render(self) -> str:
-        """The episode as text: whose turn it is, the current solution and its score, what was tried."""
+        """The episode as text: whose turn it is, the current solution and its score, what was
+        tried.
+        """
         state = self.team_state
         scores, steps = state.evaluated.cv, self.team_env.config.steps
         turn = f"{self.agent_selection} to answer" if self.ask else "over"
@@ -165,7 +186,9 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         )
 
     def close(self) -> None:
-        """Release the task's memory. The environment cannot be used any more; the sandbox is its owner's."""
+        """Release the task's memory. The environment cannot be used any more; the sandbox is its
+        owner's.
+        """
         self.agents = []
         self.team_env.close()
 
@@ -200,7 +223,11 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         told = outcome_info(before, outcome)
         scientist = data_scientist_outcome([outcome])
         self._pay(
-            [replace(scientist, refused=c.refused, analysis_cpu_s=c.evaluation_s) for c in self._play.calls], told
+            [
+                replace(scientist, refused=c.refused, analysis_cpu_s=c.evaluation_s)
+                for c in self._play.calls
+            ],
+            told,
         )
         if outcome.implementation is not None:
             self._pay([engineer_outcome(outcome)] * len(self._tokens[ML_ENGINEER]), told)
@@ -211,7 +238,9 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
             self._begin_step()
 
     def _pay(self, calls: Sequence[Outcome], told: dict[str, Any]) -> None:
-        """Give an agent what its turn earned, once, and its calls cost, but for their tokens, which are paid for."""
+        """Give an agent what its turn earned, once, and its calls cost, but for their tokens, which
+        are paid for.
+        """
         agent = calls[0].role
         self.infos[agent]["outcome"] = told
         calls = [
@@ -225,5 +254,9 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
                 self.infos[agent]["rewards"][component.name] = worth
 
     def _truncate_if_spent(self) -> None:
-        if self._max_calls is not None and self._calls >= self._max_calls and not self.team_state.finished:
+        if (
+            self._max_calls is not None
+            and self._calls >= self._max_calls
+            and not self.team_state.finished
+        ):
             self.truncations = dict.fromkeys(ROLES, True)

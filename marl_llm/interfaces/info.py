@@ -1,4 +1,6 @@
-"""What `infos` tell of a judged step: plain numbers and texts, named as the columns of a trajectory row."""
+"""What `infos` tell of a judged step: plain numbers and texts, named as the columns of a trajectory
+row.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from marl_llm.environment import Evaluated, State, StepOutcome
 
 
 def outcome_info(before: State, outcome: StepOutcome) -> dict[str, Any]:
-    """What became of a step; hold-out scores, for trainers and reports: no agent's prompt holds them.
+    """What became of a step; hold-out scores, for trainers and reports: no agent's prompt holds
+    them.
 
     Parameters
     ----------
@@ -20,11 +23,12 @@ def outcome_info(before: State, outcome: StepOutcome) -> dict[str, Any]:
     Returns
     -------
     dict
-        step (from 0), action (canonical text), problem ("" or why the action is invalid), error (of the code, "" if it
-        ran), verdict, accepted, compliance (0 to 1, None if nothing ran), score_before and score_after (skill),
-        metrics_before and metrics_after (raw, by name), skill_gain (of the implementation, None if it did not run),
-        reference_gain (of the reference implementation), significant and p_value (of the implementation's gain),
-        step_gain (what the team keeps: 0 unless accepted).
+        step (from 0), action (canonical text), problem ("" or why the action is invalid), error (of
+        the code, "" if it ran), verdict, accepted, compliance (0 to 1, None if nothing ran),
+        score_before and score_after (skill), metrics_before and metrics_after (raw, by name),
+        skill_gain (of the implementation, None if it did not run), reference_gain (of the reference
+        implementation), significant and p_value (of the implementation's gain), step_gain (what the
+        team keeps: 0 unless accepted).
     """
     result = outcome.implementation.evaluated if outcome.implementation else None
     comparison, reference = outcome.comparison, outcome.reference_comparison

@@ -1,7 +1,8 @@
 """One step of an episode, played call by call from outside.
 
-The turns are the rollout's own; here they stop at each question until the caller answers it. A coroutine needs no
-event loop for that, so this runs in a notebook, in a Ray actor, anywhere. Blocking work is done on the spot.
+The turns are the rollout's own; here they stop at each question until the caller answers it. A
+coroutine needs no event loop for that, so this runs in a notebook, in a Ray actor, anywhere.
+Blocking work is done on the spot.
 """
 
 from __future__ import annotations
@@ -51,22 +52,30 @@ def turn_context(env: TeamEnv, prompts: PromptConfig, count: TokenCounter) -> Tu
     return TurnContext(env, PromptStyle(prompts, count), _here)
 
 
-async def _step(context: TurnContext, state: State, seed: int) -> tuple[StepOutcome, list[CallRecord]]:
+async def _step(
+    context: TurnContext, state: State, seed: int
+) -> tuple[StepOutcome, list[CallRecord]]:
     env, policy = context.env, _Outside()
     seed = episode_seed(seed, env.task)
-    scientist = await data_scientist_turn(context, state, policy, derive_seed(seed, state.step, "d", 0))
+    scientist = await data_scientist_turn(
+        context, state, policy, derive_seed(seed, state.step, "d", 0)
+    )
     suggestion = scientist.suggestion
     assert suggestion is not None
     if not suggestion.to_implement:
         return env.judge(state, suggestion), scientist.calls
-    engineer = await engineer_turn(context, state, suggestion, policy, derive_seed(seed, state.step, "e", 0, 0))
+    engineer = await engineer_turn(
+        context, state, suggestion, policy, derive_seed(seed, state.step, "e", 0, 0)
+    )
     return env.judge(state, suggestion, engineer.implementation), scientist.calls
 
 
 class StepPlay:
-    """A step being played: `ask` is the open question until `outcome` is there, with the Data Scientist's `calls`.
+    """A step being played: `ask` is the open question until `outcome` is there, with the Data
+    Scientist's `calls`.
 
-    Seeds of the questions are those that a rollout of one branch with the episode's `seed` sends to the server.
+    Seeds of the questions are those that a rollout of one branch with the episode's `seed` sends to
+    the server.
     """
 
     def __init__(self, context: TurnContext, state: State, seed: int) -> None:
@@ -77,7 +86,9 @@ class StepPlay:
         self._go_on(None)
 
     def answer(self, text: str) -> None:
-        """Answer the open question; goes on to the next one, or to the outcome. Blocks while code runs."""
+        """Answer the open question; goes on to the next one, or to the outcome. Blocks while code
+        runs.
+        """
         self._go_on(Completion(text, [], [], [], "stop", 0.0))
 
     def _go_on(self, completion: Completion | None) -> None:

@@ -1,8 +1,8 @@
 """Metrics, skills, gains and their significance.
 
-Labels and `Predictions` flow in; raw metrics (with the sign scikit-learn's scorers give them), skills, one score and
-paired comparisons flow out. Everything is plain numpy and a pure function: no estimator, no pipeline and no sandbox is
-known here.
+Labels and `Predictions` flow in; raw metrics (with the sign scikit-learn's scorers give them),
+skills, one score and paired comparisons flow out. Everything is plain numpy and a pure function: no
+estimator, no pipeline and no sandbox is known here.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Skills and the score: labels and predictions in, comparable numbers out.
 
-A skill is higher-is-better with 1 for perfect, and grows with its metric. Metrics with 1 for perfect (F1, ROC AUC, r2,
-D2 ...) are their own skill, so a trivial predictor has the skill of its accuracy, not 0. A loss is measured against the
-trivial predictor learned on the development labels: `1 - loss / trivial loss`; the trivial predictor says the class
-shares (log-loss, Brier score), the mean (squared and largest errors, Poisson and gamma deviance), the median (absolute
-errors) or the mean of log(1 + y) (logarithmic errors). Likelihood ratios, unbounded, become `(LR+ - 1) / (LR+ + 1)`
-and `(1 - LR-) / (1 + LR-)`: 0 for a ratio of 1, which tells nothing. No skill is below -1. The score is the weighted
-mean of the skills. Significance is not judged here.
+A skill is higher-is-better with 1 for perfect, and grows with its metric. Metrics with 1 for
+perfect (F1, ROC AUC, r2, D2 ...) are their own skill, so a trivial predictor has the skill of its
+accuracy, not 0. A loss is measured against the trivial predictor learned on the development labels:
+`1 - loss / trivial loss`; the trivial predictor says the class shares (log-loss, Brier score), the
+mean (squared and largest errors, Poisson and gamma deviance), the median (absolute errors) or the
+mean of log(1 + y) (logarithmic errors). Likelihood ratios, unbounded, become `(LR+ - 1) / (LR+ +
+1)` and `(1 - LR-) / (1 + LR-)`: 0 for a ratio of 1, which tells nothing. No skill is below -1. The
+score is the weighted mean of the skills. Significance is not judged here.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ class Reference:
     mean, median : float
         Of the target, in its own unit; nan for classification.
     log_mean : float
-        The value whose log(1 + value) is the mean of the target's, in its own unit; nan where a target is -1 or less.
+        The value whose log(1 + value) is the mean of the target's, in its own unit; nan where a
+        target is -1 or less.
     classes : tuple of str
-        Names of the classes in the order of their index, length K; () where no metric names a class.
+        Names of the classes in the order of their index, length K; () where no metric names a
+        class.
     """
 
     priors: tuple[float, ...]
@@ -53,7 +56,9 @@ class Reference:
     def from_labels(
         cls, y: np.ndarray, kind: Kind, n_classes: int | None = None, classes: Sequence[str] = ()
     ) -> Reference:
-        """Learn it from development labels `y`, shape (n,): int64 class indices, or float64 values."""
+        """Learn it from development labels `y`, shape (n,): int64 class indices, or float64
+        values.
+        """
         if not kind.is_classification:
             log_mean = float(np.expm1(np.mean(np.log1p(y)))) if np.min(y) > -1 else float("nan")
             return cls((), float(np.mean(y)), float(np.median(y)), log_mean)
@@ -69,7 +74,9 @@ class Reference:
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics of one set of predictions: `raw` with scikit-learn's sign, `skills`, and their weighted mean `score`."""
+    """Metrics of one set of predictions: `raw` with scikit-learn's sign, `skills`, and their
+    weighted mean `score`.
+    """
 
     raw: dict[str, float]
     skills: dict[str, float]
@@ -84,8 +91,8 @@ def score_predictions(
     Parameters
     ----------
     metrics : mapping of scorer name to weight
-        As checked by `check_metrics`. The positive class of `f1`, `precision`, `recall`, `jaccard`, `roc_auc`, of the
-        likelihood ratios and of binary `average_precision` is class index 1.
+        As checked by `check_metrics`. The positive class of `f1`, `precision`, `recall`, `jaccard`,
+        `roc_auc`, of the likelihood ratios and of binary `average_precision` is class index 1.
     y_true : ndarray, shape (n,)
         int64 class index in 0..K-1, or float64 value.
     predictions : Predictions
@@ -129,7 +136,9 @@ def weighted_mean(metrics: Mapping[str, float], skills: Mapping[str, np.ndarray]
 def _rows(y_true: np.ndarray, predictions: Predictions, n_classes: int) -> Rows:
     if not n_classes:
         return Rows(
-            np.asarray(y_true, np.float64), np.asarray(predictions.labels, np.float64), np.empty((len(y_true), 0))
+            np.asarray(y_true, np.float64),
+            np.asarray(predictions.labels, np.float64),
+            np.empty((len(y_true), 0)),
         )
     labels = np.asarray(predictions.labels, np.int64)
     proba = predictions.proba
@@ -152,7 +161,9 @@ def _trivial_losses(
 
 def _trivial_rows(trivial: Trivial, y: np.ndarray, reference: Reference) -> Rows:
     if trivial is Trivial.priors:
-        return Rows(y, y, np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes)))
+        return Rows(
+            y, y, np.broadcast_to(np.asarray(reference.priors), (len(y), reference.n_classes))
+        )
     constants = {
         Trivial.mean: reference.mean,
         Trivial.median: reference.median,

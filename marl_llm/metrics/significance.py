@@ -1,8 +1,9 @@
-"""Is a gain real? Paired tests: the same rows, or the same folds, for the model before and the model after.
+"""Is a gain real? Paired tests: the same rows, or the same folds, for the model before and the
+model after.
 
-`paired_bootstrap` compares two sets of predictions of the same hold-out rows; `corrected_resampled_t` compares
-per-fold scores of repeated or k-fold validation. Both are one-sided (H0: no gain). Which of them a step uses, and at
-which level, is decided by the caller.
+`paired_bootstrap` compares two sets of predictions of the same hold-out rows;
+`corrected_resampled_t` compares per-fold scores of repeated or k-fold validation. Both are
+one-sided (H0: no gain). Which of them a step uses, and at which level, is decided by the caller.
 """
 
 from __future__ import annotations
@@ -46,11 +47,15 @@ class Comparison:
     contradicted: bool = False
 
     def contradicted_by(self, other: Comparison) -> Comparison:
-        """The same comparison, not significant where `other`, of the same two models on other rows, finds a loss: its
-        interval lies below zero.
+        """The same comparison, not significant where `other`, of the same two models on other rows,
+        finds a loss: its interval lies below zero.
         """
         loss = other.gain < -_TIE and other.high < 0
-        return replace(self, significant=False, contradicted=True) if self.significant and loss else self
+        return (
+            replace(self, significant=False, contradicted=True)
+            if self.significant and loss
+            else self
+        )
 
 
 def paired_bootstrap(
@@ -66,11 +71,12 @@ def paired_bootstrap(
 ) -> Comparison:
     """Compare two models' predictions of the same rows by resampling rows.
 
-    Each resample draws n rows with replacement and scores both models on it. Two one-sided p-values follow (Davison
-    and Hinkley 1997, chapters 4.4 and 5.3): the share of resampled gains that are not positive (percentile), and the
-    share that exceed the observed gain by as much as it exceeds zero (centred, i.e. the bootstrap distribution shifted
-    to H0). The larger one is reported: where the distribution of the gain is skewed one of them is too optimistic.
-    Both count the observed sample itself, so p is never below `1 / (n_resamples + 1)`.
+    Each resample draws n rows with replacement and scores both models on it. Two one-sided p-values
+    follow (Davison and Hinkley 1997, chapters 4.4 and 5.3): the share of resampled gains that are
+    not positive (percentile), and the share that exceed the observed gain by as much as it exceeds
+    zero (centred, i.e. the bootstrap distribution shifted to H0). The larger one is reported: where
+    the distribution of the gain is skewed one of them is too optimistic. Both count the observed
+    sample itself, so p is never below `1 / (n_resamples + 1)`.
 
     Parameters
     ----------
@@ -97,7 +103,9 @@ def paired_bootstrap(
     gains = np.concatenate(
         [
             weighted_mean(metrics, resampled_skills(metrics, y_true, after, reference, weights)[1])
-            - weighted_mean(metrics, resampled_skills(metrics, y_true, before, reference, weights)[1])
+            - weighted_mean(
+                metrics, resampled_skills(metrics, y_true, before, reference, weights)[1]
+            )
             for weights in _resamples(len(y_true), n_resamples, seed)
         ]
     )
@@ -107,15 +115,19 @@ def paired_bootstrap(
     return _verdict(gain, float(max(percentile, centred)), float(low), float(high), level)
 
 
-def corrected_resampled_t(differences: np.ndarray, n_train: int, n_test: int, *, level: float = 0.05) -> Comparison:
-    """Corrected resampled t-test on per-fold differences, of one k-fold validation or of repeated ones.
+def corrected_resampled_t(
+    differences: np.ndarray, n_train: int, n_test: int, *, level: float = 0.05
+) -> Comparison:
+    """Corrected resampled t-test on per-fold differences, of one k-fold validation or of repeated
+    ones.
 
-    Training sets of folds overlap, so the plain t-test is far too confident; the variance is multiplied by `1/k +
-    n_test/n_train` instead of `1/k` (Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning
-    52). Repeating the validation adds differences but no rows: the degrees of freedom stay those of one round,
-    `(n_train + n_test) / n_test - 1`. With the textbook's k - 1, repeats of few folds find far more gains between
-    equally good models than the level allows. After one round the test is conservative where the models' fits vary
-    little: it assumes that a fold's score depends on its training set more than it then does.
+    Training sets of folds overlap, so the plain t-test is far too confident; the variance is
+    multiplied by `1/k + n_test/n_train` instead of `1/k` (Nadeau and Bengio 2003, Inference for the
+    generalization error, Machine Learning 52). Repeating the validation adds differences but no
+    rows: the degrees of freedom stay those of one round, `(n_train + n_test) / n_test - 1`. With
+    the textbook's k - 1, repeats of few folds find far more gains between equally good models than
+    the level allows. After one round the test is conservative where the models' fits vary little:
+    it assumes that a fold's score depends on its training set more than it then does.
 
     Parameters
     ----------
@@ -128,8 +140,8 @@ def corrected_resampled_t(differences: np.ndarray, n_train: int, n_test: int, *,
     Returns
     -------
     Comparison
-        With one difference only, or when all are equal, there is no estimate of noise: p is 1 for k = 1, and 0 or 1 by
-        the sign otherwise.
+        With one difference only, or when all are equal, there is no estimate of noise: p is 1 for k
+        = 1, and 0 or 1 by the sign otherwise.
     """
     from scipy.special import stdtr, stdtrit  # a quarter of a second, so not at import
 
@@ -142,7 +154,9 @@ def corrected_resampled_t(differences: np.ndarray, n_train: int, n_test: int, *,
         return _verdict(gain, 0.0 if gain > _TIE else 1.0, gain, gain, level)
     freedom = max(1, min(k, round(1 + n_train / n_test)) - 1)
     half_width = float(stdtrit(freedom, 0.975)) * spread
-    return _verdict(gain, float(stdtr(freedom, -gain / spread)), gain - half_width, gain + half_width, level)
+    return _verdict(
+        gain, float(stdtr(freedom, -gain / spread)), gain - half_width, gain + half_width, level
+    )
 
 
 def _verdict(gain: float, p_value: float, low: float, high: float, level: float) -> Comparison:

@@ -25,7 +25,9 @@ Credit = tuple[CreditTable, dict[str, Any]]
 """A role's table and its statistics."""
 
 
-def credit_rows(recipe: Recipe, run: RunDirectory, k: int, weights: RewardConfig) -> dict[str, Credit]:
+def credit_rows(
+    recipe: Recipe, run: RunDirectory, k: int, weights: RewardConfig
+) -> dict[str, Credit]:
     """Credit of iteration k's rows by these weights, by role; nothing is written."""
     rows = score_rows(read_rows(run.trajectories(k)), weights)
     return {role: assign_credit(rows, role, recipe.credit_of(role)) for role in ROLES}

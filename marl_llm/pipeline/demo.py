@@ -39,17 +39,29 @@ def demo(directory: Path, say: Callable[[str], None]) -> None:
         url = opened.session.server().url
         say(f"\n1. Two untrained agents improve a model for {SHOWN[0]}\n")
         _solve(UNTRAINED, directory / "solve-untrained", url, say)
-        say("\n2. They play procedural tasks, and each role's adapter is trained on its own credit\n")
+        say(
+            "\n2. They play procedural tasks, and each role's adapter is trained on its own "
+            "credit\n"
+        )
         iterate(opened)
         say(render_curve(opened.run))
-        say("\n3. Untrained and trained pair, scripted pair and baselines on real CSVs, test part\n")
+        say(
+            "\n3. Untrained and trained pair, scripted pair and baselines on real CSVs, test part\n"
+        )
         out = directory / "evaluation" / SUITE.name
-        report = evaluate_suite(opened.run, opened.recipe, suite=SUITE, repeats=REPEATS, server=url, out=out)
+        report = evaluate_suite(
+            opened.run, opened.recipe, suite=SUITE, repeats=REPEATS, server=url, out=out
+        )
         say(report_text(report))
         say(f"\n4. The trained agents on {SHOWN[0]}\n")
         _solve(str(directory), directory / "solve-trained", url, say)
-    say(f"\nDone in {minutes(time.monotonic() - began)} (minutes:seconds). Adapters: {directory / 'adapters'}.")
-    say(f"Your own CSV: marl-llm solve your.csv --target COLUMN --team {directory} --out runs/solve")
+    say(
+        f"\nDone in {minutes(time.monotonic() - began)} (minutes:seconds). Adapters: "
+        f"{directory / 'adapters'}."
+    )
+    say(
+        f"Your own CSV: marl-llm solve your.csv --target COLUMN --team {directory} --out runs/solve"
+    )
 
 
 LIMITS = Limits(Budget(60.0), steps=12)
@@ -60,4 +72,6 @@ LIMITS = Limits(Budget(60.0), steps=6)
 
 
 def _solve(team: str, out: Path, url: str, say: Callable[[str], None]) -> None:
-    solve_task(TaskFile(SHOWN[0], SHOWN[1]), team=team, limits=LIMITS, out=out, server=url, on_line=say)
+    solve_task(
+        TaskFile(SHOWN[0], SHOWN[1]), team=team, limits=LIMITS, out=out, server=url, on_line=say
+    )

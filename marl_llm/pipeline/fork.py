@@ -74,7 +74,9 @@ def fork_run(source: RunDirectory, k: int, weights: RewardConfig, target: RunDir
 
 def _require_free(source: RunDirectory, target: RunDirectory, origin: dict[str, str | int]) -> None:
     if target.root.resolve() == source.root.resolve():
-        raise UserError(f"{target.root} is the run itself, whose rewards stay: name a new directory with --out.")
+        raise UserError(
+            f"{target.root} is the run itself, whose rewards stay: name a new directory with --out."
+        )
     told = target.root / ORIGIN
     known = json.loads(told.read_text()) if told.is_file() else None
     others = [path for path in target.root.iterdir() if path.name not in (".lock", ORIGIN)]
@@ -100,7 +102,9 @@ def _copy(before: Path, after: Path) -> None:
         shutil.copytree(before, half)
         half.replace(after)
     except (OSError, shutil.Error) as error:
-        raise RunFailed(f"{after} cannot be written ({error}); free some space and run again.") from None
+        raise RunFailed(
+            f"{after} cannot be written ({error}); free some space and run again."
+        ) from None
 
 
 def _finish(recipe: Recipe, source: RunDirectory, target: RunDirectory, i: int) -> None:

@@ -1,4 +1,6 @@
-"""Collect and train, again and again, with evaluations on unseen tasks between: the learning curve of a run."""
+"""Collect and train, again and again, with evaluations on unseen tasks between: the learning curve
+of a run.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,16 @@ def curve_point(run: RunDirectory, version: int) -> Path:
 
 
 def evaluate_stage(opened: OpenRun, version: int) -> dict[str, Any]:
-    """Play the unseen tasks with version `version` of both adapters, one plain episode each; returns the figures."""
+    """Play the unseen tasks with version `version` of both adapters, one plain episode each;
+    returns the figures.
+    """
     folder = curve_point(opened.run, version)
     result = folder / "metrics.json"
     if not result.is_file():
         versions = dict.fromkeys(ROLES, version)
-        write_json(result, evaluate_versions(opened, versions, evaluation_plans(opened.recipe), folder))
+        write_json(
+            result, evaluate_versions(opened, versions, evaluation_plans(opened.recipe), folder)
+        )
     return json.loads(result.read_text())
 
 
@@ -77,23 +83,37 @@ def one_round(opened: OpenRun, k: int) -> None:
 def describe_iteration(run: RunDirectory, k: int) -> str:
     """One line about a finished iteration."""
     metrics = json.loads(run.metrics(k).read_text())
-    said = (f"{figure.label} {_text(metrics['collected'], figure)}" for figure in shown(View.progress))
+    said = (
+        f"{figure.label} {_text(metrics['collected'], figure)}" for figure in shown(View.progress)
+    )
     return f"iteration {k}: {', '.join(said)}{describe_refusals(metrics.get('promotion'))}"
 
 
 def describe_refusals(promotion: dict[str, Any] | None) -> str:
-    """What to add to an iteration's line about adapters that were not promoted; "" if there are none."""
-    refused = [trainee for trainee, promoted in (promotion or {}).get("promoted", {}).items() if not promoted]
+    """What to add to an iteration's line about adapters that were not promoted; "" if there are
+    none.
+    """
+    refused = [
+        trainee
+        for trainee, promoted in (promotion or {}).get("promoted", {}).items()
+        if not promoted
+    ]
     if not refused:
         return ""
-    return f"; not promoted, worse on the validation tasks: {', '.join(refused)} (the version before stays)"
+    return (
+        f"; not promoted, worse on the validation tasks: {', '.join(refused)} (the version "
+        "before stays)"
+    )
 
 
 def render_curve(run: RunDirectory) -> str:
-    """The learning curve on the unseen tasks: one line per version, with 95% intervals of the gains."""
+    """The learning curve on the unseen tasks: one line per version, with 95% intervals of the
+    gains.
+    """
     columns = shown(View.curve)
     lines = [
-        "Unseen procedural tasks, one episode each. Gains in skill over the baseline, [95% interval over tasks].",
+        "Unseen procedural tasks, one episode each. Gains in skill over the baseline, [95% "
+        "interval over tasks].",
         "version  " + "  ".join(f"{column.label:>{_width(column)}}" for column in columns),
     ]
     for path in sorted((run.root / "evaluation" / "procedural").glob("v*/metrics.json")):
@@ -129,6 +149,10 @@ def _text(figures: dict[str, Any], figure: Figure) -> str:
 
 def _cell(figures: dict[str, Any], figure: Figure) -> str:
     text = _text(figures, figure)
-    if text == "-" or not _has_interval(figure) or not (ends := pick(figures["intervals"], figure.key)):
+    if (
+        text == "-"
+        or not _has_interval(figure)
+        or not (ends := pick(figures["intervals"], figure.key))
+    ):
         return text
     return f"{text} [{ends[0]:+.3f}, {ends[1]:+.3f}]"

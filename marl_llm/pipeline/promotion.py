@@ -1,18 +1,21 @@
-"""Promotion: a trained adapter takes the place of its predecessor only if the team does not play worse with it, by
-more than a slack or beyond chance.
+"""Promotion: a trained adapter takes the place of its predecessor only if the team does not play
+worse with it, by more than a slack or beyond chance.
 
-In: the candidates of an iteration, and what the recipe says of validation tasks. Each team plays the same procedural
-tasks with the same seeds, one plain episode each, so that scores are paired; they are skills on the test part, which
-no episode reads. A team is held against the best version so far, or small losses, each within the slack, would add up
-over the iterations. Out: version k + 1 of every adapter, a candidate or an unchanged copy of version k;
-`promotion.json`; refused candidates under `refused/`.
+In: the candidates of an iteration, and what the recipe says of validation tasks. Each team plays
+the same procedural tasks with the same seeds, one plain episode each, so that scores are paired;
+they are skills on the test part, which no episode reads. A team is held against the best version so
+far, or small losses, each within the slack, would add up over the iterations. Out: version k + 1 of
+every adapter, a candidate or an unchanged copy of version k; `promotion.json`; refused candidates
+under `refused/`.
 
-The slack must be larger than what chance does to a mean of so few episodes, and smaller than a collapse. Measured with
-ten tasks and the embedded model: a slack of 0.01 refused 10 of 16 updates of the Data Scientist, most of them useful;
-asking for nothing but a significant loss let one through that lost 0.07 by stopping at once. So both refuse.
+The slack must be larger than what chance does to a mean of so few episodes, and smaller than a
+collapse. Measured with ten tasks and the embedded model: a slack of 0.01 refused 10 of 16 updates
+of the Data Scientist, most of them useful; asking for nothing but a significant loss let one
+through that lost 0.07 by stopping at once. So both refuse.
 
-All candidates are tried together first, since that is how they would play. If the team is worse with them, each is
-tried alone beside the other role's present adapter, and the best that is not worse is promoted.
+All candidates are tried together first, since that is how they would play. If the team is worse
+with them, each is tried alone beside the other role's present adapter, and the best that is not
+worse is promoted.
 """
 
 from __future__ import annotations
@@ -63,7 +66,8 @@ class Tried:
     failed : int
         Tasks that only the best version scored on.
     worse : bool
-        `difference` lies below minus the slack, or its interval below 0, or there is none, or a task failed.
+        `difference` lies below minus the slack, or its interval below 0, or there is none, or a
+        task failed.
     """
 
     candidates: list[str]
@@ -77,23 +81,32 @@ class Tried:
 
 
 def best_version(scores: Sequence[Scores]) -> int:
-    """Number of the version with the most tasks scored and, of these, the best mean score; the latest of equals."""
+    """Number of the version with the most tasks scored and, of these, the best mean score; the
+    latest of equals.
+    """
     return max(range(len(scores)), key=lambda k: (len(scores[k]), sum(scores[k].values()), k))
 
 
 def compare(candidates: Sequence[str], new: Scores, best: Scores, slack: float) -> Tried:
-    """How a team with `candidates` did against the best so far, on the tasks that both have a score for."""
+    """How a team with `candidates` did against the best so far, on the tasks that both have a score
+    for.
+    """
     found = paired_difference(new, best)
     both = [new[key] for key in new.keys() & best.keys()]
     failed = len(best.keys() - new.keys())
     beyond_chance = found.high is not None and found.high < 0
     worse = found.mean is None or found.mean < -slack or beyond_chance or failed > 0
     score = sum(both) / len(both) if both else None
-    return Tried(list(candidates), score, found.mean, found.low, found.high, found.tasks, failed, worse)
+    return Tried(
+        list(candidates), score, found.mean, found.low, found.high, found.tasks, failed, worse
+    )
 
 
-def choose(candidates: Sequence[str], try_team: Callable[[Sequence[str]], Tried]) -> tuple[list[str], list[Tried]]:
-    """Which candidates to promote, and all that was tried: all together first, else the best alone that is not worse.
+def choose(
+    candidates: Sequence[str], try_team: Callable[[Sequence[str]], Tried]
+) -> tuple[list[str], list[Tried]]:
+    """Which candidates to promote, and all that was tried: all together first, else the best alone
+    that is not worse.
 
     Parameters
     ----------
@@ -112,7 +125,9 @@ def choose(candidates: Sequence[str], try_team: Callable[[Sequence[str]], Tried]
 
 
 def promote_stage(opened: OpenRun, k: int) -> None:
-    """Decide on iteration k's candidates, publish version k + 1 of every adapter, and finish the iteration."""
+    """Decide on iteration k's candidates, publish version k + 1 of every adapter, and finish the
+    iteration.
+    """
     run = opened.run
     record = run.iteration(k) / "promotion.json"
     if not record.is_file():
@@ -124,7 +139,9 @@ def promote_stage(opened: OpenRun, k: int) -> None:
 
 
 def _decide(opened: OpenRun, k: int) -> dict[str, Any]:
-    """The decision as it is kept: tasks, slack, best (version so far), promoted (by trainee), every team tried."""
+    """The decision as it is kept: tasks, slack, best (version so far), promoted (by trainee), every
+    team tried.
+    """
     recipe, run = opened.recipe, opened.run
     candidates = trainees_of(recipe, run, k)
     changed = [t for t in candidates if adapter_sha256(run.candidate(t, k)) != run.sha256(t, k)]
@@ -140,7 +157,12 @@ def _decide(opened: OpenRun, k: int) -> dict[str, Any]:
             logger.info("promotion %d: %s", k, _describe(one))
     section = recipe.promotion
     promoted = {trainee: trainee in chosen or trainee not in changed for trainee in candidates}
-    settings = {"tasks": section.tasks, "first_seed": section.first_seed, "slack": section.slack, "best": best}
+    settings = {
+        "tasks": section.tasks,
+        "first_seed": section.first_seed,
+        "slack": section.slack,
+        "best": best,
+    }
     return {**settings, "promoted": promoted, "tried": [asdict(one) for one in tried]}
 
 
@@ -149,7 +171,9 @@ def _try(opened: OpenRun, k: int, best: Scores, candidates: Sequence[str]) -> Tr
 
 
 def _scores(opened: OpenRun, k: int, candidates: Sequence[str]) -> Scores:
-    """Test scores of version k with some adapters replaced by candidates; a team that played before is not asked."""
+    """Test scores of version k with some adapters replaced by candidates; a team that played before
+    is not asked.
+    """
     recipe, run = opened.recipe, opened.run
     roles = policies(recipe, run, dict.fromkeys(ROLES, k))
     for role in ROLES:
@@ -158,7 +182,9 @@ def _scores(opened: OpenRun, k: int, candidates: Sequence[str]) -> Scores:
     arm = team_arm("validation", recipe, roles, "", recipe.seed)
     folder = "-".join(dict.fromkeys(roles[role].info.sha256[:12] for role in ROLES))
     comparison = Comparison.of(opened, recipe.seed)
-    results = play_arm(comparison, arm, _trials(recipe.promotion), run.root / "evaluation" / "validation" / folder)
+    results = play_arm(
+        comparison, arm, _trials(recipe.promotion), run.root / "evaluation" / "validation" / folder
+    )
     return {(r.task, r.repeat): r.test for r in results if r.test is not None}
 
 
@@ -172,11 +198,15 @@ def _candidate(run: RunDirectory, name: str, trainee: str, k: int) -> RolePolicy
 
 def _trials(section: PromotionSection) -> list[Trial]:
     seeds = range(section.first_seed, section.first_seed + section.tasks)
-    return [Trial(f"p{seed}", f"p{seed}", 0, functools.partial(procedural_task, seed)) for seed in seeds]
+    return [
+        Trial(f"p{seed}", f"p{seed}", 0, functools.partial(procedural_task, seed)) for seed in seeds
+    ]
 
 
 def _publish(run: RunDirectory, trainee: str, k: int, promoted: bool) -> None:
-    """Version k + 1: the candidate, or a copy of version k, the candidate being kept aside; repeatable."""
+    """Version k + 1: the candidate, or a copy of version k, the candidate being kept aside;
+    repeatable.
+    """
     candidate, after = run.candidate(trainee, k), run.adapter(trainee, k + 1)
     if promoted and not after.is_dir():
         publish_version(candidate, after)

@@ -1,4 +1,6 @@
-"""Publishing a run: gathers its latest adapters, recipe, training figures and evaluation table for the hub's cards."""
+"""Publishing a run: gathers its latest adapters, recipe, training figures and evaluation table for
+the hub's cards.
+"""
 
 from __future__ import annotations
 
@@ -18,26 +20,31 @@ from marl_llm.workspace.recipe import ModelSection, Recipe, dump_recipe
 from marl_llm.workspace.run import RunDirectory
 
 
-def publish_run(directory: Path, *, repo_prefix: str, endpoint: str | None = None, dry_run: bool = False) -> list[str]:
-    """Publish the latest adapters of a run, one repository a role; the embedded base model goes along.
+def publish_run(
+    directory: Path, *, repo_prefix: str, endpoint: str | None = None, dry_run: bool = False
+) -> list[str]:
+    """Publish the latest adapters of a run, one repository a role; the embedded base model goes
+    along.
 
     Returns
     -------
     list of str
-        Lines to show: each repository's address and files, and how the team is named from now on; with `dry_run` also
-        the cards.
+        Lines to show: each repository's address and files, and how the team is named from now on;
+        with `dry_run` also the cards.
 
     Raises
     ------
     UserError
-        The directory holds no run or no trained adapter, its base model has no public name; or the hub refuses (token,
-        permission, name).
+        The directory holds no run or no trained adapter, its base model has no public name; or the
+        hub refuses (token, permission, name).
     """
     run = RunDirectory(directory)
     recipe = run.recipe()
     versions = {role: run.version(role) for role in ROLES}
     if max(versions.values()) == 0:
-        raise UserError(f"{directory}: nothing is trained yet; run `marl-llm iterate --run {directory}` first.")
+        raise UserError(
+            f"{directory}: nothing is trained yet; run `marl-llm iterate --run {directory}` first."
+        )
     base = _public_base(run, recipe.model, repo_prefix)
     repos = publish_adapters(
         {role: run.adapter(role, version) for role, version in versions.items()},
@@ -52,12 +59,17 @@ def publish_run(directory: Path, *, repo_prefix: str, endpoint: str | None = Non
     lines = [f"{repo.url} {done}: {', '.join(repo.files)}" for repo in repos]
     if dry_run:
         return lines + [repo.card for repo in repos]
-    return [*lines, f"marl-llm solve your.csv --target COLUMN --team {repo_prefix}@{repos[0].commit} --out OUT"]
+    return [
+        *lines,
+        f"marl-llm solve your.csv --target COLUMN --team {repo_prefix}@{repos[0].commit} --out OUT",
+    ]
 
 
 @dataclass(frozen=True)
 class _Base:
-    """The base model as others get it: its name on the Hub, where it lies here, and whether it goes along."""
+    """The base model as others get it: its name on the Hub, where it lies here, and whether it goes
+    along.
+    """
 
     name: str
     directory: Path | None
@@ -70,11 +82,15 @@ def _public_base(run: RunDirectory, model: ModelSection, prefix: str) -> _Base:
         return _Base(model.hub_name, here)
     if is_embedded(model.path):
         return _Base(base_repo_of(prefix), here, along=True)
-    if base_name_of(run.adapter(ROLES[0], run.version(ROLES[0]))) == model.path and re.fullmatch(HUB_NAME, model.path):
+    if base_name_of(run.adapter(ROLES[0], run.version(ROLES[0]))) == model.path and re.fullmatch(
+        HUB_NAME, model.path
+    ):
         return _Base(model.path, here)
     raise UserError(
-        f"The base model of {run.root} is a directory without a public name ({model.path}), and base models are not "
-        f"published along with adapters: set model.hub_name in {run.root / 'recipe.yaml'} to its name on the Hugging "
+        f"The base model of {run.root} is a directory without a public name ({model.path}), "
+        "and base models are not "
+        f"published along with adapters: set model.hub_name in {run.root / 'recipe.yaml'} to "
+        "its name on the Hugging "
         "Face Hub (user/name)."
     )
 
@@ -100,8 +116,12 @@ def _team(run: RunDirectory, recipe: Recipe, versions: dict[str, int], base: _Ba
 
 
 def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | int | str]:
-    """Figures of a role's training, summed over the iterations in which there was something to learn from."""
-    kept = [path for path in map(run.metrics, range(version)) if path.is_file()]  # a shipped team has none
+    """Figures of a role's training, summed over the iterations in which there was something to
+    learn from.
+    """
+    kept = [
+        path for path in map(run.metrics, range(version)) if path.is_file()
+    ]  # a shipped team has none
     figures = [json.loads(path.read_text())["training"][run.trainee(role)] for path in kept]
     trained = [f for f in figures if f["trained"]]
     if not figures:
@@ -118,4 +138,6 @@ def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | i
 def _evaluation(run: RunDirectory) -> str:
     """The tables of all evaluations of the run, Markdown; "" if there is none."""
     reports = sorted((run.root / "evaluation").glob("*/evaluation.json"))
-    return "\n\n".join(f"### {path.parent.name}\n\n{to_markdown(load_report(path))}" for path in reports)
+    return "\n\n".join(
+        f"### {path.parent.name}\n\n{to_markdown(load_report(path))}" for path in reports
+    )

@@ -115,10 +115,14 @@ def _require_same(folder: Path, weights: RewardConfig) -> None:
     written = folder / WEIGHTS
     if folder.is_dir() and any(folder.iterdir()):
         if not written.is_file():
-            raise UserError(f"{folder} holds something else than credit of other weights: name another with --out.")
+            raise UserError(
+                f"{folder} holds something else than credit of other weights: name another "
+                "with --out."
+            )
         if written.read_text(encoding="utf-8") != weights_text(weights):
             raise UserError(
-                f"{folder} holds the credit of other weights ({WEIGHTS} says which): rename your file, or name another "
+                f"{folder} holds the credit of other weights ({WEIGHTS} says which): rename "
+                "your file, or name another "
                 "directory with --out."
             )
 
@@ -130,7 +134,9 @@ def _change(
     after: tuple[CreditTable, dict[str, Any]],
 ) -> RoleChange:
     (old, old_told), (new, new_told) = before, after
-    names = [name for name in dict.fromkeys([*reward_columns(old), *reward_columns(new)]) if name != OWN]
+    names = [
+        name for name in dict.fromkeys([*reward_columns(old), *reward_columns(new)]) if name != OWN
+    ]
     rewards = {name.removeprefix("reward_"): (_mean(old, name), _mean(new, name)) for name in names}
     either = (old["kept"] | new["kept"]).to_numpy(bool)
     return RoleChange(
@@ -139,7 +145,9 @@ def _change(
         rows=len(old),
         rewards=rewards,
         signal=(_signal(old_told), _signal(new_told)),
-        correlation=_correlation(old["advantage"].to_numpy()[either], new["advantage"].to_numpy()[either]),
+        correlation=_correlation(
+            old["advantage"].to_numpy()[either], new["advantage"].to_numpy()[either]
+        ),
     )
 
 
@@ -174,7 +182,8 @@ def _block(role: str, changes: Sequence[RoleChange]) -> str:
     for one in changes:
         alike = "-" if one.correlation is None else f"{one.correlation:.2f}"
         lines.append(
-            f"  iteration {one.iteration}: groups with signal {one.signal[0]:.1%} -> {one.signal[1]:.1%}, "
+            f"  iteration {one.iteration}: groups with signal {one.signal[0]:.1%} -> "
+            f"{one.signal[1]:.1%}, "
             f"correlation of advantages {alike}"
         )
     return "\n".join(lines)

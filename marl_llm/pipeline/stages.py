@@ -1,6 +1,8 @@
-"""The stages of one iteration over a run directory: collect, credit, train. Each resumes where it stopped.
+"""The stages of one iteration over a run directory: collect, credit, train. Each resumes where it
+stopped.
 
-They meet only in files. Collecting never imports the trainer, and training runs in a process of its own.
+They meet only in files. Collecting never imports the trainer, and training runs in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ logger = logging.getLogger(__name__)
 
 
 def training_plans(recipe: Recipe, k: int) -> list[PlannedEpisode]:
-    """The episodes of iteration k: tables of the suite and procedural tasks in the recipe's shares."""
+    """The episodes of iteration k: tables of the suite and procedural tasks in the recipe's
+    shares.
+    """
     count = recipe.tasks.per_iteration
     planned = planned_tasks(recipe.tasks, range(k * count, (k + 1) * count), recipe.seed)
     return [PlannedEpisode(task.name, task.load) for task in planned]
@@ -61,8 +65,9 @@ def collect_stage(opened: OpenRun, k: int) -> None:
 def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
     """Credit both roles on iteration k's rows and train the adapters whose turn it is.
 
-    Without promotion the iteration is done then; with it the trained adapters wait in `iteration_<k>/candidates` for
-    `promotion.promote_stage`. What was trained before an interruption is left alone.
+    Without promotion the iteration is done then; with it the trained adapters wait in
+    `iteration_<k>/candidates` for `promotion.promote_stage`. What was trained before an
+    interruption is left alone.
     """
     credit_stage(recipe, run, k)
     due = trainees_of(recipe, run, k)
@@ -76,9 +81,16 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
         finish_iteration(recipe, run, k, None)
 
 
-def finish_iteration(recipe: Recipe, run: RunDirectory, k: int, promotion: dict[str, Any] | None) -> None:
-    """Write iteration k's metrics, which says that it is done; `promotion` is what decided on its adapters."""
-    trained = {trainee: json.loads(training_metrics(run, k, trainee).read_text()) for trainee in run.trainees}
+def finish_iteration(
+    recipe: Recipe, run: RunDirectory, k: int, promotion: dict[str, Any] | None
+) -> None:
+    """Write iteration k's metrics, which says that it is done; `promotion` is what decided on its
+    adapters.
+    """
+    trained = {
+        trainee: json.loads(training_metrics(run, k, trainee).read_text())
+        for trainee in run.trainees
+    }
     rows = score_rows(read_rows(run.trajectories(k)), recipe.rewards)
     metrics = {
         "iteration": k,
@@ -111,12 +123,23 @@ def _freeze(run: RunDirectory, k: int, trainee: str) -> None:
     if not run.adapter(trainee, k + 1).is_dir():
         copy_version(run.adapter(trainee, k), run.adapter(trainee, k + 1))
     fingerprint = run.sha256(trainee, k)
-    unchanged = {"adapter_sha256_before": fingerprint, "adapter_sha256": fingerprint, "seconds": 0.0}
-    write_json(training_metrics(run, k, trainee), {"trained": False, "frozen": True, "rows": 0, **unchanged})
+    unchanged = {
+        "adapter_sha256_before": fingerprint,
+        "adapter_sha256": fingerprint,
+        "seconds": 0.0,
+    }
+    write_json(
+        training_metrics(run, k, trainee),
+        {"trained": False, "frozen": True, "rows": 0, **unchanged},
+    )
 
 
 def train_in_process(
-    recipe: Recipe, run: RunDirectory, k: int, trainee: str, running: list[subprocess.Popen[str]] | None = None
+    recipe: Recipe,
+    run: RunDirectory,
+    k: int,
+    trainee: str,
+    running: list[subprocess.Popen[str]] | None = None,
 ) -> None:
     """Train one adapter in a process of its own, which is added to `running`, logging its steps."""
     path = run.iteration(k) / "training" / f"{trainee}-spec.json"
@@ -126,8 +149,12 @@ def train_in_process(
 
 
 def _trained(run: RunDirectory, k: int, trainee: str) -> bool:
-    """True if the training is finished; an adapter whose trainer was killed before its metrics were written goes."""
-    made = [path for path in (run.adapter(trainee, k + 1), run.candidate(trainee, k)) if path.is_dir()]
+    """True if the training is finished; an adapter whose trainer was killed before its metrics were
+    written goes.
+    """
+    made = [
+        path for path in (run.adapter(trainee, k + 1), run.candidate(trainee, k)) if path.is_dir()
+    ]
     if made and not training_metrics(run, k, trainee).is_file():
         for path in made:  # nobody has played with it: the iteration is not done
             shutil.rmtree(path)

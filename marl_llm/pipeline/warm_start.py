@@ -1,9 +1,9 @@
 """The stage before iteration 0: both adapters learn the form of an answer from the scripted pair.
 
-Scripted episodes are played without a model server, each decision rendered as the recipe's prompts do and implemented
-by the reference compiler; both adapters imitate them (SFT). What comes out is version 0 of each adapter. It teaches the
-form and not taste: proposals stay undirected. The episodes lie in `warm_start/`, and a stage that was interrupted goes
-on from what is there.
+Scripted episodes are played without a model server, each decision rendered as the recipe's prompts
+do and implemented by the reference compiler; both adapters imitate them (SFT). What comes out is
+version 0 of each adapter. It teaches the form and not taste: proposals stay undirected. The
+episodes lie in `warm_start/`, and a stage that was interrupted goes on from what is there.
 """
 
 from __future__ import annotations
@@ -66,16 +66,22 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
         credit = assign_credit(rows, role, recipe.credit_of(role))[0]
         credit["kept"] = ~_left_out(rows, role, recipe)
         write_credit(credit, folder / "credit" / f"{role}.parquet")
-    run_together([functools.partial(_train, recipe, run, trainee) for trainee in waiting], recipe.training.at_once)
+    run_together(
+        [functools.partial(_train, recipe, run, trainee) for trainee in waiting],
+        recipe.training.at_once,
+    )
     shown = {trainee: _figures(folder / f"{trainee}.json") for trainee in run.untrained}
     write_json(folder / "metrics.json", shown)
     for trainee, figures in shown.items():
-        logger.info("warm start %s: %d rows, loss %.3f to %.3f nats a token", trainee, *figures.values())
+        logger.info(
+            "warm start %s: %d rows, loss %.3f to %.3f nats a token", trainee, *figures.values()
+        )
 
 
 def _left_out(rows: pd.DataFrame, role: str, recipe: Recipe) -> npt.NDArray[np.bool_]:
     """Rows of a role that are not imitated: the Data Scientist's wishes to finish beyond the share
-    `warm_start.finish`, which were played for the Engineer's sake. Which of them stay is drawn with the recipe's seed.
+    `warm_start.finish`, which were played for the Engineer's sake. Which of them stay is drawn with
+    the recipe's seed.
     """
     mine = rows.loc[rows["role"] == role, "action"].fillna("").astype(str)
     finishes = mine.str.startswith("finish").to_numpy()
@@ -94,7 +100,11 @@ def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
     answer = recipe.prompts.reference_answer
     scripted = ScriptedPolicy(space=section.space, finish=section.deliveries, answer=answer)
     team = Team(Teacher(scripted, tokenizer), Teacher(scripted, tokenizer))
-    tree = {"proposals": section.proposals, "implementations": 1, "advance": "best"}  # none ends while one goes on
+    tree = {
+        "proposals": section.proposals,
+        "implementations": 1,
+        "advance": "best",
+    }  # none ends while one goes on
     chosen = settings(recipe, 0, rollout=recipe.rollout.model_copy(update=tree))
     seeds = range(section.first_seed, section.first_seed + section.episodes)
     collector = Collector(directory, team, sandbox, recipe.sandbox.slots, chosen)
@@ -125,7 +135,9 @@ def _spec(recipe: Recipe, run: RunDirectory, trainee: str) -> WorkerSpec:
 
 
 def _imitation(recipe: Recipe, role: str) -> SFT:
-    """Imitation of the rows that are kept, as `warm_start` says; what it does not say is as in `training`."""
+    """Imitation of the rows that are kept, as `warm_start` says; what it does not say is as in
+    `training`.
+    """
     section, training = recipe.warm_start, recipe.training.of(role)
     return SFT(
         selection="kept",
@@ -145,4 +157,8 @@ def _imitation(recipe: Recipe, role: str) -> SFT:
 
 def _figures(path: Path) -> dict[str, float]:
     metrics = json.loads(path.read_text())
-    return {"rows": metrics["rows"], "loss_first": metrics["loss"][0], "loss_last": metrics["loss"][-1]}
+    return {
+        "rows": metrics["rows"],
+        "loss_first": metrics["loss"][0],
+        "loss_last": metrics["loss"][-1],
+    }

@@ -1,4 +1,6 @@
-"""Typed proposals and the reference compiler: actions, `PipelineSpec`, `compile`, `generate_code`, canonical text."""
+"""Typed proposals and the reference compiler: actions, `PipelineSpec`, `compile`, `generate_code`,
+canonical text.
+"""
 
 from marl_llm.proposals.actions import (
     Action,

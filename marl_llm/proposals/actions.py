@@ -1,7 +1,7 @@
 """The Data Scientist's five actions as typed, validated objects with a JSON schema.
 
-What comes in is untrusted text that was already parsed into these types. What they are held against, and what they make
-of a solution, is in `applying.py`. Nothing here runs a model.
+What comes in is untrusted text that was already parsed into these types. What they are held
+against, and what they make of a solution, is in `applying.py`. Nothing here runs a model.
 """
 
 from __future__ import annotations
@@ -22,9 +22,21 @@ MAX_OPS = 3
 """Maximum number of feature operations per proposal: a step should stay one idea."""
 MAX_SNIPPET_CHARACTERS = 2000
 Query = Literal[
-    "distribution", "missing", "correlation", "information", "target", "outliers", "leakage",
-    "errors", "confusion", "segments", "importance", "calibration", "models", "code",
-]  # fmt: skip
+    "distribution",
+    "missing",
+    "correlation",
+    "information",
+    "target",
+    "outliers",
+    "leakage",
+    "errors",
+    "confusion",
+    "segments",
+    "importance",
+    "calibration",
+    "models",
+    "code",
+]
 
 
 Delivery = Literal["current", "best", "blend"]
@@ -45,7 +57,9 @@ class AddFeatures(ColumnsAction, frozen=True, extra="forbid"):
     """Add features computed from columns; the schema says what each of them is."""
 
     model_config = ConfigDict(
-        json_schema_extra={"description": textwrap.fill(f"Add features computed from columns: {_MEANINGS}.", 116)}
+        json_schema_extra={
+            "description": textwrap.fill(f"Add features computed from columns: {_MEANINGS}.", 116)
+        }
     )
     op: FeatureName
 
@@ -71,8 +85,8 @@ class Between(_Strict):
 
 
 class Analyze(_Strict):
-    """Ask about the development data; costs tokens, no step. `models`: how the families of estimators do at their
-    defaults; `code`: a pandas snippet, for query "code" only.
+    """Ask about the development data; costs tokens, no step. `models`: how the families of
+    estimators do at their defaults; `code`: a pandas snippet, for query "code" only.
     """
 
     action: Literal["analyze"] = "analyze"
@@ -83,8 +97,8 @@ class Analyze(_Strict):
 
 
 class ProposeModel(_Strict):
-    """Replace the estimator; or combine earlier solutions: estimator "Voting" or "Stacking", `members` 0 for the
-    current solution, k for the solution of memory line k.
+    """Replace the estimator; or combine earlier solutions: estimator "Voting" or "Stacking",
+    `members` 0 for the current solution, k for the solution of memory line k.
     """
 
     action: Literal["propose_model"] = "propose_model"
@@ -95,10 +109,11 @@ class ProposeModel(_Strict):
 
 
 class Tune(_Strict):
-    """Set parameters of the current estimator, or name regions in which the environment tries `budget` settings.
+    """Set parameters of the current estimator, or name regions in which the environment tries
+    `budget` settings.
 
-    `calibration` (sigmoid, isotonic, None) and `threshold` (a scorer, None) may stand among the parameters of any
-    classifier.
+    `calibration` (sigmoid, isotonic, None) and `threshold` (a scorer, None) may stand among the
+    parameters of any classifier.
     """
 
     action: Literal["tune"] = "tune"
@@ -114,7 +129,9 @@ class Tune(_Strict):
     @property
     def exact(self) -> dict[str, ParamValue]:
         """The parameters with a value."""
-        return {name: value for name, value in self.params.items() if not isinstance(value, Between)}
+        return {
+            name: value for name, value in self.params.items() if not isinstance(value, Between)
+        }
 
 
 class EngineerFeatures(_Strict):
@@ -133,7 +150,9 @@ class Finish(_Strict):
     why: str = ""
 
 
-Action = Annotated[Analyze | ProposeModel | Tune | EngineerFeatures | Finish, Field(discriminator="action")]
+Action = Annotated[
+    Analyze | ProposeModel | Tune | EngineerFeatures | Finish, Field(discriminator="action")
+]
 Proposal = ProposeModel | Tune | EngineerFeatures
 ACTION: TypeAdapter[Any] = TypeAdapter(Action)
 

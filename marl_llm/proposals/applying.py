@@ -1,6 +1,8 @@
-"""From one solution to the next: an action, held against the data and the current solution, makes a new spec.
+"""From one solution to the next: an action, held against the data and the current solution, makes a
+new spec.
 
-Pure functions over typed values; what cannot be carried out raises `InvalidAction` with one short sentence.
+Pure functions over typed values; what cannot be carried out raises `InvalidAction` with one short
+sentence.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from marl_llm.proposals.ops.preparation import Choice, Reducer, Removal, Undo, a
 from marl_llm.proposals.spec import ENSEMBLES, Calibration, PipelineSpec, ordered_params
 
 THRESHOLDS = ("balanced_accuracy", "accuracy", "f1", "f1_macro", "jaccard", "matthews_corrcoef")
-"""Scorers that a decision threshold can be tuned for (recall or precision alone would be driven to an extreme)."""
+"""Scorers that a decision threshold can be tuned for (recall or precision alone would be driven to
+an extreme).
+"""
 CALIBRATIONS: tuple[str, ...] = get_args(Calibration)
 SPECIAL = ("calibration", "threshold")
 """What `tune` may set beside the estimator's own parameters."""
@@ -35,14 +39,18 @@ _POSITIVE = {"GammaRegressor": 1e-300, "PoissonRegressor": 0.0}
 
 
 def apply(
-    action: Proposal, spec: PipelineSpec, context: Context, solutions: Mapping[int, PipelineSpec] | None = None
+    action: Proposal,
+    spec: PipelineSpec,
+    context: Context,
+    solutions: Mapping[int, PipelineSpec] | None = None,
 ) -> PipelineSpec:
     """Turn one solution into the next.
 
     Parameters
     ----------
     action : ProposeModel, Tune or EngineerFeatures
-        With columns already resolved to aliases; a `tune` without regions (they are searched before).
+        With columns already resolved to aliases; a `tune` without regions (they are searched
+        before).
     spec : PipelineSpec
         The current solution.
     context : Context
@@ -87,7 +95,10 @@ def fits(spec: PipelineSpec, context: Context) -> bool:
                 return False
         if not spec.members:
             _check_model(ProposeModel(estimator=spec.estimator, params=dict(spec.params)), context)
-            _check_special({name: value for name in SPECIAL if (value := getattr(spec, name)) is not None}, context)
+            _check_special(
+                {name: value for name in SPECIAL if (value := getattr(spec, name)) is not None},
+                context,
+            )
             for extra in spec.extra:
                 _check_added(extra.record, extra.columns, context)
         used = (*spec.drop, *(column for extra in spec.extra for column in extra.columns))
@@ -104,7 +115,9 @@ def check_region(action: Tune, spec: PipelineSpec, context: Context) -> None:
     for name, region in action.regions.items():
         param = info.param(name)
         if param is not None and (param.low is None or param.high is None):
-            raise InvalidAction(f"{name} takes one of {', '.join(map(str, param.grid))}, not a region")
+            raise InvalidAction(
+                f"{name} takes one of {', '.join(map(str, param.grid))}, not a region"
+            )
         for end in (region.low, region.high):
             whole = param is not None and param.integer and float(end).is_integer()
             _check_params(spec.estimator, {name: int(end) if whole else end})
@@ -115,7 +128,10 @@ def check_region(action: Tune, spec: PipelineSpec, context: Context) -> None:
 
 
 def _propose(
-    action: ProposeModel, spec: PipelineSpec, context: Context, solutions: Mapping[int, PipelineSpec]
+    action: ProposeModel,
+    spec: PipelineSpec,
+    context: Context,
+    solutions: Mapping[int, PipelineSpec],
 ) -> PipelineSpec:
     if action.estimator in ENSEMBLES:
         return _combine(action, solutions)
@@ -129,20 +145,29 @@ def _propose(
 
 def _combine(action: ProposeModel, solutions: Mapping[int, PipelineSpec]) -> PipelineSpec:
     if action.params:
-        raise InvalidAction(f"{action.estimator} takes memory lines, e.g. {action.estimator}(0, 2), no parameters")
+        raise InvalidAction(
+            f"{action.estimator} takes memory lines, e.g. {action.estimator}(0, 2), no parameters"
+        )
     unknown = [k for k in action.members if k not in solutions]
     if unknown:
         there = ", ".join(map(str, sorted(solutions)))
-        raise InvalidAction(f"memory line {unknown[0]} holds no solution that ran; there are {there} (0: current)")
+        raise InvalidAction(
+            f"memory line {unknown[0]} holds no solution that ran; there are {there} (0: current)"
+        )
     members = tuple(dict.fromkeys(solutions[k] for k in action.members))
     if any(m.members for m in members):
         raise InvalidAction("an ensemble cannot be part of another one")
     for member in members if action.estimator == "Voting" else ():
         if not can_vote(member):
-            raise InvalidAction(f"{member.estimator} has no probabilities to vote with: calibrate it or use Stacking")
+            raise InvalidAction(
+                f"{member.estimator} has no probabilities to vote with: calibrate it or use "
+                "Stacking"
+            )
     if not 2 <= len(set(map(_identity, members))) <= MOST_MEMBERS:
         wanted = f"an ensemble takes 2 to {MOST_MEMBERS} different solutions"
-        raise InvalidAction(f"{wanted}, e.g. {action.estimator}(0, 2) of the current one and memory line 2")
+        raise InvalidAction(
+            f"{wanted}, e.g. {action.estimator}(0, 2) of the current one and memory line 2"
+        )
     return PipelineSpec(estimator=action.estimator, members=members)
 
 
@@ -159,10 +184,14 @@ def _check_model(action: ProposeModel, context: Context) -> None:
             raise InvalidAction(f"{action.estimator} is not installed here")
         raise InvalidAction(_no_estimator(action.estimator, list(infos), context))
     if info.max_rows is not None and context.rows > info.max_rows:
-        raise InvalidAction(f"{action.estimator} is too slow for {context.rows} rows (at most {info.max_rows})")
+        raise InvalidAction(
+            f"{action.estimator} is too slow for {context.rows} rows (at most {info.max_rows})"
+        )
     least = _POSITIVE.get(action.estimator)
     if least is not None and context.lowest_target is not None and context.lowest_target < least:
-        raise InvalidAction(f"{action.estimator} needs a {'positive' if least else 'non-negative'} target")
+        raise InvalidAction(
+            f"{action.estimator} needs a {'positive' if least else 'non-negative'} target"
+        )
     _check_params(action.estimator, action.params)
 
 
@@ -193,7 +222,9 @@ def _tune(action: Tune, spec: PipelineSpec, context: Context) -> PipelineSpec:
         raise InvalidAction("a region must be searched before it is a solution")
     own = {name: value for name, value in action.exact.items() if name not in SPECIAL}
     _check_params(spec.estimator, own)
-    changes: dict[str, Any] = {name: value for name, value in action.exact.items() if name in SPECIAL}
+    changes: dict[str, Any] = {
+        name: value for name, value in action.exact.items() if name in SPECIAL
+    }
     _check_special(changes, context)
     return spec.with_params(own).model_copy(update=changes)
 
@@ -205,7 +236,9 @@ def _check_special(changes: Mapping[str, Any], context: Context) -> None:
     _check_choice("threshold", changes, THRESHOLDS)
     if changes.get("calibration") is not None and not can_calibrate(context):
         smallest = context.smallest_class
-        raise InvalidAction(f"calibration needs {INNER_FOLDS} rows of each class, the smallest has {smallest}")
+        raise InvalidAction(
+            f"calibration needs {INNER_FOLDS} rows of each class, the smallest has {smallest}"
+        )
     if changes.get("threshold") is not None and context.kind is not Kind.binary:
         raise InvalidAction("a threshold is for two classes")
 
@@ -261,7 +294,11 @@ def _check_added(feature: Feature, columns: tuple[str, ...], context: Context) -
 def _those(kinds: tuple[ColumnKind, ...], context: Context) -> str:
     """Some columns of these kinds, for a message."""
     there = [alias for alias, column in context.columns.items() if column.kind in kinds]
-    return f"; {', '.join(there[:_NAMED])}{' and others are' if len(there) > _NAMED else ' are'}" if there else ""
+    return (
+        f"; {', '.join(there[:_NAMED])}{' and others are' if len(there) > _NAMED else ' are'}"
+        if there
+        else ""
+    )
 
 
 def _kind_words(kinds: tuple[ColumnKind, ...]) -> str:

@@ -1,5 +1,6 @@
-"""Keyword arguments as models write them: `C: 0.3`, a dictionary, missing commas, words without quotes. Text goes in,
-Python's spelling comes out with the names of what was forgiven; values are not checked.
+"""Keyword arguments as models write them: `C: 0.3`, a dictionary, missing commas, words without
+quotes. Text goes in, Python's spelling comes out with the names of what was forgiven; values are
+not checked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _WORDS = {"none": None, "null": None, "true": True, "false": False}
 
 
 def arguments(text: str, forgiven: set[Forgiven]) -> str:
-    """Keyword arguments as Python writes them: of `name: value`, of a dictionary, with words for texts.
+    """Keyword arguments as Python writes them: of `name: value`, of a dictionary, with words for
+    texts.
 
     Raises SyntaxError, ValueError, RecursionError or MemoryError where there is no telling.
     """
@@ -45,7 +47,10 @@ def _with_commas(text: str) -> str:
     if not spots or text[: spots[0].start()].strip():
         return text
     ends = [*(spot.start() for spot in spots[1:]), len(text)]
-    values = (text[spot.end() : end].strip().rstrip(",;").rstrip() for spot, end in zip(spots, ends, strict=True))
+    values = (
+        text[spot.end() : end].strip().rstrip(",;").rstrip()
+        for spot, end in zip(spots, ends, strict=True)
+    )
     return ", ".join(f"{spot[1]}={value}" for spot, value in zip(spots, values, strict=True))
 
 
@@ -58,10 +63,15 @@ def _call(text: str) -> ast.Call:
 
 def _pairs(keyword: ast.keyword, forgiven: set[Forgiven]) -> list[tuple[str, ast.expr]]:
     """The parameters of one keyword: itself, or what a dictionary `params` holds."""
-    if keyword.arg not in ("params", "parameters", "hyperparameters") or not isinstance(keyword.value, ast.Dict):
+    if keyword.arg not in ("params", "parameters", "hyperparameters") or not isinstance(
+        keyword.value, ast.Dict
+    ):
         return [(str(keyword.arg), keyword.value)]
     forgiven.add(Forgiven.json)
-    names = [ast.literal_eval(key) if isinstance(key, ast.Constant) else None for key in keyword.value.keys]
+    names = [
+        ast.literal_eval(key) if isinstance(key, ast.Constant) else None
+        for key in keyword.value.keys
+    ]
     if not all(isinstance(name, str) and name.isidentifier() for name in names):
         raise ValueError("names of parameters are texts")
     return list(zip(map(str, names), keyword.value.values, strict=True))

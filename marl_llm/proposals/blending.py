@@ -1,8 +1,10 @@
-"""Blends of solutions, as the prelude of generated code defines them: weighted means of what fitted members predict.
+"""Blends of solutions, as the prelude of generated code defines them: weighted means of what fitted
+members predict.
 
-The prelude embeds the source below where a solution names it, and the compiler uses the objects: one definition for
-both. Every member is fitted as it would be alone, from the random state that the first one found, so a blend predicts
-exactly the weighted mean of what its members predict by themselves (`environment/compose.py` relies on it).
+The prelude embeds the source below where a solution names it, and the compiler uses the objects:
+one definition for both. Every member is fitted as it would be alone, from the random state that the
+first one found, so a blend predicts exactly the weighted mean of what its members predict by
+themselves (`environment/compose.py` relies on it).
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ class Blend(BaseEstimator):
 
 
 class BlendClassifier(ClassifierMixin, Blend):
-    """Mean class probabilities; the label is the class with the largest probability / prior ** power. A power above 0
-    favours rare classes, 0 is the most probable class."""
+    """Mean class probabilities; the label is the class with the largest probability / prior **
+    power. A power above 0 favours rare classes, 0 is the most probable class.
+    """
 
     def __init__(self, members, weights=None, power=0.0):
         super().__init__(members, weights)

@@ -1,10 +1,11 @@
 """The canonical text of an action, spelled as it will stand in code, and its lenient parser.
 
 `propose_model est = Ridge(alpha=0.3)`, `propose_model est = Voting(0, 2)`, `tune alpha=0.3`,
-`tune alpha=between(0.1, 10.0), budget=8`, `engineer_features log ["x1"]; scale quantile; select 10`,
-`analyze target ["x2"]`, `analyze models`, `analyze code df["x2"].mean()`, `finish`, `finish blend`. The text is what
-the Engineer reads, what memory shows, and what the embedded model writes; larger models may answer with the JSON of
-`actions.py` instead. Both come out as the same typed action.
+`tune alpha=between(0.1, 10.0), budget=8`, `engineer_features log ["x1"]; scale quantile; select
+10`, `analyze target ["x2"]`, `analyze models`, `analyze code df["x2"].mean()`, `finish`, `finish
+blend`. The text is what the Engineer reads, what memory shows, and what the embedded model writes;
+larger models may answer with the JSON of `actions.py` instead. Both come out as the same typed
+action.
 """
 
 from __future__ import annotations
@@ -59,22 +60,32 @@ def _op_text(op: OperationAction) -> str:
 
 
 def canonical(action: Any) -> str:
-    """The one-line text of an action, without its rationale; `tune` keeps the order of its parameters."""
+    """The one-line text of an action, without its rationale; `tune` keeps the order of its
+    parameters.
+    """
     if isinstance(action, ProposeModel) and action.members:
         return f"propose_model est = {action.estimator}({', '.join(map(str, action.members))})"
     if isinstance(action, ProposeModel):
         known = action.estimator in ESTIMATORS
-        params = ordered_params(action.estimator, action.params) if known else tuple(action.params.items())
+        params = (
+            ordered_params(action.estimator, action.params)
+            if known
+            else tuple(action.params.items())
+        )
         return f"propose_model est = {call(action.estimator, params)}"
     if isinstance(action, Tune):
         budget = {} if action.budget is None else {"budget": action.budget}
-        return "tune " + ", ".join(f"{name}={_setting(value)}" for name, value in {**action.params, **budget}.items())
+        return "tune " + ", ".join(
+            f"{name}={_setting(value)}" for name, value in {**action.params, **budget}.items()
+        )
     if isinstance(action, EngineerFeatures):
         return "engineer_features " + "; ".join(_op_text(op) for op in action.ops)
     if isinstance(action, Analyze) and action.query == "code":
         return f"analyze code {' '.join(action.code.split())}".rstrip()
     if isinstance(action, Analyze):
-        return f"analyze {action.query}" + (f" {column_list(action.columns)}" if action.columns else "")
+        return f"analyze {action.query}" + (
+            f" {column_list(action.columns)}" if action.columns else ""
+        )
     return "finish" if action.deliver == "current" else f"finish {action.deliver}"
 
 
@@ -87,9 +98,9 @@ def _setting(value: Any) -> str:
 def parse_action(text: str) -> Any:
     """Read an action out of a model's reply.
 
-    Accepts a JSON object of the action schema (alone, fenced, or inside prose) or one line of canonical text, possibly
-    after some prose; a line that begins with the name of an action counts before one that mentions it. A trailing
-    `# rationale` is kept as `why`.
+    Accepts a JSON object of the action schema (alone, fenced, or inside prose) or one line of
+    canonical text, possibly after some prose; a line that begins with the name of an action counts
+    before one that mentions it. A trailing `# rationale` is kept as `why`.
 
     Raises
     ------
@@ -114,7 +125,9 @@ def _bounded(action: Any) -> Any:
 
 
 def find_json(text: str) -> tuple[dict[str, Any], int, int] | None:
-    """The first JSON object with an `action`, and where in the text it begins and ends; None if there is none."""
+    """The first JSON object with an `action`, and where in the text it begins and ends; None if
+    there is none.
+    """
     decoder = json.JSONDecoder()
     for match in re.finditer(r"\{", text):
         try:
@@ -142,7 +155,9 @@ def _parse_line(text: str) -> Any:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         if isinstance(error, InvalidAction):
             raise
-        raise InvalidAction(f"{verb}: cannot read {body.strip()!r:.80}; write {FORMS[verb]}") from None
+        raise InvalidAction(
+            f"{verb}: cannot read {body.strip()!r:.80}; write {FORMS[verb]}"
+        ) from None
 
 
 _SNIPPET = re.compile(r"\s*code\b\s*:?(.*)")
@@ -158,7 +173,9 @@ def _snippet(code: str) -> Analyze:
 
 
 def _explain(error: ValidationError, verb: str) -> str:
-    """One sentence about the first thing that is wrong: what is allowed, or how the action is written."""
+    """One sentence about the first thing that is wrong: what is allowed, or how the action is
+    written.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
     kind, told = first["type"], first.get("ctx", {})
     where = ".".join(str(part) for part in first["loc"] if part not in FORMS)[:60]
@@ -186,7 +203,8 @@ def _split_ops(body: str) -> list[str]:
 def _parse_body(verb: str, body: str, why: str) -> Any:
     if verb == "finish":
         found = _DELIVERY.match(body)
-        return Finish(deliver=found[1].lower() if found else "current", why=why)  # pyright: ignore[reportArgumentType]
+        # pyright: ignore[reportArgumentType]
+        return Finish(deliver=found[1].lower() if found else "current", why=why)
     if verb == "propose_model":
         name, members, params = _parse_call(re.sub(r"^est\s*=\s*", "", body))
         return ProposeModel(estimator=name, members=members, params=params, why=why)
@@ -209,10 +227,13 @@ def _parse_call(text: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
     """Name, positional and keyword arguments of a call; positional ones only of an ensemble."""
     node = parse_expression(text.strip() if "(" in text else text.strip() + "()").body
     named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    if not named or (node.args and node.func.id not in ENSEMBLES):  # pyright: ignore[reportAttributeAccessIssue]
+    # pyright: ignore[reportAttributeAccessIssue]
+    if not named or (node.args and node.func.id not in ENSEMBLES):
         if text.startswith("_("):
             raise InvalidAction(f"tune: write {FORMS['tune']}, not {text[2:-1].strip()!r:.60}")
-        raise InvalidAction(f"write {FORMS['propose_model']} with one estimator, not {text.strip()!r:.60}")
+        raise InvalidAction(
+            f"write {FORMS['propose_model']} with one estimator, not {text.strip()!r:.60}"
+        )
     assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if any(k.arg is None for k in node.keywords):
         raise InvalidAction("parameters are written name=value")
@@ -221,7 +242,9 @@ def _parse_call(text: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
 
 
 def _parse_setting(node: ast.expr) -> Any:
-    region = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "between"
+    region = (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "between"
+    )
     if not region:
         return ast.literal_eval(node)
     assert isinstance(node, ast.Call)
@@ -236,7 +259,9 @@ def _parse_words(text: str) -> tuple[str, tuple[str, ...]]:
     rest = rest.strip()
     if not rest:
         return word, ()
-    columns = ast.literal_eval(rest) if rest.startswith("[") else [c.strip() for c in rest.split(",")]
+    columns = (
+        ast.literal_eval(rest) if rest.startswith("[") else [c.strip() for c in rest.split(",")]
+    )
     if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
         raise InvalidAction(f'columns are written ["x0", "x1"], not {rest!r:.60}')
     return word, tuple(columns)

@@ -1,6 +1,7 @@
 """`generate_code`: the Python of a `PipelineSpec`, as the Engineer reads and writes it.
 
-The generated block defines `build_pipeline()` and nothing else; the names it uses are the prelude's.
+The generated block defines `build_pipeline()` and nothing else; the names it uses are the
+prelude's.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ def generate_code(spec: PipelineSpec) -> str:
 
 
 def member_functions(spec: PipelineSpec) -> list[str]:
-    """`solution_1`, `solution_2`, ...: functions that return an ensemble's members; none of a plain solution."""
-    return [_function(f"solution_{i}", _plain_lines(member)) for i, member in enumerate(spec.members, 1)]
+    """`solution_1`, `solution_2`, ...: functions that return an ensemble's members; none of a plain
+    solution.
+    """
+    return [
+        _function(f"solution_{i}", _plain_lines(member)) for i, member in enumerate(spec.members, 1)
+    ]
 
 
 def final_function(spec: PipelineSpec) -> str:
@@ -39,9 +44,11 @@ def final_function(spec: PipelineSpec) -> str:
 
 
 def engineer_start(wanted: PipelineSpec, current: PipelineSpec) -> tuple[str, str]:
-    """What the Engineer edits, and the functions at hand that are put before it (each but the last empty or text).
+    """What the Engineer edits, and the functions at hand that are put before it (each but the last
+    empty or text).
 
-    An ensemble starts from one of its members; another model that replaces an ensemble starts from its first member.
+    An ensemble starts from one of its members; another model that replaces an ensemble starts from
+    its first member.
     """
     if wanted.members:
         return ENSEMBLE_START, "\n\n\n".join(member_functions(wanted))
@@ -49,7 +56,9 @@ def engineer_start(wanted: PipelineSpec, current: PipelineSpec) -> tuple[str, st
 
 
 ENSEMBLE_START = "def build_pipeline():\n    return solution_1()"
-"""Where the Engineer starts from when it is asked for an ensemble: the functions of the members are at hand."""
+"""Where the Engineer starts from when it is asked for an ensemble: the functions of the members are
+at hand.
+"""
 
 
 def ensemble_call(spec: PipelineSpec) -> str:
@@ -79,7 +88,8 @@ def _plain_lines(spec: PipelineSpec) -> list[str]:
 
 def _solution_lines(spec: PipelineSpec) -> list[str]:
     lines = [
-        f"num = make_pipeline({', '.join(filter(None, (_method(IMPUTE, spec), _method(SCALE, spec))))})",
+        "num = "
+        f"make_pipeline({', '.join(filter(None, (_method(IMPUTE, spec), _method(SCALE, spec))))})",
         f'cat = make_pipeline(SimpleImputer(strategy="most_frequent"), {_method(ENCODE, spec)})',
         "prep = make_column_transformer(",
         "    (num, NUM),",
@@ -89,14 +99,22 @@ def _solution_lines(spec: PipelineSpec) -> list[str]:
     ]
     if spec.drop:
         columns = column_list(spec.drop)
-        lines.append(f'drop = FunctionTransformer(pd.DataFrame.drop, kw_args={{"columns": {columns}}})')
+        lines.append(
+            f'drop = FunctionTransformer(pd.DataFrame.drop, kw_args={{"columns": {columns}}})'
+        )
     if spec.reduce is not None:
         lines.append(f"red = {REDUCERS[spec.reduce.op].code(spec.reduce.amount, spec.classifier)}")
     lines.append(f"est = {call(spec.estimator, (*spec.params, *ESTIMATORS[spec.estimator].fixed))}")
     if spec.calibration is not None:
-        lines.append(f"est = CalibratedClassifierCV(est, method={literal(spec.calibration)}, cv={INNER_FOLDS})")
+        lines.append(
+            f"est = CalibratedClassifierCV(est, method={literal(spec.calibration)}, "
+            f"cv={INNER_FOLDS})"
+        )
     if spec.threshold is not None:
-        lines.append(f"est = TunedThresholdClassifierCV(est, scoring={literal(spec.threshold)}, cv={INNER_FOLDS})")
+        lines.append(
+            f"est = TunedThresholdClassifierCV(est, scoring={literal(spec.threshold)}, "
+            f"cv={INNER_FOLDS})"
+        )
     return lines
 
 

@@ -1,6 +1,8 @@
-"""`compile`: the scikit-learn estimator of a `PipelineSpec`, built directly from objects, without any code text.
+"""`compile`: the scikit-learn estimator of a `PipelineSpec`, built directly from objects, without
+any code text.
 
-It is the trusted twin of `generate_code`: tests hold the two against each other. scikit-learn is imported on first use.
+It is the trusted twin of `generate_code`: tests hold the two against each other. scikit-learn is
+imported on first use.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ def _solution(spec: PipelineSpec) -> Pipeline:
 
     drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"columns": list(spec.drop)})
     reduction = [_reduction(spec.reduce, spec.classifier)] if spec.reduce is not None else []
-    return make_pipeline(*[drop] * bool(spec.drop), _preparation(spec), *reduction, _estimator(spec))
+    return make_pipeline(
+        *[drop] * bool(spec.drop), _preparation(spec), *reduction, _estimator(spec)
+    )
 
 
 def _ensemble(spec: PipelineSpec) -> BaseEstimator:
@@ -79,7 +83,9 @@ def _ensemble(spec: PipelineSpec) -> BaseEstimator:
     if spec.estimator == "Voting":
         return ensemble.VotingRegressor(members)
     if spec.classifier:
-        return ensemble.StackingClassifier(members, final_estimator=LogisticRegression(), cv=INNER_FOLDS)
+        return ensemble.StackingClassifier(
+            members, final_estimator=LogisticRegression(), cv=INNER_FOLDS
+        )
     return ensemble.StackingRegressor(members, final_estimator=Ridge(), cv=INNER_FOLDS)
 
 
@@ -87,8 +93,10 @@ def _preparation(spec: PipelineSpec) -> ColumnTransformer:
     from sklearn.compose import make_column_selector, make_column_transformer
 
     return make_column_transformer(
-        (_numeric(spec), make_column_selector(dtype_include="number")),  # pyright: ignore[reportArgumentType]
-        (_categorical(spec), make_column_selector(pattern="^(?!t[0-9])", dtype_exclude="number")),  # pyright: ignore[reportArgumentType]
+        # pyright: ignore[reportArgumentType]
+        (_numeric(spec), make_column_selector(dtype_include="number")),
+        # pyright: ignore[reportArgumentType]
+        (_categorical(spec), make_column_selector(pattern="^(?!t[0-9])", dtype_exclude="number")),
         *((extra.record.build(), _columns(extra)) for extra in spec.extra),
     )
 
@@ -124,7 +132,9 @@ def _estimator(spec: PipelineSpec) -> BaseEstimator:
     from sklearn.model_selection import TunedThresholdClassifierCV
 
     info = ESTIMATORS[spec.estimator]
-    estimator = getattr(import_module(info.module), info.name)(**dict(spec.params), **dict(info.fixed))
+    estimator = getattr(import_module(info.module), info.name)(
+        **dict(spec.params), **dict(info.fixed)
+    )
     if spec.calibration is not None:
         estimator = CalibratedClassifierCV(estimator, method=spec.calibration, cv=INNER_FOLDS)
     if spec.threshold is not None:

@@ -1,7 +1,7 @@
 """What an estimator that a proposal may name looks like: parameters with their ranges, and limits.
 
-Plain data, no scikit-learn import; the entries are in `catalogue/`. `grid` holds round values for undirected search; a
-proposal may name any value inside the range.
+Plain data, no scikit-learn import; the entries are in `catalogue/`. `grid` holds round values for
+undirected search; a proposal may name any value inside the range.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ ParamValue = str | bool | int | float | None
 
 
 LONGEST = 10**4000
-"""Whole numbers from here on are refused wherever they come from: Python itself does not write them down."""
+"""Whole numbers from here on are refused wherever they come from: Python itself does not write them
+down.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ class Param:
     def problem(self, value: ParamValue) -> str:
         """Say why `value` is not allowed here, or "" when it is."""
         if self.low is None or self.high is None:
-            return "" if value in self.grid else f"{self.name} takes one of {', '.join(map(str, self.grid))}"
+            return (
+                ""
+                if value in self.grid
+                else f"{self.name} takes one of {', '.join(map(str, self.grid))}"
+            )
         if value in self.words or (value is None and self.default is None):
             return ""
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -10,7 +10,9 @@ ESTIMATORS: dict[str, EstimatorInfo] = {info.name: info for info in ENTRIES}
 
 
 def estimators_for(kind: Kind, *, core: bool = False) -> tuple[EstimatorInfo, ...]:
-    """The installed estimators that fit a kind of target, in catalogue order; `core`: the small space only."""
+    """The installed estimators that fit a kind of target, in catalogue order; `core`: the small
+    space only.
+    """
     fitting = (info for info in ENTRIES if info.classifier == kind.is_classification)
     return tuple(info for info in fitting if info.available and (info.core or not core))
 

@@ -1,10 +1,11 @@
-"""The lenient reader of the Data Scientist's reply: a free text goes in, the typed action comes out with the names of
-what was forgiven.
+"""The lenient reader of the Data Scientist's reply: a free text goes in, the typed action comes out
+with the names of what was forgiven.
 
-It stands before the strict parser. What is already in the grammar is read by that parser alone and nothing is forgiven.
-Otherwise the reply is searched for JSON, for lines that begin with an action, for code spans, for one estimator that
-stands alone; what is found is respelled (`spelling.py`) where its meaning is beyond doubt, and parsed strictly. A reply
-with two meanings is an error, never a guess. Columns and values are checked later, by `applying.py`.
+It stands before the strict parser. What is already in the grammar is read by that parser alone and
+nothing is forgiven. Otherwise the reply is searched for JSON, for lines that begin with an action,
+for code spans, for one estimator that stands alone; what is found is respelled (`spelling.py`)
+where its meaning is beyond doubt, and parsed strictly. A reply with two meanings is an error, never
+a guess. Columns and values are checked later, by `applying.py`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ _EXACT = re.compile(rf"({'|'.join(FORMS)})(?!\w)")
 _MENTION = re.compile(rf"\b({'|'.join(FORMS)})\b")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _DOUBT = re.compile(
-    r"\b(not|never|no|avoid|instead|or|could|might|may|if|unless|without|later|before|after)\b|n't", re.IGNORECASE
+    r"\b(not|never|no|avoid|instead|or|could|might|may|if|unless|without|later|before|after)\b|n't",
+    re.IGNORECASE,
 )
 """Words that make an action mentioned in a sentence something else than what is asked for."""
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_PROGRAM = re.compile(r"^\s*(?:def|class) |Pipeline\(|make_pipeline\(|SearchCV|\bfor .+ in ", re.MULTILINE)
+_PROGRAM = re.compile(
+    r"^\s*(?:def|class) |Pipeline\(|make_pipeline\(|SearchCV|\bfor .+ in ", re.MULTILINE
+)
 _BARE = re.compile(r"(?:[A-Za-z_]\w*\s*=(?!=)\s*)?(?:[A-Za-z_]\w*\.)*([A-Za-z]\w*)\s*(\(|$)")
 _REASONS = ("reason", "rationale", "explanation")
 _MOST_DICTS = 20
@@ -71,7 +75,8 @@ def read_action(reply: str, context: Context, current: str) -> Reading:
     Raises
     ------
     InvalidAction
-        There is no action, more than one meaning, or a field is wrong; one sentence from which it can be corrected.
+        There is no action, more than one meaning, or a field is wrong; one sentence from which it
+        can be corrected.
     """
     forgiven: set[Forgiven] = set()
     action, line = _found(reply, forgiven)
@@ -93,11 +98,19 @@ def _found(reply: str, forgiven: set[Forgiven]) -> tuple[Any, str]:
     verbs = [i for i, line in enumerate(lines) if VERB.match(line.text)]
     if verbs:
         return _from_lines(lines, verbs, forgiven)
-    spans = {m[1].strip() for m in _SPAN.finditer(reply) if _leads(m[1]) and not _DOUBT.search(_before(reply, m))}
+    spans = {
+        m[1].strip()
+        for m in _SPAN.finditer(reply)
+        if _leads(m[1]) and not _DOUBT.search(_before(reply, m))
+    }
     if len(spans) == 1:
         forgiven |= {Forgiven.quotes, Forgiven.prose}
         (span,) = spans
-        return (_from_line(Line(span), forgiven), span) if VERB.match(span) else (_bare(span, forgiven), "")
+        return (
+            (_from_line(Line(span), forgiven), span)
+            if VERB.match(span)
+            else (_bare(span, forgiven), "")
+        )
     if found := [i for i, line in enumerate(lines) if _leads(line.text)]:
         return _alone(reply, lines, found, forgiven), ""
     if lines and (action := _operations_alone(lines[0], forgiven)) is not None:
@@ -107,7 +120,9 @@ def _found(reply: str, forgiven: set[Forgiven]) -> tuple[Any, str]:
 
 
 def _operations_alone(line: Line, forgiven: set[Forgiven]) -> Any | None:
-    """Feature operations without `engineer_features` before them; None where a line is not of them alone."""
+    """Feature operations without `engineer_features` before them; None where a line is not of them
+    alone.
+    """
     found = {Forgiven.verb}
     text = operations(line.text.rstrip(".;"), found)
     if text is None:
@@ -139,8 +154,12 @@ def _before(reply: str, match: re.Match[str]) -> str:
     return reply[reply.rfind("\n", 0, match.start()) + 1 : match.start()]
 
 
-def _from_lines(lines: Sequence[Line], verbs: Sequence[int], forgiven: set[Forgiven]) -> tuple[Any, str]:
-    """The first action of several lines; a sentence that happens to begin with its verb is passed over."""
+def _from_lines(
+    lines: Sequence[Line], verbs: Sequence[int], forgiven: set[Forgiven]
+) -> tuple[Any, str]:
+    """The first action of several lines; a sentence that happens to begin with its verb is passed
+    over.
+    """
     first: InvalidAction | None = None
     for at in verbs:
         tried: set[Forgiven] = set()
@@ -162,7 +181,9 @@ def _is_sentence(text: str) -> bool:
 
 
 def _around(at: int, count: int) -> set[Forgiven]:
-    return ({Forgiven.prose} if at else set()) | ({Forgiven.more_lines} if at < count - 1 else set())
+    return ({Forgiven.prose} if at else set()) | (
+        {Forgiven.more_lines} if at < count - 1 else set()
+    )
 
 
 def _from_line(line: Line, forgiven: set[Forgiven]) -> Any:
@@ -214,7 +235,11 @@ def _dictionary(reply: str) -> tuple[dict[str, Any], int, int] | None:
             value = ast.literal_eval(reply[match.start() : end + 1]) if end > 0 else None
         except _UNREADABLE:
             continue
-        if isinstance(value, dict) and "action" in value and all(isinstance(key, str) for key in value):
+        if (
+            isinstance(value, dict)
+            and "action" in value
+            and all(isinstance(key, str) for key in value)
+        ):
             return value, match.start(), end + 1
     return None
 
@@ -230,7 +255,9 @@ def _told(told: dict[str, Any], forgiven: set[Forgiven]) -> tuple[Any, str]:
         told = {**told, "action": verb_of(word)}
     reasons = [name for name in _REASONS if name in told]
     if reasons:
-        told = {name: value for name, value in told.items() if name not in reasons} | {"why": str(told[reasons[0]])}
+        told = {name: value for name, value in told.items() if name not in reasons} | {
+            "why": str(told[reasons[0]])
+        }
     try:
         return parse_action(json.dumps(told)), ""
     except InvalidAction:
@@ -246,7 +273,9 @@ def _bare(text: str, forgiven: set[Forgiven]) -> Any:
         respelt = model(text, found)
     except _UNREADABLE:
         respelt = None
-    action = parse_action(f"propose_model {text}" if respelt is None else f"propose_model est = {respelt}")
+    action = parse_action(
+        f"propose_model {text}" if respelt is None else f"propose_model est = {respelt}"
+    )
     forgiven |= found
     return action
 
@@ -256,11 +285,17 @@ def _alone(reply: str, lines: Sequence[Line], found: Sequence[int], forgiven: se
     if _PROGRAM.search(reply):
         raise InvalidAction(f"propose one change, not a program: write {FORMS['propose_model']}")
     texts = [lines[at].text for at in found]
-    named = {re.sub(r"\s", "", text[match.start(1) :]) for text in texts if (match := _BARE.match(text))}
+    named = {
+        re.sub(r"\s", "", text[match.start(1) :]) for text in texts if (match := _BARE.match(text))
+    }
     if len(named) > 1:
-        raise InvalidAction(f"the reply names several models: propose one, {FORMS['propose_model']}")
+        raise InvalidAction(
+            f"the reply names several models: propose one, {FORMS['propose_model']}"
+        )
     if "(" not in lines[found[0]].text and len(lines) > 1:
-        raise InvalidAction(f"a model's name in a text is no proposal: write {FORMS['propose_model']}")
+        raise InvalidAction(
+            f"a model's name in a text is no proposal: write {FORMS['propose_model']}"
+        )
     action = _bare(lines[found[0]].text, forgiven)
     forgiven |= lines[found[0]].forgiven | _around(found[0], len(lines))
     return action
@@ -270,8 +305,14 @@ def _mentioned(reply: str, forgiven: set[Forgiven]) -> Any:
     """The one action that a sentence asks for."""
     mentions = list(_MENTION.finditer(reply))
     action = parse_action(reply)
-    if len(mentions) != 1 or _DOUBT.search(_before(reply, mentions[0])) or _goes_on(reply, mentions[0]):
-        raise InvalidAction(f"a sentence is no action: answer with one line, e.g. {FORMS[mentions[0][1]]}")
+    if (
+        len(mentions) != 1
+        or _DOUBT.search(_before(reply, mentions[0]))
+        or _goes_on(reply, mentions[0])
+    ):
+        raise InvalidAction(
+            f"a sentence is no action: answer with one line, e.g. {FORMS[mentions[0][1]]}"
+        )
     forgiven.add(Forgiven.prose)
     return action
 

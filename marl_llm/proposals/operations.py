@@ -1,5 +1,6 @@
-"""Feature operations and analyses as models write them: like calls, with or without brackets, quotes and semicolons.
-Text goes in, the grammar's spelling comes out with the names of what was forgiven; that columns exist is not checked.
+"""Feature operations and analyses as models write them: like calls, with or without brackets,
+quotes and semicolons. Text goes in, the grammar's spelling comes out with the names of what was
+forgiven; that columns exist is not checked.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def _op(part: str, forgiven: set[Forgiven]) -> str | None:
     if rest.startswith("(") and closing(rest, 0) == len(rest) - 1:
         rest = rest[1:-1].strip()
         forgiven.add(Forgiven.call)
-    if keyword := re.match(r"(?:columns?|cols?|features?|strategy|method|k|variance|n_components)\s*=\s*", rest):
+    if keyword := re.match(
+        r"(?:columns?|cols?|features?|strategy|method|k|variance|n_components)\s*=\s*", rest
+    ):
         rest = rest[keyword.end() :]
         forgiven.add(Forgiven.call)
     if isinstance(OPERATIONS[op], OneWord):
@@ -75,7 +78,9 @@ def _columns(text: str, forgiven: set[Forgiven]) -> list[str] | None:
     text = text[1:-1] if bracketed else text
     edges = [at for at in outside_quotes(text, ",") if not inside_brackets(text, at)]
     starts = [0, *(at + 1 for at in edges)]
-    columns = [text[a:b].strip().strip("\"'`") for a, b in zip(starts, [*edges, len(text)], strict=True)]
+    columns = [
+        text[a:b].strip().strip("\"'`") for a, b in zip(starts, [*edges, len(text)], strict=True)
+    ]
     spaced = [name for name in re.split(r"[\s,]+(?:and\s+)?", text.strip()) if name]
     if len(spaced) > len(columns) and all(_ALIAS.fullmatch(name) for name in spaced):
         columns = spaced

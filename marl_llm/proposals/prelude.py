@@ -1,7 +1,8 @@
-"""The prelude of generated code: the imports and the few names it stands on, part of every delivered solution.
+"""The prelude of generated code: the imports and the few names it stands on, part of every
+delivered solution.
 
-scikit-learn clones transformers when it fits, so the shared constants are safe. The names that begin the file are what
-the Engineer may use; transformers of our own are embedded by their source.
+scikit-learn clones transformers when it fits, so the shared constants are safe. The names that
+begin the file are what the Engineer may use; transformers of our own are embedded by their source.
 """
 
 from __future__ import annotations
@@ -97,12 +98,16 @@ def _prelude(others: tuple[str, ...], blends: bool = False) -> str:
 
 
 def prelude_for(code: str) -> str:
-    """The prelude of one candidate: what not every solution needs, libraries besides scikit-learn and the blends, only
-    where the code names it.
+    """The prelude of one candidate: what not every solution needs, libraries besides scikit-learn
+    and the blends, only where the code names it.
     """
     words = set(re.findall(r"\w+", code))
-    others = (n for n, info in ESTIMATORS.items() if n in words and not info.module.startswith("sklearn."))
-    return _prelude(tuple(n for n in others if ESTIMATORS[n].available), not words.isdisjoint(_BLENDS))
+    others = (
+        n for n, info in ESTIMATORS.items() if n in words and not info.module.startswith("sklearn.")
+    )
+    return _prelude(
+        tuple(n for n in others if ESTIMATORS[n].available), not words.isdisjoint(_BLENDS)
+    )
 
 
 PRELUDE = _prelude(())

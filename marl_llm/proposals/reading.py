@@ -1,8 +1,8 @@
-"""From code back to a solution: the components of the pipeline that `build_pipeline` returns, and the spec where the
-code is one of ours.
+"""From code back to a solution: the components of the pipeline that `build_pipeline` returns, and
+the spec where the code is one of ours.
 
-`read_spec(generate_code(spec)) == spec`. Parts that the typed space does not know come out as components of their own
-("other ..."), so that a comparison counts them as changes nobody asked for.
+`read_spec(generate_code(spec)) == spec`. Parts that the typed space does not know come out as
+components of their own ("other ..."), so that a comparison counts them as changes nobody asked for.
 """
 
 from __future__ import annotations
@@ -21,13 +21,21 @@ from marl_llm.proposals.ops.columns import sorted_columns
 from marl_llm.proposals.ops.encode import ENCODE
 from marl_llm.proposals.ops.preparation import Choice, Reducer
 from marl_llm.proposals.ops.scale import SCALE
-from marl_llm.proposals.spec import BLEND, PipelineSpec, canonical_value, member_parts, ordered_params
+from marl_llm.proposals.spec import (
+    BLEND,
+    PipelineSpec,
+    canonical_value,
+    member_parts,
+    ordered_params,
+)
 from marl_llm.proposals.symbols import Call, Name, Unreadable, read_returned, symbol
 
 _MEMBERS = {"VotingClassifier": "Voting", "VotingRegressor": "Voting"} | {
-    "StackingClassifier": "Stacking", "StackingRegressor": "Stacking",
-    "BlendClassifier": BLEND, "BlendRegressor": BLEND,
-}  # fmt: skip
+    "StackingClassifier": "Stacking",
+    "StackingRegressor": "Stacking",
+    "BlendClassifier": BLEND,
+    "BlendRegressor": BLEND,
+}
 
 _REDUCTION = re.compile(rf"({'|'.join(REDUCERS)}) ([\d.]+)")
 _WRAPPERS = (
@@ -43,7 +51,8 @@ def read_components(code: str) -> dict[str, object]:
     Raises
     ------
     Unreadable
-        The code has another shape than a preparation followed by one estimator, or an ensemble of such.
+        The code has another shape than a preparation followed by one estimator, or an ensemble of
+        such.
     """
     return _components(read_returned(code))
 
@@ -101,9 +110,15 @@ def _ensemble(call: Call) -> dict[str, object]:
     name, options = _MEMBERS[call.name], dict(call.options)
     listed = options.pop("members" if name == BLEND else "estimators", None)
     members = [_named(m, 2)[1] for m in _sequence(listed)]
-    weights = _weights(options.pop("weights", None), len(members)) if name == BLEND else [None] * len(members)
+    weights = (
+        _weights(options.pop("weights", None), len(members))
+        if name == BLEND
+        else [None] * len(members)
+    )
     power = options.pop("power", 0.0) if call.name == "BlendClassifier" else 0.0
-    found = frozenset(member_parts(_components(m), w) for m, w in zip(members, weights, strict=True))
+    found = frozenset(
+        member_parts(_components(m), w) for m, w in zip(members, weights, strict=True)
+    )
     usual: dict[str, Any] = {}
     if name == "Stacking":
         final = "LogisticRegression" if call.name.endswith("Classifier") else "Ridge"
@@ -112,7 +127,11 @@ def _ensemble(call: Call) -> dict[str, object]:
         usual = {"voting": "soft"}
     if not isinstance(power, int | float):
         raise Unreadable("a power was expected")
-    parts: dict[str, object] = {"estimator": name, "members": found, **({"power": power} if power else {})}
+    parts: dict[str, object] = {
+        "estimator": name,
+        "members": found,
+        **({"power": power} if power else {}),
+    }
     if options != usual:
         parts["other options"] = str(sorted(options.items(), key=str))
     if len(members) != len(found):
@@ -171,7 +190,11 @@ def _entries(value: Any) -> list[tuple[Any, ...]]:
         entries = list(value.args)
         if all(isinstance(e, tuple) and len(e) == 2 for e in entries):
             return entries
-    if isinstance(value, Call) and value.name == "ColumnTransformer" and set(value.options) == {"transformers"}:
+    if (
+        isinstance(value, Call)
+        and value.name == "ColumnTransformer"
+        and set(value.options) == {"transformers"}
+    ):
         return [_named(e, 3)[1:] for e in _sequence(value.options["transformers"])]
     raise Unreadable("a column transformer was expected")
 
@@ -187,13 +210,19 @@ def _entry(transformer: Any, columns: Any, classifier: bool) -> dict[str, object
             listed = tuple(map(str, (columns,) if alone else _sequence(columns)))
             try:
                 return {Extra(op=op, columns=feature.takes.arranged(listed)).component: True}
-            except ValidationError:  # such as a polynomial of one column: it runs, but no proposal can ask for it
+            except (
+                ValidationError
+            ):  # such as a polynomial of one column: it runs, but no proposal can ask for it
                 break
     return {f"other feature {transformer} of {columns}": True}
 
 
 def _imputer(step: Any) -> object:
-    if isinstance(step, Call) and step.name == "SimpleImputer" and set(step.options) <= {"strategy"}:
+    if (
+        isinstance(step, Call)
+        and step.name == "SimpleImputer"
+        and set(step.options) <= {"strategy"}
+    ):
         return step.options.get("strategy", "mean")
     return f"other {step}"
 
@@ -240,12 +269,16 @@ def _estimator(step: Any) -> dict[str, object]:
         if name in fixed and fixed[name] == value:
             continue
         plain = value is None or isinstance(value, str | int | float)
-        parts[f"param {name}"] = canonical_value(info.param(name) if info else None, value) if plain else str(value)
+        parts[f"param {name}"] = (
+            canonical_value(info.param(name) if info else None, value) if plain else str(value)
+        )
     return parts
 
 
 def _spec(parts: Mapping[str, object]) -> PipelineSpec:
-    if any(name.startswith("other") or str(value).startswith("other") for name, value in parts.items()):
+    if any(
+        name.startswith("other") or str(value).startswith("other") for name, value in parts.items()
+    ):
         raise Unreadable("the code does what no proposal can ask for")
     members = parts.get("members")
     if isinstance(members, frozenset):
@@ -259,21 +292,34 @@ def _spec(parts: Mapping[str, object]) -> PipelineSpec:
     fields["extra"] = tuple(_extra(name) for name in parts if name.split(" ")[0] in FEATURES)
     if match := _REDUCTION.fullmatch(str(parts.get("reduce", ""))):
         fields["reduce"] = Reduction(op=match[1], amount=float(match[2]))
-    params = {name.removeprefix("param "): value for name, value in parts.items() if name.startswith("param ")}
+    params = {
+        name.removeprefix("param "): value
+        for name, value in parts.items()
+        if name.startswith("param ")
+    }
     try:
-        return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))  # pyright: ignore[reportArgumentType]
+        # pyright: ignore[reportArgumentType]
+        return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))
     except ValidationError as error:
         raise Unreadable("the code does what no proposal can ask for") from error
 
 
 def _ensemble_spec(estimator: str, members: frozenset[Any], power: Any) -> PipelineSpec:
     pairs = [({**dict(member)}, dict(member).get("weight")) for member in members]
-    specs = [(_spec({k: v for k, v in parts.items() if k != "weight"}), weight) for parts, weight in pairs]
+    specs = [
+        (_spec({k: v for k, v in parts.items() if k != "weight"}), weight)
+        for parts, weight in pairs
+    ]
     ordered = sorted(specs, key=lambda pair: (pair[0].model_dump_json(), str(pair[1])))
-    weights = tuple(weight for _, weight in ordered if weight is not None) if estimator == BLEND else ()
+    weights = (
+        tuple(weight for _, weight in ordered if weight is not None) if estimator == BLEND else ()
+    )
     try:
         return PipelineSpec(
-            estimator=estimator, members=tuple(spec for spec, _ in ordered), weights=weights, power=power
+            estimator=estimator,
+            members=tuple(spec for spec, _ in ordered),
+            weights=weights,
+            power=power,
         )
     except ValidationError as error:
         raise Unreadable("the code does what no proposal can ask for") from error

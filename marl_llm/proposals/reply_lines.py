@@ -1,5 +1,6 @@
-"""The lines of a free reply: text goes in, its lines come out without what models put around an answer (fences,
-bullets, labels, backticks), each with the names of what was taken off. What a line means is not looked at.
+"""The lines of a free reply: text goes in, its lines come out without what models put around an
+answer (fences, bullets, labels, backticks), each with the names of what was taken off. What a line
+means is not looked at.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _FENCE = re.compile(r"```(?:\w*\s*$|(?:python|py|json|text)\s)?")
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a reply, or several that one bracket holds together, and what was taken off around it."""
+    """One line of a reply, or several that one bracket holds together, and what was taken off
+    around it.
+    """
 
     text: str
     forgiven: frozenset[Forgiven] = frozenset()
@@ -65,7 +68,9 @@ def peeled(text: str, forgiven: frozenset[Forgiven] = frozenset()) -> Line:
 
 
 def open_brackets(text: str) -> int:
-    """Brackets that are opened and not closed, outside of quotes; negative where more are closed."""
+    """Brackets that are opened and not closed, outside of quotes; negative where more are
+    closed.
+    """
     return len(outside_quotes(text, "([{")) - len(outside_quotes(text, ")]}"))
 
 
@@ -80,8 +85,12 @@ def _unfenced(text: str) -> Iterator[tuple[str, frozenset[Forgiven]]]:
         inside = inside != (marks % 2 == 1)
 
 
-def _joined(lines: Iterator[tuple[str, frozenset[Forgiven]]]) -> Iterator[tuple[str, frozenset[Forgiven]]]:
-    """Lines, with those that a bracket holds together made one; a bracket that is never closed holds nothing."""
+def _joined(
+    lines: Iterator[tuple[str, frozenset[Forgiven]]],
+) -> Iterator[tuple[str, frozenset[Forgiven]]]:
+    """Lines, with those that a bracket holds together made one; a bracket that is never closed
+    holds nothing.
+    """
     known = list(lines)
     at = 0
     while at < len(known):
@@ -98,7 +107,9 @@ def _joined(lines: Iterator[tuple[str, frozenset[Forgiven]]]) -> Iterator[tuple[
 
 
 def _end_of_bracket(lines: list[str]) -> int:
-    """Number of lines up to where the brackets of the first are closed; 1 where they never are, or by the first."""
+    """Number of lines up to where the brackets of the first are closed; 1 where they never are, or
+    by the first.
+    """
     depth = 0
     for count, line in enumerate(lines, 1):
         depth += open_brackets(without_comment(line)[0])

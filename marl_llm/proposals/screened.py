@@ -1,7 +1,9 @@
-"""The families that `analyze models` screens: one plain solution each, at the defaults a person would begin with.
+"""The families that `analyze models` screens: one plain solution each, at the defaults a person
+would begin with.
 
-Preparation is that of the baseline, with one-hot encoding where an estimator needs distances or coefficients; texts
-and dates are read where there are some. Sizes of forests and boosting are the usual ones; nothing is tuned to any data.
+Preparation is that of the baseline, with one-hot encoding where an estimator needs distances or
+coefficients; texts and dates are read where there are some. Sizes of forests and boosting are the
+usual ones; nothing is tuned to any data.
 """
 
 from __future__ import annotations
@@ -47,9 +49,13 @@ SIX = 6
 
 
 def screened_specs(context: Context, most: int | None = None) -> list[PipelineSpec]:
-    """Distinct solutions that fit these columns and this kind of target, the usual ones first; `most`: of that list."""
+    """Distinct solutions that fit these columns and this kind of target, the usual ones first;
+    `most`: of that list.
+    """
     found = dict.fromkeys(
-        spec for family in _FAMILIES[:most] if (spec := _solution(family, context)) is not None and fits(spec, context)
+        spec
+        for family in _FAMILIES[:most]
+        if (spec := _solution(family, context)) is not None and fits(spec, context)
     )
     return list(found)
 

@@ -1,7 +1,9 @@
-"""What only the data and the current solution can tell of an action that was read: the catalogue's name of its
-estimator, numbers in quotes, columns in other letters' case, parameters that are the environment's to set.
+"""What only the data and the current solution can tell of an action that was read: the catalogue's
+name of its estimator, numbers in quotes, columns in other letters' case, parameters that are the
+environment's to set.
 
-A typed action goes in and out. What is in doubt stays as it is, and `applying.py` says what is wrong with it.
+A typed action goes in and out. What is in doubt stays as it is, and `applying.py` says what is
+wrong with it.
 """
 
 from __future__ import annotations
@@ -20,9 +22,19 @@ from marl_llm.proposals.spelling import ensemble_name
 from marl_llm.proposals.synonyms import estimator_name
 
 RUN_PARAMETERS = (
-    "random_state", "seed", "random_seed", "n_jobs", "thread_count", "nthread", "verbose", "verbosity", "silent",
-)  # fmt: skip
-"""Parameters of estimators that change no model but by chance: the environment sets seeds, threads and output."""
+    "random_state",
+    "seed",
+    "random_seed",
+    "n_jobs",
+    "thread_count",
+    "nthread",
+    "verbose",
+    "verbosity",
+    "silent",
+)
+"""Parameters of estimators that change no model but by chance: the environment sets seeds, threads
+and output.
+"""
 _TUNED = re.compile(r"tune\W+(?:est\s*=\s*)?([A-Za-z]\w*)\s*\(", re.IGNORECASE)
 _WORDS = {"none": None, "null": None, "true": True, "false": False}
 
@@ -48,7 +60,11 @@ def settled(action: Any, line: str, context: Context, current: str, forgiven: se
     if isinstance(action, ProposeModel):
         name = _estimator(action.estimator, context)
         if name != action.estimator:
-            forgiven.add(Forgiven.estimator_name if name.lower() != action.estimator.lower() else Forgiven.case)
+            forgiven.add(
+                Forgiven.estimator_name
+                if name.lower() != action.estimator.lower()
+                else Forgiven.case
+            )
         params = _params(action.params, ESTIMATORS.get(name), forgiven)
         return action.model_copy(update={"estimator": name, "params": params})
     if isinstance(action, Tune):
@@ -56,7 +72,9 @@ def settled(action: Any, line: str, context: Context, current: str, forgiven: se
     if isinstance(action, Analyze):
         return action.model_copy(update={"columns": _columns(action.columns, context, forgiven)})
     if isinstance(action, EngineerFeatures):
-        return action.model_copy(update={"ops": tuple(_op(op, context, forgiven) for op in action.ops)})
+        return action.model_copy(
+            update={"ops": tuple(_op(op, context, forgiven) for op in action.ops)}
+        )
     return action
 
 
@@ -64,22 +82,31 @@ def _estimator(name: str, context: Context) -> str:
     return ensemble_name(name) or estimator_name(name, context.kind)
 
 
-def _tuned(action: Tune, line: str, context: Context, current: str, forgiven: set[Forgiven]) -> Tune:
+def _tuned(
+    action: Tune, line: str, context: Context, current: str, forgiven: set[Forgiven]
+) -> Tune:
     named = _TUNED.match(line)
     if named and named[1] != "between":
         other = _estimator(named[1], context)
         if other != current and other in ESTIMATORS:
             write = f"propose_model est = {other}(parameter=value)"
-            raise InvalidAction(f"tune sets parameters of the current {current}; for another model write {write}")
+            raise InvalidAction(
+                f"tune sets parameters of the current {current}; for another model write {write}"
+            )
     info = ESTIMATORS.get(current)
     params = _params(action.params, info, forgiven)
     if not params:
         known = ", ".join(p.name for p in info.params) if info else "none"
-        raise InvalidAction(f"{', '.join(action.params)} is set by the environment; parameters of {current}: {known}")
+        raise InvalidAction(
+            f"{', '.join(action.params)} is set by the environment; parameters of {current}: "
+            f"{known}"
+        )
     return action.model_copy(update={"params": params})
 
 
-def _params(params: Mapping[str, Any], info: EstimatorInfo | None, forgiven: set[Forgiven]) -> dict[str, Any]:
+def _params(
+    params: Mapping[str, Any], info: EstimatorInfo | None, forgiven: set[Forgiven]
+) -> dict[str, Any]:
     found = {}
     for name, value in params.items():
         param = info.param(name) if info else None
@@ -126,13 +153,17 @@ def _op(op: OperationAction, context: Context, forgiven: set[Forgiven]) -> Opera
     return op.model_copy(update={"columns": _columns(op.columns, context, forgiven)})
 
 
-def _columns(columns: tuple[str, ...], context: Context, forgiven: set[Forgiven]) -> tuple[str, ...]:
+def _columns(
+    columns: tuple[str, ...], context: Context, forgiven: set[Forgiven]
+) -> tuple[str, ...]:
     known = {*context.columns, *(column.name for column in context.columns.values())}
     return tuple(found for name in columns for found in _column(name, known, forgiven))
 
 
 def _column(name: str, known: set[str], forgiven: set[Forgiven]) -> list[str]:
-    """The column or columns that an unknown name can only mean: one in quotes or in other letters' case, or several."""
+    """The column or columns that an unknown name can only mean: one in quotes or in other letters'
+    case, or several.
+    """
     plain = name.strip("\"'` ")
     if name in known or not plain:
         return [name]

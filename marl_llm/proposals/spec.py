@@ -1,9 +1,10 @@
-"""`PipelineSpec`: the typed description of a solution, from which the estimator, its code and its components all
-follow.
+"""`PipelineSpec`: the typed description of a solution, from which the estimator, its code and its
+components all follow.
 
-A spec is frozen and canonical: columns in alias order, parameters in catalogue order, so that two equal solutions
-reached along different ways compare equal. `normal` goes further and leaves out what changes nothing (defaults that
-were spelled out, the order of added features). It knows no data and no scikit-learn.
+A spec is frozen and canonical: columns in alias order, parameters in catalogue order, so that two
+equal solutions reached along different ways compare equal. `normal` goes further and leaves out
+what changes nothing (defaults that were spelled out, the order of added features). It knows no data
+and no scikit-learn.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ MOST_POWER = 2.0
 
 
 class PipelineSpec(BaseModel):
-    """A whole solution: preparation of the columns, then one estimator; or an ensemble of such solutions.
+    """A whole solution: preparation of the columns, then one estimator; or an ensemble of such
+    solutions.
 
     Attributes
     ----------
@@ -53,11 +55,13 @@ class PipelineSpec(BaseModel):
     threshold : str or None
         Scorer that the decision threshold is tuned for; binary targets only.
     members : tuple of PipelineSpec
-        The solutions of an ensemble; empty otherwise. Of an ensemble all other fields keep their defaults.
+        The solutions of an ensemble; empty otherwise. Of an ensemble all other fields keep their
+        defaults.
     weights : tuple of int
         Of a blend, one for each member; empty otherwise.
     power : float
-        Of a blend of classifiers: the label is the class with the largest probability / prior ** power.
+        Of a blend of classifiers: the label is the class with the largest probability / prior **
+        power.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,7 +83,9 @@ class PipelineSpec(BaseModel):
     def _known(self) -> PipelineSpec:
         """What comes from outside (a file) is held against the catalogue: names become code."""
         if self.members:
-            if self.estimator not in (*ENSEMBLES, BLEND) or any(member.members for member in self.members):
+            if self.estimator not in (*ENSEMBLES, BLEND) or any(
+                member.members for member in self.members
+            ):
                 raise ValueError("an ensemble is Voting, Stacking or Blend of plain solutions")
             self._check_blend()
             return self
@@ -111,7 +117,9 @@ class PipelineSpec(BaseModel):
 
     def with_params(self, params: Mapping[str, ParamValue]) -> PipelineSpec:
         """The same solution with these parameters set besides the ones already set."""
-        return self.model_copy(update={"params": ordered_params(self.estimator, {**dict(self.params), **params})})
+        return self.model_copy(
+            update={"params": ordered_params(self.estimator, {**dict(self.params), **params})}
+        )
 
     def with_drop(self, columns: Iterable[str]) -> PipelineSpec:
         """The same solution without some columns; added features lose them too."""
@@ -121,8 +129,8 @@ class PipelineSpec(BaseModel):
         return self.model_copy(update={"drop": dropped, "extra": tuple(extra)})
 
     def normal(self) -> PipelineSpec:
-        """The same solution without what changes nothing: parameters at their default, the order of added features
-        and of an ensemble's members.
+        """The same solution without what changes nothing: parameters at their default, the order of
+        added features and of an ensemble's members.
         """
         if self.members:
             weights = self.weights or (1,) * len(self.members)
@@ -131,8 +139,14 @@ class PipelineSpec(BaseModel):
                 key=lambda pair: (pair[0].model_dump_json(), pair[1]),
             )
             ordered = {"members": tuple(m for m, _ in pairs)}
-            return self.model_copy(update=ordered | ({"weights": tuple(w for _, w in pairs)} if self.weights else {}))
-        params = tuple((name, value) for name, value in self.params if not _is_default(self.estimator, name, value))
+            return self.model_copy(
+                update=ordered | ({"weights": tuple(w for _, w in pairs)} if self.weights else {})
+            )
+        params = tuple(
+            (name, value)
+            for name, value in self.params
+            if not _is_default(self.estimator, name, value)
+        )
         extra = tuple(sorted(self.extra, key=lambda e: (e.op, e.columns)))
         return self.model_copy(update={"params": params, "extra": extra})
 
@@ -140,7 +154,9 @@ class PipelineSpec(BaseModel):
         """The solution as named parts, for comparing one solution with another clause by clause."""
         if self.members:
             weights: tuple[int | None, ...] = self.weights or (None,) * len(self.members)
-            members = frozenset(member_parts(m.components(), w) for m, w in zip(self.members, weights, strict=True))
+            members = frozenset(
+                member_parts(m.components(), w) for m, w in zip(self.members, weights, strict=True)
+            )
             power = {"power": self.power} if self.power else {}
             return {"estimator": self.estimator, "members": members, **power}
         parts: dict[str, object] = {choice.name: getattr(self, choice.name) for choice in CHOICES}
@@ -155,17 +171,22 @@ class PipelineSpec(BaseModel):
         return parts
 
 
-def member_parts(components: Mapping[str, object], weight: int | None) -> frozenset[tuple[str, object]]:
+def member_parts(
+    components: Mapping[str, object], weight: int | None
+) -> frozenset[tuple[str, object]]:
     """A member of an ensemble as a set of its parts, with its weight in a blend."""
     return frozenset({**components, **({} if weight is None else {"weight": weight})}.items())
 
 
 def normal_components(parts: Mapping[str, object]) -> dict[str, object]:
-    """Named parts without parameters at their default, and with features of single columns one by one, for comparing
-    solutions however they were spelled.
+    """Named parts without parameters at their default, and with features of single columns one by
+    one, for comparing solutions however they were spelled.
     """
     if isinstance(members := parts.get("members"), frozenset):
-        return {**parts, "members": frozenset(frozenset(normal_components(dict(m)).items()) for m in members)}
+        return {
+            **parts,
+            "members": frozenset(frozenset(normal_components(dict(m)).items()) for m in members),
+        }
     estimator, parts = str(parts.get("estimator")), _one_by_one(parts)
     if estimator not in ESTIMATORS:
         return parts
@@ -199,7 +220,9 @@ def _is_default(estimator: str, name: str, value: ParamValue) -> bool:
     return param is not None and type(value) is type(param.default) and value == param.default
 
 
-def ordered_params(estimator: str, params: Mapping[str, ParamValue]) -> tuple[tuple[str, ParamValue], ...]:
+def ordered_params(
+    estimator: str, params: Mapping[str, ParamValue]
+) -> tuple[tuple[str, ParamValue], ...]:
     """Parameters in catalogue order, those that the estimator does not know last."""
     info = ESTIMATORS[estimator]
     known = [p.name for p in info.params]
@@ -209,13 +232,21 @@ def ordered_params(estimator: str, params: Mapping[str, ParamValue]) -> tuple[tu
 
 def canonical_value(param: Param | None, value: ParamValue) -> ParamValue:
     """A value as it is written: numbers of a continuous range as floats."""
-    if param is None or param.low is None or param.integer or isinstance(value, bool | str) or value is None:
+    if (
+        param is None
+        or param.low is None
+        or param.integer
+        or isinstance(value, bool | str)
+        or value is None
+    ):
         return value
-    return float(value) if abs(value) < 1e300 else value  # not yet checked; a longer integer does not fit a float
+    return (
+        float(value) if abs(value) < 1e300 else value
+    )  # not yet checked; a longer integer does not fit a float
 
 
 def baseline(kind: Kind) -> PipelineSpec:
-    """The simple model every episode starts from: mean imputation, standard scaling, ordinal encoding, a linear
-    model.
+    """The simple model every episode starts from: mean imputation, standard scaling, ordinal
+    encoding, a linear model.
     """
     return PipelineSpec(estimator="LogisticRegression" if kind.is_classification else "Ridge")

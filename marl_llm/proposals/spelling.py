@@ -1,8 +1,8 @@
-"""From an action in a model's own spelling to the grammar's: one bare line goes in, the line that the strict parser
-reads comes out, with the names of what was forgiven.
+"""From an action in a model's own spelling to the grammar's: one bare line goes in, the line that
+the strict parser reads comes out, with the names of what was forgiven.
 
-Only what is beyond doubt is respelled; anything else gives None, and the strict parser says what is wrong with it. That
-names and values exist is not checked here.
+Only what is beyond doubt is respelled; anything else gives None, and the strict parser says what is
+wrong with it. That names and values exist is not checked here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from marl_llm.proposals.synonyms import names_estimator
 from marl_llm.proposals.text import without_comment
 
 Found = set[Forgiven]
-VERB = re.compile(r"(analy[sz]e|propose[ _-]?model|propose|tune|engineer[ _-]?features?|finish)(?!\w)", re.IGNORECASE)
-_BY_LETTER = {"a": "analyze", "p": "propose_model", "t": "tune", "e": "engineer_features", "f": "finish"}
+VERB = re.compile(
+    r"(analy[sz]e|propose[ _-]?model|propose|tune|engineer[ _-]?features?|finish)(?!\w)",
+    re.IGNORECASE,
+)
+_BY_LETTER = {
+    "a": "analyze",
+    "p": "propose_model",
+    "t": "tune",
+    "e": "engineer_features",
+    "f": "finish",
+}
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*")
 _MODEL = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Za-z][\w -]*)")
 
@@ -40,7 +49,9 @@ def respelled(line: str, forgiven: Found) -> str | None:
         forgiven.add(Forgiven.verb)
     elif found[1] != verb:
         forgiven.add(Forgiven.case)
-    body, why = without_comment(line[found.end() :]) if verb != "analyze" else (line[found.end() :], "")
+    body, why = (
+        without_comment(line[found.end() :]) if verb != "analyze" else (line[found.end() :], "")
+    )
     body = _undressed(body, forgiven)
     text = _RESPELL[verb](body, forgiven)
     if text is None:
@@ -54,12 +65,16 @@ def verb_of(word: str) -> str:
 
 
 def _undressed(body: str, forgiven: Found) -> str:
-    """What follows a name, without colon, brackets of a call, backticks, and the full stop of a sentence."""
+    """What follows a name, without colon, brackets of a call, backticks, and the full stop of a
+    sentence.
+    """
     body = body.strip()
     if body.startswith(":"):
         body = body[1:].strip()
         forgiven.add(Forgiven.separator)
-    if body[-1:] in (".", ";", ",", "!") and not re.search(r"(?<![.\d])\d+\.$", body):  # `C=3.` is a number
+    if body[-1:] in (".", ";", ",", "!") and not re.search(
+        r"(?<![.\d])\d+\.$", body
+    ):  # `C=3.` is a number
         body = body[:-1].strip()
         forgiven.add(Forgiven.separator)
     if len(body) > 1 and body[0] == body[-1] == "`":
@@ -106,7 +121,10 @@ def model(body: str, forgiven: Found) -> str | None:
         return None
     name, rest = found[1].rstrip(), body[found.end() :]
     if ahead := re.search(r"\s+\w+$", found[1]) if re.match(r"\s*[=:]", rest) else None:
-        name, rest = found[1][: ahead.start()].rstrip(), f",{ahead.group()}{rest}"  # Name parameter=value
+        name, rest = (
+            found[1][: ahead.start()].rstrip(),
+            f",{ahead.group()}{rest}",
+        )  # Name parameter=value
     plain = re.sub(r"[ -]", "", name)
     if plain != name and not names_estimator(plain):
         return None
@@ -122,7 +140,9 @@ def model(body: str, forgiven: Found) -> str | None:
 
 
 def ensemble_name(word: str) -> str | None:
-    """The ensemble of earlier solutions that a word names, e.g. `Voting` for `VotingClassifier`; None for others."""
+    """The ensemble of earlier solutions that a word names, e.g. `Voting` for `VotingClassifier`;
+    None for others.
+    """
     plain = word.lower().removesuffix("classifier").removesuffix("regressor")
     return next((name for name in ENSEMBLES if name.lower() == plain), None)
 

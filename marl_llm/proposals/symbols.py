@@ -1,9 +1,9 @@
 """Reading code without running it: straight-line Python as a tree of symbolic constructor calls.
 
-In: the text of a `build_pipeline`. Out: the value it returns, made of constants, tuples, `Name`s and `Call`s. Only
-assignments to names, imports of the prelude's own names, and calls of its constructors are known. Whatever else stands
-there (a branch, a loop, a class, a call of an assigned name) makes the code unreadable, which costs compliance, never
-trust.
+In: the text of a `build_pipeline`. Out: the value it returns, made of constants, tuples, `Name`s
+and `Call`s. Only assignments to names, imports of the prelude's own names, and calls of its
+constructors are known. Whatever else stands there (a branch, a loop, a class, a call of an assigned
+name) makes the code unreadable, which costs compliance, never trust.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Call:
-    """A symbolic constructor call: keyword arguments sorted by name, those at their default left out."""
+    """A symbolic constructor call: keyword arguments sorted by name, those at their default left
+    out.
+    """
 
     name: str
     args: tuple[Any, ...]
@@ -48,23 +50,35 @@ class Name:
 
 
 _ARITHMETIC = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv, ast.Pow: math.pow,
-}  # fmt: skip
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: math.pow,
+}
 _PLAIN = int | float
 
 
 @functools.cache
 def _constructors(prelude: str) -> Mapping[str, Any]:
-    """The prelude's own names: what the code may call. The prelude is trusted text, so it may be executed."""
+    """The prelude's own names: what the code may call. The prelude is trusted text, so it may be
+    executed.
+    """
     names: dict[str, Any] = {}
     exec(compile(prelude, "<prelude>", "exec", dont_inherit=True), names)
-    return {name: value for name, value in names.items() if isinstance(value, type) or inspect.isfunction(value)}
+    return {
+        name: value
+        for name, value in names.items()
+        if isinstance(value, type) or inspect.isfunction(value)
+    }
 
 
 @functools.cache
 def _constants() -> Mapping[str, Any]:
-    """Symbolic values of NUM, LOG, ...: so that a name and what it stands for, written out, read the same."""
+    """Symbolic values of NUM, LOG, ...: so that a name and what it stands for, written out, read
+    the same.
+    """
     reader = _Reader(_constructors(prelude_for("")), {})
     for statement in parse(CONSTANTS).body:
         reader.run(statement)
@@ -93,7 +107,9 @@ def read_returned(code: str) -> Any:
 
 @functools.cache
 def symbol(expression: str) -> Any:
-    """What an expression under the names of the prelude stands for, e.g. `NUM` or `PCA(n_components=0.9)`."""
+    """What an expression under the names of the prelude stands for, e.g. `NUM` or
+    `PCA(n_components=0.9)`.
+    """
     reader = _Reader(_constructors(prelude_for("")), dict(_constants()))
     return reader.value(parse_expression(expression).body)
 
@@ -130,8 +146,16 @@ class _Reader:
     functions: dict[str, Any] = field(default_factory=dict)
 
     def define(self, function: ast.FunctionDef) -> None:
-        """A function before `build_pipeline`, such as `solution_1`: a call of it stands for what it returns."""
-        taken = (*self.names, *self.functions, "pd", "np", "build_pipeline")  # calls are looked up when they are made
+        """A function before `build_pipeline`, such as `solution_1`: a call of it stands for what it
+        returns.
+        """
+        taken = (
+            *self.names,
+            *self.functions,
+            "pd",
+            "np",
+            "build_pipeline",
+        )  # calls are looked up when they are made
         if function.name in self.constructors or function.name in taken:
             raise Unreadable(f"{function.name} is given another meaning")
         self.functions[function.name] = self.returned(function)
@@ -164,7 +188,11 @@ class _Reader:
         value = getattr(statement, "value", None)
         if not isinstance(target, ast.Name) or value is None:
             raise Unreadable("only assignments to names")
-        if target.id in self.constructors or target.id in self.functions or target.id in ("pd", "np"):
+        if (
+            target.id in self.constructors
+            or target.id in self.functions
+            or target.id in ("pd", "np")
+        ):
             raise Unreadable(f"{target.id} is given another meaning")
         self.names[target.id] = self.value(value)
 
@@ -176,7 +204,11 @@ class _Reader:
             else:
                 found = self.constructors.get(alias.name)
                 module = str(getattr(found, "__module__", ""))
-                known = found is not None and alias.asname in (None, alias.name) and statement.level == 0
+                known = (
+                    found is not None
+                    and alias.asname in (None, alias.name)
+                    and statement.level == 0
+                )
                 known = known and module.split(".")[0] == (statement.module or "").split(".")[0]
             if not known:
                 raise Unreadable(f"an import of {alias.name}")
@@ -232,7 +264,10 @@ class _Reader:
 
     def _attribute(self, node: ast.Attribute) -> Name:
         text = ast.unparse(node)
-        if not all(part.isidentifier() for part in text.split(".")) or text.split(".")[0] in self.names:
+        if (
+            not all(part.isidentifier() for part in text.split("."))
+            or text.split(".")[0] in self.names
+        ):
             raise Unreadable(f"cannot read {text[:60]}")
         return Name(text)
 
@@ -246,7 +281,10 @@ class _Reader:
             raise Unreadable(f"a call of {name[:60]}")
         if any(k.arg is None for k in node.keywords):
             raise Unreadable("unpacked keyword arguments")
-        args, kwargs = self._items(node.args), {str(k.arg): self.value(k.value) for k in node.keywords}
+        args, kwargs = (
+            self._items(node.args),
+            {str(k.arg): self.value(k.value) for k in node.keywords},
+        )
         return _normal(name, self.constructors[name], args, kwargs)
 
 
@@ -258,7 +296,9 @@ def _small_enough(value: Any) -> Any:
 
 
 def _normal(name: str, constructor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """The call with arguments at their default left out, and positional arguments of classes under their names."""
+    """The call with arguments at their default left out, and positional arguments of classes under
+    their names.
+    """
     if not isinstance(constructor, type):
         return Call(name, args, tuple(sorted(kwargs.items(), key=lambda item: item[0])))
     parameters = inspect.signature(constructor).parameters
@@ -267,7 +307,9 @@ def _normal(name: str, constructor: Any, args: tuple[Any, ...], kwargs: dict[str
         raise Unreadable(f"{name} with too many arguments")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     kept = {
-        key: value for key, value in given.items() if key not in parameters or not _is(value, parameters[key].default)
+        key: value
+        for key, value in given.items()
+        if key not in parameters or not _is(value, parameters[key].default)
     }
     return Call(name, (), tuple(sorted(kept.items(), key=lambda item: item[0])))
 

@@ -1,5 +1,5 @@
-"""Other words that people and models use for what the catalogue names: one thing gets one name before it is compared
-with what memory holds.
+"""Other words that people and models use for what the catalogue names: one thing gets one name
+before it is compared with what memory holds.
 """
 
 from __future__ import annotations
@@ -8,15 +8,25 @@ from marl_llm.core.kind import Kind
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.ops import CHOICES, OPERATIONS
 
-_METHODS = {synonym: method.word for choice in CHOICES for method in choice.methods for synonym in method.synonyms}
+_METHODS = {
+    synonym: method.word
+    for choice in CHOICES
+    for method in choice.methods
+    for synonym in method.synonyms
+}
 _OPERATIONS = {synonym: name for name, record in OPERATIONS.items() for synonym in record.synonyms}
 _SHORT = {
-    "svm": ("SVC", "SVR"), "linear": ("LogisticRegression", "LinearRegression"), "logit": ("LogisticRegression",) * 2,
-    "naivebayes": ("GaussianNB",) * 2, "knn": ("KNeighborsClassifier", "KNeighborsRegressor"),
-    "lda": ("LinearDiscriminantAnalysis",) * 2, "qda": ("QuadraticDiscriminantAnalysis",) * 2,
+    "svm": ("SVC", "SVR"),
+    "linear": ("LogisticRegression", "LinearRegression"),
+    "logit": ("LogisticRegression",) * 2,
+    "naivebayes": ("GaussianNB",) * 2,
+    "knn": ("KNeighborsClassifier", "KNeighborsRegressor"),
+    "lda": ("LinearDiscriminantAnalysis",) * 2,
+    "qda": ("QuadraticDiscriminantAnalysis",) * 2,
     "gbm": ("GradientBoostingClassifier", "GradientBoostingRegressor"),
-    "lightgbm": ("LGBMClassifier", "LGBMRegressor"), "xgboost": ("XGBClassifier", "XGBRegressor"),
-}  # fmt: skip
+    "lightgbm": ("LGBMClassifier", "LGBMRegressor"),
+    "xgboost": ("XGBClassifier", "XGBRegressor"),
+}
 _LOWER = {name.lower(): name for name in ESTIMATORS}
 
 
@@ -33,7 +43,8 @@ def operation_word(word: str) -> str:
 
 
 def estimator_name(name: str, kind: Kind) -> str:
-    """The catalogue's name of an estimator, as it fits the kind of target; unknown names stay as they are.
+    """The catalogue's name of an estimator, as it fits the kind of target; unknown names stay as
+    they are.
 
     `random_forest` is RandomForestClassifier or RandomForestRegressor, `svm` SVC or SVR.
     """

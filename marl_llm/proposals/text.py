@@ -28,7 +28,9 @@ def column_list(columns: tuple[str, ...]) -> str:
     return json.dumps(list(columns))
 
 
-_QUOTED_OR_MARK = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [^"'] """, re.VERBOSE | re.DOTALL)
+_QUOTED_OR_MARK = re.compile(
+    r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [^"'] """, re.VERBOSE | re.DOTALL
+)
 
 
 def outside_quotes(text: str, marks: str) -> list[int]:

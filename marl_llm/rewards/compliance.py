@@ -15,7 +15,9 @@ class Compliance(Component):
     """Engineer: loses in proportion to what was asked for and not done, or done unasked."""
 
     name: ClassVar[str] = "compliance"
-    compliance_penalty: float = Field(default=0.1, ge=0, description="code that does none of what was asked")
+    compliance_penalty: float = Field(
+        default=0.1, ge=0, description="code that does none of what was asked"
+    )
 
     def __call__(self, outcome: Outcome) -> float:  # noqa: D102
         if outcome.role != ML_ENGINEER or outcome.compliance is None:

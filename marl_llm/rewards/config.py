@@ -54,7 +54,8 @@ class RewardConfig(
         """
         weights = dict(self)
         built_in = [
-            kind.model_validate({key: weights[key] for key in kind.model_fields}) for kind in RewardConfig.__bases__
+            kind.model_validate({key: weights[key] for key in kind.model_fields})
+            for kind in RewardConfig.__bases__
         ]
         return (*built_in, *(load_component(path, own) for path, own in self.extra.items()))
 
@@ -69,7 +70,8 @@ class RewardConfig(
     def _failing_is_worst(self) -> RewardConfig:
         if self.failure_penalty - RUNGS * self.rung_bonus < self.compliance_penalty:
             raise ValueError(
-                "failure_penalty minus four times rung_bonus must be at least compliance_penalty, or failing pays more "
+                "failure_penalty minus four times rung_bonus must be at least "
+                "compliance_penalty, or failing pays more "
                 "than doing something else than asked"
             )
         return self

@@ -19,7 +19,9 @@ class Failure(Component):
 
     name: ClassVar[str] = "failure"
     failure_penalty: float = Field(default=0.15, ge=0, description="code that does not even parse")
-    rung_bonus: float = Field(default=0.005, ge=0, description="taken off the failure penalty for each rung reached")
+    rung_bonus: float = Field(
+        default=0.005, ge=0, description="taken off the failure penalty for each rung reached"
+    )
 
     def __call__(self, outcome: Outcome) -> float:  # noqa: D102
         if outcome.role != ML_ENGINEER or outcome.compliance is not None:

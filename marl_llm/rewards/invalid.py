@@ -15,7 +15,9 @@ from marl_llm.rewards.outcome import Outcome
 class InvalidPenalty(Component):
     """The price of an invalid action, whether it was corrected or not."""
 
-    invalid_penalty: float = Field(default=0.1, ge=0, description="an action that cannot be read or carried out")
+    invalid_penalty: float = Field(
+        default=0.1, ge=0, description="an action that cannot be read or carried out"
+    )
 
 
 class Invalid(InvalidPenalty):

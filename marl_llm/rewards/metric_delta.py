@@ -19,11 +19,14 @@ class SuggestionGain(Component):
 
     credit: Literal["step", "reference"] = Field(
         default="reference",
-        description="the Data Scientist earns the gain of the step, or of the reference implementation",
+        description="the Data Scientist earns the gain of the step, or of the reference "
+        "implementation",
     )
 
     def gain_of_suggestion(self, outcome: Outcome) -> float | None:
-        """Skill gained by a suggestion, None if nothing was measured that says something about it."""
+        """Skill gained by a suggestion, None if nothing was measured that says something about
+        it.
+        """
         by_reference = self.credit == "reference"
         return outcome.new_reference_gain if by_reference else outcome.step_gain
 

@@ -16,7 +16,9 @@ class Redundant(Component):
     """Data Scientist: the suggestion changes nothing, or was answered before."""
 
     name: ClassVar[str] = "redundant"
-    redundant_penalty: float = Field(default=0.05, ge=0, description="a suggestion that memory already answers")
+    redundant_penalty: float = Field(
+        default=0.05, ge=0, description="a suggestion that memory already answers"
+    )
 
     def __call__(self, outcome: Outcome) -> float:  # noqa: D102
         repeated = outcome.role == DATA_SCIENTIST and outcome.verdict == Verdict.redundant

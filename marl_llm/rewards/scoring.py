@@ -42,7 +42,9 @@ def score_rows(rows: pd.DataFrame, weights: RewardConfig) -> pd.DataFrame:
         cannot be imported.
     """
     outcomes, components = _outcomes(rows), weights.components()
-    values = {one.name: np.array([one(outcome) for outcome in outcomes], np.float64) for one in components}
+    values = {
+        one.name: np.array([one(outcome) for outcome in outcomes], np.float64) for one in components
+    }
     if len(values.keys() - {"own"}) < len(components):
         names = ", ".join(one.name for one in components)
         raise UserError(f"reward components need names of their own, other than own: {names}.")

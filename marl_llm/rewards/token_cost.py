@@ -16,7 +16,9 @@ class TokenCost(Component):
     name: ClassVar[str] = "token_cost"
     per_call: ClassVar[bool] = True
     prompt_token_price: float = Field(default=2e-6, ge=0, description="cost of one prompt token")
-    completion_token_price: float = Field(default=1e-4, ge=0, description="cost of one sampled token")
+    completion_token_price: float = Field(
+        default=1e-4, ge=0, description="cost of one sampled token"
+    )
 
     def __call__(self, outcome: Outcome) -> float:  # noqa: D102
         prompt = self.prompt_token_price * outcome.prompt_tokens

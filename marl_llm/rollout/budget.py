@@ -40,10 +40,14 @@ class Budget:
         match = _TEXT.fullmatch(text)
         unit = (match[2].lower() or "s") if match else ""
         if match is None or unit not in _UNITS:
-            raise UserError(f"--budget {text!r}: write a number with s, m or h, e.g. 60s, 5m, or '90s cpu'.")
+            raise UserError(
+                f"--budget {text!r}: write a number with s, m or h, e.g. 60s, 5m, or '90s cpu'."
+            )
         seconds = float(match[1]) * _UNITS[unit]
         if seconds < LEAST_S:
-            raise UserError(f"--budget {text!r} leaves no time for a single fit: give at least {LEAST_S:g}s.")
+            raise UserError(
+                f"--budget {text!r} leaves no time for a single fit: give at least {LEAST_S:g}s."
+            )
         return cls(seconds, "cpu" if (match[3] or "").lower() == "cpu" else "wall")
 
     def __str__(self) -> str:
@@ -66,7 +70,8 @@ class Clock:
     began, cpu_began : float
         When it began, by `wall` and by `cpu`; default: now.
     fits_cpu_s : callable
-        Processor time of the sandbox so far: its start, and all candidates. A model server's is not known.
+        Processor time of the sandbox so far: its start, and all candidates. A model server's is not
+        known.
     wall, cpu : callable
         Seconds of wall time, and of this process' processor time.
     """
@@ -90,4 +95,6 @@ class Clock:
 
     def left(self, reserve: float = 0.0) -> float:
         """Seconds left of the budget when `reserve` is kept; negative when overdrawn."""
-        return self.budget.seconds - (self.cpu_s if self.budget.of == "cpu" else self.wall_s) - reserve
+        return (
+            self.budget.seconds - (self.cpu_s if self.budget.of == "cpu" else self.wall_s) - reserve
+        )

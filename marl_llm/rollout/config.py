@@ -13,29 +13,41 @@ class RolloutConfig(BaseModel):
     """The tree of an episode, and how much runs at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    proposals: int = Field(default=4, ge=1, description="turns of the Data Scientist at each state (group size)")
+    proposals: int = Field(
+        default=4, ge=1, description="turns of the Data Scientist at each state (group size)"
+    )
     implementations: int = Field(
         default=2, ge=1, description="turns of the Engineer for each distinct proposal (group size)"
     )
     advance: Literal["best", "sampled", "merged"] = Field(
         default="sampled",
-        description="branch the episode goes on from: the best gain, or one drawn uniformly; merged: the best gain, "
+        description="branch the episode goes on from: the best gain, or one drawn uniformly; "
+        "merged: the "
+        "best gain, "
         "what the other branches found is remembered too, and it ends where all of them finish",
     )
     looked: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="share of the episodes that begin with the models screened, from the best of them, as those of "
+        description="share of the episodes that begin with the models screened, from the best of "
+        "them, "
+        "as those of "
         "solve do",
     )
     episodes_at_once: int = Field(default=8, ge=1, description="episodes played concurrently")
     temperature: float = Field(
         default=1.0, gt=0, description="sampling temperature; training divides logits by the same"
     )
-    data_scientist_tokens: int = Field(default=64, ge=1, description="maximum tokens of a Data Scientist's reply")
-    engineer_tokens: int = Field(default=128, ge=1, description="maximum tokens of an Engineer's reply")
-    executor: Literal["local"] = Field(default="local", description="where episodes run: this machine")
+    data_scientist_tokens: int = Field(
+        default=64, ge=1, description="maximum tokens of a Data Scientist's reply"
+    )
+    engineer_tokens: int = Field(
+        default=128, ge=1, description="maximum tokens of an Engineer's reply"
+    )
+    executor: Literal["local"] = Field(
+        default="local", description="where episodes run: this machine"
+    )
 
     def most_tokens(self, role: str) -> int:
         """Most tokens of a role's reply."""

@@ -1,8 +1,9 @@
-"""One episode: at each state a group of proposals, a group of implementations for each distinct one, then one branch
-goes on.
+"""One episode: at each state a group of proposals, a group of implementations for each distinct
+one, then one branch goes on.
 
-With groups of one it is a plain episode of the team, as `solve` and evaluation play it; with more it is the tree that
-training learns from. Rows come out complete, with the facts that rewards are computed from.
+With groups of one it is a plain episode of the team, as `solve` and evaluation play it; with more
+it is the tree that training learns from. Rows come out complete, with the facts that rewards are
+computed from.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome, without_code
 from marl_llm.rollout.policies import Policy
 from marl_llm.rollout.rows import EpisodeKey, TurnPlace, state_hash, turn_rows
-from marl_llm.rollout.turns import Turn, TurnContext, data_scientist_turn, derive_seed, engineer_turn, episode_seed
+from marl_llm.rollout.turns import (
+    Turn,
+    TurnContext,
+    data_scientist_turn,
+    derive_seed,
+    engineer_turn,
+    episode_seed,
+)
 from marl_llm.trajectories import Row
 
 
@@ -33,7 +41,9 @@ class Team:
 
 @dataclass
 class Branch:
-    """One proposal of a group, with the implementations made of it (empty where there was nothing to implement)."""
+    """One proposal of a group, with the implementations made of it (empty where there was nothing
+    to implement).
+    """
 
     turn: Turn
     outcomes: list[StepOutcome] = field(default_factory=list)
@@ -47,14 +57,16 @@ class Branch:
 
     @property
     def asks(self) -> tuple[bool, object]:
-        """What two branches have in common that ask for the same: to end or not, and the solution."""
+        """What two branches have in common that ask for the same: to end or not, and the
+        solution.
+        """
         return self.suggestion.ends, self.suggestion.spec or self.suggestion.text
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What became of one step on the line the episode followed, and of what a merged episode tried beside it: for
-    tables and reports.
+    """What became of one step on the line the episode followed, and of what a merged episode tried
+    beside it: for tables and reports.
     """
 
     outcome: StepOutcome
@@ -65,8 +77,8 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """A finished episode: its rows, its first and last state, the steps on the line it followed, and what came of each
-    suggestion on that line and beside it, with the state it was made at.
+    """A finished episode: its rows, its first and last state, the steps on the line it followed,
+    and what came of each suggestion on that line and beside it, with the state it was made at.
     """
 
     rows: list[Row]
@@ -114,8 +126,8 @@ class EpisodePlayer:
         self._turns = 0
 
     async def play(self, memory: Memory | None = None, start: State | None = None) -> EpisodeResult:
-        """Play until the team finishes or the steps are used up; `memory` of an earlier episode is carried on. With
-        `start` the episode goes on from that state.
+        """Play until the team finishes or the steps are used up; `memory` of an earlier episode is
+        carried on. With `start` the episode goes on from that state.
         """
         env = self._context.env
         first = state = start or await self._context.blocking(self._first_state, memory)
@@ -128,10 +140,16 @@ class EpisodePlayer:
                 self._record(state, number, branch, branch is chosen, outcome)
             visited += [(state, branch.outcomes[0]) for branch in branches]
             after = env.advance(state, outcome)
-            after = replace(after, looked=after.looked or chosen.suggestion.looked)  # an equal proposal may not have
+            after = replace(
+                after, looked=after.looked or chosen.suggestion.looked
+            )  # an equal proposal may not have
             others: dict[object, StepOutcome] = {}
             if self._config.advance == "merged":
-                others = {b.asks: b.outcomes[0] for b in branches if b.asks != chosen.asks and not b.suggestion.ends}
+                others = {
+                    b.asks: b.outcomes[0]
+                    for b in branches
+                    if b.asks != chosen.asks and not b.suggestion.ends
+                }
                 after = env.remember(after, others.values())
             steps.append(StepRecord(outcome, state, after, tuple(others.values())))
             if self._on_step:
@@ -140,7 +158,9 @@ class EpisodePlayer:
         return EpisodeResult(self._rows, first, state, steps, visited)
 
     def _first_state(self, memory: Memory | None) -> State:
-        """The baseline; in a share of the episodes the best of the screened models: which ones, the seed says."""
+        """The baseline; in a share of the episodes the best of the screened models: which ones, the
+        seed says.
+        """
         env = self._context.env
         state = env.reset(memory)
         drawn = random.Random(derive_seed(self._seed, "looked")).random()
@@ -152,51 +172,88 @@ class EpisodePlayer:
         if self._config.advance == "merged":  # each is a step
             count = min(count, self._context.env.config.steps - state.step)
         seeds = [derive_seed(self._seed, state.step, "d", d) for d in range(count)]
-        asked = (data_scientist_turn(self._context, state, self._team.data_scientist, seed) for seed in seeds)
+        asked = (
+            data_scientist_turn(self._context, state, self._team.data_scientist, seed)
+            for seed in seeds
+        )
         branches = [Branch(turn) for turn in await asyncio.gather(*asked)]
         distinct: dict[object, Branch] = {}
         for branch in branches:
             distinct.setdefault(branch.asks, branch)
-        await asyncio.gather(*(self._implement(state, b, i) for i, b in enumerate(distinct.values())))
+        await asyncio.gather(
+            *(self._implement(state, b, i) for i, b in enumerate(distinct.values()))
+        )
         for branch in branches:
             branch.outcomes = distinct[branch.asks].outcomes
         return branches
 
     async def _implement(self, state: State, branch: Branch, number: int) -> None:
-        """Have one proposal implemented as often as the recipe says, and judge each implementation."""
+        """Have one proposal implemented as often as the recipe says, and judge each
+        implementation.
+        """
         judge, suggestion = self._context.env.judge, branch.suggestion
         if not suggestion.to_implement:
             branch.outcomes = [await self._context.blocking(judge, state, suggestion)]
             return
-        seeds = [derive_seed(self._seed, state.step, "e", number, e) for e in range(self._config.implementations)]
-        turns = (engineer_turn(self._context, state, suggestion, self._team.ml_engineer, seed) for seed in seeds)
+        seeds = [
+            derive_seed(self._seed, state.step, "e", number, e)
+            for e in range(self._config.implementations)
+        ]
+        turns = (
+            engineer_turn(self._context, state, suggestion, self._team.ml_engineer, seed)
+            for seed in seeds
+        )
         branch.engineer_turns = list(await asyncio.gather(*turns))
-        judged = (self._context.blocking(judge, state, suggestion, t.implementation) for t in branch.engineer_turns)
+        judged = (
+            self._context.blocking(judge, state, suggestion, t.implementation)
+            for t in branch.engineer_turns
+        )
         branch.outcomes = list(await asyncio.gather(*judged))
 
-    def _record(self, state: State, number: int, branch: Branch, followed: bool, taken: StepOutcome) -> None:
-        """Turn one branch into rows; `followed`: the episode goes on from its proposal, and from the outcome `taken`.
+    def _record(
+        self, state: State, number: int, branch: Branch, followed: bool, taken: StepOutcome
+    ) -> None:
+        """Turn one branch into rows; `followed`: the episode goes on from its proposal, and from
+        the outcome `taken`.
 
-        Of equal proposals only the chosen one counts as followed, while the implementation that is followed may be
-        recorded with the first of them.
+        Of equal proposals only the chosen one counts as followed, while the implementation that is
+        followed may be recorded with the first of them.
         """
         looked = ("looked",) if state.looked else ()
         state_text = (state.code, state.memory.render(10**6), str(state.step), *looked)
         place = TurnPlace(
-            state.step, DATA_SCIENTIST, f"{state.step}.d{number}", self._turns, state_hash(*state_text), followed
+            state.step,
+            DATA_SCIENTIST,
+            f"{state.step}.d{number}",
+            self._turns,
+            state_hash(*state_text),
+            followed,
         )
         self._turns += 1
         self._rows += turn_rows(
-            self._key, place, self._team.data_scientist.info, branch.turn, state, without_code(branch.outcomes[0]),
+            self._key,
+            place,
+            self._team.data_scientist.info,
+            branch.turn,
+            state,
+            without_code(branch.outcomes[0]),
             data_scientist_outcome(branch.outcomes),
-        )  # fmt: skip
-        for e, (turn, outcome) in enumerate(zip(branch.engineer_turns, branch.outcomes, strict=False)):
+        )
+        for e, (turn, outcome) in enumerate(
+            zip(branch.engineer_turns, branch.outcomes, strict=False)
+        ):
             where = state_hash(*state_text, branch.suggestion.text)
             name = f"{state.step}.d{number}.e{e}"
             place = TurnPlace(state.step, ML_ENGINEER, name, self._turns, where, outcome is taken)
             self._turns += 1
             self._rows += turn_rows(
-                self._key, place, self._team.ml_engineer.info, turn, state, outcome, engineer_outcome(outcome)
+                self._key,
+                place,
+                self._team.ml_engineer.info,
+                turn,
+                state,
+                outcome,
+                engineer_outcome(outcome),
             )
 
     def _choose(self, state: State, branches: list[Branch]) -> tuple[Branch, StepOutcome]:

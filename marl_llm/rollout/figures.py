@@ -1,4 +1,5 @@
-"""The figures of a team: one table from which metrics files, learning curves, comparisons and progress lines are made.
+"""The figures of a team: one table from which metrics files, learning curves, comparisons and
+progress lines are made.
 
 How to add one: marl_llm/rollout/README.md.
 """
@@ -110,7 +111,9 @@ def mean(values: Iterable[float]) -> float:
     return float(numbers.mean()) if len(numbers) else 0.0
 
 
-def _verdict_share(key: str, label: str, about: str, role: str, verdict: Verdict, *views: View) -> Figure:
+def _verdict_share(
+    key: str, label: str, about: str, role: str, verdict: Verdict, *views: View
+) -> Figure:
     """Share of a role's turns with a verdict."""
 
     def value(played: Played) -> float:
@@ -253,7 +256,9 @@ FIGURES: tuple[Figure, ...] = (
     ),
 )
 
-COLUMNS: tuple[str, ...] = tuple(dict.fromkeys(column for figure in FIGURES for column in figure.columns))
+COLUMNS: tuple[str, ...] = tuple(
+    dict.fromkeys(column for figure in FIGURES for column in figure.columns)
+)
 """Columns of the trajectory rows that figures read."""
 
 

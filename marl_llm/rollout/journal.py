@@ -1,9 +1,10 @@
-"""Completions of unfinished episodes, kept as they are sampled, so that an interrupted episode samples none of them
-again.
+"""Completions of unfinished episodes, kept as they are sampled, so that an interrupted episode
+samples none of them again.
 
-Seeds and prompts of an episode are the same each time it is played, so a completion is found again by what it was asked
-with. One file per episode beside the trajectories, one JSON line per completion, gone when the episode's rows are
-written. Lines are handed to the operating system at once: they outlive this process, not a power cut.
+Seeds and prompts of an episode are the same each time it is played, so a completion is found again
+by what it was asked with. One file per episode beside the trajectories, one JSON line per
+completion, gone when the episode's rows are written. Lines are handed to the operating system at
+once: they outlive this process, not a power cut.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Spent:
-    """What an episode has taken so far, seconds: CPU time but for the sandbox's, and time on the clock."""
+    """What an episode has taken so far, seconds: CPU time but for the sandbox's, and time on the
+    clock.
+    """
 
     cpu_s: float = 0.0
     wall_s: float = 0.0
@@ -62,12 +65,16 @@ class EpisodeJournal:
 
     def add(self, key: str, completion: Completion, spent: Spent) -> None:
         """Keep a completion. Raises RunFailed if the disk does not take it."""
-        line = json.dumps({"key": key, "completion": vars(completion), "spent": vars(spent)})  # asdict copies lists
+        line = json.dumps(
+            {"key": key, "completion": vars(completion), "spent": vars(spent)}
+        )  # asdict copies lists
         try:
             self._opened().write(line.encode() + b"\n")
         except OSError as error:
             why = error.strerror or error
-            raise RunFailed(f"{self._path}: cannot be written ({why}); free some space and run again.") from error
+            raise RunFailed(
+                f"{self._path}: cannot be written ({why}); free some space and run again."
+            ) from error
 
     def remove(self) -> None:
         """Forget the episode: its rows are written."""
@@ -84,12 +91,17 @@ class EpisodeJournal:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
     def _opened(self) -> BinaryIO:
-        """The file to append to, unbuffered: a line is one write, so a kill cuts at most the last."""
+        """The file to append to, unbuffered: a line is one write, so a kill cuts at most the
+        last.
+        """
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             cut = self._path.is_file() and not self._path.read_bytes().endswith(b"\n")
@@ -108,12 +120,15 @@ class JournaledPolicy:
     journal : EpisodeJournal
         Of the episode played.
     sampling : str
-        How completions are sampled, in words that change when it does (temperature, limit of tokens).
+        How completions are sampled, in words that change when it does (temperature, limit of
+        tokens).
     spent : callable
         What the episode has taken until now.
     """
 
-    def __init__(self, policy: Policy, journal: EpisodeJournal, sampling: str, spent: Callable[[], Spent]) -> None:
+    def __init__(
+        self, policy: Policy, journal: EpisodeJournal, sampling: str, spent: Callable[[], Spent]
+    ) -> None:
         self._policy, self._journal, self._sampling, self._spent = policy, journal, sampling, spent
 
     @property
@@ -122,7 +137,9 @@ class JournaledPolicy:
         return self._policy.info
 
     async def reply(self, ask: Ask) -> Completion:
-        """Give the kept reply, or sample one and keep it; one without tokens (scripted) is not worth keeping."""
+        """Give the kept reply, or sample one and keep it; one without tokens (scripted) is not
+        worth keeping.
+        """
         key = _key(self.info, ask, self._sampling)
         if key in self._journal.kept:
             return self._journal.kept[key]
@@ -133,7 +150,9 @@ class JournaledPolicy:
 
 
 def tidy(directory: Path, finished: Iterable[str]) -> None:
-    """Remove the journals of finished episodes (a kill may leave one), and their directory if it is empty."""
+    """Remove the journals of finished episodes (a kill may leave one), and their directory if it is
+    empty.
+    """
     folder = directory / UNFINISHED
     for episode in finished if folder.is_dir() else ():
         (folder / f"{episode}.jsonl").unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """CPU seconds of episodes that are played at the same time in one process.
 
-Fits in the sandbox are measured one by one; what this process and the model server spend belongs to all episodes under
-way at that moment and is divided equally among them. Pure but for the clock it is given.
+Fits in the sandbox are measured one by one; what this process and the model server spend belongs to
+all episodes under way at that moment and is divided equally among them. Pure but for the clock it
+is given.
 """
 
 from __future__ import annotations
@@ -20,17 +21,22 @@ class Share:
 
 
 class Meter:
-    """Divides the seconds of a clock among the episodes under way. Used by one thread, that of the event loop.
+    """Divides the seconds of a clock among the episodes under way. Used by one thread, that of the
+    event loop.
 
     Parameters
     ----------
     clock : callable
-        CPU seconds used so far by what the episodes share; may fall when a process ends, which counts as nothing.
+        CPU seconds used so far by what the episodes share; may fall when a process ends, which
+        counts as nothing.
     startup_s : float
-        Charged to every episode as a whole: the server's start, which each would pay if it were played alone.
+        Charged to every episode as a whole: the server's start, which each would pay if it were
+        played alone.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.process_time, startup_s: float = 0.0) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.process_time, startup_s: float = 0.0
+    ) -> None:
         self._clock, self._startup_s = clock, startup_s
         self._under_way: list[Share] = []
         self._read = self._settled = 0.0
@@ -48,7 +54,9 @@ class Meter:
             self._under_way = [one for one in self._under_way if one is not share]
 
     def settle(self, every_s: float = 0.0) -> None:
-        """Bring the shares of the episodes under way up to date, unless it was done in the last `every_s` seconds."""
+        """Bring the shares of the episodes under way up to date, unless it was done in the last
+        `every_s` seconds.
+        """
         if every_s and time.monotonic() - self._settled < every_s:
             return
         self._settled = time.monotonic()

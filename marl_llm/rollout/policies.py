@@ -1,6 +1,8 @@
-"""Who answers for a role: a served model with its adapter, or the scripted agent. One method, `reply`.
+"""Who answers for a role: a served model with its adapter, or the scripted agent. One method,
+`reply`.
 
-A policy sees the chat messages; the scripted ones also see the typed situation behind them, since they read no text.
+A policy sees the chat messages; the scripted ones also see the typed situation behind them, since
+they read no text.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from marl_llm.serving import Completion, Sampler
 
 @dataclass(frozen=True)
 class Ask:
-    """One call: the messages, a seed, and the situation they were rendered from (`wanted`: the Engineer's target)."""
+    """One call: the messages, a seed, and the situation they were rendered from (`wanted`: the
+    Engineer's target).
+    """
 
     role: str
     messages: list[Message]
@@ -30,8 +34,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class PolicyInfo:
-    """Which policy sampled: adapter name ("scripted" for the scripted pair), its version, and the hash of its
-    weights.
+    """Which policy sampled: adapter name ("scripted" for the scripted pair), its version, and the
+    hash of its weights.
     """
 
     name: str
@@ -55,7 +59,9 @@ class Policy(Protocol):
 class ModelPolicy:
     """A model: samples from the adapter (or the base model) named in `info`."""
 
-    def __init__(self, client: Sampler, info: PolicyInfo, *, temperature: float, max_tokens: int) -> None:
+    def __init__(
+        self, client: Sampler, info: PolicyInfo, *, temperature: float, max_tokens: int
+    ) -> None:
         self._client, self._info = client, info
         self._temperature, self._max_tokens = temperature, max_tokens
 
@@ -67,15 +73,20 @@ class ModelPolicy:
     async def reply(self, ask: Ask) -> Completion:
         """Sample one reply."""
         return await self._client.sample(
-            self._info.name, ask.messages, temperature=self._temperature, max_tokens=self._max_tokens, seed=ask.seed
+            self._info.name,
+            ask.messages,
+            temperature=self._temperature,
+            max_tokens=self._max_tokens,
+            seed=ask.seed,
         )
 
 
 class ScriptedPolicy:
-    """The scripted agent of either role; the Engineer is wrong in a share `error_rate` of its answers.
+    """The scripted agent of either role; the Engineer is wrong in a share `error_rate` of its
+    answers.
 
-    With `may_finish` False the Data Scientist uses up all steps; `space` is what it draws from, `finish` the share of
-    its actions that finish, `answer` how the Engineer answers.
+    With `may_finish` False the Data Scientist uses up all steps; `space` is what it draws from,
+    `finish` the share of its actions that finish, `answer` how the Engineer answers.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-"""Progress of collecting: episodes, evaluations/s, tokens/s, prefix-cache hits, mean gain and time left, one line each
-time an episode ends.
+"""Progress of collecting: episodes, evaluations/s, tokens/s, prefix-cache hits, mean gain and time
+left, one line each time an episode ends.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ def minutes(seconds: float) -> str:
 
 
 class Progress:
-    """Counts finished episodes and logs a line for each; time left is estimated from those of this session.
+    """Counts finished episodes and logs a line for each; time left is estimated from those of this
+    session.
 
     Parameters
     ----------
     what : str
         What the lines are about.
     counters : callable, optional
-        Reads what the model server has done so far, for the share of prompt tokens found in its prefix cache.
+        Reads what the model server has done so far, for the share of prompt tokens found in its
+        prefix cache.
     """
 
-    def __init__(self, what: str, counters: Callable[[], Awaitable[Counters | None]] | None = None) -> None:
+    def __init__(
+        self, what: str, counters: Callable[[], Awaitable[Counters | None]] | None = None
+    ) -> None:
         self._what, self._counters = what, counters
         self._first: Counters | None = None
         self._now: Counters | None = None
@@ -65,11 +69,20 @@ class Progress:
         )
 
     def _cached(self) -> str:
-        """The prefix-cache hits since the beginning, "" where the server does not say or nothing was looked up."""
-        if self._first is None or self._now is None or self._now.cache_queries <= self._first.cache_queries:
+        """The prefix-cache hits since the beginning, "" where the server does not say or nothing
+        was looked up.
+        """
+        if (
+            self._first is None
+            or self._now is None
+            or self._now.cache_queries <= self._first.cache_queries
+        ):
             return ""
         hits = self._now.cache_hits - self._first.cache_hits
-        return f"{hits / (self._now.cache_queries - self._first.cache_queries):.0%} of prompt tokens cached, "
+        return (
+            f"{hits / (self._now.cache_queries - self._first.cache_queries):.0%} of prompt "
+            "tokens cached, "
+        )
 
     def stop(self) -> None:
         """End; nothing is left running."""

@@ -1,4 +1,6 @@
-"""From a finished turn and its outcome to trajectory rows: one per call, sharing what came of the turn."""
+"""From a finished turn and its outcome to trajectory rows: one per call, sharing what came of the
+turn.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ class EpisodeKey:
 
 @dataclass(frozen=True)
 class TurnPlace:
-    """Where in the episode a turn stands. `state` hashes what the turn started from; `followed`: the episode went on
-    from it."""
+    """Where in the episode a turn stands. `state` hashes what the turn started from; `followed`:
+    the episode went on from it.
+    """
 
     step: int
     role: str
@@ -46,7 +49,11 @@ def state_hash(*parts: str) -> str:
 
 
 def _raw(evaluated: Evaluated | None) -> str:
-    return json.dumps(evaluated.holdout.raw) if evaluated is not None and evaluated.holdout is not None else "{}"
+    return (
+        json.dumps(evaluated.holdout.raw)
+        if evaluated is not None and evaluated.holdout is not None
+        else "{}"
+    )
 
 
 def turn_rows(
@@ -58,8 +65,14 @@ def turn_rows(
     outcome: StepOutcome,
     facts: Outcome,
 ) -> list[Row]:
-    """Rows of one turn, in the order of its calls; `facts` are those of `outcome` that rewards need."""
-    shared = _place_columns(key, place, policy) | _outcome_columns(before, outcome) | _facts_of_turn(facts)
+    """Rows of one turn, in the order of its calls; `facts` are those of `outcome` that rewards
+    need.
+    """
+    shared = (
+        _place_columns(key, place, policy)
+        | _outcome_columns(before, outcome)
+        | _facts_of_turn(facts)
+    )
     shared["action"] = (turn.suggestion or outcome.suggestion).text
     return [_call_row(shared, number, call) for number, call in enumerate(turn.calls)]
 
@@ -95,7 +108,9 @@ def _outcome_columns(before: State, outcome: StepOutcome) -> dict[str, Any]:
         "metrics_before": _raw(before.evaluated),
         "metrics_after": _raw(result or outcome.reference),
         "skill_gain": outcome.comparison.gain if outcome.comparison else None,
-        "reference_gain": outcome.reference_comparison.gain if outcome.reference_comparison else None,
+        "reference_gain": outcome.reference_comparison.gain
+        if outcome.reference_comparison
+        else None,
         "significant": shown.significant if shown else None,
         "p_value": shown.p_value if shown else None,
         "isolation": result.isolation if result else "",

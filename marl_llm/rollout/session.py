@@ -1,4 +1,6 @@
-"""What playing needs around it: a model, in a server or in this process, and policies made on it."""
+"""What playing needs around it: a model, in a server or in this process, and policies made on
+it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RolePolicy:
-    """A policy to be served: the adapter's directory, or None for the base model; its name, version and hash."""
+    """A policy to be served: the adapter's directory, or None for the base model; its name, version
+    and hash.
+    """
 
     directory: Path | None
     info: PolicyInfo
@@ -90,10 +94,12 @@ class InProcessSession:
 
 
 class ServerSession:
-    """One model server over several stages; started on first use, or attached to; a context manager that ends it.
+    """One model server over several stages; started on first use, or attached to; a context manager
+    that ends it.
 
-    A `ModelSession`. A server that has died is started again when it is next asked for. One that is attached to must
-    serve the model `hub_name`, where this is given: under that name, or from a directory called as it or as `model`.
+    A `ModelSession`. A server that has died is started again when it is next asked for. One that is
+    attached to must serve the model `hub_name`, where this is given: under that name, or from a
+    directory called as it or as `model`.
 
     Attributes
     ----------
@@ -127,8 +133,13 @@ class ServerSession:
             if self._attach:
                 self._server = self._attached(self._attach)
             else:
-                logger.info("starting the model server (half a minute to two minutes; log: %s)", self._log_path)
-                self._server = ModelServer.start(self._model, self._port, log_path=self._log_path, config=self.config)
+                logger.info(
+                    "starting the model server (half a minute to two minutes; log: %s)",
+                    self._log_path,
+                )
+                self._server = ModelServer.start(
+                    self._model, self._port, log_path=self._log_path, config=self.config
+                )
         return self._server
 
     def _attached(self, url: str) -> ModelServer:
@@ -136,7 +147,8 @@ class ServerSession:
         served, wanted = Path(server.model).name, self._hub_name
         if wanted and served and served not in (Path(wanted).name, self._model.resolve().name):
             raise UserError(
-                f"The model server at {url} serves {server.model}, the adapters were made for {wanted}: start one with "
+                f"The model server at {url} serves {server.model}, the adapters were made "
+                f"for {wanted}: start one with "
                 "that model, or leave out --server."
             )
         return server
@@ -169,12 +181,15 @@ async def make_team(client: Sampler, roles: dict[str, RolePolicy], config: Rollo
         if policy.directory is not None:
             await client.load_adapter(policy.info.name, policy.directory)
         most = config.most_tokens(role)
-        policies[role] = ModelPolicy(client, policy.info, temperature=config.temperature, max_tokens=most)
+        policies[role] = ModelPolicy(
+            client, policy.info, temperature=config.temperature, max_tokens=most
+        )
     return Team(policies[DATA_SCIENTIST], policies[ML_ENGINEER])
 
 
 def prompt_style(config: PromptConfig, model: Path) -> PromptStyle:
-    """How prompts are written for the model in a directory: its tokens are counted, its chat template obeyed.
+    """How prompts are written for the model in a directory: its tokens are counted, its chat
+    template obeyed.
 
     Raises
     ------
@@ -186,7 +201,9 @@ def prompt_style(config: PromptConfig, model: Path) -> PromptStyle:
 
 
 def token_counter(model: Path) -> TokenCounter:
-    """Counts tokens as the model's own tokenizer does where it lies on disk; a rough upper estimate otherwise."""
+    """Counts tokens as the model's own tokenizer does where it lies on disk; a rough upper estimate
+    otherwise.
+    """
     path = model / "tokenizer.json"
     if not path.is_file():
         return rough_tokens

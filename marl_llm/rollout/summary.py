@@ -1,4 +1,6 @@
-"""One line about each finished episode, beside the parquet parts: what progress and reports read."""
+"""One line about each finished episode, beside the parquet parts: what progress and reports
+read.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,10 @@ SUMMARIES = "episodes.jsonl"
 class EpisodeSummary:
     """One line about a finished episode.
 
-    Scores are on the hold-out (skill); tokens count all calls of the episode, sampled and prompt. `cpu_s` and `wall_s`
-    are what it took, seconds (the sandbox's processes and a share of this one and of the server); `solution` is the
-    `PipelineSpec` it ended with. These three are None in older files.
+    Scores are on the hold-out (skill); tokens count all calls of the episode, sampled and prompt.
+    `cpu_s` and `wall_s` are what it took, seconds (the sandbox's processes and a share of this one
+    and of the server); `solution` is the `PipelineSpec` it ended with. These three are None in
+    older files.
     """
 
     episode: str
@@ -42,9 +45,11 @@ class EpisodeSummary:
 
 
 def read_summaries(directory: Path) -> list[EpisodeSummary]:
-    """Summaries of the finished episodes of a directory, by episode name; of repeated ones the last.
+    """Summaries of the finished episodes of a directory, by episode name; of repeated ones the
+    last.
 
-    Half a line is what a killed process leaves; its episode is played again, so the line is skipped.
+    Half a line is what a killed process leaves; its episode is played again, so the line is
+    skipped.
     """
     path = directory / SUMMARIES
     if not path.is_file():
@@ -62,11 +67,15 @@ def _json_or_none(line: str) -> dict[str, Any] | None:
 
 
 def append_summary(directory: Path, summary: EpisodeSummary) -> None:
-    """Add one line, after whatever a killed process left. Raises RunFailed if the disk refuses it."""
+    """Add one line, after whatever a killed process left. Raises RunFailed if the disk refuses
+    it.
+    """
     path = directory / SUMMARIES
     try:
         cut = path.is_file() and not path.read_bytes().endswith(b"\n")
         with path.open("a", encoding="utf-8") as file:
             file.write("\n" * cut + json.dumps(asdict(summary)) + "\n")
     except OSError as error:
-        raise RunFailed(f"{path}: cannot be written ({error.strerror or error}); free some space, run again.") from None
+        raise RunFailed(
+            f"{path}: cannot be written ({error.strerror or error}); free some space, run again."
+        ) from None

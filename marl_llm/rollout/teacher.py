@@ -1,7 +1,8 @@
 """A policy whose replies a model can imitate: the scripted agent's, as the model's own tokens.
 
-In: what a scripted agent says. Out: completions whose prompt and reply are token ids of the model's template and
-tokenizer, as if it had said it itself; no model is asked. Log-probabilities are unknown and written as 0.
+In: what a scripted agent says. Out: completions whose prompt and reply are token ids of the model's
+template and tokenizer, as if it had said it itself; no model is asked. Log-probabilities are
+unknown and written as 0.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ class TokenMeter:
 
     def since(self, before: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
         """Tokens used after an earlier `snapshot`."""
-        return {r: {k: n - before[r][k] for k, n in counts.items()} for r, counts in self.tokens.items()}
+        return {
+            r: {k: n - before[r][k] for k, n in counts.items()} for r, counts in self.tokens.items()
+        }
 
     def snapshot(self) -> dict[str, dict[str, int]]:
         """A copy of the counts."""

@@ -1,7 +1,8 @@
 """One agent's turn: its calls until it yields an action.
 
-The Data Scientist may analyse a few times before it proposes, and correct an invalid action; the Engineer may repair
-its code after an error. Nothing here decides rewards; the calls are kept as they were sampled.
+The Data Scientist may analyse a few times before it proposes, and correct an invalid action; the
+Engineer may repair its code after an error. Nothing here decides rewards; the calls are kept as
+they were sampled.
 """
 
 from __future__ import annotations
@@ -41,15 +42,17 @@ def derive_seed(*parts: object) -> int:
 
 
 def episode_seed(seed: int, task: Task) -> int:
-    """What all draws of an episode follow from: two data sets given the same `seed` are played with other draws."""
+    """What all draws of an episode follow from: two data sets given the same `seed` are played with
+    other draws.
+    """
     return derive_seed(seed, task.key)
 
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One model call as it was: what was sent, what was sampled, the seed, the code it led to (Engineer only), what its
-    reader forgave, whether it was an action that was refused and asked for again (Data Scientist only), and why it was
-    invalid or its code failed.
+    """One model call as it was: what was sent, what was sampled, the seed, the code it led to
+    (Engineer only), what its reader forgave, whether it was an action that was refused and asked
+    for again (Data Scientist only), and why it was invalid or its code failed.
     """
 
     messages: list[Message]
@@ -73,8 +76,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class TurnContext:
-    """What every turn needs: the environment, how prompts are written, a function to run blocking work, and what worked
-    on similar data sets.
+    """What every turn needs: the environment, how prompts are written, a function to run blocking
+    work, and what worked on similar data sets.
     """
 
     env: TeamEnv
@@ -102,16 +105,21 @@ class TurnContext:
             steps_left=min(MOST_LEFT, self.env.config.steps - state.step),
             models=self.env.screen().lines(SCREENED_LINES) if state.looked else (),
             experience=self.experience,
-            draw=derive_seed(self.env.seed, self.env.task.key, state.code, state.step, len(state.memory.entries)),
+            draw=derive_seed(
+                self.env.seed, self.env.task.key, state.code, state.step, len(state.memory.entries)
+            ),
         )
 
 
-async def data_scientist_turn(context: TurnContext, state: State, policy: Policy, seed: int) -> Turn:
+async def data_scientist_turn(
+    context: TurnContext, state: State, policy: Policy, seed: int
+) -> Turn:
     """Play one turn of the Data Scientist at `state`; `seed` is the turn's own.
 
-    An analysis is answered, an invalid action is refused with the sentence that says what is wrong, as often as the
-    recipe allows; a redundant one is valid. The turn yields its last action, and what that comes to is the turn's
-    reward, which all its calls share; a refused call pays for itself besides (see the component `refusal`).
+    An analysis is answered, an invalid action is refused with the sentence that says what is wrong,
+    as often as the recipe allows; a redundant one is valid. The turn yields its last action, and
+    what that comes to is the turn's reward, which all its calls share; a refused call pays for
+    itself besides (see the component `refusal`).
     """
     env, now = context.env, context.situation(state)
     calls: list[CallRecord] = []
@@ -120,7 +128,9 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
     suggestion, looked = Suggestion(""), False
     while True:
         messages = context.style.data_scientist(now, heard, may_analyze=analyses > 0)
-        ask = Ask(DATA_SCIENTIST, messages, derive_seed(seed, len(calls)), now, may_analyze=analyses > 0)
+        ask = Ask(
+            DATA_SCIENTIST, messages, derive_seed(seed, len(calls)), now, may_analyze=analyses > 0
+        )
         try:
             completion = await policy.reply(ask)
         except PromptTooLong as error:
@@ -131,22 +141,38 @@ async def data_scientist_turn(context: TurnContext, state: State, policy: Policy
         suggestion = replace(env.read(state, completion.text), looked=looked)
         action = suggestion.action
         if isinstance(action, Analyze) and not analyses:
-            suggestion = replace(suggestion, text=suggestion.text[:120], action=None, problem=_TOO_MANY)
-        record = CallRecord(messages, completion, ask.seed, forgiven=suggestion.forgiven, problem=suggestion.problem)
+            suggestion = replace(
+                suggestion, text=suggestion.text[:120], action=None, problem=_TOO_MANY
+            )
+        record = CallRecord(
+            messages, completion, ask.seed, forgiven=suggestion.forgiven, problem=suggestion.problem
+        )
         told = suggestion.problem
         if isinstance(action, Analyze) and (analyses or not corrections):
-            told, seconds = await context.blocking(_timed_analysis, env, state, action, context.style.count)
-            record, looked = replace(record, evaluation_s=seconds), looked or action.query == "models"
+            told, seconds = await context.blocking(
+                _timed_analysis, env, state, action, context.style.count
+            )
+            record, looked = (
+                replace(record, evaluation_s=seconds),
+                looked or action.query == "models",
+            )
             analyses -= 1
         calls.append(record)
         over = not corrections if suggestion.problem else not isinstance(action, Analyze)
         if over:
-            return Turn(calls, await context.blocking(env.resolve, state, replace(suggestion, looked=looked)))
+            return Turn(
+                calls,
+                await context.blocking(env.resolve, state, replace(suggestion, looked=looked)),
+            )
         heard.append(Heard(completion.text, told, refused=bool(suggestion.problem)))
 
 
-def _timed_analysis(env: TeamEnv, state: State, query: Analyze, count: TokenCounter) -> tuple[str, float]:
-    """The answer, and its processor time, seconds: of a screening that of all its fits, also where they were known."""
+def _timed_analysis(
+    env: TeamEnv, state: State, query: Analyze, count: TokenCounter
+) -> tuple[str, float]:
+    """The answer, and its processor time, seconds: of a screening that of all its fits, also where
+    they were known.
+    """
     before = env.evaluator.cpu_seconds
     told = env.analyze(state, query, count)
     if query.query == "models":
@@ -154,13 +180,17 @@ def _timed_analysis(env: TeamEnv, state: State, query: Analyze, count: TokenCoun
     return told, env.evaluator.cpu_seconds - before
 
 
-async def engineer_turn(context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int) -> Turn:
+async def engineer_turn(
+    context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int
+) -> Turn:
     """Play one turn of the Engineer for `suggestion` at `state`; `seed` is the turn's own."""
     env, wanted = context.env, suggestion.spec
     assert wanted is not None
     shown, helpers = engineer_start(wanted, state.spec)
     now = replace(context.situation(state), code=shown, at_hand=functions_at_hand(wanted))
-    messages = context.style.engineer(now, proposal_text(suggestion.text, wanted), suggestion.action, wanted)
+    messages = context.style.engineer(
+        now, proposal_text(suggestion.text, wanted), suggestion.action, wanted
+    )
     calls: list[CallRecord] = []
     implementation = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
     for call in range(env.config.repairs + 1):
@@ -169,14 +199,22 @@ async def engineer_turn(context: TurnContext, state: State, suggestion: Suggesti
             completion = await policy.reply(ask)
         except PromptTooLong:
             break
-        implementation, forgiven = await _run_reply(context, state, completion.text, shown, helpers, wanted)
+        implementation, forgiven = await _run_reply(
+            context, state, completion.text, shown, helpers, wanted
+        )
         result = implementation.evaluated
         problem = "" if result.ok else result.error or str(result.status)
         calls.append(
             CallRecord(
-                messages, completion, ask.seed, implementation.code, result.seconds, forgiven, problem=problem
+                messages,
+                completion,
+                ask.seed,
+                implementation.code,
+                result.seconds,
+                forgiven,
+                problem=problem,
             )
-        )  # fmt: skip
+        )
         if result.ok:
             break
         messages = [*messages, _assistant(completion.text), _user(context.style.repair(problem))]

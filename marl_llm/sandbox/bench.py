@@ -1,7 +1,9 @@
-"""Evaluations per second: the sandbox, the same work in this process without isolation, and a fresh interpreter.
+"""Evaluations per second: the sandbox, the same work in this process without isolation, and a fresh
+interpreter.
 
-One evaluation is five-fold cross-validation of StandardScaler and LogisticRegression on scikit-learn's breast cancer
-data. The methods take turns, so that a busy machine slows all of them; rates are of the median round.
+One evaluation is five-fold cross-validation of StandardScaler and LogisticRegression on
+scikit-learn's breast cancer data. The methods take turns, so that a busy machine slows all of them;
+rates are of the median round.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ from marl_llm.sandbox.results import Status
 from marl_llm.sandbox.sandbox import Sandbox
 
 _FOLDS = 5
-_REPEATS = {"in-process": 5, "sandbox": 5, "fresh interpreter": 1}  # per round: cheap ones are timed over several
+_REPEATS = {
+    "in-process": 5,
+    "sandbox": 5,
+    "fresh interpreter": 1,
+}  # per round: cheap ones are timed over several
 _CODE = """
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -73,7 +79,11 @@ def benchmark(rounds: int) -> list[dict[str, Any]]:
                 seconds[name].append(_seconds(evaluate, _REPEATS[name]))
     rates = {name: 1 / statistics.median(times) for name, times in seconds.items()}
     return [
-        {"method": name, "evaluations_per_s": rate, "ratio_to_in_process": rate / rates["in-process"]}
+        {
+            "method": name,
+            "evaluations_per_s": rate,
+            "ratio_to_in_process": rate / rates["in-process"],
+        }
         for name, rate in rates.items()
     ]
 

@@ -1,8 +1,8 @@
 """The bubblewrap command line: which namespaces, which files, which rights a slot gets.
 
-Inside there is a read-only root with the interpreter, its packages, the system's shared libraries, /dev/null and the
-files of `inside/`; no /proc and /sys but two constants, no network, no writable path, no data set that packages
-bring along.
+Inside there is a read-only root with the interpreter, its packages, the system's shared libraries,
+/dev/null and the files of `inside/`; no /proc and /sys but two constants, no network, no writable
+path, no data set that packages bring along.
 """
 
 from __future__ import annotations
@@ -17,20 +17,28 @@ from pathlib import Path, PurePosixPath
 from marl_llm.sandbox.results import SandboxUnavailable
 
 MISSING = (
-    "bubblewrap is not installed: apt-get install bubblewrap (or the package bubblewrap of your distribution), "
+    "bubblewrap is not installed: apt-get install bubblewrap (or the package bubblewrap of "
+    "your distribution), "
     "version 0.5 or newer"
 )
 CODE_ROOT = "/sandbox"
 _NULL = "/dev/null"
 CONSTANTS = {"statm": "/proc/self", "maps": "/proc/self", "online": "/sys/devices/system/cpu"}
-"""Files of `inside/` and the folders where they stand, the same on every machine, so that they tell nothing. CatBoost
-does not train without the size of its process; threadpoolctl, which scikit-learn asks, then reads the list of mapped
-libraries as well, here an empty one. And CatBoost starts a thread for each CPU, whatever its thread count, which
-waits for ever where one cannot start (over `Limits.threads`; without /proc/self/exe): inside there is one CPU.
+"""Files of `inside/` and the folders where they stand, the same on every machine, so that they tell
+nothing. CatBoost does not train without the size of its process; threadpoolctl, which scikit-learn
+asks, then reads the list of mapped libraries as well, here an empty one. And CatBoost starts a
+thread for each CPU, whatever its thread count, which waits for ever where one cannot start (over
+`Limits.threads`; without /proc/self/exe): inside there is one CPU.
 """
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")
 _LINKED_LIBRARIES = ("/lib", "/lib64")  # links into /usr on most systems
-_NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_NAMESPACES = (
+    "--unshare-pid",
+    "--unshare-net",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+)
 _OLDEST, _WITH_DISABLE_USERNS = (0, 5), (0, 8)
 
 
@@ -49,7 +57,11 @@ def find() -> str:
 
 
 def command(
-    executable: str, environment: Mapping[str, str], visible: Iterable[str], hidden: Iterable[str], code: Path
+    executable: str,
+    environment: Mapping[str, str],
+    visible: Iterable[str],
+    hidden: Iterable[str],
+    code: Path,
 ) -> list[str]:
     """Arguments up to and including the final "--".
 
@@ -65,12 +77,21 @@ def command(
         The folder `inside`, bound below `CODE_ROOT`.
     """
     binds = _binds(visible, code)
-    arguments = [executable, *_NAMESPACES, "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"]
+    arguments = [
+        executable,
+        *_NAMESPACES,
+        "--die-with-parent",
+        "--new-session",
+        "--as-pid-1",
+        "--clearenv",
+    ]
     arguments += _rights(executable)
     for name, value in environment.items():
         arguments += ["--setenv", name, value]
     binds |= {str(code / name): f"{folder}/{name}" for name, folder in CONSTANTS.items()}
-    for folder in _parents([*binds.values(), _NULL]):  # bubblewrap itself would make them private to root
+    for folder in _parents(
+        [*binds.values(), _NULL]
+    ):  # bubblewrap itself would make them private to root
         arguments += ["--perms", "0755", "--dir", folder]
     for source, target in binds.items():
         arguments += ["--ro-bind", source, target]
@@ -82,7 +103,9 @@ def command(
 
 def _rights(executable: str) -> list[str]:
     rights = ["--cap-drop", "ALL"]
-    if os.geteuid() == 0:  # for one instant: the zygote becomes a user of its own before it imports anything
+    if (
+        os.geteuid() == 0
+    ):  # for one instant: the zygote becomes a user of its own before it imports anything
         return [*rights, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     closed = ["--disable-userns"] if _version(executable) >= _WITH_DISABLE_USERNS else []
     return [*rights, "--unshare-user", *closed, "--uid", "1000", "--gid", "1000"]
@@ -98,14 +121,20 @@ def _binds(visible: Iterable[str], code: Path) -> dict[str, str]:
 
 def _links() -> list[str]:
     links = [path for path in map(Path, _LINKED_LIBRARIES) if path.is_symlink()]
-    return [argument for path in links for argument in ("--symlink", str(path.readlink()), str(path))]
+    return [
+        argument for path in links for argument in ("--symlink", str(path.readlink()), str(path))
+    ]
 
 
 def _parents(paths: Iterable[str]) -> list[str]:
-    folders = {str(parent): None for path in paths for parent in reversed(PurePosixPath(path).parents)}
+    folders = {
+        str(parent): None for path in paths for parent in reversed(PurePosixPath(path).parents)
+    }
     return [folder for folder in folders if folder != "/"]
 
 
 def _version(executable: str) -> tuple[int, ...]:
-    answer = subprocess.run([executable, "--version"], capture_output=True, text=True, check=False).stdout
+    answer = subprocess.run(
+        [executable, "--version"], capture_output=True, text=True, check=False
+    ).stdout
     return tuple(int(number) for number in re.findall(r"\d+", answer)[:2])

@@ -1,7 +1,9 @@
-"""The trusted end of one job: sends it and its rows to one child, reads frames under a deadline, validates everything.
+"""The trusted end of one job: sends it and its rows to one child, reads frames under a deadline,
+validates everything.
 
-The child is hostile from the moment it has read its job. Hence: one kind of frame is expected at a time, each with an
-upper bound on its length; descriptors that it sends are dropped by plain `recv`; every wait ends at the deadline.
+The child is hostile from the moment it has read its job. Hence: one kind of frame is expected at a
+time, each with an upper bound on its length; descriptors that it sends are dropped by plain `recv`;
+every wait ends at the deadline.
 """
 
 from __future__ import annotations
@@ -39,8 +41,15 @@ class Job:
 
     def header(self, fold: Fold) -> bytes:
         """The JOB frame's payload."""
-        content = {"code": self.code, "prelude": self.prelude, "seed": self.seed, "describe": self.describe}
-        return json.dumps({**content, "classes": fold.n_classes, "layout": fold.train.layout._asdict()}).encode()
+        content = {
+            "code": self.code,
+            "prelude": self.prelude,
+            "seed": self.seed,
+            "describe": self.describe,
+        }
+        return json.dumps(
+            {**content, "classes": fold.n_classes, "layout": fold.train.layout._asdict()}
+        ).encode()
 
 
 class Failed(Exception):
@@ -163,7 +172,9 @@ def _ends() -> Iterator[None]:
 
 
 def _reported_failure(payload: bytes) -> Failed:
-    """A FAILED frame as a short line. Its author may be hostile, but can only choose how to fail."""
+    """A FAILED frame as a short line. Its author may be hostile, but can only choose how to
+    fail.
+    """
     content = _json(payload)
     status = _FAILURE_KINDS.get(str(content.get("kind")), Status.error)
     line = content.get("line")
@@ -174,10 +185,14 @@ def _reported_failure(payload: bytes) -> Failed:
 
 def _description(payload: bytes) -> dict[str, Any]:
     content = _json(payload)
-    described: dict[str, Any] = {k: str(content[k]) for k in ("class", "repr", "error") if k in content}
+    described: dict[str, Any] = {
+        k: str(content[k]) for k in ("class", "repr", "error") if k in content
+    }
     parameters = content.get("params")
     if isinstance(parameters, dict):
-        described["params"] = {str(k): str(v) for k, v in list(parameters.items())[:_MAX_PARAMETERS]}
+        described["params"] = {
+            str(k): str(v) for k, v in list(parameters.items())[:_MAX_PARAMETERS]
+        }
     return described
 
 
@@ -186,4 +201,8 @@ def _json(payload: bytes) -> dict[str, Any]:
         content = json.loads(payload.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         content = None
-    return content if isinstance(content, dict) else {"type": "Unreadable", "message": "the report is not JSON"}
+    return (
+        content
+        if isinstance(content, dict)
+        else {"type": "Unreadable", "message": "the report is not JSON"}
+    )

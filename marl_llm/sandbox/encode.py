@@ -26,7 +26,8 @@ class Block:
     def open(self) -> int:
         """A new sealed memory file with the content. The caller closes the descriptor.
 
-        Every child gets a file of its own, so that its offset and locks are no channel between children.
+        Every child gets a file of its own, so that its offset and locks are no channel between
+        children.
         """
         descriptor = os.memfd_create("rows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -75,23 +76,31 @@ def encode(frame: pd.DataFrame, target: np.ndarray | None = None) -> Block:
     return Block(layout, b"".join([*parts, categories]))
 
 
-def _check_columns(frame: pd.DataFrame, names: list[str], numeric: list[int], text: list[int]) -> None:
+def _check_columns(
+    frame: pd.DataFrame, names: list[str], numeric: list[int], text: list[int]
+) -> None:
     if len(set(names)) < len(names):
         raise ValueError("column names must be unique")
     for i in set(range(len(names))) - {*numeric, *text}:
-        raise ValueError(f"column {names[i]} has dtype {frame.dtypes.iloc[i]}; convert it to float64 or object")
+        raise ValueError(
+            f"column {names[i]} has dtype {frame.dtypes.iloc[i]}; convert it to float64 or object"
+        )
 
 
 def _codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     codes, names = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
     other = next((name for name in names if not isinstance(name, str)), None)
     if other is not None:
-        raise ValueError(f"column {column.name} holds {other!r}; text columns hold str and nan only")
+        raise ValueError(
+            f"column {column.name} holds {other!r}; text columns hold str and nan only"
+        )
     return codes.astype("<i4"), list(names)
 
 
 def _target(target: np.ndarray) -> np.ndarray[Any, Any]:
-    return np.ascontiguousarray(target, dtype="<f8" if np.asarray(target).dtype.kind == "f" else "<i8")
+    return np.ascontiguousarray(
+        target, dtype="<f8" if np.asarray(target).dtype.kind == "f" else "<i8"
+    )
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -1,8 +1,8 @@
 """One fold of a task as the sandbox may see it: training rows with labels, validation rows without.
 
-Rows are put into a secret order, because position in a sorted file is a label. The order is drawn from a key made of
-the seed and of all rows in their original order: it is the same in every run, and whoever could compute the key would
-already have to know the order.
+Rows are put into a secret order, because position in a sorted file is a label. The order is drawn
+from a key made of the seed and of all rows in their original order: it is the same in every run,
+and whoever could compute the key would already have to know the order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _PROBED_SHARE = 4  # one row in four
 
 
 class Fold:
-    """Rows of one fold, encoded. Make it with `prepare`; it can be evaluated many times and from several threads.
+    """Rows of one fold, encoded. Make it with `prepare`; it can be evaluated many times and from
+    several threads.
 
     Attributes
     ----------
@@ -52,7 +53,13 @@ class Fold:
 
     @classmethod
     def prepare(
-        cls, X_train: pd.DataFrame, y_train: np.ndarray, X_valid: pd.DataFrame, *, n_classes: int | None, seed: int
+        cls,
+        X_train: pd.DataFrame,
+        y_train: np.ndarray,
+        X_valid: pd.DataFrame,
+        *,
+        n_classes: int | None,
+        seed: int,
     ) -> Fold:
         """Permute and encode the rows of a fold.
 
@@ -116,7 +123,12 @@ class Fold:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _block(self, index: int) -> Block:

@@ -1,8 +1,9 @@
-"""Which kernels compute: BLAS routines and numpy loops are chosen for the processor when a process starts, and two
-choices give results that differ in the last bits.
+"""Which kernels compute: BLAS routines and numpy loops are chosen for the processor when a process
+starts, and two choices give results that differ in the last bits.
 
-In: the environment of this process, and a look into a fresh one that has the sandbox's environment. Out: the variables
-that a sandbox is given, and what is computed with them there. Threads are none of its business: they stay at one.
+In: the environment of this process, and a look into a fresh one that has the sandbox's environment.
+Out: the variables that a sandbox is given, and what is computed with them there. Threads are none
+of its business: they stay at one.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ PREFIXES = (
     "NPY_DISABLE_CPU_FEATURES",
     "NPY_ENABLE_CPU_FEATURES",
 )
-"""Variables that choose kernels begin so: those of the BLAS libraries that threadpoolctl knows, or are used on ARM, and
-of numpy's own loops. No other variable of the caller reaches a sandbox."""
+"""Variables that choose kernels begin so: those of the BLAS libraries that threadpoolctl knows, or
+are used on ARM, and of numpy's own loops. No other variable of the caller reaches a sandbox.
+"""
 _OF_THREADS = "NUM_THREADS"
 _LOOK = """
 import json, numpy, scipy.linalg, threadpoolctl
@@ -44,7 +46,8 @@ class Kernels(NamedTuple):
     Attributes
     ----------
     blas : tuple of str
-        Library, version and architecture of the BLAS that numpy and scipy have, as "openblas 0.3.30 Haswell".
+        Library, version and architecture of the BLAS that numpy and scipy have, as "openblas 0.3.30
+        Haswell".
     simd : tuple of str
         Processor features that numpy's loops use beyond those it was built for.
     chosen : dict of str to str
@@ -66,7 +69,8 @@ def chosen_by(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def kernels_in_use() -> Kernels:
-    """What a sandbox of this process computes with. The first call starts a process, for a third of a second.
+    """What a sandbox of this process computes with. The first call starts a process, for a third of
+    a second.
 
     Raises
     ------
@@ -80,15 +84,21 @@ def kernels_in_use() -> Kernels:
 
 @functools.cache
 def _loaded(chosen: tuple[tuple[str, str], ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A fresh process is asked, because this one may have loaded the BLAS of torch as well, and before the variables
-    were set; inside bubblewrap threadpoolctl finds nothing (`bubblewrap.CONSTANTS`).
+    """A fresh process is asked, because this one may have loaded the BLAS of torch as well, and
+    before the variables were set; inside bubblewrap threadpoolctl finds nothing
+    (`bubblewrap.CONSTANTS`).
     """
     python = [sys.executable, "-s", "-B", "-P", "-c", _LOOK]
-    done = subprocess.run(python, env=dict(chosen), cwd="/", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        python, env=dict(chosen), cwd="/", capture_output=True, text=True, check=False
+    )
     if done.returncode:
         words = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         names = ", ".join(name for name, _ in chosen) or "no variable"
         raise SandboxUnavailable(f"numpy does not start in a fresh process ({names} set): {words}")
     blas, simd = json.loads(done.stdout.splitlines()[-1])
-    named = (f"{one['internal_api']} {one['version']} {one.get('architecture') or ''}".strip() for one in blas)
+    named = (
+        f"{one['internal_api']} {one['version']} {one.get('architecture') or ''}".strip()
+        for one in blas
+    )
     return tuple(sorted(set(named))), tuple(sorted(simd))

@@ -1,4 +1,6 @@
-"""How a zygote is started at each isolation level: command line, environment, and what it may read."""
+"""How a zygote is started at each isolation level: command line, environment, and what it may
+read.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ _PACKAGE = Path(__file__).resolve().parent
 _INSIDE = _PACKAGE / "inside"
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo")
 # Folders of packages that hold public data sets: inside the sandbox they would be label files.
-_DATA_SETS = ("sklearn/datasets/data", "sklearn/datasets/tests", "statsmodels/datasets", "seaborn", "vega_datasets")
+_DATA_SETS = (
+    "sklearn/datasets/data",
+    "sklearn/datasets/tests",
+    "statsmodels/datasets",
+    "seaborn",
+    "vega_datasets",
+)
 _PACKAGES = ("lib*/python3*/*-packages", "local/lib*/python3*/*-packages")
 _FIRST_UID, _UIDS, _SLOTS_PER_PROCESS = 61000, 4000, 8
 
@@ -58,7 +66,9 @@ def command(level: Level, control: int, slot: int) -> tuple[list[str], dict[str,
 def _environment(code_root: str) -> dict[str, str]:
     one_thread = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
     return {
-        **chosen_by(os.environ),  # so that the sandbox computes with the kernels that this machine was told to use
+        **chosen_by(
+            os.environ
+        ),  # so that the sandbox computes with the kernels that this machine was told to use
         "PATH": "/usr/bin",
         "HOME": "/",
         "LANG": "C.UTF-8",
@@ -86,19 +96,26 @@ def _data_sets_below(prefix: Path) -> list[str]:
     names = (*_DATA_SETS, _PACKAGE.parent.name)
     packages = [folder for pattern in _PACKAGES for folder in prefix.glob(pattern)]
     found = [folder / name for folder in packages for name in names if (folder / name).is_dir()]
-    by_identity = {os.path.realpath(folder): str(folder) for folder in reversed(found)}  # lib64 is a link to lib
+    by_identity = {
+        os.path.realpath(folder): str(folder) for folder in reversed(found)
+    }  # lib64 is a link to lib
     return list(by_identity.values())
 
 
 def _uid(slot: int) -> int:
-    """A user id that slots of this process, and of processes started about the same time, do not share."""
+    """A user id that slots of this process, and of processes started about the same time, do not
+    share.
+    """
     return _FIRST_UID + (os.getpid() * _SLOTS_PER_PROCESS + slot) % _UIDS
 
 
 def explain(level: Level, last_words: str) -> str:
     """One sentence for a zygote that did not start: what it said, and what usually helps."""
     if level is not Level.bubblewrap:
-        return f"the sandbox ({level}) did not start: {last_words}; check that other users can read {sys.base_prefix}"
+        return (
+            f"the sandbox ({level}) did not start: {last_words}; check that other users can read "
+            f"{sys.base_prefix}"
+        )
     return f"bubblewrap did not start: {last_words}; {_advice()}"
 
 
@@ -107,6 +124,7 @@ def _advice() -> str:
     if restricted.exists() and restricted.read_text().strip() == "1":
         return f"allow user namespaces to bwrap with an AppArmor profile, or set {restricted} to 0"
     return (
-        "allow user namespaces (in Docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined), "
+        "allow user namespaces (in Docker: --security-opt seccomp=unconfined --security-opt "
+        "apparmor=unconfined), "
         "or choose the weaker level landlock explicitly"
     )

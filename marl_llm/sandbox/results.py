@@ -1,4 +1,6 @@
-"""What an evaluation is limited to and what comes out of it: plain values, no process and no file."""
+"""What an evaluation is limited to and what comes out of it: plain values, no process and no
+file.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class SandboxUnavailable(UserError):
 
 
 class Level(StrEnum):
-    """How untrusted code is isolated. `landlock` is the fallback without namespaces, `none` is no isolation at all."""
+    """How untrusted code is isolated. `landlock` is the fallback without namespaces, `none` is no
+    isolation at all.
+    """
 
     bubblewrap = "bubblewrap"
     landlock = "landlock"
@@ -40,7 +44,9 @@ class Status(StrEnum):
 
 
 class Stage(StrEnum):
-    """The highest rung that the host saw a candidate reach in the fold that ended the evaluation. Forgeable."""
+    """The highest rung that the host saw a candidate reach in the fold that ended the evaluation.
+    Forgeable.
+    """
 
     none = "none"
     parsed = "parsed"  # compiled, ran, and defines build_pipeline
@@ -50,7 +56,9 @@ class Stage(StrEnum):
 
 
 class Probe(StrEnum):
-    """In which folds a quarter of the validation rows is predicted again in another order, to compare."""
+    """In which folds a quarter of the validation rows is predicted again in another order, to
+    compare.
+    """
 
     never = "never"
     last = "last"
@@ -88,11 +96,13 @@ class Evaluation:
     status, stage
         How it ended and the rung it reached.
     predictions : tuple of Predictions
-        One per fold, rows in the original order of the fold's `X_valid`; empty unless the status is ok.
+        One per fold, rows in the original order of the fold's `X_valid`; empty unless the status is
+        ok.
     error : str
         One short printable line, empty if ok.
     description : dict or None
-        "class", "repr" and "params" (name to repr) as the candidate's own process reports them: unverified.
+        "class", "repr" and "params" (name to repr) as the candidate's own process reports them:
+        unverified.
     seconds, cpu_seconds : float
         Wall time and CPU time of all folds, without waiting for a slot.
     isolation : str

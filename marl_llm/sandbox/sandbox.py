@@ -1,9 +1,10 @@
-"""A pool of slots that evaluates untrusted pipeline code on prepared folds and hands out raw predictions, and runs
-pandas snippets on labelled rows and hands out text.
+"""A pool of slots that evaluates untrusted pipeline code on prepared folds and hands out raw
+predictions, and runs pandas snippets on labelled rows and hands out text.
 
-In: a candidate's text and `Fold`s, or a snippet and rows. Out: an `Evaluation`, or a `SnippetResult`. Labels of
-validation rows are never given to it, and it computes no metric. Calls may come from several threads; each takes one
-slot, and its folds run one after another in fresh children.
+In: a candidate's text and `Fold`s, or a snippet and rows. Out: an `Evaluation`, or a
+`SnippetResult`. Labels of validation rows are never given to it, and it computes no metric. Calls
+may come from several threads; each takes one slot, and its folds run one after another in fresh
+children.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ import pandas as pd
 from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox.conversation import Job
 from marl_llm.sandbox.fold import Fold
-from marl_llm.sandbox.results import Evaluation, Level, Limits, Probe, SandboxUnavailable, Stage, Status
+from marl_llm.sandbox.results import (
+    Evaluation,
+    Level,
+    Limits,
+    Probe,
+    SandboxUnavailable,
+    Stage,
+    Status,
+)
 from marl_llm.sandbox.selftest import check_slot
 from marl_llm.sandbox.slot import FoldResult, Slot, SlotLost
 from marl_llm.sandbox.snippets import MAX_CHARACTERS, SnippetJob, SnippetResult, shuffled
@@ -66,12 +75,15 @@ class Sandbox:
     ) -> None:
         self._level = _parse_level(level, allow_untrusted)
         self._limits = limits
-        # Slots are started in a thread that lives until close, because the kernel ends them with their parent thread.
+        # Slots are started in a thread that lives until close, because the kernel ends them with
+        # their parent thread.
         self._spawner = ThreadPoolExecutor(1, "sandbox-spawner")
         self._slots: dict[int, Slot] = {}
         self._lock = threading.Lock()
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._finalizer = weakref.finalize(self, _shut_down, os.getpid(), self._slots, self._spawner)
+        self._finalizer = weakref.finalize(
+            self, _shut_down, os.getpid(), self._slots, self._spawner
+        )
         try:
             self._start(slots)
         except BaseException:
@@ -109,7 +121,8 @@ class Sandbox:
         probe: str = Probe.last,
         describe: bool = True,
     ) -> Evaluation:
-        """Run a candidate on folds, stopping at the first one that fails. Thread-safe; waits for a free slot.
+        """Run a candidate on folds, stopping at the first one that fails. Thread-safe; waits for a
+        free slot.
 
         Parameters
         ----------
@@ -124,7 +137,8 @@ class Sandbox:
         limits : Limits, optional
             For one fold.
         probe : str
-            Which folds check that predictions do not depend on order, batch or call count: a `Probe`.
+            Which folds check that predictions do not depend on order, batch or call count: a
+            `Probe`.
         describe : bool
             Ask the child of the first fold for the estimator's description (tens of milliseconds).
 
@@ -138,9 +152,16 @@ class Sandbox:
         if not folds:
             raise ValueError("an evaluation needs at least one fold")
         probed = [_probed(Probe(probe), i, len(folds)) for i in range(len(folds))]
-        jobs = [Job(code, prelude, seed, describe=describe and i == 0, probe=again) for i, again in enumerate(probed)]
-        evaluation = self._in_a_slot(lambda slot: self._run(slot, jobs, folds, limits or self._limits))
-        return evaluation or Evaluation(Status.died, Stage.none, (), _LOST, None, 0.0, 0.0, self._level.value)
+        jobs = [
+            Job(code, prelude, seed, describe=describe and i == 0, probe=again)
+            for i, again in enumerate(probed)
+        ]
+        evaluation = self._in_a_slot(
+            lambda slot: self._run(slot, jobs, folds, limits or self._limits)
+        )
+        return evaluation or Evaluation(
+            Status.died, Stage.none, (), _LOST, None, 0.0, 0.0, self._level.value
+        )
 
     def analyze(
         self,
@@ -152,10 +173,11 @@ class Sandbox:
         limits: Limits | None = None,
         characters: int = MAX_CHARACTERS,
     ) -> SnippetResult:
-        """Run a pandas snippet on labelled rows, in a fresh child. Thread-safe; waits for a free slot.
+        """Run a pandas snippet on labelled rows, in a fresh child. Thread-safe; waits for a free
+        slot.
 
-        The snippet has `df` (the rows in a secret order, without their index; labels as column `target`), `pd` and
-        `np`. Its answer is what it prints and the value of its last expression.
+        The snippet has `df` (the rows in a secret order, without their index; labels as column
+        `target`), `pd` and `np`. Its answer is what it prints and the value of its last expression.
 
         Parameters
         ----------
@@ -190,7 +212,12 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _in_a_slot(self, work: Callable[[Slot], _Result]) -> _Result | None:
@@ -244,7 +271,9 @@ class Sandbox:
             raise SandboxUnavailable(result.summary)
         _verified.add(self._level)
 
-    def _run(self, slot: Slot, jobs: Sequence[Job], folds: Sequence[Fold], limits: Limits) -> Evaluation:
+    def _run(
+        self, slot: Slot, jobs: Sequence[Job], folds: Sequence[Fold], limits: Limits
+    ) -> Evaluation:
         start = time.perf_counter()
         results: list[FoldResult] = []
         predictions: list[Predictions] = []
@@ -272,7 +301,8 @@ def _parse_level(level: str, allow_untrusted: bool) -> Level:
         raise SandboxUnavailable(f"unknown isolation level {level!r}: choose {', '.join(Level)}")
     if level == Level.none and not allow_untrusted:
         raise SandboxUnavailable(
-            "level none runs untrusted code without isolation: pass allow_untrusted=True to accept it"
+            "level none runs untrusted code without isolation: pass allow_untrusted=True to "
+            "accept it"
         )
     return Level(level)
 

@@ -1,6 +1,8 @@
-"""Does the sandbox hold what it promises on this machine? Canaries try to get out, and each must fail.
+"""Does the sandbox hold what it promises on this machine? Canaries try to get out, and each must
+fail.
 
-An evaluation is worth nothing where a canary gets through, so `Sandbox` runs this once per process and refuses.
+An evaluation is worth nothing where a canary gets through, so `Sandbox` runs this once per process
+and refuses.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from marl_llm.sandbox.results import Level, Limits, SandboxUnavailable, Status
 from marl_llm.sandbox.slot import Slot, SlotLost
 
 _LIMITS = Limits(wall_s=20.0, cpu_s=10, memory_bytes=1 << 30)
-# Name and Python expression. Getting through means not raising. {path} and {port} are of this process.
+# Name and Python expression. Getting through means not raising. {path} and {port} are of this
+# process.
 _CANARIES = (
     ("read a file of the host", "open({path!r}).read()"),
     ("read /etc/passwd", "open('/etc/passwd').read()"),
@@ -29,11 +32,17 @@ _CANARIES = (
     ("start a process", "os.fork() or os._exit(0)"),
     ("run a program", "subprocess.run(['/bin/true'])"),
     ("connect by TCP", "socket.create_connection(('127.0.0.1', {port}), 1)"),
-    ("send by UDP", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))"),
+    (
+        "send by UDP",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))",
+    ),
     ("open a Unix socket", "socket.socket(socket.AF_UNIX)"),
     ("signal the zygote", "os.kill(os.getppid(), 0)"),
     ("share memory", "1 / (libc.shmctl(libc.shmget(0, 4096, 0o1600), 0, None) + 1)"),
-    ("lock a shared file", "fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)"),
+    (
+        "lock a shared file",
+        "fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)",
+    ),
     ("change limits of the zygote", "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)"),
     ("read a public data set", "sklearn.datasets.load_iris()"),
 )
@@ -61,7 +70,9 @@ def build_pipeline():
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What was checked. `checks` holds (name, passed, detail); `errors` what kept the test from running at all."""
+    """What was checked. `checks` holds (name, passed, detail); `errors` what kept the test from
+    running at all.
+    """
 
     level: str
     ok: bool
@@ -79,7 +90,9 @@ class SelfTest:
 
 
 def self_test(level: str = "bubblewrap") -> SelfTest:
-    """Start one slot at the level and check it. Reports an unavailable sandbox instead of raising."""
+    """Start one slot at the level and check it. Reports an unavailable sandbox instead of
+    raising.
+    """
     slot = None
     try:
         slot = Slot(Level(level), 0)

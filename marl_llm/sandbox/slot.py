@@ -1,7 +1,8 @@
-"""One zygote process and the conversation with its children: a place where one fold or one snippet at a time is run.
+"""One zygote process and the conversation with its children: a place where one fold or one snippet
+at a time is run.
 
-A slot holds no data in between. When anything about it is in doubt (a protocol error of the zygote, an interrupt in
-the middle) it is closed, and the pool starts another one.
+A slot holds no data in between. When anything about it is in doubt (a protocol error of the zygote,
+an interrupt in the middle) it is closed, and the pool starts another one.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class SlotLost(Exception):
 
 @dataclass(frozen=True)
 class FoldResult:
-    """The outcome of one fold. `predictions` are in the secret order; None unless the status is ok."""
+    """The outcome of one fold. `predictions` are in the secret order; None unless the status is
+    ok.
+    """
 
     status: Status
     stage: Stage
@@ -53,7 +56,9 @@ class FoldResult:
 
 
 class Slot:
-    """One zygote. Construct it in a thread that lives as long as the slot: the kernel ends it with that thread."""
+    """One zygote. Construct it in a thread that lives as long as the slot: the kernel ends it with
+    that thread.
+    """
 
     def __init__(self, level: Level, index: int) -> None:
         self._level = level
@@ -93,7 +98,8 @@ class Slot:
         if packet != control.READY:
             raise SandboxUnavailable(self._why_not())
         self._host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        # The kernel wrote the sender's credentials, with the process id as it is outside the sandbox.
+        # The kernel wrote the sender's credentials, with the process id as it is outside the
+        # sandbox.
         process = _CREDENTIALS.unpack(ancillary[0][2][: _CREDENTIALS.size])[0]
         self._zygote = os.pidfd_open(process)
         self._measure(process)
@@ -115,9 +121,13 @@ class Slot:
         SlotLost
             When the zygote failed, not the candidate.
         """
-        outcome, said, cpu = self._converse(lambda conversation: conversation.run(job, fold), limits)
+        outcome, said, cpu = self._converse(
+            lambda conversation: conversation.run(job, fold), limits
+        )
         if isinstance(outcome, Failed):
-            return FoldResult(outcome.status, said.stage, None, outcome.error, said.description, cpu)
+            return FoldResult(
+                outcome.status, said.stage, None, outcome.error, said.description, cpu
+            )
         return FoldResult(Status.ok, said.stage, outcome, "", said.description, cpu)
 
     def run_snippet(self, job: SnippetJob, rows: Block, limits: Limits) -> SnippetResult:
@@ -130,7 +140,9 @@ class Slot:
         return SnippetResult(Status.ok, outcome, "", seconds)
 
     def close(self) -> None:
-        """Kill the zygote and with it every process of the slot. Safe to call twice, and from another thread."""
+        """Kill the zygote and with it every process of the slot. Safe to call twice, and from
+        another thread.
+        """
         with self._closing:
             if self._zygote is not None:
                 _kill(self._zygote)
@@ -145,7 +157,9 @@ class Slot:
     def _converse(
         self, exchange: Callable[[Conversation], _Answer], limits: Limits
     ) -> tuple[_Answer | Failed, Conversation, float]:
-        """Fork a child, talk to it, kill it; returns the answer or why there is none, and CPU seconds."""
+        """Fork a child, talk to it, kill it; returns the answer or why there is none, and CPU
+        seconds.
+        """
         deadline = time.monotonic() + limits.wall_s
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with mine:
@@ -191,20 +205,30 @@ class Slot:
         return control.Ended.unpack(packet)
 
     def _measure(self, process: int) -> None:
-        """Read the zygote's size, which the limits of its children come on top of, and make sure that it can fork."""
+        """Read the zygote's size, which the limits of its children come on top of, and make sure
+        that it can fork.
+        """
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
         status = dict(line.split(":", 1) for line in lines)
-        threads = int(status["Threads"])  # a fork copies one thread only; locks of the others would stay locked
+        threads = int(
+            status["Threads"]
+        )  # a fork copies one thread only; locks of the others would stay locked
         if threads != 1:
-            raise SandboxUnavailable(f"a package started {threads - 1} threads at import, so the sandbox cannot fork")
-        self._address_space, self._data = (int(status[name].split()[0]) << 10 for name in ("VmSize", "VmData"))
+            raise SandboxUnavailable(
+                f"a package started {threads - 1} threads at import, so the sandbox cannot fork"
+            )
+        self._address_space, self._data = (
+            int(status[name].split()[0]) << 10 for name in ("VmSize", "VmData")
+        )
 
     def _why_not(self) -> str:
         words = _available(self._process.stderr).strip().splitlines()
         return launch.explain(self._level, words[-1] if words else f"no answer in {_START_S:.0f} s")
 
 
-def _attempt(conversation: Conversation, exchange: Callable[[Conversation], _Answer]) -> _Answer | Failed | Vanished:
+def _attempt(
+    conversation: Conversation, exchange: Callable[[Conversation], _Answer]
+) -> _Answer | Failed | Vanished:
     try:
         return exchange(conversation)
     except (Failed, Vanished) as failure:

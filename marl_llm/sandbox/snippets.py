@@ -1,8 +1,8 @@
 """Pandas snippets: what the sandbox is asked, and the text that comes back.
 
-In: untrusted code and rows with their labels, which are put into a secret order. Out: a `SnippetResult`, plain text
-that was bounded and stripped here, in the trusted process. The text is a claim of untrusted code: it is shown to an
-agent and enters no computation.
+In: untrusted code and rows with their labels, which are put into a secret order. Out: a
+`SnippetResult`, plain text that was bounded and stripped here, in the trusted process. The text is
+a claim of untrusted code: it is shown to an agent and enters no computation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class SnippetResult:
     status : Status
         How it ended.
     text : str
-        What it printed, then the value of its last expression: printable characters and newlines only. "" unless ok.
+        What it printed, then the value of its last expression: printable characters and newlines
+        only. "" unless ok.
     error : str
         One short printable line, "" if ok.
     seconds : float
@@ -48,7 +49,9 @@ class SnippetResult:
 
 @dataclass(frozen=True)
 class SnippetJob:
-    """What a child is to do: a snippet, the seed of numpy and random, and the most characters of its answer."""
+    """What a child is to do: a snippet, the seed of numpy and random, and the most characters of
+    its answer.
+    """
 
     code: str
     seed: int
@@ -68,8 +71,9 @@ class SnippetJob:
 def shuffled(frame: pd.DataFrame, labels: np.ndarray, seed: int) -> Block:
     """Rows and their labels, as column `target`, in a secret order.
 
-    The order is drawn, as in `Fold`, from a key made of the seed and of all rows in their original order: it is the
-    same in every run, and whoever could compute the key would already have to know the order.
+    The order is drawn, as in `Fold`, from a key made of the seed and of all rows in their original
+    order: it is the same in every run, and whoever could compute the key would already have to know
+    the order.
 
     Parameters
     ----------
@@ -86,9 +90,13 @@ def shuffled(frame: pd.DataFrame, labels: np.ndarray, seed: int) -> Block:
         Without rows, for unequal lengths, a column named `target`, or a column of another type.
     """
     if not len(frame) or len(labels) != len(frame):
-        raise ValueError(f"a snippet needs rows and as many labels: {len(frame)} rows, {len(labels)} labels")
+        raise ValueError(
+            f"a snippet needs rows and as many labels: {len(frame)} rows, {len(labels)} labels"
+        )
     if TARGET in frame.columns:
-        raise ValueError(f"a column is named {TARGET!r}, which is the name of the labels in a snippet")
+        raise ValueError(
+            f"a column is named {TARGET!r}, which is the name of the labels in a snippet"
+        )
     dtype = np.float64 if np.asarray(labels).dtype.kind in "fiu" else object
     table = frame.assign(**{TARGET: pd.Series(np.asarray(labels), index=frame.index, dtype=dtype)})
     digest = hashlib.blake2b(f"snippet {seed}".encode(), digest_size=16)
@@ -98,7 +106,9 @@ def shuffled(frame: pd.DataFrame, labels: np.ndarray, seed: int) -> Block:
 
 
 def readable(payload: bytes, characters: int) -> str:
-    """Text from an untrusted child: printable characters and newlines, no memory addresses, at most `characters`."""
+    """Text from an untrusted child: printable characters and newlines, no memory addresses, at most
+    `characters`.
+    """
     text = _ADDRESS.sub("", payload.decode("utf-8", "replace"))
     kept = (c if c.isprintable() or c == "\n" else " " if c.isspace() else "" for c in text)
     return "\n".join(line.rstrip() for line in "".join(kept).splitlines())[:characters].strip("\n")

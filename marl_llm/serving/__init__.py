@@ -1,4 +1,6 @@
-"""Who samples: a model server (a real vLLM process) with its client, or a small model in this process."""
+"""Who samples: a model server (a real vLLM process) with its client, or a small model in this
+process.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """New tokens per second of a served model on a CPU, with our plugin and with vLLM's own LoRA code.
 
-Two servers run side by side and take turns with the same work, so that a busy machine slows both: `REQUESTS` random
-prompts at once, from the base, from two adapters, and from all three in one batch. Rates are of the median round; the
-ratio is that of the servers' processor time, which other work changes little. Without the plugin the last of these is
-answered wrongly as well; this looks at speed alone.
+Two servers run side by side and take turns with the same work, so that a busy machine slows both:
+`REQUESTS` random prompts at once, from the base, from two adapters, and from all three in one
+batch. Rates are of the median round; the ratio is that of the servers' processor time, which other
+work changes little. Without the plugin the last of these is answered wrongly as well; this looks at
+speed alone.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class ServingRate:
     with_plugin, without : float
         Tokens per second of the clock.
     ratio : float
-        Processor time without the plugin by that with it, API and engine together: the median over rounds.
+        Processor time without the plugin by that with it, API and engine together: the median over
+        rounds.
     """
 
     served: str
@@ -98,12 +100,19 @@ def benchmark(base_dir: Path, make_adapter: MakeAdapter, rounds: int) -> list[Se
         work = Path(folder)
         adapters = {name: make_adapter(work / name, seed) for seed, name in enumerate(_ADAPTERS)}
         servers = [
-            stack.enter_context(ModelServer.start(base_dir, log_path=work / f"{name}.log", config=_config(), env=env))
+            stack.enter_context(
+                ModelServer.start(
+                    base_dir, log_path=work / f"{name}.log", config=_config(), env=env
+                )
+            )
             for name, env in {"with": {}, "without": {"VLLM_PLUGINS": ""}}.items()
         ]
         for server in servers:
             asyncio.run(_load(server, adapters))
-        took = {name: [_round(servers, models, seed) for seed in range(rounds)] for name, models in SERVED.items()}
+        took = {
+            name: [_round(servers, models, seed) for seed in range(rounds)]
+            for name, models in SERVED.items()
+        }
     return [rate(name, rows) for name, rows in took.items()]
 
 
@@ -125,7 +134,9 @@ def _round(servers: Sequence[ModelServer], models: Sequence[str], seed: int) -> 
 
 
 def spent(server: ModelServer, models: Sequence[str], seed: int) -> Spent:
-    """Have all requests of one round answered; `models` take turns, prompts are new for every seed."""
+    """Have all requests of one round answered; `models` take turns, prompts are new for every
+    seed.
+    """
     rng = np.random.default_rng(seed)
     prompts = rng.integers(*_IDS, (REQUESTS, PROMPT_TOKENS)).tolist()
 
@@ -133,10 +144,17 @@ def spent(server: ModelServer, models: Sequence[str], seed: int) -> Spent:
         async with httpx.AsyncClient(base_url=server.url, timeout=300.0, trust_env=False) as http:
             started, used = time.perf_counter(), server.cpu_seconds()
             bodies = (
-                {"model": models[i % len(models)], "prompt": prompt, "max_tokens": NEW_TOKENS, "ignore_eos": True}
+                {
+                    "model": models[i % len(models)],
+                    "prompt": prompt,
+                    "max_tokens": NEW_TOKENS,
+                    "ignore_eos": True,
+                }
                 for i, prompt in enumerate(prompts)
             )
-            replies = await asyncio.gather(*(http.post("/v1/completions", json=body) for body in bodies))
+            replies = await asyncio.gather(
+                *(http.post("/v1/completions", json=body) for body in bodies)
+            )
             took = Spent(time.perf_counter() - started, server.cpu_seconds() - used)
         for reply in replies:
             reply.raise_for_status()
@@ -148,5 +166,7 @@ def spent(server: ModelServer, models: Sequence[str], seed: int) -> Spent:
 def rate(name: str, took: Sequence[Sequence[Spent]]) -> ServingRate:
     """From what was spent with the plugin and without it, round by round."""
     tokens = REQUESTS * NEW_TOKENS
-    ours, theirs = (tokens / statistics.median(one.wall_s for one in side) for side in zip(*took, strict=True))
+    ours, theirs = (
+        tokens / statistics.median(one.wall_s for one in side) for side in zip(*took, strict=True)
+    )
     return ServingRate(name, ours, theirs, statistics.median(b.cpu_s / a.cpu_s for a, b in took))

@@ -1,8 +1,10 @@
-"""Asynchronous client of a model server: chat messages in, sampled tokens with their log-probabilities out.
+"""Asynchronous client of a model server: chat messages in, sampled tokens with their
+log-probabilities out.
 
-It samples from the undistorted distribution (no top-p, top-k, penalties or masks, whatever the model's own generation
-settings say), because the log-probabilities are the behaviour policy's in training. Tokens come back as sampled and are
-never re-tokenised. However many are asked for, no more requests are sent than the server decodes at once.
+It samples from the undistorted distribution (no top-p, top-k, penalties or masks, whatever the
+model's own generation settings say), because the log-probabilities are the behaviour policy's in
+training. Tokens come back as sampled and are never re-tokenised. However many are asked for, no
+more requests are sent than the server decodes at once.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ _UNDISTORTED = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
-"""Said in every request: a model's generation_config.json would set them otherwise (Qwen2.5: a repetition penalty)."""
+"""Said in every request: a model's generation_config.json would set them otherwise (Qwen2.5: a
+repetition penalty).
+"""
 _MISSING_LOGPROB = -9999.0
 """What vLLM writes for a token whose log-probability it does not have."""
 
@@ -46,7 +50,8 @@ class ChatClient:
     server : ModelServer
         Where to sample; its end is noticed and raised as `ServerDied`.
     request_timeout_s : float
-        Least patience with a server that does nothing, seconds; one that works is waited for however slow it is.
+        Least patience with a server that does nothing, seconds; one that works is waited for
+        however slow it is.
     """
 
     def __init__(self, server: ModelServer, *, request_timeout_s: float = 300.0) -> None:
@@ -66,7 +71,10 @@ class ChatClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -75,10 +83,11 @@ class ChatClient:
         await self._connection.aclose()
 
     async def load_adapter(self, name: str, path: Path) -> None:
-        """Make the LoRA adapter in directory `path` (as the server sees it) available as model `name`; idempotent.
+        """Make the LoRA adapter in directory `path` (as the server sees it) available as model
+        `name`; idempotent.
 
-        Names and directories are versioned and never reused: vLLM's prefix cache is keyed by both, so new weights under
-        an old name or path would silently be mixed with old state.
+        Names and directories are versioned and never reused: vLLM's prefix cache is keyed by both,
+        so new weights under an old name or path would silently be mixed with old state.
 
         Raises
         ------
@@ -95,7 +104,8 @@ class ChatClient:
                 return
             if name in self._adapters:
                 raise ValueError(
-                    f"adapter name {name!r} is taken by {self._adapters[name]}, {path} needs a name of its own"
+                    f"adapter name {name!r} is taken by {self._adapters[name]}, {path} needs "
+                    "a name of its own"
                 )
             await self._load(name, path)
             self._adapters[name] = path
@@ -104,9 +114,13 @@ class ChatClient:
         """Forget an adapter, here and in the server; nothing happens if it is not loaded."""
         async with self._loading:
             self._adapters.pop(name, None)
-            reply = await self._connection.call("POST", "/v1/unload_lora_adapter", {"lora_name": name})
+            reply = await self._connection.call(
+                "POST", "/v1/unload_lora_adapter", {"lora_name": name}
+            )
             if reply.status_code not in (200, 404):
-                raise BadReply(f"The model server could not unload adapter {name!r}: {_message(reply)}")
+                raise BadReply(
+                    f"The model server could not unload adapter {name!r}: {_message(reply)}"
+                )
 
     async def sample(
         self,
@@ -130,7 +144,8 @@ class ChatClient:
         max_tokens : int
             Most tokens of the completion.
         seed : int, optional
-            Makes the sample repeatable on an otherwise equal server; not sent where `server.seeds` is False.
+            Makes the sample repeatable on an otherwise equal server; not sent where `server.seeds`
+            is False.
 
         Raises
         ------
@@ -145,12 +160,16 @@ class ChatClient:
         BadReply
             If the answer holds no usable tokens.
         """
-        body = _request(model, messages, temperature, max_tokens, seed if self.server.seeds else None)
+        body = _request(
+            model, messages, temperature, max_tokens, seed if self.server.seeds else None
+        )
         async with self._slots:
             started = time.perf_counter()
             reply = await self._complete(body)
             if reply.status_code == 404 and model in self._adapters:
-                logger.warning("the model server has forgotten adapter %s; loading it once more", model)
+                logger.warning(
+                    "the model server has forgotten adapter %s; loading it once more", model
+                )
                 await self._load(model, self._adapters[model])
                 reply = await self._complete(body)
             latency_s = time.perf_counter() - started
@@ -163,7 +182,9 @@ class ChatClient:
         return await self._connection.counters()
 
     async def _complete(self, body: dict[str, Any]) -> httpx.Response:
-        return await self._connection.call("POST", "/v1/chat/completions", body, tokens=body["max_tokens"])
+        return await self._connection.call(
+            "POST", "/v1/chat/completions", body, tokens=body["max_tokens"]
+        )
 
     async def _load(self, name: str, path: Path) -> None:
         adapter = {"lora_name": name, "lora_path": str(path)}
@@ -172,19 +193,27 @@ class ChatClient:
             return
         if reply.status_code == 404 and '"detail"' in reply.text:
             raise AdapterError(
-                f"The model server at {self.server.url} loads no adapters while it runs: start it with --enable-lora "
+                f"The model server at {self.server.url} loads no adapters while it runs: "
+                "start it with --enable-lora "
                 "and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
             )
         if "already been loaded" in reply.text:
             raise AdapterError(
-                f"The model server at {self.server.url} already has other weights under the name {name!r}: restart it."
+                f"The model server at {self.server.url} already has other weights under the "
+                f"name {name!r}: restart it."
             )
-        raise AdapterError(f"The model server could not load adapter {name!r} from {path}: {_message(reply)}")
+        raise AdapterError(
+            f"The model server could not load adapter {name!r} from {path}: {_message(reply)}"
+        )
 
     async def _serves(self, name: str, path: Path) -> bool:
-        """Tell whether the server (perhaps since an earlier run of ours) already serves `path` as `name`."""
+        """Tell whether the server (perhaps since an earlier run of ours) already serves `path` as
+        `name`.
+        """
         reply = await self._connection.call("GET", "/v1/models")
-        return any(card["id"] == name and card["root"] == str(path) for card in reply.json()["data"])
+        return any(
+            card["id"] == name and card["root"] == str(path) for card in reply.json()["data"]
+        )
 
     async def _refusal(self, reply: httpx.Response, model: str, max_tokens: int) -> Exception:
         """Return the exception for an answer that is not a completion."""
@@ -193,7 +222,8 @@ class ChatClient:
             return PromptTooLong(self.server.max_model_len, max_tokens)
         if reply.status_code == 404:
             return AdapterError(
-                f"The model server at {self.server.url} serves no model {model!r}: load its adapter first."
+                f"The model server at {self.server.url} serves no model {model!r}: load its "
+                "adapter first."
             )
         if reply.status_code >= 500 and await self._connection.dying():
             return self.server.died("died")
@@ -201,7 +231,11 @@ class ChatClient:
 
 
 def _request(
-    model: str, messages: Sequence[Mapping[str, str]], temperature: float, max_tokens: int, seed: int | None
+    model: str,
+    messages: Sequence[Mapping[str, str]],
+    temperature: float,
+    max_tokens: int,
+    seed: int | None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
@@ -222,7 +256,8 @@ def parse_completion(answer: Mapping[str, Any], latency_s: float) -> Completion:
     Raises
     ------
     BadReply
-        If token ids or log-probabilities are missing or of different number: such a completion cannot be trained on.
+        If token ids or log-probabilities are missing or of different number: such a completion
+        cannot be trained on.
     """
     try:
         choice = answer["choices"][0]
@@ -230,18 +265,24 @@ def parse_completion(answer: Mapping[str, Any], latency_s: float) -> Completion:
         logprobs = [float(entry["logprob"]) for entry in choice["logprobs"]["content"]]
         text, finish_reason = choice["message"]["content"] or "", choice["finish_reason"]
     except (KeyError, IndexError, TypeError) as error:
-        raise BadReply(f"The model server's answer has no {error}: it must be vLLM 0.22 or newer.") from error
+        raise BadReply(
+            f"The model server's answer has no {error}: it must be vLLM 0.22 or newer."
+        ) from error
     if not prompt_ids or not completion_ids or len(completion_ids) != len(logprobs):
         raise BadReply(
-            f"The model server's answer has {len(prompt_ids or [])} prompt tokens, {len(completion_ids or [])} "
+            f"The model server's answer has {len(prompt_ids or [])} prompt tokens, "
+            f"{len(completion_ids or [])} "
             f"completion tokens and {len(logprobs)} log-probabilities: it cannot be logged."
         )
     if min(logprobs) <= _MISSING_LOGPROB:
         raise BadReply(
-            "The model server's answer lacks the log-probability of a token: start it with --logprobs-mode "
+            "The model server's answer lacks the log-probability of a token: start it with "
+            "--logprobs-mode "
             "processed_logprobs."
         )
-    return Completion(text, list(prompt_ids), list(completion_ids), logprobs, finish_reason, latency_s)
+    return Completion(
+        text, list(prompt_ids), list(completion_ids), logprobs, finish_reason, latency_s
+    )
 
 
 def _message(reply: httpx.Response) -> str:

@@ -1,4 +1,6 @@
-"""What a model answers, and who can be asked: a server's client or a model in this process, which look alike."""
+"""What a model answers, and who can be asked: a server's client or a model in this process, which
+look alike.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Completion:
     completion_ids : list of int, length T
         Token ids as sampled; a completion that ended by itself includes its end token.
     logprobs : list of float, length T
-        Natural logarithm of each token's probability under the distribution it was sampled from (temperature included).
+        Natural logarithm of each token's probability under the distribution it was sampled from
+        (temperature included).
     finish_reason : str
         "stop" (ended by itself) or "length" (cut at max_tokens).
     latency_s : float
@@ -38,7 +41,9 @@ class Completion:
 
 
 class Sampler(Protocol):
-    """Samples completions: `ChatClient` from a server, `InProcessClient` from a model in this process."""
+    """Samples completions: `ChatClient` from a server, `InProcessClient` from a model in this
+    process.
+    """
 
     @property
     def base_name(self) -> str:
@@ -64,5 +69,8 @@ class Sampler(Protocol):
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...

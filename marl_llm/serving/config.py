@@ -1,7 +1,7 @@
 """Settings of a vLLM server and the command line they make on this machine's build (CPU or CUDA).
 
-Pure functions: settings and a device in, command and environment variables out. Which build is installed is read from
-package metadata, so nothing here imports torch or vllm.
+Pure functions: settings and a device in, command and environment variables out. Which build is
+installed is read from package metadata, so nothing here imports torch or vllm.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ BASE_NAME = "base"
 """The name under which a server of ours serves the model without an adapter."""
 
 SEEDED_NAME = "base-takes-seeds"
-"""A second name of the model, by which a server says that requests may carry seeds: its API tells this nowhere else."""
+"""A second name of the model, by which a server says that requests may carry seeds: its API tells
+this nowhere else.
+"""
 
 _NO_VLLM = (
-    "vLLM is not installed in this environment: install the extra for your machine, `pip install 'marl-llm[vllm]'` "
+    "vLLM is not installed in this environment: install the extra for your machine, `pip "
+    "install 'marl-llm[vllm]'` "
     "with an NVIDIA GPU or `make install` without one."
 )
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -68,10 +71,11 @@ class ServerConfig:
     max_cpu_loras : int
         Adapters kept in memory; further ones are read from disk again when they are used.
     dtype : Dtype
-        "auto" is bfloat16 on a GPU and what `core.precision` chooses on a CPU (float32 agrees with transformers to
-        1e-5).
+        "auto" is bfloat16 on a GPU and what `core.precision` chooses on a CPU (float32 agrees with
+        transformers to 1e-5).
     chunked_prefill : bool
-        Split long prompts over steps. Excludes per-request seeds: together they kill vLLM's engine (0.31 and 0.32).
+        Split long prompts over steps. Excludes per-request seeds: together they kill vLLM's engine
+        (0.31 and 0.32).
     kv_cache_gib : int
         Memory of the KV cache on a CPU, GiB.
     gpu_memory_utilization : float
@@ -115,7 +119,8 @@ def installed_device() -> Device:
         return Device.cpu
     if not any(Path(device).exists() for device in _GPU_DEVICES):
         raise UserError(
-            f"vLLM {version} is built for a GPU and this machine shows none: run on a GPU machine, or install the CPU "
+            f"vLLM {version} is built for a GPU and this machine shows none: run on a GPU "
+            "machine, or install the CPU "
             "build with `make install`."
         )
     return Device.cuda
@@ -133,19 +138,43 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, device: Device) -> list[str]:
+def command(
+    model_dir: Path | str, host: str, port: int, config: ServerConfig, device: Device
+) -> list[str]:
     """Return the command that serves `model_dir` (a directory, or a name on the Hub) on host:port.
 
-    `python -m`, not `vllm serve`: the command of the CPU build does not start (it looks up the metadata of `vllm`).
+    `python -m`, not `vllm serve`: the command of the CPU build does not start (it looks up the
+    metadata of `vllm`).
     """
     args = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     names = [BASE_NAME] if config.chunked_prefill else [BASE_NAME, SEEDED_NAME]
-    args += ["--model", str(model_dir), "--served-model-name", *names, "--host", host, "--port", str(port)]
-    args += ["--dtype", served_dtype(model_dir, config, device), "--max-model-len", str(config.max_model_len)]
+    args += [
+        "--model",
+        str(model_dir),
+        "--served-model-name",
+        *names,
+        "--host",
+        host,
+        "--port",
+        str(port),
+    ]
+    args += [
+        "--dtype",
+        served_dtype(model_dir, config, device),
+        "--max-model-len",
+        str(config.max_model_len),
+    ]
     args += ["--max-num-seqs", str(config.max_num_seqs)]
-    args += ["--enable-lora", "--max-loras", str(config.max_loras), "--max-cpu-loras", str(config.max_cpu_loras)]
+    args += [
+        "--enable-lora",
+        "--max-loras",
+        str(config.max_loras),
+        "--max-cpu-loras",
+        str(config.max_cpu_loras),
+    ]
     args += ["--max-lora-rank", str(served_lora_rank(config.max_lora_rank))]
-    # Behaviour log-probabilities are those of the distribution that was sampled from, temperature included.
+    # Behaviour log-probabilities are those of the distribution that was sampled from, temperature
+    # included.
     args += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
     if not config.chunked_prefill:
         batched = max(4096, config.max_model_len)
@@ -158,12 +187,16 @@ def command(model_dir: Path | str, host: str, port: int, config: ServerConfig, d
 
 
 def served_dtype(model_dir: Path | str, config: ServerConfig, device: Device) -> Dtype:
-    """What `dtype` means for this model on this machine; a model that is not here yet is float32 on a CPU."""
+    """What `dtype` means for this model on this machine; a model that is not here yet is float32 on
+    a CPU.
+    """
     if config.dtype != "auto":
         return config.dtype
     if device is Device.cuda:
         return "bfloat16"
-    return cpu_precision(Path(model_dir)) if (Path(model_dir) / "config.json").is_file() else "float32"
+    return (
+        cpu_precision(Path(model_dir)) if (Path(model_dir) / "config.json").is_file() else "float32"
+    )
 
 
 def check_extra_args(args: Sequence[str]) -> None:
@@ -175,12 +208,21 @@ def check_extra_args(args: Sequence[str]) -> None:
         The sentence names the argument, and the key of the recipe that sets it if there is one.
     """
     if args and not args[0].startswith("-"):
-        raise ValueError(f"{args[0]!r} is no option of vLLM; write --option, then its value as the next item")
+        raise ValueError(
+            f"{args[0]!r} is no option of vLLM; write --option, then its value as the next item"
+        )
     for arg in args:
         option = arg.partition("=")[0].replace("_", "-")  # vLLM takes either
-        taken = next((own for own in _own_options() if option.startswith("--") and _overrides(option, own)), None)
+        taken = next(
+            (own for own in _own_options() if option.startswith("--") and _overrides(option, own)),
+            None,
+        )
         if taken:
-            whose = f"of {_KEYS[taken]}; set that" if taken in _KEYS else "set by marl-llm itself; leave it out"
+            whose = (
+                f"of {_KEYS[taken]}; set that"
+                if taken in _KEYS
+                else "set by marl-llm itself; leave it out"
+            )
             raise ValueError(f"{arg!r}: {taken} is {whose}")
 
 
@@ -192,7 +234,9 @@ def _own_options() -> list[str]:
 
 
 def _overrides(option: str, own: str) -> bool:
-    """Tell whether vLLM reads `option` as `own`, its negation, or (as argparse does) the beginning of either."""
+    """Tell whether vLLM reads `option` as `own`, its negation, or (as argparse does) the beginning
+    of either.
+    """
     plain = own.replace("--no-", "--")
     return any(name.startswith(option) for name in (plain, plain.replace("--", "--no-", 1)))
 
@@ -211,8 +255,14 @@ def served_lora_rank(rank: int) -> int:
 
 
 def environment(config: ServerConfig, device: Device, *, offline: bool) -> dict[str, str]:
-    """Return the environment variables the server needs on top of our own; `offline` keeps it from asking the Hub."""
-    variables = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
+    """Return the environment variables the server needs on top of our own; `offline` keeps it from
+    asking the Hub.
+    """
+    variables = {
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     if offline:
         variables["HF_HUB_OFFLINE"] = "1"
     if device is Device.cuda:

@@ -1,8 +1,8 @@
-"""HTTP to one model server: a request is answered, tried again when its connection is lost, or waited for as long as
-the server works.
+"""HTTP to one model server: a request is answered, tried again when its connection is lost, or
+waited for as long as the server works.
 
-Out come replies of any status; what they mean is the client's affair. A server that ended is a `ServerDied`, one that
-is up and does nothing a `ServerStalled`.
+Out come replies of any status; what they mean is the client's affair. A server that ended is a
+`ServerDied`, one that is up and does nothing a `ServerStalled`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Connection:
         self._looking = asyncio.Lock()
         self._looked = -_LOOK_EVERY_S
         self._counters: Counters | None = None
-        # No time-out of httpx: it cannot tell slow from stalled. trust_env: a proxy from the environment must not stand
-        # between us and a server on this machine.
+        # No time-out of httpx: it cannot tell slow from stalled. trust_env: a proxy from the
+        # environment must not stand between us and a server on this machine.
         self._http = httpx.AsyncClient(
             base_url=server.url,
             timeout=httpx.Timeout(None, connect=10.0),
@@ -59,7 +59,8 @@ class Connection:
     async def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, tokens: int = 0
     ) -> httpx.Response:
-        """Send one request; a lost connection is tried again, with growing pauses, while the server lives.
+        """Send one request; a lost connection is tried again, with growing pauses, while the server
+        lives.
 
         Parameters
         ----------
@@ -80,18 +81,23 @@ class Connection:
                 return await self._answer(method, path, body, tokens)
             except httpx.TransportError as error:
                 if pause_s is None or await self.dying(pause_s):
-                    raise self.server.died("no longer answers" if self.server.alive() else "died") from error
+                    raise self.server.died(
+                        "no longer answers" if self.server.alive() else "died"
+                    ) from error
         raise AssertionError("unreachable")
 
     async def dying(self, wait_s: float = _LAST_BREATH_S) -> bool:
-        """Wait up to `wait_s` for the server's process to end (connections break a moment earlier); True if it did."""
+        """Wait up to `wait_s` for the server's process to end (connections break a moment earlier);
+        True if it did.
+        """
         deadline = time.monotonic() + wait_s
         while self.server.alive() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         return not self.server.alive()
 
     async def counters(self) -> Counters | None:
-        """What the server has done so far, read again after a few seconds at the earliest; None where it does not say.
+        """What the server has done so far, read again after a few seconds at the earliest; None
+        where it does not say.
 
         A growing count of tokens is a sign of work.
         """
@@ -111,7 +117,9 @@ class Connection:
             return self._counters
         return read_counters(reply.text)
 
-    async def _answer(self, method: str, path: str, body: dict[str, Any] | None, tokens: int) -> httpx.Response:
+    async def _answer(
+        self, method: str, path: str, body: dict[str, Any] | None, tokens: int
+    ) -> httpx.Response:
         request = asyncio.ensure_future(self._http.request(method, path, json=body))
         note_end = self._patience.given_up
         self._patience.asked(tokens, time.monotonic())

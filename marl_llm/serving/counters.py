@@ -1,4 +1,6 @@
-"""What a vLLM server has done since it started, from its Prometheus page (`/metrics`): pure, text in, numbers out."""
+"""What a vLLM server has done since it started, from its Prometheus page (`/metrics`): pure, text
+in, numbers out.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ class Counters:
     Attributes
     ----------
     prompt_tokens, sampled_tokens : float
-        Tokens of prompts (cached ones included) and of completions, also of requests not answered yet.
+        Tokens of prompts (cached ones included) and of completions, also of requests not answered
+        yet.
     answered : float
         Completions that ended by themselves or at their limit.
     cache_queries, cache_hits : float
@@ -36,7 +39,9 @@ class Counters:
 
 
 def read_counters(page: str) -> Counters | None:
-    """Read the page; None if it has no count of tokens (no vLLM, or one started with --disable-log-stats)."""
+    """Read the page; None if it has no count of tokens (no vLLM, or one started with
+    --disable-log-stats).
+    """
     totals: defaultdict[str, float] = defaultdict(float)
     for name, value in _SAMPLE.findall(page):
         totals[name] += float(value)

@@ -1,10 +1,11 @@
 """Our plugin for vLLM's CPU build, whose own LoRA code is slow and, in mixed batches, wrong.
 
-There a request to the base beside requests to adapters is answered with an adapter's weights. vLLM calls `install` in
-each of its processes, for whoever serves in this environment (entry point `vllm.general_plugins` in pyproject.toml); it
-puts `grouped_lora.py` in the place of vLLM's class. On another device it does nothing. Where vLLM is not as we know it,
-and its code is not seen to be right by now, LoRA is refused; all else is served. Nothing here loads torch or vllm
-before `install` is called.
+There a request to the base beside requests to adapters is answered with an adapter's weights. vLLM
+calls `install` in each of its processes, for whoever serves in this environment (entry point
+`vllm.general_plugins` in pyproject.toml); it puts `grouped_lora.py` in the place of vLLM's class.
+On another device it does nothing. Where vLLM is not as we know it, and its code is not seen to be
+right by now, LoRA is refused; all else is served. Nothing here loads torch or vllm before `install`
+is called.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def install() -> None:
 
 
 def what_moved(platform: Any) -> str | None:
-    """What of vLLM, on its CPU `platform`, is not as in the versions that we know; None if all is."""
+    """What of vLLM, on its CPU `platform`, is not as in the versions that we know; None if all
+    is.
+    """
     import vllm
 
     version = vllm.__version__.split("+")[0]
@@ -61,7 +64,9 @@ def what_moved(platform: Any) -> str | None:
 
 
 def keeps_base_apart(platform: Any) -> bool:
-    """Try vLLM's own code on two rows: the first belongs to the base, the second to the adapter in the last slot."""
+    """Try vLLM's own code on two rows: the first belongs to the base, the second to the adapter in
+    the last slot.
+    """
     try:
         import torch
         from vllm.utils.import_utils import resolve_obj_by_qualname
@@ -71,7 +76,12 @@ def keeps_base_apart(platform: Any) -> bool:
         wrapper.update_metadata(rows, [7], 2, 8)
         y, weights = torch.zeros(2, 1), (torch.ones(1, 1, 1, 1),)
         wrapper.add_lora_linear(y, torch.ones(2, 1), weights, weights, 1.0, (1,))
-    except (ImportError, AttributeError, TypeError, RuntimeError):  # it has moved: nothing can be said for it
+    except (
+        ImportError,
+        AttributeError,
+        TypeError,
+        RuntimeError,
+    ):  # it has moved: nothing can be said for it
         return False
     return y[:, 0].tolist() == [0.0, 1.0]
 
@@ -79,8 +89,10 @@ def keeps_base_apart(platform: Any) -> bool:
 def refuse(moved: str) -> None:
     """Let this process end with one sentence as soon as it is asked for LoRA."""
     sentence = (
-        "On a CPU this vLLM is not known to keep LoRA adapters and base apart, and marl_llm's repair fits "
-        f"{SUPPORTED[-1]} only: run `make install`, serve without LoRA, or set VLLM_PLUGINS to a list without {NAME}. "
+        "On a CPU this vLLM is not known to keep LoRA adapters and base apart, and "
+        "marl_llm's repair fits "
+        f"{SUPPORTED[-1]} only: run `make install`, serve without LoRA, or set VLLM_PLUGINS "
+        f"to a list without {NAME}. "
         f"What does not fit: {moved}."
     )
 
@@ -95,7 +107,8 @@ def refuse(moved: str) -> None:
 
 
 def require_plugin(environment: Mapping[str, str]) -> None:
-    """Make sure that a vLLM started here with this environment will call `install`. To be asked on a CPU only.
+    """Make sure that a vLLM started here with this environment will call `install`. To be asked on
+    a CPU only.
 
     Raises
     ------
@@ -105,12 +118,15 @@ def require_plugin(environment: Mapping[str, str]) -> None:
     value = f"{__name__}:{install.__name__}"
     if not any(point.value == value for point in metadata.entry_points(group=GROUP, name=NAME)):
         raise UserError(
-            "marl_llm was installed by an older version, without its vLLM plugin, and vLLM's CPU build mixes up "
-            "adapters and base by itself: install it again, `make install` or `pip install --no-deps -e .`."
+            "marl_llm was installed by an older version, without its vLLM plugin, and vLLM's "
+            "CPU build mixes up "
+            "adapters and base by itself: install it again, `make install` or `pip install "
+            "--no-deps -e .`."
         )
     allowed = environment.get("VLLM_PLUGINS")
     if allowed is not None and NAME not in allowed.split(","):
         raise UserError(
-            f"VLLM_PLUGINS is '{allowed}' and leaves out {NAME}, without which vLLM's CPU build mixes up adapters and "
+            f"VLLM_PLUGINS is '{allowed}' and leaves out {NAME}, without which vLLM's CPU "
+            "build mixes up adapters and "
             f"base: add {NAME} to it, or unset it."
         )

@@ -1,5 +1,6 @@
-"""What can go wrong between us and a model server. Each is one sentence for a person and a type for the caller: only
-`PromptTooLong` concerns a single request; after the others the collecting stops."""
+"""What can go wrong between us and a model server. Each is one sentence for a person and a type for
+the caller: only `PromptTooLong` concerns a single request; after the others the collecting stops.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ class ServerDied(RunFailed):
 
 
 class PromptTooLong(RunFailed):
-    """The prompt and the room asked for the completion do not fit into the context. The caller ends the turn.
+    """The prompt and the room asked for the completion do not fit into the context. The caller ends
+    the turn.
 
     Attributes
     ----------
@@ -23,8 +25,10 @@ class PromptTooLong(RunFailed):
 
     def __init__(self, max_model_len: int, max_tokens: int) -> None:
         super().__init__(
-            f"A prompt and the {max_tokens} tokens asked for its completion do not fit into the {max_model_len} tokens "
-            "of the server's context: lower prompts.memory_tokens, or rollout.data_scientist_tokens and "
+            f"A prompt and the {max_tokens} tokens asked for its completion do not fit into "
+            f"the {max_model_len} tokens "
+            "of the server's context: lower prompts.memory_tokens, or "
+            "rollout.data_scientist_tokens and "
             "rollout.engineer_tokens, or raise serving.max_model_len, in the recipe."
         )
         self.max_model_len = max_model_len
@@ -40,4 +44,6 @@ class AdapterError(RunFailed):
 
 
 class BadReply(RunFailed):
-    """The server answered with something that cannot be logged: an error, or tokens without log-probabilities."""
+    """The server answered with something that cannot be logged: an error, or tokens without
+    log-probabilities.
+    """

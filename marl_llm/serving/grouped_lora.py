@@ -1,8 +1,10 @@
-"""LoRA on vLLM's CPU build as one matrix product per adapter in the batch; a row without an adapter is left alone.
+"""LoRA on vLLM's CPU build as one matrix product per adapter in the batch; a row without an adapter
+is left alone.
 
-vLLM's own class copies the adapter's matrices once per token and looks them up by index, where -1, no adapter, is the
-last slot. This one does the same work for whole groups of rows, which it finds once per step. It imports torch and
-vllm: `cpu_lora.py` decides whether it is used. Layers it does not know (mixtures of experts) vLLM has no CPU code for.
+vLLM's own class copies the adapter's matrices once per token and looks them up by index, where -1,
+no adapter, is the last slot. This one does the same work for whole groups of rows, which it finds
+once per step. It imports torch and vllm: `cpu_lora.py` decides whether it is used. Layers it does
+not know (mixtures of experts) vLLM has no CPU code for.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ def groups(indices: torch.Tensor) -> list[Group]:
 
 
 def _product(x: torch.Tensor, weights: torch.Tensor, slot: int) -> torch.Tensor:
-    """`x` (rows, in) times one adapter of `weights` (slots, 1, out, in): (rows, out), in the precision of `x`."""
+    """`x` (rows, in) times one adapter of `weights` (slots, 1, out, in): (rows, out), in the
+    precision of `x`.
+    """
     return F.linear(x, weights[slot, 0].to(x.dtype))
 
 
@@ -49,15 +53,28 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
 
 
 class GroupedPunicaWrapper(PunicaWrapperCPU):
-    """What LoRA layers call. Precisions are vLLM's: float32 between the two matrices, the output's own after them."""
+    """What LoRA layers call. Precisions are vLLM's: float32 between the two matrices, the output's
+    own after them.
+    """
 
-    def __init__(self, max_num_batched_tokens: int, max_batches: int, device: torch.device | str, **kwargs: Any):
+    def __init__(
+        self,
+        max_num_batched_tokens: int,
+        max_batches: int,
+        device: torch.device | str,
+        **kwargs: Any,
+    ):
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
         self._token_groups: list[Group] = []
         self._sampler_groups: list[Group] = []
 
     def update_metadata(
-        self, mapping: Any, lora_index_to_id: list[int | None], max_loras: int, vocab_size: int, **kwargs: Any
+        self,
+        mapping: Any,
+        lora_index_to_id: list[int | None],
+        max_loras: int,
+        vocab_size: int,
+        **kwargs: Any,
     ) -> None:
         """Note which rows of the coming step belong to which adapter."""
         super().update_metadata(mapping, lora_index_to_id, max_loras, vocab_size, **kwargs)
@@ -76,9 +93,11 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         buffer: tuple[torch.Tensor, ...] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Add scale * x @ A[i] @ B[i] to slice i of y (tokens, sum of slices); `buffer` is not needed.
+        """Add scale * x @ A[i] @ B[i] to slice i of y (tokens, sum of slices); `buffer` is not
+        needed.
 
-        `add_shrink` and `add_expand` in one: here nothing has to be exchanged between processes in between.
+        `add_shrink` and `add_expand` in one: here nothing has to be exchanged between processes in
+        between.
         """
         x, y = _flat(x), _flat(y)
         for slot, rows in self._token_groups:
@@ -96,7 +115,9 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         scale: float,
         **kwargs: Any,
     ) -> None:
-        """y[i] = scale * x @ A[i] in the rows of an adapter, for each slice i of a layer; y[i]: (tokens, rank)."""
+        """y[i] = scale * x @ A[i] in the rows of an adapter, for each slice i of a layer; y[i]:
+        (tokens, rank).
+        """
         x = _flat(x)
         for slot, rows in self._token_groups:
             mine = x[rows].to(y[0].dtype)
@@ -113,12 +134,17 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         add_inputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        """Add x[i] @ B[i] to slice i of y (tokens, sum of slices), or replace it, in the rows of an adapter."""
+        """Add x[i] @ B[i] to slice i of y (tokens, sum of slices), or replace it, in the rows of an
+        adapter.
+        """
         y = _flat(y)
         for slot, rows in self._token_groups:
             start = offset_start
             for part, weights, size in zip(x, lora_b_stacked, output_slices, strict=True):
-                out, more = y[:, start : start + size], _product(part[rows].to(y.dtype), weights, slot)
+                out, more = (
+                    y[:, start : start + size],
+                    _product(part[rows].to(y.dtype), weights, slot),
+                )
                 out[rows] = out[rows] + more if add_inputs else more
                 start += size
 
@@ -144,7 +170,9 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         buffer: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        """Add scale * x @ A @ B to logits y (requests, vocabulary), which may be padded; `buffer` is not needed."""
+        """Add scale * x @ A @ B to logits y (requests, vocabulary), which may be padded; `buffer`
+        is not needed.
+        """
         x, y = _flat(x), _flat(y)
         common = min(y.shape[1], lora_b_stacked.shape[-2])
         for slot, rows in self._sampler_groups:
@@ -159,8 +187,12 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         bias_stacked: torch.Tensor,
         module_enabled: torch.Tensor,
     ) -> None:
-        """Replace y (requests, out) by x @ W + bias where a request's adapter brings a whole layer."""
-        full = torch.zeros((x.size(0), weight_stacked.size(-2)), dtype=torch.float32, device=x.device)
+        """Replace y (requests, out) by x @ W + bias where a request's adapter brings a whole
+        layer.
+        """
+        full = torch.zeros(
+            (x.size(0), weight_stacked.size(-2)), dtype=torch.float32, device=x.device
+        )
         for slot, rows in self._sampler_groups:
             full[rows] = _product(x[rows].float(), weight_stacked, slot)
         y.copy_(self._select_full_linear_output(y, full, bias_stacked, module_enabled))
@@ -169,7 +201,9 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
 def misfit(theirs: type = PunicaWrapperCPU) -> str | None:
     """What in vLLM's class is not as this module knows it; None if all is."""
     for name, ours in vars(GroupedPunicaWrapper).items():
-        if inspect.isfunction(ours) and _parameters(getattr(theirs, name, None)) != _parameters(ours):
+        if inspect.isfunction(ours) and _parameters(getattr(theirs, name, None)) != _parameters(
+            ours
+        ):
             return f"{theirs.__name__}.{name} takes other arguments"
     gone = [name for name in _INHERITED if not hasattr(theirs, name)]
     return f"{theirs.__name__} has no {gone[0]}" if gone else None

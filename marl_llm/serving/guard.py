@@ -1,9 +1,10 @@
 """The process between us and vLLM: it makes sure that nothing of a server outlives its owner.
 
-Run as a script, `python guard.py OWNER_PID COMMAND ...`, in a session of its own. It starts COMMAND, waits, and ends
-the whole process group when COMMAND ends, when its parent OWNER_PID (the process that owns the server) is gone, or on
-SIGTERM. vLLM needs this: its engine process, with all the memory, lives on when the API process is killed, and the API
-process lives on when we are. Standard library only, so that it starts at once and weighs little.
+Run as a script, `python guard.py OWNER_PID COMMAND ...`, in a session of its own. It starts
+COMMAND, waits, and ends the whole process group when COMMAND ends, when its parent OWNER_PID (the
+process that owns the server) is gone, or on SIGTERM. vLLM needs this: its engine process, with all
+the memory, lives on when the API process is killed, and the API process lives on when we are.
+Standard library only, so that it starts at once and weighs little.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ POLL_S = 0.2
 GRACE_S = 10.0
 """Seconds that a server has to end by itself after SIGTERM."""
 ORPHAN_GRACE_S = 1.0
-"""The same for what a server that ended by itself leaves behind: it has nothing to save any more."""
+"""The same for what a server that ended by itself leaves behind: it has nothing to save any more.
+"""
 _PR_SET_PDEATHSIG = 1
 
 _stopping = False
@@ -32,7 +34,9 @@ def _ask_to_stop(_signal: int, _frame: object) -> None:
 
 
 def _end_with_guard() -> None:
-    """Runs in the child: SIGTERM should the guard itself be killed. Safe here, as the guard has one thread only."""
+    """Runs in the child: SIGTERM should the guard itself be killed. Safe here, as the guard has one
+    thread only.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -61,7 +65,9 @@ def _others_alive() -> bool:
 
 
 def _end_group(child: subprocess.Popen[bytes], grace_s: float) -> None:
-    """SIGTERM to the group, SIGKILL (which includes ourselves) to what is left after `grace_s` seconds."""
+    """SIGTERM to the group, SIGKILL (which includes ourselves) to what is left after `grace_s`
+    seconds.
+    """
     os.killpg(0, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline:
@@ -80,7 +86,9 @@ def main(owner: int, command: list[str]) -> int:
     if status is None:
         _end_group(child, GRACE_S)
         return 0
-    print(f"guard: the server ended {_how(status)}", file=sys.stderr, flush=True)  # goes to the server's log
+    print(
+        f"guard: the server ended {_how(status)}", file=sys.stderr, flush=True
+    )  # goes to the server's log
     _end_group(child, ORPHAN_GRACE_S)
     return status if status >= 0 else 128 - status
 

@@ -1,4 +1,5 @@
-"""How long a server may be silent before it counts as stalled: longer, the more is still to come and the slower it was.
+"""How long a server may be silent before it counts as stalled: longer, the more is still to come
+and the slower it was.
 
 Pure: moments are passed in, seconds of any clock that does not go back. It sends and reads nothing.
 """
@@ -12,9 +13,10 @@ _MARGIN = 2.0
 class Patience:
     """Follows the requests of one server.
 
-    The pace is the tokens asked for in answered requests, by the seconds in which any request waited. At this pace all
-    that is asked for now is answered after `tokens still to come / pace`; a server silent for twice as long, and for at
-    least `least_s`, is stalled. Every answer, and every other sign of work, begins the silence anew.
+    The pace is the tokens asked for in answered requests, by the seconds in which any request
+    waited. At this pace all that is asked for now is answered after `tokens still to come / pace`;
+    a server silent for twice as long, and for at least `least_s`, is stalled. Every answer, and
+    every other sign of work, begins the silence anew.
 
     Parameters
     ----------

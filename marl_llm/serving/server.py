@@ -1,7 +1,7 @@
 """One vLLM server: started here as a process group of its own, or attached to by its URL.
 
-In flow a model directory and a `ServerConfig`, out a URL that answers and, if the process ends, a `ServerDied` with the
-last lines of its log. It does not sample; `client.py` does.
+In flow a model directory and a `ServerConfig`, out a URL that answers and, if the process ends, a
+`ServerDied` with the last lines of its log. It does not sample; `client.py` does.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ _POLL_S = 0.25
 _ANSWER_S = 60.0
 """Longest wait for a server's list of models: a busy one may take a while."""
 _NO_SEEDS = (
-    "The model server at %s does not say that it takes seeds, so none are sent and its samples will not repeat: start "
+    "The model server at %s does not say that it takes seeds, so none are sent and its "
+    "samples will not repeat: start "
     "it with --no-enable-chunked-prefill (needed on a CPU only) and --served-model-name %s %s."
 )
 
 
 class ModelServer:
-    """A running model server. Made by `start` or `attach`; a context manager that ends what `start` started.
+    """A running model server. Made by `start` or `attach`; a context manager that ends what `start`
+    started.
 
     Attributes
     ----------
@@ -61,7 +63,8 @@ class ModelServer:
     max_model_len : int
         Context, tokens.
     model : str
-        Base model as the server calls it, a directory of its machine or a name on the Hub; "" where it does not say.
+        Base model as the server calls it, a directory of its machine or a name on the Hub; "" where
+        it does not say.
     max_num_seqs : int
         Sequences it decodes at once; of an attached server what its user says.
     seeds : bool
@@ -119,13 +122,14 @@ class ModelServer:
         config : ServerConfig, optional
             The defaults suit the embedded model on a CPU.
         env : mapping of str to str, optional
-            Environment variables on top of our own and of those that vLLM needs here; taken as they are.
+            Environment variables on top of our own and of those that vLLM needs here; taken as they
+            are.
 
         Raises
         ------
         UserError
-            If vLLM is not installed, the model directory has no config.json, the port is in use, or (on a CPU) vLLM
-            would not load our plugin.
+            If vLLM is not installed, the model directory has no config.json, the port is in use, or
+            (on a CPU) vLLM would not load our plugin.
         ServerDied
             If the server ends before it answers or does not answer in time.
         """
@@ -164,8 +168,8 @@ class ModelServer:
     def attach(cls, url: str, *, max_num_seqs: int = ServerConfig.max_num_seqs) -> Self:
         """Use a server that somebody else runs; `stop` leaves it alone.
 
-        It gets seeds if it says that it takes them, by the name `SEEDED_NAME` beside the model's own: a server of ours
-        does. Without it samples do not repeat, and a warning says so.
+        It gets seeds if it says that it takes them, by the name `SEEDED_NAME` beside the model's
+        own: a server of ours does. Without it samples do not repeat, and a warning says so.
 
         Parameters
         ----------
@@ -185,7 +189,13 @@ class ModelServer:
         if not seeds:
             logger.warning(_NO_SEEDS, url, card["id"], SEEDED_NAME)
         named = {"base_name": card["id"], "model": card.get("root") or ""}
-        return cls(url, max_model_len=card["max_model_len"], max_num_seqs=max_num_seqs, seeds=seeds, **named)
+        return cls(
+            url,
+            max_model_len=card["max_model_len"],
+            max_num_seqs=max_num_seqs,
+            seeds=seeds,
+            **named,
+        )
 
     @property
     def owned(self) -> bool:
@@ -197,7 +207,9 @@ class ModelServer:
         return self._process is None or self._process.poll() is None
 
     def cpu_seconds(self) -> float:
-        """CPU seconds that the server's processes have used; 0 for an attached server, whose processes are unknown."""
+        """CPU seconds that the server's processes have used; 0 for an attached server, whose
+        processes are unknown.
+        """
         return 0.0 if self._process is None else tree_cpu_seconds(self._process.pid)
 
     def check(self) -> None:
@@ -212,29 +224,42 @@ class ModelServer:
             raise self.died("has ended")
 
     def died(self, what: str) -> ServerDied:
-        """Return the error that says `what` about this server, with its last words if we have its log."""
+        """Return the error that says `what` about this server, with its last words if we have its
+        log.
+        """
         if self.log_path is None:
             return ServerDied(
-                f"The model server at {self.url} {what}: start it again and repeat the command; what was finished is "
+                f"The model server at {self.url} {what}: start it again and repeat the "
+                "command; what was finished is "
                 "kept."
             )
         return ServerDied(f"The model server at {self.url} {what}.{self._last_words()}")
 
     def stalled(self, silent_s: float, waiting: int, least_s: float) -> ServerStalled:
-        """Return the error that says how long the server has done nothing, with `waiting` requests to answer."""
+        """Return the error that says how long the server has done nothing, with `waiting` requests
+        to answer.
+        """
         return ServerStalled(
-            f"The model server at {self.url} is up, but for {silent_s:.0f} s it has sampled nothing and answered none "
-            f"of {waiting} requests: start it again and repeat the command (what was finished is kept), or raise "
-            f"serving.request_timeout_s ({least_s:g}) in the recipe if it only needs longer.{self._last_words()}"
+            f"The model server at {self.url} is up, but for {silent_s:.0f} s it has sampled "
+            "nothing and answered none "
+            f"of {waiting} requests: start it again and repeat the command (what was "
+            "finished is kept), or raise "
+            f"serving.request_timeout_s ({least_s:g}) in the recipe if it only needs "
+            f"longer.{self._last_words()}"
         )
 
     def _last_words(self) -> str:
         if self.log_path is None:
             return ""
-        return f" Its last words: {last_words(self.log_path, since=self._log_start)} (whole log: {self.log_path})"
+        return (
+            f" Its last words: {last_words(self.log_path, since=self._log_start)} (whole log: "
+            f"{self.log_path})"
+        )
 
     def stop(self) -> None:
-        """End the server's process group: SIGTERM, then SIGKILL. Does nothing when it has ended or was attached to."""
+        """End the server's process group: SIGTERM, then SIGKILL. Does nothing when it has ended or
+        was attached to.
+        """
         if self._process is None or self._process.returncode is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -252,7 +277,9 @@ class ModelServer:
                 if not self.alive():
                     raise self.died("could not start")
                 if time.monotonic() - started > timeout_s:
-                    raise self.died(f"did not answer within {timeout_s:.0f} s (serving.start_timeout_s)")
+                    raise self.died(
+                        f"did not answer within {timeout_s:.0f} s (serving.start_timeout_s)"
+                    )
                 time.sleep(_POLL_S)
         _served_models(self.url)
         logger.info("model server at %s ready after %.1f s", self.url, time.monotonic() - started)
@@ -261,25 +288,40 @@ class ModelServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
 
 def _is_local(model_dir: Path | str) -> bool:
-    """Tell a model directory, which must hold a model, from a name on the Hub ("user/name", a str that is no path)."""
+    """Tell a model directory, which must hold a model, from a name on the Hub ("user/name", a str
+    that is no path).
+    """
     path = Path(model_dir)
-    if isinstance(model_dir, str) and not path.exists() and not path.is_absolute() and model_dir.count("/") == 1:
+    if (
+        isinstance(model_dir, str)
+        and not path.exists()
+        and not path.is_absolute()
+        and model_dir.count("/") == 1
+    ):
         return False
     if not (path / "config.json").is_file():
         raise UserError(
-            f"{path} is not a model directory (it has no config.json): name a directory with a saved model."
+            f"{path} is not a model directory (it has no config.json): name a directory with "
+            "a saved model."
         )
     return True
 
 
-def _launch(server_command: list[str], env: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
-    """Start the guard with the server under it, in a session of their own, so that Ctrl-C reaches only us."""
+def _launch(
+    server_command: list[str], env: Mapping[str, str], log_path: Path
+) -> subprocess.Popen[bytes]:
+    """Start the guard with the server under it, in a session of their own, so that Ctrl-C reaches
+    only us.
+    """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         return subprocess.Popen(
@@ -300,7 +342,8 @@ def _free_port(host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             raise UserError(
-                f"Port {port} on {host} cannot be used ({error.strerror}): name another port, 0 takes a free one."
+                f"Port {port} on {host} cannot be used ({error.strerror}): name another "
+                "port, 0 takes a free one."
             ) from error
         return probe.getsockname()[1]
 
@@ -313,24 +356,32 @@ def _healthy(http: httpx.Client, url: str) -> bool:
 
 
 def _served_models(url: str) -> list[dict]:
-    """Return the base model's entries in the server's list, one per name: at least "id" and "max_model_len"."""
+    """Return the base model's entries in the server's list, one per name: at least "id" and
+    "max_model_len".
+    """
     not_vllm = UserError(
-        f"What answers at {url} is not a vLLM server: give the address of one, e.g. http://127.0.0.1:8000."
+        f"What answers at {url} is not a vLLM server: give the address of one, e.g. "
+        "http://127.0.0.1:8000."
     )
     try:
         health = httpx.get(f"{url}/health", timeout=_ANSWER_S, trust_env=False)
         models = httpx.get(f"{url}/v1/models", timeout=_ANSWER_S, trust_env=False)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise UserError(f"No model server answers at {url}: start one, or let this command start its own.") from error
+        raise UserError(
+            f"No model server answers at {url}: start one, or let this command start its own."
+        ) from error
     except httpx.ReadTimeout as error:
         raise UserError(
-            f"What listens at {url} does not answer within {_ANSWER_S:.0f} s: try again when it is less busy, or start "
+            f"What listens at {url} does not answer within {_ANSWER_S:.0f} s: try again when "
+            "it is less busy, or start "
             "it again."
         ) from error
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise not_vllm from error
     try:
-        bases = [card for card in models.json()["data"] if not card["parent"] and card["max_model_len"]]
+        bases = [
+            card for card in models.json()["data"] if not card["parent"] and card["max_model_len"]
+        ]
     except (ValueError, KeyError, TypeError):
         raise not_vllm from None
     if health.status_code != 200 or not bases:

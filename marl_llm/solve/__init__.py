@@ -1,4 +1,6 @@
-"""A person's own CSV: improve a model on it (`solve_task`), or evaluate one file of theirs likewise (`score_file`)."""
+"""A person's own CSV: improve a model on it (`solve_task`), or evaluate one file of theirs likewise
+(`score_file`).
+"""
 
 from marl_llm.solve.directory import read_memory
 from marl_llm.solve.report import SolveReport

@@ -1,4 +1,5 @@
-"""The directory that `solve` leaves. It is claimed for one CSV; lines are appended as they happen, files written whole.
+"""The directory that `solve` leaves. It is claimed for one CSV; lines are appended as they happen,
+files written whole.
 
 solution.py     runs by itself
 model.joblib    the fitted pipeline with its columns and classes
@@ -63,11 +64,18 @@ class SolveDirectory:
             self.root.mkdir(parents=True, exist_ok=True)
             empty = not any(self.root.iterdir())
             if empty:
-                self.report.write_text(json.dumps({"status": "running", "csv": str(csv), "csv_sha256": sha256}) + "\n")
+                self.report.write_text(
+                    json.dumps({"status": "running", "csv": str(csv), "csv_sha256": sha256}) + "\n"
+                )
         except OSError as error:
-            raise UserError(f"{self.root} cannot be written ({error.strerror}): name another directory.") from None
+            raise UserError(
+                f"{self.root} cannot be written ({error.strerror}): name another directory."
+            ) from None
         if not empty and self._made_for() != sha256:
-            raise UserError(f"{self.root} holds other files than results for {csv}: name a new or empty directory.")
+            raise UserError(
+                f"{self.root} holds other files than results for {csv}: name a new or empty "
+                "directory."
+            )
 
     def _made_for(self) -> str | None:
         try:
@@ -119,9 +127,13 @@ def read_memory(path: Path) -> Memory:
     try:
         return Memory.from_json(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror}): name the directory of an earlier solve.") from None
+        raise UserError(
+            f"{file} cannot be read ({error.strerror}): name the directory of an earlier solve."
+        ) from None
     except ValueError as error:
-        raise UserError(f"{file} is no memory of an earlier solve ({error}): name its directory.") from None
+        raise UserError(
+            f"{file} is no memory of an earlier solve ({error}): name its directory."
+        ) from None
 
 
 def _full(path: Path, error: OSError) -> RunFailed:

@@ -1,4 +1,5 @@
-"""A person's own experience: what `solve` found on earlier CSVs, in a file of the user's data directory.
+"""A person's own experience: what `solve` found on earlier CSVs, in a file of the user's data
+directory.
 
 It holds names of data sets, their meta-features and suggestions; no rows and no column names.
 """
@@ -26,7 +27,9 @@ NO_STORE = "none"
 
 
 def user_store() -> Path:
-    """The default store: `marl_llm/experience.jsonl` under XDG_DATA_HOME, by default ~/.local/share."""
+    """The default store: `marl_llm/experience.jsonl` under XDG_DATA_HOME, by default
+    ~/.local/share.
+    """
     base = os.environ.get("XDG_DATA_HOME") or ""
     home = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
     return home / "marl_llm" / STORE_FILE
@@ -40,10 +43,11 @@ def named_store(option: str | None) -> Path | None:
 
 
 class OwnExperience:
-    """What a `solve` is told of earlier CSVs, and what it leaves for later ones; does nothing without a store.
+    """What a `solve` is told of earlier CSVs, and what it leaves for later ones; does nothing
+    without a store.
 
-    What the team brings along of its training (`brought`) is told as well. A store that is damaged while `solve` works
-    is one line, and is left as it is: the model matters more.
+    What the team brings along of its training (`brought`) is told as well. A store that is damaged
+    while `solve` works is one line, and is left as it is: the model matters more.
 
     Raises
     ------
@@ -52,7 +56,10 @@ class OwnExperience:
     """
 
     def __init__(
-        self, path: Path | None, on_line: Callable[[str], None] = lambda line: None, brought: Experience = NOTHING
+        self,
+        path: Path | None,
+        on_line: Callable[[str], None] = lambda line: None,
+        brought: Experience = NOTHING,
     ) -> None:
         self._store, self._on_line = ExperienceStore(path) if path else None, on_line
         self._brought = brought

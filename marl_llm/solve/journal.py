@@ -1,5 +1,5 @@
-"""What an episode has found so far: the best state in memory, a line for each proposal in history.jsonl, and the lines
-shown.
+"""What an episode has found so far: the best state in memory, a line for each proposal in
+history.jsonl, and the lines shown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from marl_llm.rollout.episode import StepRecord
 from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.solve.directory import SolveDirectory
 from marl_llm.solve.report import scores_dict
-from marl_llm.solve.table import HEADER, baseline_line, beside_line, model_name, screened_lines, step_line
+from marl_llm.solve.table import (
+    HEADER,
+    baseline_line,
+    beside_line,
+    model_name,
+    screened_lines,
+    step_line,
+)
 
 
 class Journal:
@@ -36,7 +43,11 @@ class Journal:
     """
 
     def __init__(
-        self, directory: SolveDirectory, meter: TokenMeter, on_line: Callable[[str], None], first: State
+        self,
+        directory: SolveDirectory,
+        meter: TokenMeter,
+        on_line: Callable[[str], None],
+        first: State,
     ) -> None:
         self._directory, self.meter, self.on_line = directory, meter, on_line
         self.first = first
@@ -51,7 +62,13 @@ class Journal:
     def screened(self, screen: ModelScreen) -> None:
         """Note what the screening found."""
         self.families = [
-            {"model": model_name(s.spec), "score": s.score, "spread": s.spread, "seconds": s.seconds, "why": s.problem}
+            {
+                "model": model_name(s.spec),
+                "score": s.score,
+                "spread": s.spread,
+                "seconds": s.seconds,
+                "why": s.problem,
+            }
             for s in screen.found
         ]
         for line in screened_lines(screen):
@@ -92,7 +109,10 @@ class Journal:
             "p_value": comparison.p_value if comparison else None,
             "significant": comparison.significant if comparison else None,
             "compliance": outcome.compliance,
-            "before": {part: scores_dict(getattr(record.before.evaluated, part)) for part in ("cv", "holdout")},
+            "before": {
+                part: scores_dict(getattr(record.before.evaluated, part))
+                for part in ("cv", "holdout")
+            },
             "after": {part: scores_dict(getattr(result, part, None)) for part in ("cv", "holdout")},
             "code": implementation.code if implementation else "",
             "seconds": round(seconds, 3),

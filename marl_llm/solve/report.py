@@ -18,7 +18,8 @@ class SolveReport:
     Attributes
     ----------
     status : str
-        "done", or "interrupted" where it ended before all steps; what was found until then is delivered.
+        "done", or "interrupted" where it ended before all steps; what was found until then is
+        delivered.
     csv, csv_sha256, target, kind, metrics, team, seed
         What was asked.
     steps, accepted : int
@@ -30,8 +31,9 @@ class SolveReport:
     screened : list of dict
         Families at their defaults, best first: {"model", "score", "spread", "seconds"}.
     baseline, final : dict
-        By part ("cv": pooled out-of-fold rows of the development part, "holdout", "test"): {"raw": metrics in their own
-        units, "score": weighted skill}, or None. The test part is read once, at the end, and not after an interruption.
+        By part ("cv": pooled out-of-fold rows of the development part, "holdout", "test"): {"raw":
+        metrics in their own units, "score": weighted skill}, or None. The test part is read once,
+        at the end, and not after an interruption.
     gain : dict of part to float or None
         Score of the final model less that of the baseline.
     code, spec : str, dict
@@ -92,7 +94,12 @@ def part_scores(evaluated: Evaluated, test: Scores | None) -> dict[str, Scores |
     return dict(zip(PARTS, (evaluated.cv, evaluated.holdout, test), strict=True))
 
 
-def gains(before: dict[str, Scores | None], after: dict[str, Scores | None]) -> dict[str, float | None]:
+def gains(
+    before: dict[str, Scores | None], after: dict[str, Scores | None]
+) -> dict[str, float | None]:
     """Difference of the scores of each part, None where one is missing."""
     pairs = {part: (before[part], after[part]) for part in PARTS}
-    return {part: b.score - a.score if a is not None and b is not None else None for part, (a, b) in pairs.items()}
+    return {
+        part: b.score - a.score if a is not None and b is not None else None
+        for part, (a, b) in pairs.items()
+    }

@@ -1,6 +1,8 @@
-"""`score`: one Python file that defines `build_pipeline()`, evaluated in the sandbox as the agents' candidates are.
+"""`score`: one Python file that defines `build_pipeline()`, evaluated in the sandbox as the agents'
+candidates are.
 
-The file brings its own imports and sees the CSV's own column names. A file that fails is a result, not an error.
+The file brings its own imports and sees the CSV's own column names. A file that fails is a result,
+not an error.
 """
 
 from __future__ import annotations
@@ -38,17 +40,21 @@ def score_file(
     Returns
     -------
     dict
-        status ("ok", or another of the sandbox's `Status`), metrics ({"cv", "holdout"}, each {"raw", "score"}; empty
-        unless ok), error ("" if ok), isolation, seconds, code_sha256.
+        status ("ok", or another of the sandbox's `Status`), metrics ({"cv", "holdout"}, each
+        {"raw", "score"}; empty unless ok), error ("" if ok), isolation, seconds, code_sha256.
 
     Raises
     ------
     UserError
-        A file is missing or unreadable, the columns or metrics do not fit, or the sandbox is not available.
+        A file is missing or unreadable, the columns or metrics do not fit, or the sandbox is not
+        available.
     """
     code = _read_code(code_path)
     task = with_own_names(entry.load())
-    with Sandbox(level=level) as sandbox, closing(Evaluator(task, sandbox, seed=entry.seed, prelude="")) as evaluator:
+    with (
+        Sandbox(level=level) as sandbox,
+        closing(Evaluator(task, sandbox, seed=entry.seed, prelude="")) as evaluator,
+    ):
         return _result(evaluator.evaluate(code), code, sandbox.level)
 
 
@@ -56,16 +62,22 @@ def with_own_names(task: Task) -> Task:
     """The same task with frames whose columns carry the CSV's own names instead of aliases."""
     names = [column.name for column in task.columns]
     parts = {part: getattr(task, part) for part in ("development", "holdout", "test")}
-    return replace(task, **{part: Part(rows.X.set_axis(names, axis=1), rows.y) for part, rows in parts.items()})
+    return replace(
+        task, **{part: Part(rows.X.set_axis(names, axis=1), rows.y) for part, rows in parts.items()}
+    )
 
 
 def _read_code(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"There is no file {path}: give the Python file that defines build_pipeline().") from None
+        raise UserError(
+            f"There is no file {path}: give the Python file that defines build_pipeline()."
+        ) from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: give the Python file that defines build_pipeline().") from None
+        raise UserError(
+            f"{path} is not UTF-8 text: give the Python file that defines build_pipeline()."
+        ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): give a Python file.") from None
 

@@ -1,4 +1,6 @@
-"""The text of `solution.py`: one file that fits and predicts without this package, written for one CSV and one spec."""
+"""The text of `solution.py`: one file that fits and predicts without this package, written for one
+CSV and one spec.
+"""
 
 from __future__ import annotations
 
@@ -64,28 +66,43 @@ def _header(task: Task, table: WholeTable, scores: dict[str, Scores | None]) -> 
     name = Path(task.source or task.name).name
     what = "the class" if task.classes else "the number"
     lines = [
-        f"Predicts {what} {task.target!r} of {name!r}; found and tested by marl-llm on {len(table.y)} rows.",
+        f"Predicts {what} {task.target!r} of {name!r}; found and tested by marl-llm on "
+        f"{len(table.y)} rows.",
         "",
         "    python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv",
         "",
-        "fits on TRAIN.csv, predicts the rows of NEW.csv (the same columns, with or without the target) and writes "
-        "them in the same order. Delimiter, decimal mark and encoding are those of the CSV it was made for:",
+        "fits on TRAIN.csv, predicts the rows of NEW.csv (the same columns, with or without "
+        "the target) and writes "
+        "them in the same order. Delimiter, decimal mark and encoding are those of the CSV "
+        "it was made for:",
         *(f"- {note}" for note in task.notes),
         "",
-        "Needs scikit-learn, pandas and numpy. In Python: `model = fit(frame)`, `predict(model, frame)`, with frames "
+        "Needs scikit-learn, pandas and numpy. In Python: `model = fit(frame)`, "
+        "`predict(model, frame)`, with frames "
         "under the CSV's own column names.",
         "",
         *(f"{part}: {_metrics(score)}" for part, score in scores.items() if score is not None),
         "",
-        "model.joblib beside this file holds the same pipeline fitted on all rows, with its columns and classes: "
-        '`joblib.load("model.joblib")["model"]`. Loading that file needs the marl_llm package; this file does not.',
+        "model.joblib beside this file holds the same pipeline fitted on all rows, with its "
+        "columns and classes: "
+        '`joblib.load("model.joblib")["model"]`. Loading that file needs the marl_llm '
+        "package; this file does not.",
     ]
-    wrapped = [part for line in lines for part in textwrap.wrap(_plain(line), 116, drop_whitespace=True) or [""]]
+    wrapped = [
+        part
+        for line in lines
+        for part in textwrap.wrap(_plain(line), 116, drop_whitespace=True) or [""]
+    ]
     return "".join(f"# {line}".rstrip() + "\n" for line in wrapped)
 
 
 def _metrics(scores: Scores) -> str:
-    return ", ".join([*(f"{name} {value:.4f}" for name, value in scores.raw.items()), f"score {scores.score:.4f}"])
+    return ", ".join(
+        [
+            *(f"{name} {value:.4f}" for name, value in scores.raw.items()),
+            f"score {scores.score:.4f}",
+        ]
+    )
 
 
 def _plain(text: str) -> str:
@@ -108,12 +125,15 @@ def _constants(task: Task, table: WholeTable, seed: int) -> str:
         "CLASSES": task.classes,
         "SEED": seed,
     }
-    lines = [f"{name} = {pformat(value, width=110, compact=True)}" for name, value in values.items()]
+    lines = [
+        f"{name} = {pformat(value, width=110, compact=True)}" for name, value in values.items()
+    ]
     columns = [f"    {alias!r}: {_entry(reading)}," for alias, reading in table.readings.items()]
     return "\n".join(
         [
             *lines,
-            "COLUMNS = {  # alias: name in the CSV, what it holds, its decimal mark or the order of its dates",
+            "COLUMNS = {  # alias: name in the CSV, what it holds, its decimal mark or the "
+            "order of its dates",
             *columns,
             "}",
         ]

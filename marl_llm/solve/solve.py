@@ -1,8 +1,10 @@
-"""`solve`: two agents improve a model on a person's own CSV, in one line of steps, and leave a directory.
+"""`solve`: two agents improve a model on a person's own CSV, in one line of steps, and leave a
+directory.
 
-In: a CSV and a team. Out: `SolveDirectory`'s files and a `SolveReport`. However the steps end (all played, Ctrl-C, a
-dead model server), the best model so far is delivered. Candidates run in the sandbox only; what is fitted here, in the
-trusted process, is compiled from the typed spec and not from text that an agent wrote.
+In: a CSV and a team. Out: `SolveDirectory`'s files and a `SolveReport`. However the steps end (all
+played, Ctrl-C, a dead model server), the best model so far is delivered. Candidates run in the
+sandbox only; what is fitted here, in the trusted process, is compiled from the typed spec and not
+from text that an agent wrote.
 """
 
 from __future__ import annotations
@@ -72,29 +74,31 @@ def solve_task(
     Parameters
     ----------
     entry : TaskFile
-        CSV, target and how they are read. Its seed is that of the split, the folds, the team and the delivered model; 0
-        to 2**31 - 1.
+        CSV, target and how they are read. Its seed is that of the split, the folds, the team and
+        the delivered model; 0 to 2**31 - 1.
     team : str, optional
-        "scripted", "untrained" (the embedded model as it is), "trained" (with its adapters), a run directory (its
-        latest adapters), or "user/name@revision" on the Hub. Default: the best on this machine.
+        "scripted", "untrained" (the embedded model as it is), "trained" (with its adapters), a run
+        directory (its latest adapters), or "user/name@revision" on the Hub. Default: the best on
+        this machine.
     base : Path, optional
         Directory of the base model of a team from the Hub, where it is not to be downloaded.
     limits : Limits
         Budget, most proposals, patience. A team that wants to finish is asked again.
     out : Path
-        Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose files are replaced.
+        Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose
+        files are replaced.
     recipe : Recipe, optional
         Instead of the run's own, or of the defaults.
     server : str, optional
-        URL of a running vLLM server to use; otherwise a small model plays in this process, and a server is started for
-        a larger one (`serving.in_process_parameters` of the recipe).
+        URL of a running vLLM server to use; otherwise a small model plays in this process, and a
+        server is started for a larger one (`serving.in_process_parameters` of the recipe).
     session : ModelSession, optional
         The team's model, opened by `team_session` for several calls; it is left open.
     memory : Memory, optional
         Of an earlier solve of the same data: what it holds is not tried again.
     experience : Path, optional
-        Store of what was found on earlier data sets; this one's findings are added. Shown to the agents if the team's
-        recipe says so (`prompts.experience_lines`).
+        Store of what was found on earlier data sets; this one's findings are added. Shown to the
+        agents if the team's recipe says so (`prompts.experience_lines`).
     clock : Clock, optional
         Of a command that began earlier; the budget counts from there.
     on_line : callable
@@ -114,7 +118,10 @@ def solve_task(
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
     directory.claim(entry.csv, sha256)
-    for line in (*(f"note: {note}" for note in task.notes), *(f"warning: {warning}" for warning in task.warnings)):
+    for line in (
+        *(f"note: {note}" for note in task.notes),
+        *(f"warning: {warning}" for warning in task.warnings),
+    ):
         on_line(line)
     with (
         nullcontext(session) if session else team_session(choice, out, server) as model,
@@ -123,7 +130,13 @@ def solve_task(
         closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
     ):
         journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
-        play = Play(env, limits, clock, journal.first, Watchers(journal.screened, journal.looked, journal.step))
+        play = Play(
+            env,
+            limits,
+            clock,
+            journal.first,
+            Watchers(journal.screened, journal.looked, journal.step),
+        )
         delivery = _Delivery(env, choice, directory, journal, sha256, play, clock)
         try:
             lines = own.lines(env, choice.recipe.prompts.experience_lines)
@@ -132,8 +145,12 @@ def solve_task(
             own.remember(env, journal)
 
 
-def _improve(env: TeamEnv, play: Play, team: Players, delivery: _Delivery, lines: tuple[str, ...]) -> SolveReport:
-    """Look, play and deliver; when that is cut short, deliver the best there is and pass the reason on."""
+def _improve(
+    env: TeamEnv, play: Play, team: Players, delivery: _Delivery, lines: tuple[str, ...]
+) -> SolveReport:
+    """Look, play and deliver; when that is cut short, deliver the best there is and pass the reason
+    on.
+    """
     try:
         play.look()
         play.run(team, delivery.journal.meter, lines)
@@ -151,7 +168,9 @@ def _check_numbers(limits: Limits, seed: int) -> None:
     if limits.steps is not None and limits.steps < 1:
         raise UserError(f"{limits.steps} steps leave nothing to do: ask for at least 1.")
     if limits.patience < 1:
-        raise UserError(f"A patience of {limits.patience} leaves nothing to do: ask for at least 1.")
+        raise UserError(
+            f"A patience of {limits.patience} leaves nothing to do: ask for at least 1."
+        )
     if not 0 <= seed <= MAX_SEED:
         raise UserError(f"The seed is {seed}: give a whole number from 0 to {MAX_SEED}.")
 
@@ -168,7 +187,9 @@ class _Delivery:
     play: Play
     clock: Clock
 
-    def write(self, status: str, best: Tried, test_first: Scores | None, test_best: Scores | None) -> SolveReport:
+    def write(
+        self, status: str, best: Tried, test_first: Scores | None, test_best: Scores | None
+    ) -> SolveReport:
         """Write solution.py, model.joblib and report.json of the model that is delivered."""
         task, seed = self.env.task, self.env.seed
         before = part_scores(self.journal.first.evaluated, test_first)
@@ -181,7 +202,11 @@ class _Delivery:
         self.directory.write_model(model)
         report = self._report(status, best, before, after)
         self.directory.write_report(report)
-        for line in (*delivered_lines(best.spec, before, after), *self._ending(report), *self._places(len(table.y))):
+        for line in (
+            *delivered_lines(best.spec, before, after),
+            *self._ending(report),
+            *self._places(len(table.y)),
+        ):
             self.journal.on_line(line)
         return report
 
@@ -195,11 +220,16 @@ class _Delivery:
         directory = self.directory
         return [
             f"{directory.solution}: fits on a CSV and predicts another, by itself.",
-            f"{directory.model}: the same, fitted on all {rows} rows. {directory.history}: every step.",
+            f"{directory.model}: the same, fitted on all {rows} rows. {directory.history}: "
+            "every step.",
         ]
 
     def _report(
-        self, status: str, best: Tried, before: dict[str, Scores | None], after: dict[str, Scores | None]
+        self,
+        status: str,
+        best: Tried,
+        before: dict[str, Scores | None],
+        after: dict[str, Scores | None],
     ) -> SolveReport:
         task, journal = self.env.task, self.journal
         return SolveReport(
@@ -233,7 +263,9 @@ class _Delivery:
 
 
 def fit_model(spec: PipelineSpec, table: WholeTable, seed: int) -> Any:
-    """Fit the reference implementation of a spec on all rows, seeded as in `solution.py`; returns the pipeline."""
+    """Fit the reference implementation of a spec on all rows, seeded as in `solution.py`; returns
+    the pipeline.
+    """
     random.seed(seed)
     np.random.seed(seed)
     with warnings.catch_warnings():
@@ -242,7 +274,9 @@ def fit_model(spec: PipelineSpec, table: WholeTable, seed: int) -> Any:
 
 
 def _metadata(task: Task) -> dict[str, Any]:
-    """What is needed to use a fitted model: which column is which alias, and what its outputs mean."""
+    """What is needed to use a fitted model: which column is which alias, and what its outputs
+    mean.
+    """
     columns = [{"alias": c.alias, "name": c.name, "kind": c.kind} for c in task.columns]
     named = {"target": task.target, "kind": str(task.kind), "classes": list(task.classes)}
     return {"columns": columns, **named, "metrics": dict(task.metrics)}

@@ -1,9 +1,11 @@
-"""The part of a delivered `solution.py` that is the same for every CSV: reading, fitting, predicting, the command line.
+"""The part of a delivered `solution.py` that is the same for every CSV: reading, fitting,
+predicting, the command line.
 
-`solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()`, and then the text below the mark
-of `marl_llm.tasks.columns.cells`, of `marl_llm.tasks.columns.dates` and of this module, so what stands there uses
-scikit-learn, pandas and numpy only. The constants above the mark are an example that keeps this file whole for
-checkers; `marl_llm.solve.solution` writes the real ones.
+`solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()`, and then the
+text below the mark of `marl_llm.tasks.columns.cells`, of `marl_llm.tasks.columns.dates` and of this
+module, so what stands there uses scikit-learn, pandas and numpy only. The constants above the mark
+are an example that keeps this file whole for checkers; `marl_llm.solve.solution` writes the real
+ones.
 """
 
 from __future__ import annotations
@@ -41,7 +43,13 @@ def build_pipeline() -> Any:
 
 def read(path: str) -> pd.DataFrame:
     """Read a CSV as text: stripped cells under the columns' own names."""
-    options = {"sep": DELIMITER, "header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
+    options = {
+        "sep": DELIMITER,
+        "header": None,
+        "dtype": str,
+        "keep_default_na": False,
+        "skipinitialspace": True,
+    }
     with Path(path).open(encoding=_encoding(path), newline="") as file:
         start = file.readline(20)
         file.seek(0)
@@ -75,26 +83,38 @@ def predict(model: Any, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def features(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that the pipeline expects, under their aliases: numbers as float, categories as text."""
+    """The columns that the pipeline expects, under their aliases: numbers as float, categories as
+    text.
+    """
     frame = frame.set_axis(_unique_names(frame.columns), axis=1).reset_index(drop=True)
     missing = [name for name, _, _ in COLUMNS.values() if name not in frame.columns]
     if missing:
-        raise ValueError(f"columns are missing: {', '.join(missing)} (found: {', '.join(frame.columns[:20])})")
-    return pd.DataFrame({alias: _typed(pd.Series(frame[name]), *how) for alias, (name, *how) in COLUMNS.items()})
+        raise ValueError(
+            f"columns are missing: {', '.join(missing)} (found: {', '.join(frame.columns[:20])})"
+        )
+    return pd.DataFrame(
+        {alias: _typed(pd.Series(frame[name]), *how) for alias, (name, *how) in COLUMNS.items()}
+    )
 
 
 def _target(frame: pd.DataFrame) -> pd.Series:
     """Class index or value of each row, nan where there is none."""
     frame = frame.set_axis(_unique_names(frame.columns), axis=1).reset_index(drop=True)
     if TARGET_NAME not in frame.columns:
-        raise ValueError(f"the column to learn is missing: {TARGET_NAME} (found: {', '.join(frame.columns[:20])})")
+        raise ValueError(
+            f"the column to learn is missing: {TARGET_NAME} (found: "
+            f"{', '.join(frame.columns[:20])})"
+        )
     values = _typed(pd.Series(frame[TARGET_NAME]), TARGET_TYPE, TARGET_MARK)
     if not CLASSES:
         return values
     names = values.map(_class_name, na_action="ignore")
     unknown = sorted(set(names.dropna()) - set(CLASSES))
     if unknown:
-        raise ValueError(f"unknown classes in {TARGET_NAME}: {', '.join(unknown[:5])} (known: {', '.join(CLASSES)})")
+        raise ValueError(
+            f"unknown classes in {TARGET_NAME}: {', '.join(unknown[:5])} (known: "
+            f"{', '.join(CLASSES)})"
+        )
     return names.map({name: float(index) for index, name in enumerate(CLASSES)}).astype(float)
 
 
@@ -106,16 +126,24 @@ def _typed(column: pd.Series, kind: str, mark: str) -> pd.Series:
     if kind in ("number", "date"):
         return _numbers(column, kind, mark)
     text = _text(column)
-    return text.where(text.isna(), text.map(str.capitalize, na_action="ignore")) if kind == "boolean" else text
+    return (
+        text.where(text.isna(), text.map(str.capitalize, na_action="ignore"))
+        if kind == "boolean"
+        else text
+    )
 
 
 def _numbers(column: pd.Series, kind: str, mark: str) -> pd.Series:
-    """float64, nan where it is missing or no number, or for dates no date; dates are days since 1970-01-01."""
+    """float64, nan where it is missing or no number, or for dates no date; dates are days since
+    1970-01-01.
+    """
     if kind == "date" and pd.api.types.is_datetime64_any_dtype(column.dtype):
         return days_since_1970(column)
     if kind == "number" and pd.api.types.is_numeric_dtype(column.dtype):
         values = column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-        values[~np.isfinite(values) | np.isin(values, numbers_of(sorted(MISSING_WORDS), "."))] = np.nan
+        values[~np.isfinite(values) | np.isin(values, numbers_of(sorted(MISSING_WORDS), "."))] = (
+            np.nan
+        )
         return pd.Series(values, index=column.index)
     codes, distinct = pd.factorize(_text(column).to_numpy(dtype=object))
     cells = distinct.tolist()
@@ -125,7 +153,10 @@ def _numbers(column: pd.Series, kind: str, mark: str) -> pd.Series:
 
 def _text(column: pd.Series) -> pd.Series:
     """Stripped text, nan where it is missing; whole numbers without the point."""
-    cells = [str(int(x)) if isinstance(x, float) and x.is_integer() else str(x).strip() for x in column.astype(object)]
+    cells = [
+        str(int(x)) if isinstance(x, float) and x.is_integer() else str(x).strip()
+        for x in column.astype(object)
+    ]
     text = pd.Series(cells, index=column.index, dtype=object)
     return text.where(column.notna() & ~text.isin(list(MISSING_WORDS)), np.nan)
 
@@ -148,7 +179,9 @@ def _unique_names(header: Iterable[object]) -> list[str]:
     """Column names, stripped; nameless ones by their position, repeated ones numbered."""
     names: list[str] = []
     for position, cell in enumerate(header, start=1):
-        cleaned = "" if cell is np.nan else " ".join(unicodedata.normalize("NFC", str(cell)).split())
+        cleaned = (
+            "" if cell is np.nan else " ".join(unicodedata.normalize("NFC", str(cell)).split())
+        )
         name = unique = cleaned or f"column_{position}"
         count = 1
         while unique in names:

@@ -1,7 +1,7 @@
 """Every task of a suite improved one after the other, and a table of what came of it.
 
-In: task files. Out: one directory a task, and a row a task. What fails (a CSV that can't be read, data that defeat the
-baseline) is a row with its reason; the others go on.
+In: task files. Out: one directory a task, and a row a task. What fails (a CSV that can't be read,
+data that defeat the baseline) is a row with its reason; the others go on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from marl_llm.solve.report import SolveReport
 from marl_llm.tasks import TaskFile
 
 _LAYOUT = "{:<34} {:<10} {:>5} {:>8} {:>9} {:>9} {:>9} {:>8} {:>7}"
-HEADER = _LAYOUT.format("csv", "kind", "steps", "accepted", "baseline", "delivered", "hold-out", "test", "seconds")
+HEADER = _LAYOUT.format(
+    "csv", "kind", "steps", "accepted", "baseline", "delivered", "hold-out", "test", "seconds"
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class SuiteRow:
     problem: str = ""
 
     def line(self) -> str:
-        """The row of the table: scores of the baseline and of the delivered model on the test part, and gains."""
+        """The row of the table: scores of the baseline and of the delivered model on the test part,
+        and gains.
+        """
         if self.report is None:
             return f"{self.name:<34} failed: {self.problem}"
         r = self.report
@@ -37,7 +41,9 @@ class SuiteRow:
             _number(after.get("score")),
             *map(_gain, (r.gain["holdout"], r.gain["test"])),
         )
-        return _LAYOUT.format(self.name[:34], r.kind, r.steps, r.accepted, *scores, f"{r.seconds:.0f}")
+        return _LAYOUT.format(
+            self.name[:34], r.kind, r.steps, r.accepted, *scores, f"{r.seconds:.0f}"
+        )
 
 
 def _number(value: float | None) -> str:
@@ -77,5 +83,8 @@ def solve_suite(
         on_line(row.line())
     gains = [row.report.gain["test"] or 0.0 for row in rows if row.report is not None]
     if gains:
-        on_line(f"mean gain on the test parts {sum(gains) / len(gains):+.4f} in {len(gains)} of {len(rows)} tasks")
+        on_line(
+            f"mean gain on the test parts {sum(gains) / len(gains):+.4f} in {len(gains)} of "
+            f"{len(rows)} tasks"
+        )
     return rows

@@ -1,4 +1,6 @@
-"""The lines of text that `solve` shows while it works: one a step, then what is delivered. Plain data in, text out."""
+"""The lines of text that `solve` shows while it works: one a step, then what is delivered. Plain
+data in, text out.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from marl_llm.sandbox.results import one_line
 
 _SUGGESTION, _NOTE = 46, 80  # maximum number of characters of what an agent wrote
 _LAYOUT = "{:>4}  {:<46}  {:<15}  {:>15}  {:>6}  {:>6}  {:>6}  {}"
-HEADER = _LAYOUT.format("step", "suggestion", "verdict", "score", "gain", "p", "cpu s", "metrics on the hold-out part")
+HEADER = _LAYOUT.format(
+    "step", "suggestion", "verdict", "score", "gain", "p", "cpu s", "metrics on the hold-out part"
+)
 
 
 def metrics_text(raw: dict[str, float]) -> str:
@@ -27,7 +31,14 @@ def baseline_line(state: State) -> str:
     scores = state.evaluated.holdout
     assert scores is not None
     return _LAYOUT.format(
-        0, "baseline", "", f"{scores.score:.4f}", "", "", f"{state.evaluated.cpu_seconds:.1f}", metrics_text(scores.raw)
+        0,
+        "baseline",
+        "",
+        f"{scores.score:.4f}",
+        "",
+        "",
+        f"{state.evaluated.cpu_seconds:.1f}",
+        metrics_text(scores.raw),
     )
 
 
@@ -51,15 +62,21 @@ def step_line(record: StepRecord) -> str:
 
 def beside_line(number: int, entry: MemoryEntry) -> str:
     """The line of a proposal that was tried at the same time as the step's own, and left."""
-    verdict = "gain, not taken" if entry.verdict is Verdict.accepted else entry.verdict.replace("_", " ")
+    verdict = (
+        "gain, not taken" if entry.verdict is Verdict.accepted else entry.verdict.replace("_", " ")
+    )
     score = f"{entry.score:.4f}" if entry.score is not None else ""
     gain = f"{entry.gain:+.3f}" if entry.gain is not None else ""
     note = one_line(entry.note, _NOTE)
-    return _LAYOUT.format(number, one_line(entry.text, _SUGGESTION), verdict, score, gain, "", "", note).rstrip()
+    return _LAYOUT.format(
+        number, one_line(entry.text, _SUGGESTION), verdict, score, gain, "", "", note
+    ).rstrip()
 
 
 def screened_lines(screen: ModelScreen) -> list[str]:
-    """The families at their defaults, best first, in one paragraph; what there was no time for is counted."""
+    """The families at their defaults, best first, in one paragraph; what there was no time for is
+    counted.
+    """
     left_out = [one for one in screen.found if one.problem == LEFT_OUT]
     failed = [one.line() for one in screen.found if one.score is None and one.problem != LEFT_OUT]
     tried = len(screen.found) - len(left_out)
@@ -79,7 +96,9 @@ def model_name(spec: PipelineSpec) -> str:
     return f"{spec.estimator.lower()} of {parts}{rule}"
 
 
-def delivered_lines(spec: PipelineSpec, before: dict[str, Scores | None], after: dict[str, Scores | None]) -> list[str]:
+def delivered_lines(
+    spec: PipelineSpec, before: dict[str, Scores | None], after: dict[str, Scores | None]
+) -> list[str]:
     """What the baseline and the delivered model come to, part by part."""
     names = {"cv": "cross-validation", "holdout": "hold-out", "test": "test (read once)"}
     lines = [f"Delivered: {model_name(spec)}."]
@@ -88,5 +107,8 @@ def delivered_lines(spec: PipelineSpec, before: dict[str, Scores | None], after:
         if first is not None and last is not None:
             values = (f"{m} {first.raw[m]:.4g} > {last.raw[m]:.4g}" for m in last.raw)
             gain = f"{last.score - first.score:+.4f}"
-            lines.append(f"  {name:<17} score {first.score:.4f} > {last.score:.4f} ({gain}); {', '.join(values)}")
+            lines.append(
+                f"  {name:<17} score {first.score:.4f} > {last.score:.4f} ({gain}); "
+                f"{', '.join(values)}"
+            )
     return lines

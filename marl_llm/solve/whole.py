@@ -1,7 +1,8 @@
-"""All rows of a task's CSV in the file's order, and how each column was read: what the delivered model is fitted on.
+"""All rows of a task's CSV in the file's order, and how each column was read: what the delivered
+model is fitted on.
 
-A `Task` holds three parts of the rows and keeps no positions; the order matters to estimators that draw rows, so the
-file is read again by the same functions. Nothing is fitted here.
+A `Task` holds three parts of the rows and keeps no positions; the order matters to estimators that
+draw rows, so the file is read again by the same functions. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -76,16 +77,23 @@ def whole_table(task: Task) -> WholeTable:
     assert task.source is not None and task.dialect is not None
     dialect = task.dialect
     frame = read_csv(
-        task.source, Overrides(dialect.encoding, dialect.delimiter, dialect.decimal, dialect.missing)
+        task.source,
+        Overrides(dialect.encoding, dialect.delimiter, dialect.decimal, dialect.missing),
     ).frame
-    reader = Reader(dialect.decimal, dialect.missing, {found.name: found.override for found in task.detections})
+    reader = Reader(
+        dialect.decimal, dialect.missing, {found.name: found.override for found in task.detections}
+    )
     answers = reader.read(frame.loc[:, task.target], task.target)
     has_target = answers.values.notna()
     rows = frame.loc[has_target].reset_index(drop=True)
     y = read_target(answers.values.loc[has_target], task.target, task.kind, _positive(task)).y
     if _usable(task, rows, reader) != sum(map(len, (task.development, task.holdout, task.test))):
-        raise RunFailed(f"{task.source} has changed while its model was improved: run the command again.")
-    typed = {column.alias: reader.read(rows.loc[:, column.name], column.name) for column in task.columns}
+        raise RunFailed(
+            f"{task.source} has changed while its model was improved: run the command again."
+        )
+    typed = {
+        column.alias: reader.read(rows.loc[:, column.name], column.name) for column in task.columns
+    }
     return WholeTable(
         pd.DataFrame({alias: column.values for alias, column in typed.items()}),
         y,

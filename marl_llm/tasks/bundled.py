@@ -1,7 +1,7 @@
 """scikit-learn's bundled data sets as real CSV files with a suite file.
 
-`python -m marl_llm.tasks.bundled DIR` writes iris, wine, breast_cancer and diabetes and `suite.yaml`; `--all` adds
-digits (500 KB, not committed). Nothing is downloaded.
+`python -m marl_llm.tasks.bundled DIR` writes iris, wine, breast_cancer and diabetes and
+`suite.yaml`; `--all` adds digits (500 KB, not committed). Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from marl_llm.tasks.suite import SUITE_FILE
 
 @dataclass(frozen=True)
 class Bundled:
-    """A data set of `sklearn.datasets`: its loader is `load_<name>`; `target` is our name for the target column."""
+    """A data set of `sklearn.datasets`: its loader is `load_<name>`; `target` is our name for the
+    target column.
+    """
 
     name: str
     target: str
@@ -39,7 +41,9 @@ DATA_SETS = (
 
 
 def bundled_frame(data_set: Bundled) -> pd.DataFrame:
-    """Features under scikit-learn's names, in their original units, then the target; classes by name."""
+    """Features under scikit-learn's names, in their original units, then the target; classes by
+    name.
+    """
     from sklearn import datasets  # slow, and only needed here
 
     options = {"scaled": False} if data_set.name == "diabetes" else {}
@@ -51,7 +55,9 @@ def bundled_frame(data_set: Bundled) -> pd.DataFrame:
 
 
 def write_bundled(directory: Path | str, include_large: bool = False) -> list[Path]:
-    """Write the CSVs and `suite.yaml`; returns the paths of the CSVs. Same files each time, byte for byte."""
+    """Write the CSVs and `suite.yaml`; returns the paths of the CSVs. Same files each time, byte
+    for byte.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     chosen = [data_set for data_set in DATA_SETS if data_set.small or include_large]
@@ -67,7 +73,10 @@ def write_bundled(directory: Path | str, include_large: bool = False) -> list[Pa
         }
         for data_set, path in zip(chosen, paths, strict=True)
     ]
-    header = "# Written by `python -m marl_llm.tasks.bundled`. Metrics are scikit-learn scorer names with weights.\n"
+    header = (
+        "# Written by `python -m marl_llm.tasks.bundled`. Metrics are scikit-learn scorer names "
+        "with weights.\n"
+    )
     text = header + yaml.safe_dump(entries, sort_keys=False, default_flow_style=None, width=200)
     (directory / SUITE_FILE).write_text(text, encoding="utf-8")
     return paths
@@ -76,7 +85,8 @@ def write_bundled(directory: Path | str, include_large: bool = False) -> list[Pa
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the files and name them."""
     parser = argparse.ArgumentParser(
-        prog="python -m marl_llm.tasks.bundled", description="Write scikit-learn's bundled data sets as CSV files."
+        prog="python -m marl_llm.tasks.bundled",
+        description="Write scikit-learn's bundled data sets as CSV files.",
     )
     parser.add_argument("directory", type=Path)
     parser.add_argument("--all", action="store_true", help="digits as well (500 KB)")

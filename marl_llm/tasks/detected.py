@@ -21,18 +21,22 @@ _HEADER = ("alias", "column", "kind", "missing", "example", "remark")
 def detected(task: Task) -> list[str]:
     """A table of lines: how the file is read, then the target and each column that was considered.
 
-    A line has the alias ("-" for a column that was left out), the column's name, its kind, the share of missing values,
-    the first value as it stands in the file, and what was decided.
+    A line has the alias ("-" for a column that was left out), the column's name, its kind, the
+    share of missing values, the first value as it stands in the file, and what was decided.
     """
     aliases = {column.name: column.alias for column in task.columns} | {task.target: "target"}
     rows = [_HEADER, *(_row(found, aliases.get(found.name, "-")) for found in task.detections)]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
     return [*_about_file(task.dialect), *lines]
 
 
 def task_file(task: Task, csv_path: Path | str) -> str:
-    """YAML of a task file with everything spelled out that was detected; it loads back to the same task.
+    """YAML of a task file with everything spelled out that was detected; it loads back to the same
+    task.
 
     Parameters
     ----------
@@ -47,7 +51,9 @@ def task_file(task: Task, csv_path: Path | str) -> str:
         If the task was made of a DataFrame.
     """
     if task.dialect is None:
-        raise UserError(f"The task '{task.name}' was made of a DataFrame: only one of a CSV has a task file.")
+        raise UserError(
+            f"The task '{task.name}' was made of a DataFrame: only one of a CSV has a task file."
+        )
     kept = {found.name: found.override for found in task.detections if found.kept}
     content: dict[str, Any] = {"csv": str(csv_path), "target": task.target, "kind": str(task.kind)}
     if len(task.classes) == 2:
@@ -56,9 +62,15 @@ def task_file(task: Task, csv_path: Path | str) -> str:
     if task.split_column is not None:
         content[task.split] = task.split_column
     content |= _dialect_keys(task.dialect)
-    content |= {"seed": task.seed, "features": [column.name for column in task.columns], "columns": kept}
+    content |= {
+        "seed": task.seed,
+        "features": [column.name for column in task.columns],
+        "columns": kept,
+    }
     comments = [f"# {line}" for line in detected(task)]
-    return "\n".join([*comments, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)])
+    return "\n".join(
+        [*comments, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)]
+    )
 
 
 def _row(found: Detection, alias: str) -> tuple[str, ...]:

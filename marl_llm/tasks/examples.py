@@ -1,7 +1,8 @@
-"""One small CSV as Brazilian offices export them: semicolons, decimal commas, latin-1, accents, gaps, an id column.
+"""One small CSV as Brazilian offices export them: semicolons, decimal commas, latin-1, accents,
+gaps, an id column.
 
-`python -m marl_llm.tasks.examples DIR` writes `clientes.csv`, invented customers of an internet provider; the target
-`Cancelou` says who cancelled. Used in the README and in tests.
+`python -m marl_llm.tasks.examples DIR` writes `clientes.csv`, invented customers of an internet
+provider; the target `Cancelou` says who cancelled. Used in the README and in tests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _PAYMENTS = ("boleto", "cartão de crédito", "débito automático", "pix")
 
 
 def customers(n_rows: int = 480, seed: int = 7) -> pd.DataFrame:
-    """Invented customers; who cancels depends on skewed, stepped and unordered columns, an interaction, and luck."""
+    """Invented customers; who cancels depends on skewed, stepped and unordered columns, an
+    interaction, and luck.
+    """
     rng = np.random.default_rng(seed)
     months = np.ceil(rng.exponential(26, n_rows)).astype(int)
     income = np.round(np.exp(rng.normal(8.1, 0.7, n_rows)), 2)
@@ -44,7 +47,9 @@ def customers(n_rows: int = 480, seed: int = 7) -> pd.DataFrame:
     cancelled = rng.logistic(size=n_rows) * 0.7 + 1.6 * risk > -1.2
     return pd.DataFrame(
         {
-            "Código do cliente": np.sort(rng.choice(90_000, n_rows, replace=False) + 10_000).astype(str),
+            "Código do cliente": np.sort(rng.choice(90_000, n_rows, replace=False) + 10_000).astype(
+                str
+            ),
             "Idade": rng.integers(18, 80, n_rows),
             "Região": np.array(_REGIONS)[rng.integers(0, 5, n_rows)],
             "Renda mensal (R$)": income,
@@ -53,7 +58,9 @@ def customers(n_rows: int = 480, seed: int = 7) -> pd.DataFrame:
             "Chamadas ao suporte": calls,
             "Fatura média (R$)": bill,
             "Satisfação": np.where(rng.random(n_rows) < 0.08, np.nan, satisfaction),
-            "Método de pagamento": np.where(rng.random(n_rows) < 0.04, "", np.array(_PAYMENTS)[payment]),
+            "Método de pagamento": np.where(
+                rng.random(n_rows) < 0.04, "", np.array(_PAYMENTS)[payment]
+            ),
             TARGET: np.where(cancelled, "Sim", "Não"),
         }
     )
@@ -71,7 +78,11 @@ def write_examples(directory: Path | str) -> Path:
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     frame = customers()
-    for column, decimals in {"Renda mensal (R$)": 2, "Fatura média (R$)": 2, "Satisfação": 1}.items():
+    for column, decimals in {
+        "Renda mensal (R$)": 2,
+        "Fatura média (R$)": 2,
+        "Satisfação": 1,
+    }.items():
         frame[column] = [brazilian_number(value, decimals) for value in frame[column]]
     path = directory / FILE
     path.write_bytes(frame.to_csv(index=False, sep=";", lineterminator="\r\n").encode("latin-1"))
@@ -80,7 +91,9 @@ def write_examples(directory: Path | str) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the file and name it."""
-    parser = argparse.ArgumentParser(prog="python -m marl_llm.tasks.examples", description="Write the example CSV.")
+    parser = argparse.ArgumentParser(
+        prog="python -m marl_llm.tasks.examples", description="Write the example CSV."
+    )
     parser.add_argument("directory", type=Path)
     options = parser.parse_args(arguments)
     sys.stdout.write(f"{write_examples(options.directory)}\n")

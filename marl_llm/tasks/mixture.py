@@ -1,8 +1,10 @@
-"""Which tasks training plays: real tables of a suite and procedural ones, in the shares of the recipe.
+"""Which tasks training plays: real tables of a suite and procedural ones, in the shares of the
+recipe.
 
-In: the recipe's section, a seed, numbers of episodes. Out: for each episode a name and how to load its task. Whether
-an episode is of the suite follows from its number alone; which table, and which split of it, from number and seed.
-Every table is drawn once before one is drawn again, and then it is split anew.
+In: the recipe's section, a seed, numbers of episodes. Out: for each episode a name and how to load
+its task. Whether an episode is of the suite follows from its number alone; which table, and which
+split of it, from number and seed. Every table is drawn once before one is drawn again, and then it
+is split anew.
 """
 
 from __future__ import annotations
@@ -30,22 +32,33 @@ class TaskSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     suite: str | None = Field(
         default=None,
-        description="directory with suite.yaml (`marl-llm suite build` makes one); null: procedural tasks alone",
+        description="directory with suite.yaml (`marl-llm suite build` makes one); null: "
+        "procedural "
+        "tasks alone",
     )
     suite_share: float = Field(
-        default=1.0, gt=0, le=1, description="share of episodes on the suite's tables; the others are procedural"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of episodes on the suite's tables; the others are procedural",
     )
     first_seed: int = Field(
-        default=1000, ge=0, description="seed of the first procedural task; iteration k goes on from there"
+        default=1000,
+        ge=0,
+        description="seed of the first procedural task; iteration k goes on from there",
     )
-    per_iteration: int = Field(default=8, ge=1, description="episodes (one task each) in one iteration")
+    per_iteration: int = Field(
+        default=8, ge=1, description="episodes (one task each) in one iteration"
+    )
 
     def of_suite(self, episodes: int) -> int:
         """How many of the first so many episodes of a run are of the suite."""
         return int(episodes * Fraction(str(self.suite_share))) if self.suite else 0
 
     def procedural(self, episodes: int) -> int:
-        """How many of the first so many episodes of a run are procedural: as many seeds they take from `first_seed`."""
+        """How many of the first so many episodes of a run are procedural: as many seeds they take
+        from `first_seed`.
+        """
         return episodes - self.of_suite(episodes)
 
 
@@ -71,7 +84,8 @@ def suite_files(section: TaskSection) -> list[TaskFile]:
         return load_suite(Path(section.suite))
     except UserError as error:
         raise UserError(
-            f"tasks.suite: {error} Build one with `marl-llm suite build --out {section.suite}` (pip extra: suite)."
+            f"tasks.suite: {error} Build one with `marl-llm suite build --out "
+            f"{section.suite}` (pip extra: suite)."
         ) from None
 
 
@@ -87,7 +101,9 @@ def planned_tasks(section: TaskSection, episodes: range, seed: int) -> list[Plan
     return [_planned(section, files, number, seed) for number in episodes]
 
 
-def _planned(section: TaskSection, files: Sequence[TaskFile], number: int, seed: int) -> PlannedTask:
+def _planned(
+    section: TaskSection, files: Sequence[TaskFile], number: int, seed: int
+) -> PlannedTask:
     drawn = section.of_suite(number)
     if section.of_suite(number + 1) == drawn:
         procedural = section.first_seed + section.procedural(number)

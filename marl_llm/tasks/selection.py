@@ -1,7 +1,8 @@
-"""Which columns a task uses: names as people type them, the target, the features worth having, kinds people named.
+"""Which columns a task uses: names as people type them, the target, the features worth having,
+kinds people named.
 
-In: a frame with unique column names and what the user asked for. Out: typed columns, what was detected in each, and
-notes on what was left out and why. Cells are read by `columns.py`.
+In: a frame with unique column names and what the user asked for. Out: typed columns, what was
+detected in each, and notes on what was left out and why. Cells are read by `columns.py`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Detection:
     @classmethod
     def of(cls, name: str, column: TypedColumn, reason: str | None = None) -> Detection:
         """Of a typed column; with the reason if it was left out."""
-        example = column.example if len(column.example) <= _EXAMPLE else f"{column.example[:_EXAMPLE]}..."
+        example = (
+            column.example if len(column.example) <= _EXAMPLE else f"{column.example[:_EXAMPLE]}..."
+        )
         remark = f"left out: {reason}" if reason else column.note or ""
         missing = float(column.values.isna().mean())
         return cls(name, column.kind, column.how, missing, example, remark, reason is None)
@@ -69,7 +72,9 @@ class Detection:
 
 @dataclass(frozen=True)
 class Reader:
-    """How cells become values: the file's decimal mark, further words that mean missing, kinds that people named."""
+    """How cells become values: the file's decimal mark, further words that mean missing, kinds that
+    people named.
+    """
 
     decimal: str = "."
     missing: Sequence[str] = ()
@@ -97,11 +102,17 @@ def known_column(name: str, names: Sequence[str], role: str) -> str:
         return wanted
     by_lower_case = {other.lower(): other for other in names}
     nearest = difflib.get_close_matches(wanted.lower(), list(by_lower_case), n=1, cutoff=0.5)
-    advice = f"did you mean '{by_lower_case[nearest[0]]}'?" if nearest else f"the columns are {_some(names)}."
+    advice = (
+        f"did you mean '{by_lower_case[nearest[0]]}'?"
+        if nearest
+        else f"the columns are {_some(names)}."
+    )
     raise UserError(f"The {role} '{name}' is not a column: {advice}")
 
 
-def known_kinds(kinds: Mapping[str, str] | None, target: str, names: Sequence[str]) -> dict[str, str]:
+def known_kinds(
+    kinds: Mapping[str, str] | None, target: str, names: Sequence[str]
+) -> dict[str, str]:
     """The kinds that people named, under the columns' names as they stand in the frame.
 
     Raises
@@ -113,14 +124,21 @@ def known_kinds(kinds: Mapping[str, str] | None, target: str, names: Sequence[st
     for name, kind in (kinds or {}).items():
         column = known_column(name, names, "column")
         if kind not in KINDS:
-            raise UserError(f"Column '{column}' can't be '{kind}': choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+            raise UserError(
+                f"Column '{column}' can't be '{kind}': choose {', '.join(KINDS[:-1])} or "
+                f"{KINDS[-1]}."
+            )
         if column == target and kind in ("text", IGNORE):
-            raise UserError(f"The target '{column}' can't be '{kind}': choose numeric, categorical or date.")
+            raise UserError(
+                f"The target '{column}' can't be '{kind}': choose numeric, categorical or date."
+            )
         known[column] = kind
     return known
 
 
-def chosen_features(features: Sequence[str] | None, ignore: Iterable[str], target: str, names: list[str]) -> list[str]:
+def chosen_features(
+    features: Sequence[str] | None, ignore: Iterable[str], target: str, names: list[str]
+) -> list[str]:
     """Names of the wanted feature columns, in the order of `features` or else of the frame.
 
     Raises
@@ -129,12 +147,18 @@ def chosen_features(features: Sequence[str] | None, ignore: Iterable[str], targe
         For an unknown column, the target among the features, or when nothing is left.
     """
     ignored = {known_column(name, names, "ignored column") for name in ignore}
-    wanted = names if features is None else [known_column(name, names, "feature") for name in features]
+    wanted = (
+        names if features is None else [known_column(name, names, "feature") for name in features]
+    )
     if features is not None and target in wanted:
-        raise UserError(f"'{target}' is the target and can't be a feature as well: remove it from the features.")
+        raise UserError(
+            f"'{target}' is the target and can't be a feature as well: remove it from the features."
+        )
     chosen = [name for name in dict.fromkeys(wanted) if name != target and name not in ignored]
     if not chosen:
-        raise UserError(f"No feature is left beside the target '{target}': name at least one other column.")
+        raise UserError(
+            f"No feature is left beside the target '{target}': name at least one other column."
+        )
     return chosen
 
 
@@ -159,8 +183,8 @@ def typed_features(
 ) -> tuple[dict[str, TypedColumn], list[Detection]]:
     """Typed feature columns by name, and what was detected in each column.
 
-    Columns that carry nothing are left out; ids and nearly unique codes too, unless the user named the features
-    (`explicit`) or the column's kind.
+    Columns that carry nothing are left out; ids and nearly unique codes too, unless the user named
+    the features (`explicit`) or the column's kind.
 
     Raises
     ------
@@ -172,21 +196,30 @@ def typed_features(
     for name, values in columns:
         column = reader.read(values.reset_index(drop=True), name)
         named = explicit or name in (reader.kinds or {})
-        reason = empty_or_constant(column.values) or (None if named else unfit_as_feature(name, column))
+        reason = empty_or_constant(column.values) or (
+            None if named else unfit_as_feature(name, column)
+        )
         detections.append(Detection.of(name, column, reason))
         if not reason:
             kept[name] = column
     if not kept:
         raise UserError(
-            f"No usable feature is left ({'; '.join(feature_notes(detections))}): name the features to use."
+            f"No usable feature is left ({'; '.join(feature_notes(detections))}): name the "
+            "features to use."
         )
     return kept, detections
 
 
 def feature_notes(detections: Iterable[Detection]) -> list[str]:
     """One sentence for each column of which there is something to say."""
-    return [f"column '{found.name}'{': ' if found.kept else ' '}{found.remark}" for found in detections if found.remark]
+    return [
+        f"column '{found.name}'{': ' if found.kept else ' '}{found.remark}"
+        for found in detections
+        if found.remark
+    ]
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return ", ".join(names[:_LISTED]) + (
+        f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    )

@@ -1,10 +1,11 @@
 """Task files and suites: YAML beside the CSVs it names.
 
-A *task file* is one mapping: `csv` and `target`, and as far as wanted `kind`, `positive` (a class), `metrics` ({scorer
-name: weight}), `features`, `ignore` (lists of columns), `group` or `time` (a column), `encoding`, `delimiter`,
-`decimal`, `missing` (a list of words), `columns` ({name: kind}), `seed`. A *suite* is a directory with a `suite.yaml`,
-a list of such mappings, or without one but with a task file per CSV. In: a path. Out: `TaskFile` objects; nothing of a
-CSV is read until `load()`. Keys are strict.
+A *task file* is one mapping: `csv` and `target`, and as far as wanted `kind`, `positive` (a class),
+`metrics` ({scorer name: weight}), `features`, `ignore` (lists of columns), `group` or `time` (a
+column), `encoding`, `delimiter`, `decimal`, `missing` (a list of words), `columns` ({name: kind}),
+`seed`. A *suite* is a directory with a `suite.yaml`, a list of such mappings, or without one but
+with a task file per CSV. In: a path. Out: `TaskFile` objects; nothing of a CSV is read until
+`load()`. Keys are strict.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _REQUIRED = ("csv", "target")
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One entry of a suite; its fields are the keys, and but for `csv` and `columns` the parameters of `Task.from_csv`.
+    """One entry of a suite; its fields are the keys, and but for `csv` and `columns` the parameters
+    of `Task.from_csv`.
 
     Attributes
     ----------
@@ -92,22 +94,25 @@ _KEYS = tuple(key.name for key in fields(TaskFile))
 
 
 def load_suite(directory: Path | str, seed: int = 0) -> list[TaskFile]:
-    """Read the suite of a directory (its `suite.yaml`, or else every `*.yaml` task file in it), or one YAML file.
+    """Read the suite of a directory (its `suite.yaml`, or else every `*.yaml` task file in it), or
+    one YAML file.
 
     `seed` is added to the seeds of the task files, which are 0 where they name none.
 
     Raises
     ------
     UserError
-        If there is no such directory or no task in it, the YAML is broken, a key is unknown or missing, a value is of
-        another form than its key needs, or a CSV does not exist.
+        If there is no such directory or no task in it, the YAML is broken, a key is unknown or
+        missing, a value is of another form than its key needs, or a CSV does not exist.
     """
     directory = Path(directory)
     if not directory.exists():
         raise UserError(f"There is no directory {directory}: give a directory with a {SUITE_FILE}.")
     tasks = [task for path in _task_paths(directory) for task in _read(path, seed)]
     if not tasks:
-        raise UserError(f"{directory} holds no tasks: add a {SUITE_FILE} (a list of {{{', '.join(_KEYS)}}}).")
+        raise UserError(
+            f"{directory} holds no tasks: add a {SUITE_FILE} (a list of {{{', '.join(_KEYS)}}})."
+        )
     return tasks
 
 
@@ -115,7 +120,9 @@ def _task_paths(directory: Path) -> list[Path]:
     if directory.is_file():
         return [directory]
     suite = directory / SUITE_FILE
-    return [suite] if suite.exists() else sorted([*directory.glob("*.yaml"), *directory.glob("*.yml")])
+    return (
+        [suite] if suite.exists() else sorted([*directory.glob("*.yaml"), *directory.glob("*.yml")])
+    )
 
 
 def _read(path: Path, seed: int) -> list[TaskFile]:
@@ -124,7 +131,9 @@ def _read(path: Path, seed: int) -> list[TaskFile]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     entries = content if isinstance(content, list) else [content] if content else []
-    return [_task_file(entry, path, position, seed) for position, entry in enumerate(entries, start=1)]
+    return [
+        _task_file(entry, path, position, seed) for position, entry in enumerate(entries, start=1)
+    ]
 
 
 def _task_file(entry: object, path: Path, position: int, seed: int) -> TaskFile:
@@ -132,7 +141,11 @@ def _task_file(entry: object, path: Path, position: int, seed: int) -> TaskFile:
     if not isinstance(entry, dict):
         raise UserError(f"{where} is not a mapping: write {{{', '.join(_KEYS)}}}.")
     _check_keys(entry, where)
-    values = {key: _PARSERS.get(key, _text)(value, key, where) for key, value in entry.items() if value is not None}
+    values = {
+        key: _PARSERS.get(key, _text)(value, key, where)
+        for key, value in entry.items()
+        if value is not None
+    }
     csv = path.parent / values["csv"]
     if not csv.is_file():
         raise UserError(f"{where}: there is no file {csv}.")
@@ -143,7 +156,9 @@ def _check_keys(entry: dict, where: str) -> None:
     for key in entry:
         if key not in _KEYS:
             nearest = difflib.get_close_matches(str(key), _KEYS, n=1)
-            advice = f"did you mean '{nearest[0]}'?" if nearest else f"the keys are {', '.join(_KEYS)}."
+            advice = (
+                f"did you mean '{nearest[0]}'?" if nearest else f"the keys are {', '.join(_KEYS)}."
+            )
             raise UserError(f"{where}: unknown key '{key}': {advice}")
     for key in _REQUIRED:
         if entry.get(key) is None:
@@ -151,15 +166,22 @@ def _check_keys(entry: dict, where: str) -> None:
 
 
 def _text(value: object, key: str, where: str) -> str:
-    """Text as it was meant: YAML takes `yes`, `no` and `null` for other things, and then what was written is lost."""
+    """Text as it was meant: YAML takes `yes`, `no` and `null` for other things, and then what was
+    written is lost.
+    """
     if value is None or isinstance(value, (bool, list, dict)):
-        raise UserError(f"{where}: '{key}' holds {value!r} where text is needed: write it in quotes, as in \"yes\".")
+        raise UserError(
+            f"{where}: '{key}' holds {value!r} where text is needed: write it in quotes, as "
+            'in "yes".'
+        )
     return str(value)
 
 
 def _names(value: object, key: str, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise UserError(f"{where}: '{key}' must be a list of {'words' if key == 'missing' else 'column names'}.")
+        raise UserError(
+            f"{where}: '{key}' must be a list of {'words' if key == 'missing' else 'column names'}."
+        )
     return tuple(_text(name, key, where) for name in value)
 
 

@@ -1,7 +1,7 @@
 """The column to predict: its kind, its classes, and the errors people make with it.
 
-In: the typed target column and the kind the user asked for, if any. Out: a `Target`: class indices or values of the
-rows that have one. Features are none of its business.
+In: the typed target column and the kind the user asked for, if any. Out: a `Target`: class indices
+or values of the rows that have one. Features are none of its business.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from marl_llm.core.kind import Kind
 
 MIN_ROWS = 30
 ROWS_TO_DIVIDE = 5
-"""A class with fewer rows is not divided: all of them are in development, so that it can be learned."""
+"""A class with fewer rows is not divided: all of them are in development, so that it can be
+learned.
+"""
 LEAST_TO_DIVIDE = 4
 """The same where fewer than two classes have that many: a score needs two classes in each part."""
 _MAX_INTEGER_CLASSES = 10
@@ -34,8 +36,8 @@ class Target:
         int64 class index or float64 value.
     kind : Kind
     classes : tuple of str
-        Names of the classes in the order of their index: numbers by value, text by code point (a positive class
-        that was named comes last); () for regression.
+        Names of the classes in the order of their index: numbers by value, text by code point (a
+        positive class that was named comes last); () for regression.
     """
 
     y: np.ndarray
@@ -43,21 +45,26 @@ class Target:
     classes: tuple[str, ...]
 
 
-def read_target(column: pd.Series, name: str, kind: Kind | str | None = None, positive: str | None = None) -> Target:
+def read_target(
+    column: pd.Series, name: str, kind: Kind | str | None = None, positive: str | None = None
+) -> Target:
     """Turn a typed column without missing values into a target.
 
-    Without `kind`: text and booleans are classes; numbers are classes if they are whole with at most 10 distinct
-    values, or have two distinct values; other numbers are a regression target. `positive` names the class of a binary
-    target that gets index 1.
+    Without `kind`: text and booleans are classes; numbers are classes if they are whole with at
+    most 10 distinct values, or have two distinct values; other numbers are a regression target.
+    `positive` names the class of a binary target that gets index 1.
 
     Raises
     ------
     UserError
-        Unknown or unfitting kind or positive class, fewer than two classes that can be divided among three parts, more
-        rows of small classes than of others, too few rows.
+        Unknown or unfitting kind or positive class, fewer than two classes that can be divided
+        among three parts, more rows of small classes than of others, too few rows.
     """
     if len(column) < MIN_ROWS:
-        raise UserError(f"Only {len(column)} rows have a value of the target '{name}': at least {MIN_ROWS} are needed.")
+        raise UserError(
+            f"Only {len(column)} rows have a value of the target '{name}': at least "
+            f"{MIN_ROWS} are needed."
+        )
     asked = _parse_kind(kind)
     if column.nunique() < 2:
         raise UserError(
@@ -67,7 +74,10 @@ def read_target(column: pd.Series, name: str, kind: Kind | str | None = None, po
     regression = asked is Kind.regression if asked else not _is_class_like(column)
     if regression:
         if positive is not None:
-            raise UserError(f"The target '{name}' is a number, so it has no positive class: leave 'positive' out.")
+            raise UserError(
+                f"The target '{name}' is a number, so it has no positive class: leave "
+                "'positive' out."
+            )
         return _regression(column, name)
     target = _classification(column, name, asked)
     return target if positive is None else _with_positive(target, name, positive)
@@ -79,7 +89,9 @@ def _parse_kind(kind: Kind | str | None) -> Kind | None:
     try:
         return Kind(str(kind))
     except ValueError:
-        raise UserError(f"Unknown kind of target '{kind}': choose binary, multiclass or regression.") from None
+        raise UserError(
+            f"Unknown kind of target '{kind}': choose binary, multiclass or regression."
+        ) from None
 
 
 def _is_class_like(column: pd.Series) -> bool:
@@ -92,7 +104,8 @@ def _is_class_like(column: pd.Series) -> bool:
 def _regression(column: pd.Series, name: str) -> Target:
     if column.dtype == object:
         raise UserError(
-            f"The target '{name}' is text (for example '{column.iloc[0]}'), so its kind can't be regression: "
+            f"The target '{name}' is text (for example '{column.iloc[0]}'), so its kind "
+            "can't be regression: "
             "use binary or multiclass."
         )
     return Target(column.to_numpy(dtype=np.float64), Kind.regression, ())
@@ -103,12 +116,14 @@ def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
     found = Kind.binary if len(values) == 2 else Kind.multiclass
     if asked and asked is not found:
         raise UserError(
-            f"The target '{name}' has {len(values)} different values, so its kind can't be {asked}: "
+            f"The target '{name}' has {len(values)} different values, so its kind can't be "
+            f"{asked}: "
             f"use {_fitting(found, column)}."
         )
     if len(values) > _MAX_CLASSES:
         raise UserError(
-            f"The target '{name}' has {len(values)} different values, too many for classes: name another target."
+            f"The target '{name}' has {len(values)} different values, too many for classes: "
+            "name another target."
         )
     codes = column.map({value: code for code, value in enumerate(values)}).to_numpy(dtype=np.int64)
     _check_class_sizes(np.bincount(codes), [_class_name(value) for value in values], name)
@@ -118,10 +133,14 @@ def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
 def _with_positive(target: Target, name: str, positive: str) -> Target:
     """The same binary target with the named class at index 1."""
     if target.kind is not Kind.binary:
-        raise UserError(f"The target '{name}' has {len(target.classes)} classes, so none is positive: leave it out.")
+        raise UserError(
+            f"The target '{name}' has {len(target.classes)} classes, so none is positive: "
+            "leave it out."
+        )
     if positive not in target.classes:
         raise UserError(
-            f"The target '{name}' has no class '{positive}': the positive class is '{target.classes[0]}' or "
+            f"The target '{name}' has no class '{positive}': the positive class is "
+            f"'{target.classes[0]}' or "
             f"'{target.classes[1]}'."
         )
     if positive == target.classes[1]:
@@ -134,13 +153,18 @@ def _fitting(found: Kind, column: pd.Series) -> str:
 
 
 def rows_to_divide(sizes: np.ndarray) -> int:
-    """Rows from which on a class is divided among development, hold-out and test; `sizes` are rows by class."""
+    """Rows from which on a class is divided among development, hold-out and test; `sizes` are rows
+    by class.
+    """
     return ROWS_TO_DIVIDE if (sizes >= ROWS_TO_DIVIDE).sum() >= 2 else LEAST_TO_DIVIDE
 
 
 def named_sizes(names: Sequence[str], sizes: np.ndarray, most: int = 10) -> str:
     """Classes with their rows, as "'a' (1 row), 'b' (3 rows) and 2 more"."""
-    shown = [f"'{name}' ({size} row{'s' if size != 1 else ''})" for name, size in zip(names, sizes, strict=True)]
+    shown = [
+        f"'{name}' ({size} row{'s' if size != 1 else ''})"
+        for name, size in zip(names, sizes, strict=True)
+    ]
     rest = f" and {len(shown) - most} more" if len(shown) > most else ""
     return ", ".join(shown[:most]) + rest
 
@@ -149,14 +173,18 @@ def _check_class_sizes(sizes: np.ndarray, names: Sequence[str], name: str) -> No
     least = rows_to_divide(sizes)
     small = sizes < least
     if (~small).sum() < 2:
-        listed = named_sizes([name for name, few in zip(names, small, strict=True) if few], sizes[small], most=3)
+        listed = named_sizes(
+            [name for name, few in zip(names, small, strict=True) if few], sizes[small], most=3
+        )
         raise UserError(
-            f"The target '{name}' needs two classes of at least {LEAST_TO_DIVIDE} rows, so that development, hold-out "
+            f"The target '{name}' needs two classes of at least {LEAST_TO_DIVIDE} rows, so "
+            "that development, hold-out "
             f"and test can have both, but it has {listed}: add rows or join classes."
         )
     if sizes[small].sum() > sizes.sum() / 2:
         raise UserError(
-            f"{small.sum()} of the {len(sizes)} classes of the target '{name}' have fewer than {least} rows, and "
+            f"{small.sum()} of the {len(sizes)} classes of the target '{name}' have fewer "
+            f"than {least} rows, and "
             "together most of all rows: join classes or name another target."
         )
 

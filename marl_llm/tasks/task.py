@@ -1,8 +1,8 @@
 """A task: a table with a target, weighted metrics, and three disjoint parts of rows.
 
-In: a CSV file or a DataFrame. Out: a frozen `Task` whose frames carry the aliases `x0`, `x1`, ... . *Development* may
-be analysed and cross-validated, labels of *hold-out* decide rewards and are shown to nobody, *test* is read once for
-reports. Nothing is fitted here.
+In: a CSV file or a DataFrame. Out: a frozen `Task` whose frames carry the aliases `x0`, `x1`, ... .
+*Development* may be analysed and cross-validated, labels of *hold-out* decide rewards and are shown
+to nobody, *test* is read once for reports. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class _Origin:
 
 @dataclass(frozen=True)
 class Column:
-    """A feature: its alias in frames and prompts (`x3`; `t3` if it holds free text), its name in the CSV, its kind."""
+    """A feature: its alias in frames and prompts (`x3`; `t3` if it holds free text), its name in
+    the CSV, its kind.
+    """
 
     alias: str
     name: str
@@ -87,8 +89,8 @@ class Part:
     Attributes
     ----------
     X : DataFrame, shape (n, columns)
-        Named by alias; float64 (NaN missing; dates are days since 1970-01-01) or object of str (np.nan missing). Index
-        0..n-1.
+        Named by alias; float64 (NaN missing; dates are days since 1970-01-01) or object of str
+        (np.nan missing). Index 0..n-1.
     y : ndarray, shape (n,)
         int64 class index or float64 value.
     """
@@ -124,7 +126,8 @@ class Task:
     notes : tuple of str
         What was detected and decided: encoding, delimiter, dropped columns and rows.
     key : str
-        Content hash of data, split and metrics, 16 hexadecimal digits; independent of name and path.
+        Content hash of data, split and metrics, 16 hexadecimal digits; independent of name and
+        path.
     dialect : Dialect or None
         How the CSV is written; None for a task made from a frame.
     detections : tuple of Detection
@@ -134,7 +137,8 @@ class Task:
     split : {"random", "group", "time"}
         How rows were divided. At random, rows with identical features stay together.
     blocks : ndarray, shape (development rows,), or None
-        What `cv_folds` keeps together (int64), or in order (float64 times); None if each row stands alone.
+        What `cv_folds` keeps together (int64), or in order (float64 times); None if each row stands
+        alone.
     split_column : str or None
         Name of the group or time column; None for a random split.
     """
@@ -222,27 +226,40 @@ class Task:
         missing : sequence of str
             Words that mean missing, besides the usual ones.
         kinds : mapping of column name to kind, optional
-            "numeric", "categorical", "date", "day-first date", "month-first date", "text" or "ignore": overrides the
-            detection. Values that do not fit are missing.
+            "numeric", "categorical", "date", "day-first date", "month-first date", "text" or
+            "ignore": overrides the detection. Values that do not fit are missing.
         group : str, optional
-            Column whose equal values stay in one part and one fold; a row without a value is a group of its own. It is
-            no feature.
+            Column whose equal values stay in one part and one fold; a row without a value is a
+            group of its own. It is no feature.
         time : str, optional
-            Column of dates or numbers: development has the earliest rows, test the latest, and folds are validated on
-            later rows than they are fitted on. It is no feature unless `features` names it. Rows without a value are
-            left out.
+            Column of dates or numbers: development has the earliest rows, test the latest, and
+            folds are validated on later rows than they are fitted on. It is no feature unless
+            `features` names it. Rows without a value are left out.
 
         Raises
         ------
         UserError
-            For a file that can't be read as a table, an unknown column (the nearest name is suggested), a target that
-            can't be learned, an override that does not fit, unfitting metrics, or too few groups or times.
+            For a file that can't be read as a table, an unknown column (the nearest name is
+            suggested), a target that can't be learned, an override that does not fit, unfitting
+            metrics, or too few groups or times.
         """
         says = Overrides(encoding, delimiter, decimal, missing)
         table = read_csv(path, says)
         name = name or Path(path).stem
         request = _Request(
-            target, features, metrics, kind, ignore, seed, fractions, name, positive, says.missing, kinds, group, time
+            target,
+            features,
+            metrics,
+            kind,
+            ignore,
+            seed,
+            fractions,
+            name,
+            positive,
+            says.missing,
+            kinds,
+            group,
+            time,
         )
         return _build(table.frame, request, _Origin(str(path), table.notes, table.dialect))
 
@@ -265,7 +282,9 @@ class Task:
         group: str | None = None,
         time: str | None = None,
     ) -> Task:
-        """Make a task of a DataFrame of any dtypes; see `from_csv` for the parameters and errors."""
+        """Make a task of a DataFrame of any dtypes; see `from_csv` for the parameters and
+        errors.
+        """
         names, notes = unique_names(frame.columns)
         words = Overrides(missing=missing).missing
         request = _Request(
@@ -283,14 +302,19 @@ class Task:
             group,
             time,
         )
-        return _build(frame.set_axis(names, axis=1).reset_index(drop=True), request, _Origin(None, tuple(notes), None))
+        return _build(
+            frame.set_axis(names, axis=1).reset_index(drop=True),
+            request,
+            _Origin(None, tuple(notes), None),
+        )
 
     def cv_folds(self, k: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """k folds of the development rows: (train positions, validation positions), int64, sorted.
 
-        Stratified; blocks of rows stay together. At random, a class too small to be learned from a part of its rows is
-        fitted on and not validated (`splits/learnable.py`). After a time split each fold is validated on later rows
-        than it is fitted on, and the earliest rows are never validated.
+        Stratified; blocks of rows stay together. At random, a class too small to be learned from a
+        part of its rows is fitted on and not validated (`splits/learnable.py`). After a time split
+        each fold is validated on later rows than it is fitted on, and the earliest rows are never
+        validated.
 
         Raises
         ------
@@ -309,7 +333,9 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     kinds = known_kinds(request.kinds, target, names)
     reader = Reader(decimal, request.missing, kinds)
     ignored = [*request.ignore, *(name for name, kind in kinds.items() if kind == IGNORE)]
-    divided_by = division.read_division(frame, request.group, request.time, request.features, target, reader)
+    divided_by = division.read_division(
+        frame, request.group, request.time, request.features, target, reader
+    )
     chosen = chosen_features(request.features, [*ignored, *divided_by.no_features], target, names)
     answers = read_target_column(frame.loc[:, target], target, reader)
     usable = answers.values.notna().to_numpy() & divided_by.usable(len(frame))
@@ -323,14 +349,29 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     row_hashes = np.asarray(hash_pandas_object(X, index=False))  # pyright: ignore[reportCallIssue]
     copies = find_copies(X, row_hashes)
     repeats = copies_notes(copies) if divided_by.kind == "random" else []
-    parts = division.divide(divided_by.at(usable), answer, target, copies, request.fractions, request.seed)
-    development, holdout, test = (Part(X.iloc[part].reset_index(drop=True), answer.y[part]) for part in parts.rows)
+    parts = division.divide(
+        divided_by.at(usable), answer, target, copies, request.fractions, request.seed
+    )
+    development, holdout, test = (
+        Part(X.iloc[part].reset_index(drop=True), answer.y[part]) for part in parts.rows
+    )
     named = X.set_axis([column.name for column in columns], axis=1)
     left_out = _left_out(frame, np.flatnonzero(usable)[sampled(parts.rows[0])], detections, reader)
     dates = tuple(column.name for column in columns if column.kind == "date")
     missing = int(answers.values.isna().sum())
     traps = screen(
-        Table(named, left_out, dates, answer.y, answer.classes, target, parts.rows, copies, missing, divided_by.kind)
+        Table(
+            named,
+            left_out,
+            dates,
+            answer.y,
+            answer.classes,
+            target,
+            parts.rows,
+            copies,
+            missing,
+            divided_by.kind,
+        )
     )
     return Task(
         name=request.name,
@@ -369,20 +410,28 @@ def _columns(typed: Mapping[str, TypedColumn]) -> tuple[Column, ...]:
     )
 
 
-def _left_out(frame: pd.DataFrame, rows: np.ndarray, detections: Sequence[Detection], reader: Reader) -> pd.DataFrame:
+def _left_out(
+    frame: pd.DataFrame, rows: np.ndarray, detections: Sequence[Detection], reader: Reader
+) -> pd.DataFrame:
     """Typed columns that are no features, at the given positions of the frame."""
     reader = replace(reader, kinds={})
     names = [found.name for found in detections if not found.kept]
     columns = {name: frame.loc[:, name].iloc[rows].reset_index(drop=True) for name in names}
-    return pd.DataFrame({name: reader.read(columns[name], name).values for name in names}, index=range(len(rows)))
+    return pd.DataFrame(
+        {name: reader.read(columns[name], name).values for name in names}, index=range(len(rows))
+    )
 
 
 def _fields(column: Column) -> list[str]:
     return [column.alias, column.name, column.kind]
 
 
-def _content_key(row_hashes: np.ndarray, answer: Target, parts: Parts, described: list[object]) -> str:
-    digest = hashlib.sha256(json.dumps([described, answer.kind, answer.classes], default=_fields).encode())
+def _content_key(
+    row_hashes: np.ndarray, answer: Target, parts: Parts, described: list[object]
+) -> str:
+    digest = hashlib.sha256(
+        json.dumps([described, answer.kind, answer.classes], default=_fields).encode()
+    )
     digest.update(row_hashes.tobytes())
     digest.update(answer.y.tobytes())
     for part in parts.rows:

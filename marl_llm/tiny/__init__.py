@@ -1,1 +1,3 @@
-"""The embedded model: a Qwen3 of about a million parameters, pretrained here by imitating the scripted pair."""
+"""The embedded model: a Qwen3 of about a million parameters, pretrained here by imitating the
+scripted pair.
+"""

@@ -1,4 +1,6 @@
-"""From conversations to padded token batches: rows of like length together, loss on the answers only."""
+"""From conversations to padded token batches: rows of like length together, loss on the answers
+only.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ POOL = 256
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of one conversation and, for each, whether it is learned; plus the role for separate loss curves."""
+    """Token ids of one conversation and, for each, whether it is learned; plus the role for
+    separate loss curves.
+    """
 
     ids: list[int]
     learned: list[bool]
@@ -28,7 +32,9 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """`ids` and `learned` have shape (rows, longest); `roles` one name a row; `tokens` counts real tokens."""
+    """`ids` and `learned` have shape (rows, longest); `roles` one name a row; `tokens` counts real
+    tokens.
+    """
 
     ids: torch.Tensor
     learned: torch.Tensor
@@ -37,7 +43,9 @@ class Batch:
 
 
 def encode(example: Example, tokenizer: Any) -> Encoded:
-    """Tokenise one example; further answers follow the first as if asked again after the same prompt."""
+    """Tokenise one example; further answers follow the first as if asked again after the same
+    prompt.
+    """
 
     def ids_of(text: str) -> list[int]:
         return tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -66,11 +74,15 @@ def _pad(rows: list[Encoded], pad: int) -> Batch:
     return Batch(ids, learned, [row.role for row in rows], sum(len(row.ids) for row in rows))
 
 
-def batches(stream: Iterator[Example], tokenizer: Any, tokens_a_batch: int, seed: int) -> Iterator[Batch]:
+def batches(
+    stream: Iterator[Example], tokenizer: Any, tokens_a_batch: int, seed: int
+) -> Iterator[Batch]:
     """Endless batches of about `tokens_a_batch` tokens, padding included."""
     rng = random.Random(seed)
     while True:
-        pool = sorted((encode(e, tokenizer) for e in islice(stream, POOL)), key=lambda row: len(row.ids))
+        pool = sorted(
+            (encode(e, tokenizer) for e in islice(stream, POOL)), key=lambda row: len(row.ids)
+        )
         grouped: list[list[Encoded]] = [[]]
         for row in pool:
             if grouped[-1] and len(row.ids) * (len(grouped[-1]) + 1) > tokens_a_batch:

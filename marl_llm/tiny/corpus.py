@@ -1,8 +1,9 @@
 """Conversations of the scripted pair on procedural tasks: what the embedded model is pretrained on.
 
-Cards come from real procedural frames; the rest of a situation (solution, scores, memory) is drawn at random along a
-walk of valid changes, so no model is fitted. Answers are undirected, and a set share of the Engineer's is wrong on
-purpose: the embedded model must know the language, not the trade.
+Cards come from real procedural frames; the rest of a situation (solution, scores, memory) is drawn
+at random along a walk of valid changes, so no model is fitted. Answers are undirected, and a set
+share of the Engineer's is wrong on purpose: the embedded model must know the language, not the
+trade.
 """
 
 from __future__ import annotations
@@ -52,13 +53,26 @@ from marl_llm.tasks import Task
 from marl_llm.tasks.procedural import procedural_task
 
 TINY_PROMPTS = PromptConfig(
-    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, experience_lines=3, max_columns=40
+    instructions=False,
+    names=False,
+    memory_tokens=120,
+    engineer_memory_tokens=0,
+    experience_lines=3,
+    max_columns=40,
 )
 """The compact prompts the embedded model reads; recipes for it use the same values."""
 
 CHANGES = ("propose_model", "tune", "engineer_features")
-HABITS = {"propose_model": 0.34, "tune": 0.18, "engineer_features": 0.28, "analyze": 0.1, "finish": 0.1}
-"""How often each action is imitated: near the scripted pair's weights, with more `finish`, so it can be learned."""
+HABITS = {
+    "propose_model": 0.34,
+    "tune": 0.18,
+    "engineer_features": 0.28,
+    "analyze": 0.1,
+    "finish": 0.1,
+}
+"""How often each action is imitated: near the scripted pair's weights, with more `finish`, so it
+can be learned.
+"""
 
 
 ENSEMBLE_SHARE = 0.12
@@ -67,7 +81,9 @@ ENSEMBLE_SHARE = 0.12
 
 @dataclass(frozen=True)
 class Example:
-    """One conversation; only the last message is learned. `wanted` is the right code of an Engineer's example."""
+    """One conversation; only the last message is learned. `wanted` is the right code of an
+    Engineer's example.
+    """
 
     role: str
     messages: list[Message]
@@ -90,7 +106,9 @@ def worlds(count: int, first_seed: int) -> list[World]:
 
 
 def _walk(rng: random.Random, card: TaskCard) -> tuple[PipelineSpec, Memory]:
-    """A solution some valid changes away from the baseline, and a made-up memory of how it came about."""
+    """A solution some valid changes away from the baseline, and a made-up memory of how it came
+    about.
+    """
     spec, memory = baseline(card.kind), Memory()
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 4, 5))):
         action = random_action(rng, card, spec, CHANGES)
@@ -100,7 +118,13 @@ def _walk(rng: random.Random, card: TaskCard) -> tuple[PipelineSpec, Memory]:
             continue
         if after == spec:
             continue
-        verdicts = (Verdict.accepted, Verdict.no_gain, Verdict.no_gain, Verdict.failed, Verdict.not_as_asked)
+        verdicts = (
+            Verdict.accepted,
+            Verdict.no_gain,
+            Verdict.no_gain,
+            Verdict.failed,
+            Verdict.not_as_asked,
+        )
         verdict = rng.choice(verdicts)
         gain = abs(rng.gauss(0, 0.06)) if verdict is Verdict.accepted else rng.gauss(-0.02, 0.04)
         memory = memory.add(MemoryEntry(canonical(action), verdict, gain, after))
@@ -113,7 +137,11 @@ def _raw_metrics(rng: random.Random, card: TaskCard, score: float) -> dict[str, 
     def value(name: str) -> float:
         if name.startswith("neg_") and not card.class_shares:
             return -rng.lognormvariate(1, 2)
-        return -rng.uniform(0.2, 1.4) if name.startswith("neg_") else max(-0.3, min(0.99, score + rng.gauss(0, 0.1)))
+        return (
+            -rng.uniform(0.2, 1.4)
+            if name.startswith("neg_")
+            else max(-0.3, min(0.99, score + rng.gauss(0, 0.1)))
+        )
 
     return {name: value(name) for name in card.metrics}
 
@@ -126,7 +154,17 @@ def situation(rng: random.Random, world: World) -> Situation:
     models = made_up_screen(rng, world.card) if rng.random() < 0.4 else ()
     seen = _seen(rng, world.card) if rng.random() < 0.5 else ()
     left = rng.randint(1, 8)
-    return Situation(world.card, spec, generate_code(spec), score, raw, memory, left, models=models, experience=seen)
+    return Situation(
+        world.card,
+        spec,
+        generate_code(spec),
+        score,
+        raw,
+        memory,
+        left,
+        models=models,
+        experience=seen,
+    )
 
 
 def made_up_screen(rng: random.Random, card: TaskCard) -> tuple[str, ...]:
@@ -134,7 +172,10 @@ def made_up_screen(rng: random.Random, card: TaskCard) -> tuple[str, ...]:
     specs = screened_specs(card.context())
     scores = sorted((rng.uniform(0.05, 0.98) for _ in specs), reverse=True)
     drawn = rng.sample(specs, len(specs))
-    found = [Screened(spec, score, rng.uniform(0, 0.08), 1.0) for spec, score in zip(drawn, scores, strict=True)]
+    found = [
+        Screened(spec, score, rng.uniform(0, 0.08), 1.0)
+        for spec, score in zip(drawn, scores, strict=True)
+    ]
     return ModelScreen(tuple(found)).lines(SCREENED_LINES)
 
 
@@ -143,13 +184,18 @@ def _seen(rng: random.Random, card: TaskCard) -> tuple[str, ...]:
     kinds = ["propose_model"] * rng.randint(1, 2) + ["engineer_features"] * (rng.random() < 0.4)
     gains = sorted((rng.uniform(0.01, 0.4) for _ in kinds), reverse=True)
     actions = [random_action(rng, card, baseline(card.kind), (kind,)) for kind in kinds]
-    return tuple(f"{gain:+.2f} {canonical(action)}" for gain, action in zip(gains, actions, strict=True))
+    return tuple(
+        f"{gain:+.2f} {canonical(action)}" for gain, action in zip(gains, actions, strict=True)
+    )
 
 
 def drawn_action(rng: random.Random, now: Situation, kind: str) -> object:
-    """An undirected action; where models or experience are shown it often is one of those, whichever."""
+    """An undirected action; where models or experience are shown it often is one of those,
+    whichever.
+    """
     if kind == "propose_model" and now.models and rng.random() < 0.45:
-        return parse_action(f"propose_model est = {_CALL.match(rng.choice(now.models))[0]}")  # pyright: ignore[reportOptionalSubscript]
+        # pyright: ignore[reportOptionalSubscript]
+        return parse_action(f"propose_model est = {_CALL.match(rng.choice(now.models))[0]}")
     if kind in ("propose_model", "engineer_features") and now.experience and rng.random() < 0.35:
         return parse_action(rng.choice(now.experience).split(" ", 1)[1])
     if kind == "analyze" and now.models:
@@ -178,7 +224,9 @@ def _assistant(text: str) -> Message:
 
 def _fake_errors(rng: random.Random, card: TaskCard) -> str:
     if card.class_shares:
-        return "recall " + " ".join(f"{c} {rng.random():.2f}" for c in range(min(6, len(card.class_shares))))
+        return "recall " + " ".join(
+            f"{c} {rng.random():.2f}" for c in range(min(6, len(card.class_shares)))
+        )
     values = sorted(rng.gauss(0, 5) for _ in range(5))
     return "residuals " + " ".join(f"{v:.2g}" for v in values)
 
@@ -186,7 +234,8 @@ def _fake_errors(rng: random.Random, card: TaskCard) -> str:
 def data_scientist_example(rng: random.Random, world: World, answers: int = 1) -> Example:
     """A Data Scientist's turn: a prompt, perhaps one analysis, and an undirected action.
 
-    `answers - 1` further independent actions for the same prompt are drawn too, to spare prompt tokens in training.
+    `answers - 1` further independent actions for the same prompt are drawn too, to spare prompt
+    tokens in training.
     """
     now = situation(rng, world)
     messages = [_user(data_scientist_prompt(now, TINY_PROMPTS))]
@@ -195,7 +244,10 @@ def data_scientist_example(rng: random.Random, world: World, answers: int = 1) -
         assert isinstance(query, Analyze)
         messages += [_assistant(canonical(query)), _user(answer_message(_told(rng, world, query)))]
         if query.query == "models":
-            now = replace(now, models=tuple(messages[-1]["content"].removeprefix("answer: models: ").split("; ")))
+            now = replace(
+                now,
+                models=tuple(messages[-1]["content"].removeprefix("answer: models: ").split("; ")),
+            )
         kinds: tuple[str, ...] = (*CHANGES, "finish")
     else:
         kinds = tuple(HABITS)
@@ -230,11 +282,15 @@ def ensemble_example(rng: random.Random, world: World, error_rate: float) -> Exa
     if rng.random() < 0.1:
         messages += _failed_attempt(rng, now.code, right, world.card)
     code = corrupt(rng, now.code, right, world.card) if rng.random() < error_rate else right
-    return Example(ML_ENGINEER, [*messages, _assistant(line_edits(now.code, code) or NO_CHANGE)], wanted=right)
+    return Example(
+        ML_ENGINEER, [*messages, _assistant(line_edits(now.code, code) or NO_CHANGE)], wanted=right
+    )
 
 
 def _weights(rng: random.Random, count: int) -> tuple[int, ...]:
-    """Weights as greedy selection leaves them: how often each of the members was taken in up to 20 rounds."""
+    """Weights as greedy selection leaves them: how often each of the members was taken in up to 20
+    rounds.
+    """
     taken = [1] * count
     for _ in range(rng.randint(0, 20 - count)):
         taken[rng.randrange(count)] += 1
@@ -252,14 +308,17 @@ def _members(rng: random.Random, world: World) -> tuple[PipelineSpec, ...]:
 
 
 def engineer_example(rng: random.Random, world: World, error_rate: float) -> Example:
-    """An Engineer's turn: a proposal, and line edits that carry it out (wrong in a share `error_rate`)."""
+    """An Engineer's turn: a proposal, and line edits that carry it out (wrong in a share
+    `error_rate`).
+    """
     if rng.random() < ENSEMBLE_SHARE:
         return ensemble_example(rng, world, error_rate)
     while True:
         now = situation(rng, world)
         action = drawn_action(rng, now, rng.choice(CHANGES))
         try:
-            after = apply(action, now.spec, world.card.context())  # pyright: ignore[reportArgumentType]
+            # pyright: ignore[reportArgumentType]
+            after = apply(action, now.spec, world.card.context())
         except InvalidAction:
             continue
         if after != now.spec:
@@ -270,7 +329,9 @@ def engineer_example(rng: random.Random, world: World, error_rate: float) -> Exa
         messages += _failed_attempt(rng, now.code, right, world.card)
     wrong = rng.random() < error_rate
     code = corrupt(rng, now.code, right, world.card) if wrong else right
-    return Example(ML_ENGINEER, [*messages, _assistant(line_edits(now.code, code) or NO_CHANGE)], wanted=right)
+    return Example(
+        ML_ENGINEER, [*messages, _assistant(line_edits(now.code, code) or NO_CHANGE)], wanted=right
+    )
 
 
 def _failed_attempt(rng: random.Random, old: str, right: str, card: TaskCard) -> list[Message]:
@@ -290,7 +351,9 @@ def _failed_attempt(rng: random.Random, old: str, right: str, card: TaskCard) ->
 def examples(
     seed: int, pool: list[World], roles: tuple[str, ...], error_rate: float, answers: int
 ) -> Iterator[Example]:
-    """An endless, seeded stream of examples; `roles` is cycled through, so repeat a role to weight it."""
+    """An endless, seeded stream of examples; `roles` is cycled through, so repeat a role to weight
+    it.
+    """
     rng, i = random.Random(seed), 0
     while True:
         world = rng.choice(pool)

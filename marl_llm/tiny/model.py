@@ -1,8 +1,9 @@
 """Architecture of the embedded model, and its start.
 
-A Qwen3 of four layers. The start is not blank: the heads of layer 0 look one token back and those of layer 1 match and
-copy (an induction circuit, Olsson et al. 2022), because copying from the prompt is what both roles mostly do and a
-small model takes a million tokens to find it by itself. Every weight trains from there.
+A Qwen3 of four layers. The start is not blank: the heads of layer 0 look one token back and those
+of layer 1 match and copy (an induction circuit, Olsson et al. 2022), because copying from the
+prompt is what both roles mostly do and a small model takes a million tokens to find it by itself.
+Every weight trains from there.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def _wire(model: Any, size: TinySize) -> None:
     _wire_match_and_copy(model.model.layers[1].self_attn, size, half_width, theta)
 
 
-def _wire_previous_token(attention: Any, size: TinySize, half_width: int, theta: list[float]) -> None:
+def _wire_previous_token(
+    attention: Any, size: TinySize, half_width: int, theta: list[float]
+) -> None:
     head, half = size.head, size.head // 2
     attention.q_norm.weight.fill_(2.0)
     attention.k_norm.weight.fill_(2.0)
@@ -92,7 +95,9 @@ def _wire_previous_token(attention: Any, size: TinySize, half_width: int, theta:
             attention.o_proj.weight[1 + half_width + j, j] = 0.1
 
 
-def _wire_match_and_copy(attention: Any, size: TinySize, half_width: int, theta: list[float]) -> None:
+def _wire_match_and_copy(
+    attention: Any, size: TinySize, half_width: int, theta: list[float]
+) -> None:
     head, half = size.head, size.head // 2
     slow = [i for i in range(half) if theta[i] < 0.004]
     matching = slow + [half + i for i in slow]

@@ -1,6 +1,7 @@
 """Muon in float32 for matrices of equal shape, stacked (Jordan et al. 2024).
 
-`torch.optim.Muon` orthogonalises in bfloat16, which processors without bfloat16 units do several times slower.
+`torch.optim.Muon` orthogonalises in bfloat16, which processors without bfloat16 units do several
+times slower.
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Callable[[], float] | None = None) -> None:
         """Apply one update from the accumulated gradients."""
         for group in self.param_groups:
-            shapes: dict[Any, list[tuple[torch.Tensor, torch.Tensor]]] = collections.defaultdict(list)
+            shapes: dict[Any, list[tuple[torch.Tensor, torch.Tensor]]] = collections.defaultdict(
+                list
+            )
             for weight in group["params"]:
                 if weight.grad is None:
                     continue

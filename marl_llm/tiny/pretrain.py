@@ -1,8 +1,9 @@
 """`python -m marl_llm.tiny.pretrain`: make the embedded model from nothing (`make tiny-model`).
 
-The Engineer's task first (its answers are determined by the prompt, so copying forms), then both roles, the Data
-Scientist more often in the end: which columns are numeric is what it learns last. Writes the model, its tokenizer and
-`pretraining.json` with data, seeds and loss curve. One thread; an hour on a busy core.
+The Engineer's task first (its answers are determined by the prompt, so copying forms), then both
+roles, the Data Scientist more often in the end: which columns are numeric is what it learns last.
+Writes the model, its tokenizer and `pretraining.json` with data, seeds and loss curve. One thread;
+an hour on a busy core.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of pretraining: roles are cycled through, learning rates decay over the last `decay` of it."""
+    """A stretch of pretraining: roles are cycled through, learning rates decay over the last
+    `decay` of it.
+    """
 
     roles: tuple[str, ...]
     tokens: int
@@ -58,8 +61,9 @@ class PretrainConfig:
         Phase((DATA_SCIENTIST, DATA_SCIENTIST, ML_ENGINEER), 5_000_000, 0.02, 0.004, 6e-4, 1.0),
     )
     sharpen: float = 1.2
-    """Logits are multiplied by it in the end: a small model leaves some probability on every token, and what is made of
-    such tokens is nothing anybody would say. Which of several good actions is taken hardly changes.
+    """Logits are multiplied by it in the end: a small model leaves some probability on every token,
+    and what is made of such tokens is nothing anybody would say. Which of several good actions is
+    taken hardly changes.
     """
 
 
@@ -77,7 +81,9 @@ def _answer_losses(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor
     """Cross-entropy of each learned token, shape (learned,), and the row each belongs to."""
     ids, learned = batch.ids.to(model.device), batch.learned[:, 1:].to(model.device)
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-    losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]), ids[:, 1:][learned], reduction="none")
+    losses = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden[learned]), ids[:, 1:][learned], reduction="none"
+    )
     return losses, learned.nonzero()[:, 0]
 
 
@@ -89,7 +95,9 @@ class LossCurve:
         self._mean: dict[str, float] = {}
         self._every = every
 
-    def add(self, step: int, tokens: int, batch: Batch, losses: torch.Tensor, rows: torch.Tensor) -> None:
+    def add(
+        self, step: int, tokens: int, batch: Batch, losses: torch.Tensor, rows: torch.Tensor
+    ) -> None:
         """Take in one step."""
         roles = [batch.roles[int(r)] for r in rows]
         for role in set(roles):
@@ -97,12 +105,16 @@ class LossCurve:
             value = float(losses.detach()[mask].mean())
             self._mean[role] = 0.95 * self._mean.get(role, value) + 0.05 * value
         if step % self._every == 0:
-            self.points.append({"step": step, "tokens": tokens, **{r: round(v, 4) for r, v in self._mean.items()}})
+            self.points.append(
+                {"step": step, "tokens": tokens, **{r: round(v, 4) for r, v in self._mean.items()}}
+            )
             logger.info("%s", self.points[-1])
 
 
 def _schedule(done: float, step: int, decay: float) -> float:
-    """Learning-rate factor: 20 warm-up steps, flat, then linear to 2% over the last `decay` of the phase."""
+    """Learning-rate factor: 20 warm-up steps, flat, then linear to 2% over the last `decay` of the
+    phase.
+    """
     warm = min(1.0, (step + 1) / 20)
     return warm * (1.0 if done < 1 - decay else max(0.02, (1 - done) / decay))
 
@@ -144,7 +156,9 @@ def sharpen(model: Any, factor: float) -> None:
 
 
 def pretrain(out: Path, config: PretrainConfig, device: str = "cpu") -> dict[str, Any]:
-    """Make tokenizer and model on a device, save both under `out` with the record of how they came about."""
+    """Make tokenizer and model on a device, save both under `out` with the record of how they came
+    about.
+    """
     began = time.monotonic()
     pool = worlds(config.tasks, config.first_task_seed)
     tokenizer = train_tokenizer(tokenizer_texts(pool, config.seed + 1), config.vocabulary)
@@ -152,10 +166,14 @@ def pretrain(out: Path, config: PretrainConfig, device: str = "cpu") -> dict[str
     torch.nn.Module.to(model, device)
     curve, progress = LossCurve(), (0, 0)
     for i, phase in enumerate(config.phases):
-        stream = examples(config.seed + 100 + i, pool, phase.roles, phase.error_rate, config.answers_a_prompt)
+        stream = examples(
+            config.seed + 100 + i, pool, phase.roles, phase.error_rate, config.answers_a_prompt
+        )
         made = batches(stream, tokenizer, config.tokens_a_batch, config.seed + i)
         progress = run_phase(model, made, phase, curve, progress)
-        logger.info("phase %d done: %d steps, %d tokens, %.0f s", i, *progress, time.monotonic() - began)
+        logger.info(
+            "phase %d done: %d steps, %d tokens, %.0f s", i, *progress, time.monotonic() - began
+        )
         if phase is config.phases[-1]:
             sharpen(model, config.sharpen)
         model.save_pretrained(str(out))
@@ -176,16 +194,22 @@ def main() -> None:
     """Entry point of `make tiny-model`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("data/models/tiny"))
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the recipe's tokens, for a quick trial")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the recipe's tokens, for a quick trial"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cuda, where there is one (not measured)")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     config = PretrainConfig()
-    phases = tuple(Phase(**{**asdict(p), "tokens": int(p.tokens * args.scale)}) for p in config.phases)
+    phases = tuple(
+        Phase(**{**asdict(p), "tokens": int(p.tokens * args.scale)}) for p in config.phases
+    )
     record = pretrain(args.out, PretrainConfig(phases=phases), args.device)
-    logger.info("%d parameters, %d tokens, %d s", record["parameters"], record["tokens"], record["seconds"])
+    logger.info(
+        "%d parameters, %d tokens, %d s", record["parameters"], record["tokens"], record["seconds"]
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The embedded model's own tokenizer: byte-level BPE with a chat template, trained on the corpus it will read.
+"""The embedded model's own tokenizer: byte-level BPE with a chat template, trained on the corpus it
+will read.
 
-Two rules make copying learnable for a small model: an alias (`x7`) is one token wherever it stands, and a name before
-`=` is one token with it (`max_depth=`), so that the token before a value always tells which value it is.
+Two rules make copying learnable for a small model: an alias (`x7`) is one token wherever it stands,
+and a name before `=` is one token with it (`max_depth=`), so that the token before a value always
+tells which value it is.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _NAME = r"(?!x\d)[A-Za-z_][A-Za-z_0-9]*"
 PATTERN = "|".join(
     (
         r"x\d+",  # an alias
-        rf" (?={_NAME}=)",  # the blank before a keyword stands alone, so that the keyword is one token everywhere
+        # the blank before a keyword stands alone, so that the keyword is one token everywhere
+        rf" (?={_NAME}=)",
         rf'{_NAME}="?',
         r"[+-]?\d+\.\d+",
         r"[+-]?\d+",
@@ -31,14 +34,17 @@ PATTERN = "|".join(
 )
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
-    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}"
+    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] + '<|im_end|>' }}{% "
+    "endgeneration %}{{ '\n' }}"
     "{% else %}{{ m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
 def render(messages: list[Message], *, generation: bool) -> str:
-    """The chat template in plain Python, for building training data fast; a test holds it against the template."""
+    """The chat template in plain Python, for building training data fast; a test holds it against
+    the template.
+    """
     text = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
     return text + ("<|im_start|>assistant\n" if generation else "")
 
@@ -61,7 +67,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
+    # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PATTERN), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),

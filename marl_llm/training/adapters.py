@@ -1,8 +1,9 @@
-"""Adapter directories: made, fingerprinted, saved and published, one directory per version that is never written again.
+"""Adapter directories: made, fingerprinted, saved and published, one directory per version that is
+never written again.
 
-A directory holds `adapter_config.json` and `adapter_model.safetensors` and nothing else: plain LoRA on the linear
-layers of the transformer blocks, no bias, no head, no embeddings, which is what vLLM can load. It names its base model
-and holds no path of this machine.
+A directory holds `adapter_config.json` and `adapter_model.safetensors` and nothing else: plain LoRA
+on the linear layers of the transformer blocks, no bias, no head, no embeddings, which is what vLLM
+can load. It names its base model and holds no path of this machine.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def create_adapter(
     out_dir : Path
         The new adapter's directory; must not exist.
     rank, alpha : int
-        LoRA rank and scale; the update is `alpha / rank * B @ A`. vLLM's `max_lora_rank` must be at least `rank`.
+        LoRA rank and scale; the update is `alpha / rank * B @ A`. vLLM's `max_lora_rank` must be at
+        least `rank`.
     seed : int
         Of A's initialisation, Kaiming-uniform as in PEFT.
     base_name : str, optional
@@ -61,17 +63,26 @@ def create_adapter(
     from peft import LoraConfig, get_peft_model
 
     _refuse_existing(Path(out_dir))
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", bias="none", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"
+    )
     model = get_peft_model(_skeleton(Path(base_dir)), config)
     _require_blocks_only(model)
     with staging(Path(out_dir)) as directory:
-        _write(model.peft_config["default"], _initial_weights(model, seed), directory, base_name or Path(base_dir).name)
+        _write(
+            model.peft_config["default"],
+            _initial_weights(model, seed),
+            directory,
+            base_name or Path(base_dir).name,
+        )
         publish_version(directory, Path(out_dir))
     return Path(out_dir)
 
 
 def save_adapter(model: PeftModel, directory: Path, *, base_name: str) -> None:
-    """Write the adapter called "default" of `model` into `directory`, which is created; other adapters are left out."""
+    """Write the adapter called "default" of `model` into `directory`, which is created; other
+    adapters are left out.
+    """
     from peft import get_peft_model_state_dict
 
     weights = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
@@ -90,11 +101,14 @@ def base_name_of(adapter_dir: Path) -> str:
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"])
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{adapter_dir}: not an adapter directory ({CONFIG_FILE} is missing or unreadable).") from error
+        raise UserError(
+            f"{adapter_dir}: not an adapter directory ({CONFIG_FILE} is missing or unreadable)."
+        ) from error
 
 
 def adapter_sha256(directory: Path) -> str:
-    """SHA-256 over the adapter's two files, in hex: the fingerprint that the rows carry as `adapter_sha256`.
+    """SHA-256 over the adapter's two files, in hex: the fingerprint that the rows carry as
+    `adapter_sha256`.
 
     Raises
     ------
@@ -111,14 +125,18 @@ def adapter_sha256(directory: Path) -> str:
 
 
 def version_dir(root: Path, role: str, version: int) -> Path:
-    """`root/<role>-v<version>`; the last part is also the adapter's name on the server, never used twice."""
+    """`root/<role>-v<version>`; the last part is also the adapter's name on the server, never used
+    twice.
+    """
     return Path(root) / f"{role}-v{version}"
 
 
 def latest_version(root: Path, role: str) -> int | None:
     """The highest published version of a role's adapter below `root`; None if there is none."""
     pattern = re.compile(rf"{re.escape(role)}-v(\d+)")
-    found = [pattern.fullmatch(path.name) for path in Path(root).glob(f"{role}-v*") if path.is_dir()]
+    found = [
+        pattern.fullmatch(path.name) for path in Path(root).glob(f"{role}-v*") if path.is_dir()
+    ]
     return max((int(match[1]) for match in found if match), default=None)
 
 
@@ -140,7 +158,8 @@ def copy_version(adapter_dir: Path, out_dir: Path) -> Path:
 
 
 def publish_version(tmp_dir: Path, final_dir: Path) -> None:
-    """Give a finished directory its final name, by one atomic rename: readers see nothing or all of it.
+    """Give a finished directory its final name, by one atomic rename: readers see nothing or all of
+    it.
 
     Raises
     ------
@@ -159,12 +178,16 @@ def publish_version(tmp_dir: Path, final_dir: Path) -> None:
     except OSError as error:
         if final_dir.exists():
             raise _existing(final_dir) from None
-        raise RunFailed(f"{final_dir}: the adapter cannot be published ({error.strerror or error}).") from error
+        raise RunFailed(
+            f"{final_dir}: the adapter cannot be published ({error.strerror or error})."
+        ) from error
 
 
 @contextmanager
 def staging(final_dir: Path) -> Iterator[Path]:
-    """A hidden directory beside `final_dir`, on the same file system; what is left of it is removed at the end."""
+    """A hidden directory beside `final_dir`, on the same file system; what is left of it is removed
+    at the end.
+    """
     final_dir.parent.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=final_dir.parent, prefix=f".{final_dir.name}-"))
     directory.chmod(0o755)
@@ -180,7 +203,10 @@ def _refuse_existing(directory: Path) -> None:
 
 
 def _existing(directory: Path) -> UserError:
-    return UserError(f"{directory} exists already and adapter versions are never overwritten; choose the next version.")
+    return UserError(
+        f"{directory} exists already and adapter versions are never overwritten; choose the "
+        "next version."
+    )
 
 
 def _skeleton(base_dir: Path) -> PreTrainedModel:
@@ -197,7 +223,8 @@ def _require_blocks_only(model: Any) -> None:
     outside = [name for name in model.targeted_module_names if re.search(r"\.\d+\.", name) is None]
     if outside:
         raise UserError(
-            f"this architecture puts linear layers outside its blocks ({outside[0]}), which vLLM cannot adapt."
+            f"this architecture puts linear layers outside its blocks ({outside[0]}), which "
+            "vLLM cannot adapt."
         )
 
 
@@ -207,7 +234,9 @@ def _initial_weights(model: Any, seed: int) -> dict[str, torch.Tensor]:
 
     generator = torch.Generator().manual_seed(seed)
     weights: dict[str, torch.Tensor] = {}
-    for name, tensor in sorted(get_peft_model_state_dict(model, save_embedding_layers=False).items()):
+    for name, tensor in sorted(
+        get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    ):
         weights[name] = torch.zeros(tensor.shape)
         if "lora_A" in name:
             bound = tensor.shape[1] ** -0.5  # Kaiming-uniform with a = sqrt(5), PEFT's own start
@@ -216,16 +245,24 @@ def _initial_weights(model: Any, seed: int) -> dict[str, torch.Tensor]:
 
 
 def _write(config: Any, weights: dict[str, torch.Tensor], directory: Path, base_name: str) -> None:
-    """Write the two files; sets become sorted lists, so that equal adapters have equal fingerprints."""
+    """Write the two files; sets become sorted lists, so that equal adapters have equal
+    fingerprints.
+    """
     from safetensors.torch import save_file
 
     entries = {**config.to_dict(), "base_model_name_or_path": base_name, "inference_mode": True}
-    entries = {name: sorted(value) if isinstance(value, set) else value for name, value in entries.items()}
+    entries = {
+        name: sorted(value) if isinstance(value, set) else value for name, value in entries.items()
+    }
     try:
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(entries, indent=2, sort_keys=True)
         (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(weights.items())}
+        tensors = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in sorted(weights.items())
+        }
         save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
     except OSError as error:
-        raise RunFailed(f"{directory}: the adapter cannot be written ({error.strerror or error}).") from error
+        raise RunFailed(
+            f"{directory}: the adapter cannot be written ({error.strerror or error})."
+        ) from error

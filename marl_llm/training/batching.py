@@ -1,10 +1,11 @@
 """Which rows are computed together: prompts and lengths go in, row numbers come out. Pure numpy.
 
-Two questions, kept apart. Which rows make an optimizer step's batch is a matter of learning: `step_batches` cuts the
-rows into batches of nearly equal size and keeps rows of one prompt, and of one state's long prompts, together. How a
-batch is computed is a matter of speed and memory: `pieces` lays rows whose prompts begin alike in one *sequence*, so
-that what they have in common is computed once, and cuts the batch into rectangles of sequences of similar length under
-a budget of cells. The gradient does not depend on the second.
+Two questions, kept apart. Which rows make an optimizer step's batch is a matter of learning:
+`step_batches` cuts the rows into batches of nearly equal size and keeps rows of one prompt, and of
+one state's long prompts, together. How a batch is computed is a matter of speed and memory:
+`pieces` lays rows whose prompts begin alike in one *sequence*, so that what they have in common is
+computed once, and cuts the batch into rectangles of sequences of similar length under a budget of
+cells. The gradient does not depend on the second.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import numpy as np
 
 _NOISE = 0.1
 _FAMILY = 128
-"""Tokens that different prompts must have in common to be kept in one batch: below, a better mixed batch is worth more
-than what is saved."""
+"""Tokens that different prompts must have in common to be kept in one batch: below, a better mixed
+batch is worth more than what is saved.
+"""
 _KNEE = 1024
-"""Tokens at which attention to all earlier ones costs a model as much as everything else. It decides when one more
-completion behind a prompt is dearer than computing the prompt again; about right for a tiny model, cautious for a
-large one."""
+"""Tokens at which attention to all earlier ones costs a model as much as everything else. It
+decides when one more completion behind a prompt is dearer than computing the prompt again; about
+right for a tiny model, cautious for a large one.
+"""
 
 Piece = list[np.ndarray]
 """Sequences computed together; each is an array of the numbers of its rows."""
@@ -37,9 +40,9 @@ class Sizes:
     order : ndarray of int, shape (n,)
         Row numbers, in lexicographic order of the prompts' tokens.
     shared : ndarray of int, shape (n,)
-        By row number: leading tokens that its prompt but for the last token has in common with that of the row before
-        it in `order`; 0 for the first. As in any sorted list, rows that follow each other share at least what rows
-        further apart do.
+        By row number: leading tokens that its prompt but for the last token has in common with that
+        of the row before it in `order`; 0 for the first. As in any sorted list, rows that follow
+        each other share at least what rows further apart do.
     prompt, completion : ndarray of int, shape (n,)
         Tokens, by row number.
     """
@@ -82,9 +85,10 @@ def common_prefix(one: np.ndarray, other: np.ndarray) -> int:
 def step_batches(sizes: Sizes, batch_rows: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Cut n rows into ceil(n / batch_rows) batches of nearly equal size.
 
-    Rows of one prompt, and of prompts with a long beginning in common, stay together unless they are more than a batch.
-    Such groups are ordered by their tokens (times a random factor within 10%), so that batches are of similar lengths
-    yet differ between epochs; the batches come in random order, so that an epoch does not run from short to long.
+    Rows of one prompt, and of prompts with a long beginning in common, stay together unless they
+    are more than a batch. Such groups are ordered by their tokens (times a random factor within
+    10%), so that batches are of similar lengths yet differ between epochs; the batches come in
+    random order, so that an epoch does not run from short to long.
 
     Parameters
     ----------
@@ -99,21 +103,34 @@ def step_batches(sizes: Sizes, batch_rows: int, rng: np.random.Generator) -> lis
         Every row number once.
     """
     count = len(sizes)
-    groups = [part for family in _families(sizes) for part in _evenly(_shuffled(family, rng), batch_rows)]
+    groups = [
+        part for family in _families(sizes) for part in _evenly(_shuffled(family, rng), batch_rows)
+    ]
     lengths = sizes.prompt + sizes.completion
     size = np.array([lengths[group].sum() for group in groups], float)
-    groups = [groups[i] for i in np.argsort(size * rng.uniform(1 - _NOISE, 1 + _NOISE, len(groups)), kind="stable")]
+    groups = [
+        groups[i]
+        for i in np.argsort(size * rng.uniform(1 - _NOISE, 1 + _NOISE, len(groups)), kind="stable")
+    ]
     ends = np.cumsum([len(group) for group in groups])
     batches = -(-count // batch_rows)
     cuts = [0]
-    for number in range(1, batches):  # the boundary between groups that lies nearest to an equal cut
+    for number in range(
+        1, batches
+    ):  # the boundary between groups that lies nearest to an equal cut
         possible = ends[cuts[-1] : len(groups) - (batches - number)]
         cuts.append(cuts[-1] + 1 + int(np.abs(possible - number * count / batches).argmin()))
-    cut = [np.concatenate(groups[a:b]) for a, b in zip(cuts, [*cuts[1:], len(groups)], strict=True)] if count else []
+    cut = (
+        [np.concatenate(groups[a:b]) for a, b in zip(cuts, [*cuts[1:], len(groups)], strict=True)]
+        if count
+        else []
+    )
     return [cut[i] for i in rng.permutation(len(cut))]
 
 
-def pieces(sizes: Sizes, budget: int | None = None, *, share: bool = True, at_least: int = 1) -> list[Piece]:
+def pieces(
+    sizes: Sizes, budget: int | None = None, *, share: bool = True, at_least: int = 1
+) -> list[Piece]:
     """Lay out one batch of n rows.
 
     Parameters
@@ -129,7 +146,8 @@ def pieces(sizes: Sizes, budget: int | None = None, *, share: bool = True, at_le
     Returns
     -------
     list of Piece
-        Every row number once; pieces and sequences run from long to short, rows of a sequence as in `sizes.order`.
+        Every row number once; pieces and sequences run from long to short, rows of a sequence as in
+        `sizes.order`.
     """
     sequences = _sequences(sizes, budget) if share else [np.array([row]) for row in sizes.order]
     width = [sequence_cells(part, sizes) for part in sequences]
@@ -147,13 +165,17 @@ def pieces(sizes: Sizes, budget: int | None = None, *, share: bool = True, at_le
 
 
 def sequence_cells(rows: np.ndarray, sizes: Sizes) -> int:
-    """Cells of one sequence, rows that follow each other in `sizes.order`: what is new of each prompt but for its last
-    token, then that token and the completion but for its last, once per row."""
+    """Cells of one sequence, rows that follow each other in `sizes.order`: what is new of each
+    prompt but for its last token, then that token and the completion but for its last, once per
+    row.
+    """
     return sizes.alone(rows[0]) + sum(sizes.added(row) for row in rows[1:])
 
 
 def piece_cells(piece: Piece, sizes: Sizes) -> tuple[int, int]:
-    """Cells of a piece: those of the sequences, and those of the rectangle that they are padded to."""
+    """Cells of a piece: those of the sequences, and those of the rectangle that they are padded
+    to.
+    """
     width = [sequence_cells(rows, sizes) for rows in piece]
     return sum(width), len(width) * max(width, default=0)
 
@@ -202,7 +224,9 @@ def _work(length: int) -> int:
 
 
 class StepBatches:
-    """The batches of one epoch after another, for a loader's `batch_sampler`; epochs differ, seeds repeat."""
+    """The batches of one epoch after another, for a loader's `batch_sampler`; epochs differ, seeds
+    repeat.
+    """
 
     def __init__(self, sizes: Sizes, batch_rows: int, seed: int) -> None:
         self._sizes, self._batch_rows, self._seed, self._epoch = sizes, batch_rows, seed, 0

@@ -1,8 +1,8 @@
 """A phase that has moved too far ends, one update back.
 
-The policy's divergence from the one that the phase started from is seen on each batch before its update, so what an
-update did is known one step later, and of the last one after the phase. Where it is above the limit, the adapter is set
-back to what it was before that update.
+The policy's divergence from the one that the phase started from is seen on each batch before its
+update, so what an update did is known one step later, and of the last one after the phase. Where it
+is above the limit, the adapter is set back to what it was before that update.
 """
 
 from __future__ import annotations
@@ -36,15 +36,21 @@ class KLBrake(TrainerCallback):
         self.undone = 0
 
     def saw(self, divergence: float) -> None:
-        """Take note of a batch's mean divergence (nats per token), as it is before the update it belongs to."""
+        """Take note of a batch's mean divergence (nats per token), as it is before the update it
+        belongs to.
+        """
         self._seen = max(self._seen, divergence)
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """Keep what an update starts from."""
         self._seen = 0.0
         self._before.append([parameter.detach().clone() for parameter in self._trained])
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """The update before this one went too far: take both back, and end the phase."""
         if self._seen > self._limit:
             control.should_training_stop = True

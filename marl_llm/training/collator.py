@@ -35,7 +35,13 @@ class ReplayCollator:
     """
 
     def __init__(
-        self, pad_id: int, *, batch_tokens: int | None = None, share: bool = True, processes: int = 1, rank: int = 0
+        self,
+        pad_id: int,
+        *,
+        batch_tokens: int | None = None,
+        share: bool = True,
+        processes: int = 1,
+        rank: int = 0,
     ) -> None:
         self._pad_id, self._budget, self._share = pad_id, batch_tokens, share
         self._processes, self._rank = processes, rank
@@ -46,8 +52,9 @@ class ReplayCollator:
         Returns
         -------
         dict
-            rows, tokens : counts of the whole batch, tokens of completions only. logical, packed, cells : tokens of
-            prompts and completions row by row; cells that hold something; cells that are computed, of the whole batch.
+            rows, tokens : counts of the whole batch, tokens of completions only. logical, packed,
+            cells : tokens of prompts and completions row by row; cells that hold something; cells
+            that are computed, of the whole batch.
             pieces : list of dict, see `_tensors`.
         """
         sizes = sizes_of(rows)
@@ -80,9 +87,9 @@ class ReplayCollator:
     def _tensors(self, rows: Sequence[ReplayRow], piece: Piece, blanks: int) -> dict[str, Any]:
         """One piece: B rows and the blank ones, P and T the longest prompt and completion.
 
-        prompt_ids, prompt_mask (B, P) and completion_ids, completion_mask (B, T), int64; advantages,
-        old_per_token_logps, sampling_per_token_logps and, where the rows have them, ref_per_token_logps (B, T),
-        float32; with shared prompts `layout`, see `lay_out`.
+        prompt_ids, prompt_mask (B, P) and completion_ids, completion_mask (B, T), int64;
+        advantages, old_per_token_logps, sampling_per_token_logps and, where the rows have them,
+        ref_per_token_logps (B, T), float32; with shared prompts `layout`, see `lay_out`.
         """
         sequences = [[rows[i] for i in sequence] for sequence in piece]
         mine = [row for sequence in sequences for row in sequence]

@@ -29,7 +29,9 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="policy versions: rows up to so many versions old are trained on again",
     )
-    learning_rate: float = Field(default=1e-4, gt=0, description="peak learning rate of AdamW, per step")
+    learning_rate: float = Field(
+        default=1e-4, gt=0, description="peak learning rate of AdamW, per step"
+    )
     warmup: float = Field(
         default=0.0,
         ge=0,
@@ -43,9 +45,13 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="AdamW's decoupled weight decay, per step and unit of learning rate",
     )
-    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this L2 norm")
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="gradients are scaled down to this L2 norm"
+    )
     epochs: int = Field(default=1, ge=1, description="passes over the rows")
-    batch_rows: int = Field(default=16, ge=1, description="rows (completions) per batch, over all processes")
+    batch_rows: int = Field(
+        default=16, ge=1, description="rows (completions) per batch, over all processes"
+    )
     batch_tokens: int | None = Field(
         default=None,
         ge=1,
@@ -80,7 +86,9 @@ class PolicyConfig(TrainConfig, frozen=True):
         description="nats per token; a phase whose policy has moved further from the one it "
         "started at ends, and the update that did it is taken back; null: no limit",
     )
-    temperature: float = Field(default=1.0, gt=0, description="must be the sampling temperature of the rows")
+    temperature: float = Field(
+        default=1.0, gt=0, description="must be the sampling temperature of the rows"
+    )
     old_logps: OldLogps = Field(
         default="logged",
         description="denominator of the ratio: logged by the server, or recomputed by the trainer "
@@ -95,9 +103,13 @@ class PolicyConfig(TrainConfig, frozen=True):
     gate_tolerance: float | None = Field(
         default=None,
         gt=0,
-        description="largest |mean ratio - 1| before the first update; null: 1e-3 in float32, 2e-2 in bfloat16",
+        description="largest |mean ratio - 1| before the first update; null: 1e-3 in float32, "
+        "2e-2 in "
+        "bfloat16",
     )
-    gate_rows: int = Field(default=64, ge=1, description="rows that the gate looks at, drawn at random")
+    gate_rows: int = Field(
+        default=64, ge=1, description="rows that the gate looks at, drawn at random"
+    )
 
     @model_validator(mode="after")
     def _old_rows_need_weights(self) -> PolicyConfig:

@@ -1,10 +1,11 @@
-"""The critic: a value before each completion token, from the frozen base model with a LoRA adapter and a linear head of
-its own.
+"""The critic: a value before each completion token, from the frozen base model with a LoRA adapter
+and a linear head of its own.
 
-Rows go in, values come out; or rows with returns go in and the critic is fitted to them, in a phase of its own that
-never touches the policy. A critic's directory holds an adapter's two files (same base as the policy's), the head and
-the two numbers that turn the head's output into reward units, `value = shift + scale * output`. A new critic says 0
-everywhere; its first fit sets shift and scale to the mean and deviation of the returns, and they stay.
+Rows go in, values come out; or rows with returns go in and the critic is fitted to them, in a phase
+of its own that never touches the policy. A critic's directory holds an adapter's two files (same
+base as the policy's), the head and the two numbers that turn the head's output into reward units,
+`value = shift + scale * output`. A new critic says 0 everywhere; its first fit sets shift and scale
+to the mean and deviation of the returns, and they stay.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 class ValueLoss(Protocol):
     """Loss of new values, given targets, old values and how far a value may move."""
 
-    def __call__(self, new: Values, target: Values, old: Values, clip: float | None) -> Float[Tensor, ""]:
+    def __call__(
+        self, new: Values, target: Values, old: Values, clip: float | None
+    ) -> Float[Tensor, ""]:
         """The mean over n tokens."""
         ...
 
@@ -83,7 +86,9 @@ class CriticSettings:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a fitting phase went: mean loss of each epoch (halved squared deviations of the return), steps, seconds."""
+    """How a fitting phase went: mean loss of each epoch (halved squared deviations of the return),
+    steps, seconds.
+    """
 
     loss: list[float]
     steps: int
@@ -101,16 +106,28 @@ class Critic:
         Reward units.
     """
 
-    def __init__(self, model: Any, head: torch.nn.Linear, base_name: str, shift: float, scale: float, fresh: bool):
+    def __init__(
+        self,
+        model: Any,
+        head: torch.nn.Linear,
+        base_name: str,
+        shift: float,
+        scale: float,
+        fresh: bool,
+    ):
         self._model, self._base_name = model, base_name
-        self._device = torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+        self._device = (
+            torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+        )
         self._head = head.to(self._device)
         self._model.to(self._device)
         self._share = can_share(model.get_base_model())
         self.shift, self.scale, self.fresh = shift, scale, fresh
 
     def values(self, rows: Sequence[ReplayRow], settings: CriticSettings) -> list[np.ndarray]:
-        """The value before each completion token, reward units; float32, shape (T,) each, in the order of `rows`."""
+        """The value before each completion token, reward units; float32, shape (T,) each, in the
+        order of `rows`.
+        """
         found: list[np.ndarray] = [np.zeros(len(row.completion_ids), np.float32) for row in rows]
         if self.fresh:
             return found
@@ -155,9 +172,17 @@ class Critic:
         loss = partial(value_loss, clip=None if self.fresh else settings.value_clip)
         if self.fresh:
             flat = np.concatenate(list(returns))
-            self.shift, self.scale, self.fresh = float(flat.mean()), max(float(flat.std()), 1e-6), False
-        parameters = [p for p in self._model.parameters() if p.requires_grad] + list(self._head.parameters())
-        optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+            self.shift, self.scale, self.fresh = (
+                float(flat.mean()),
+                max(float(flat.std()), 1e-6),
+                False,
+            )
+        parameters = [p for p in self._model.parameters() if p.requires_grad] + list(
+            self._head.parameters()
+        )
+        optimizer = torch.optim.AdamW(
+            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
         rng, started = np.random.default_rng(seed), time.monotonic()
         plan = [_batches(rows, settings.batch_rows, rng) for _ in range(settings.epochs)]
         steps = sum(len(epoch) for epoch in plan)
@@ -175,7 +200,10 @@ class Critic:
                 decay.step()
             epochs.append(float(np.mean(losses)))
             if not math.isfinite(epochs[-1]):
-                raise RunFailed("the critic diverged; nothing was published. Lower its role's critic_learning_rate.")
+                raise RunFailed(
+                    "the critic diverged; nothing was published. Lower its role's "
+                    "critic_learning_rate."
+                )
         return Fit(epochs, steps, time.monotonic() - started)
 
     def _backward(
@@ -201,7 +229,10 @@ class Critic:
         from safetensors.torch import save_file
 
         save_adapter(self._model, directory, base_name=self._base_name)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self._head.state_dict().items()}
+        weights = {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self._head.state_dict().items()
+        }
         save_file(weights, Path(directory) / HEAD_FILE, metadata={"format": "pt"})
         text = json.dumps({"shift": self.shift, "scale": self.scale})
         (Path(directory) / SCALE_FILE).write_text(text + "\n", encoding="utf-8")
@@ -214,7 +245,8 @@ class Critic:
     def _pieces(
         self, rows: Sequence[ReplayRow], budget: int | None
     ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
-        """What is computed together: numbers of rows, and their layout with `where`, the cells before their tokens.
+        """What is computed together: numbers of rows, and their layout with `where`, the cells
+        before their tokens.
 
         What prompts have in common is computed once, where the architecture allows.
         """
@@ -223,21 +255,30 @@ class Critic:
             width = max(len(rows[i].completion_ids) for i in numbers)
             layout = lay_out([[rows[i] for i in sequence] for sequence in piece], width, pad_id=0)
             lengths = [len(rows[i].completion_ids) for i in numbers]
-            layout["where"] = torch.cat([line[:n] for line, n in zip(layout["cells"], lengths, strict=True)])
+            layout["where"] = torch.cat(
+                [line[:n] for line, n in zip(layout["cells"], lengths, strict=True)]
+            )
             yield numbers, {name: tensor.to(self._device) for name, tensor in layout.items()}
 
     def _outputs(self, layout: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The head's output before each completion token, rows one after another, shape (sum of T,)."""
+        """The head's output before each completion token, rows one after another, shape (sum of
+        T,).
+        """
         model, seen = self._model.get_base_model(), layout["seen"]
         kind = model.config._attn_implementation
         mask = attention(seen, kind, model.dtype) if self._share else layout["filled"].long()
         found = model.base_model(
-            input_ids=layout["ids"], position_ids=layout["positions"], attention_mask=mask, use_cache=False
+            input_ids=layout["ids"],
+            position_ids=layout["positions"],
+            attention_mask=mask,
+            use_cache=False,
         )
         return self._head(found.last_hidden_state.flatten(0, 1)[layout["where"]].float())[:, 0]
 
 
-def load_critic(base_dir: Path, directory: Path, settings: CriticSettings, workdir: Path, seed: int) -> Critic:
+def load_critic(
+    base_dir: Path, directory: Path, settings: CriticSettings, workdir: Path, seed: int
+) -> Critic:
     """The critic saved in `directory`, or a new one, which says 0 everywhere, if there is none.
 
     Raises
@@ -254,13 +295,19 @@ def load_critic(base_dir: Path, directory: Path, settings: CriticSettings, workd
         try:
             head.load_state_dict(load_file(directory / HEAD_FILE))
             numbers = json.loads((directory / SCALE_FILE).read_text(encoding="utf-8"))
-            return Critic(model, head, base_name_of(directory), numbers["shift"], numbers["scale"], False)
+            return Critic(
+                model, head, base_name_of(directory), numbers["shift"], numbers["scale"], False
+            )
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{directory}: not a critic's directory ({error}); remove it to start a new one.") from None
+            raise UserError(
+                f"{directory}: not a critic's directory ({error}); remove it to start a new one."
+            ) from None
     Path(workdir).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workdir) as made:
         rank = settings.rank
-        adapter = create_adapter(base_dir, Path(made) / "critic", rank=rank, alpha=2 * rank, seed=seed)
+        adapter = create_adapter(
+            base_dir, Path(made) / "critic", rank=rank, alpha=2 * rank, seed=seed
+        )
         model, _ = load_policy(base_dir, adapter, settings.precision)
         return Critic(model, _new_head(model), base_name_of(adapter), 0.0, 1.0, True)
 
@@ -272,5 +319,7 @@ def _new_head(model: Any) -> torch.nn.Linear:
     return head
 
 
-def _batches(rows: Sequence[ReplayRow], batch_rows: int, rng: np.random.Generator) -> list[np.ndarray]:
+def _batches(
+    rows: Sequence[ReplayRow], batch_rows: int, rng: np.random.Generator
+) -> list[np.ndarray]:
     return step_batches(sizes_of(rows), batch_rows, rng)

@@ -1,7 +1,8 @@
-"""Logged rows as training reads them: data frames go in, checked `ReplayRow`s come out. Pure numpy and pandas.
+"""Logged rows as training reads them: data frames go in, checked `ReplayRow`s come out. Pure numpy
+and pandas.
 
-Tokens are taken as the server sampled them; nothing is tokenised again. Advantages come from credit's table, joined by
-the row key.
+Tokens are taken as the server sampled them; nothing is tokenised again. Advantages come from
+credit's table, joined by the row key.
 """
 
 from __future__ import annotations
@@ -22,9 +23,22 @@ from marl_llm.training.batching import Sizes
 
 TOKEN_COLUMNS = ["prompt_ids", "completion_ids", "logprobs"]
 _TURN_COLUMNS = [
-    "run", "iteration", "step", "group", "followed", "verdict", "refused",
-]  # fmt: skip
-TRAINING_COLUMNS = [*ROW_KEY, *TOKEN_COLUMNS, *_TURN_COLUMNS, "policy_version", "adapter_sha256", "sampling"]
+    "run",
+    "iteration",
+    "step",
+    "group",
+    "followed",
+    "verdict",
+    "refused",
+]
+TRAINING_COLUMNS = [
+    *ROW_KEY,
+    *TOKEN_COLUMNS,
+    *_TURN_COLUMNS,
+    "policy_version",
+    "adapter_sha256",
+    "sampling",
+]
 """Columns of a trajectory row that training reads."""
 
 
@@ -78,7 +92,8 @@ class ReplayRow:
 
 
 def join_credit(rows: pd.DataFrame, credit: CreditTable) -> pd.DataFrame:
-    """Rows that the table speaks of, with its `advantage` and `kept`, and `reward` and `reward_own` where it has them.
+    """Rows that the table speaks of, with its `advantage` and `kept`, and `reward` and `reward_own`
+    where it has them.
 
     Raises
     ------
@@ -90,11 +105,14 @@ def join_credit(rows: pd.DataFrame, credit: CreditTable) -> pd.DataFrame:
         told = credit[[*ROW_KEY, "advantage", "kept", *known]]
         joined = rows.merge(told, on=ROW_KEY, how="inner", validate="one_to_one")
     except pd.errors.MergeError:
-        raise UserError("the rows and the credit table do not match one to one; run the credit stage again.") from None
+        raise UserError(
+            "the rows and the credit table do not match one to one; run the credit stage again."
+        ) from None
     lost = int(credit["kept"].to_numpy().sum() - joined["kept"].to_numpy().sum())
     if lost:
         raise UserError(
-            f"the credit table names {lost} rows that were not found; run the credit stage again on these rows."
+            f"the credit table names {lost} rows that were not found; run the credit stage "
+            "again on these rows."
         )
     return joined
 
@@ -110,8 +128,8 @@ def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:
     Parameters
     ----------
     frame : DataFrame
-        `prompt_ids`, `completion_ids`, `logprobs`, `advantage`, and where present `kept`, `adapter_sha256`,
-        `policy_version`, `sampling` and the row key.
+        `prompt_ids`, `completion_ids`, `logprobs`, `advantage`, and where present `kept`,
+        `adapter_sha256`, `policy_version`, `sampling` and the row key.
 
     Returns
     -------
@@ -121,7 +139,8 @@ def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:
     Raises
     ------
     UserError
-        A missing column, or a row whose lengths differ or whose numbers are not finite; the message names the row.
+        A missing column, or a row whose lengths differ or whose numbers are not finite; the message
+        names the row.
     """
     require_columns(frame, [*TOKEN_COLUMNS, "advantage"], "training")
     dropped: Counter[str] = Counter(not_kept=0, empty=0)
@@ -152,21 +171,29 @@ def _row(entry: dict[str, Any], position: int) -> ReplayRow:
     )
     if not len(row.prompt_ids):
         raise UserError(
-            f"{name}: the prompt has no tokens, so the first completion token has no context; score it without."
+            f"{name}: the prompt has no tokens, so the first completion token has no "
+            "context; score it without."
         )
     if len(row.logged_logprobs) != len(completion):
         raise UserError(
-            f"{name}: {len(completion)} completion tokens but {len(row.logged_logprobs)} log-probabilities; "
+            f"{name}: {len(completion)} completion tokens but {len(row.logged_logprobs)} "
+            "log-probabilities; "
             "the rows must be collected again."
         )
     if not (np.isfinite(row.logged_logprobs).all() and np.isfinite(row.advantage).all()):
-        raise UserError(f"{name}: a log-probability or the advantage is not a finite number; leave the row out.")
+        raise UserError(
+            f"{name}: a log-probability or the advantage is not a finite number; leave the row out."
+        )
     return row
 
 
 def _array(value: object, dtype: type) -> np.ndarray:
     """A list cell as an array of shape (n,); a missing cell (None or NaN) as an empty one."""
-    return np.asarray(value, dtype).reshape(-1) if isinstance(value, (list, np.ndarray)) else np.zeros(0, dtype)
+    return (
+        np.asarray(value, dtype).reshape(-1)
+        if isinstance(value, (list, np.ndarray))
+        else np.zeros(0, dtype)
+    )
 
 
 def _text(value: object) -> str:
@@ -178,5 +205,6 @@ def _sampling(text: str, name: str) -> dict[str, Any]:
         return dict(json.loads(text)) if text else {}
     except (ValueError, TypeError):
         raise UserError(
-            f"{name}: the column `sampling` is not a JSON object; the row was not written by this version."
+            f"{name}: the column `sampling` is not a JSON object; the row was not written by "
+            "this version."
         ) from None

@@ -1,8 +1,10 @@
-"""How far the policy and the rows it learns from are apart, by the rows' age: log-probabilities of a sample of rows
-before and after a phase go in, ratios, effective sample sizes, divergences and clipped shares come out. Pure numpy.
+"""How far the policy and the rows it learns from are apart, by the rows' age: log-probabilities of
+a sample of rows before and after a phase go in, ratios, effective sample sizes, divergences and
+clipped shares come out. Pure numpy.
 
-A row's age is the number of policy versions between the adapter that sampled it and the one the phase starts from: 0
-for rows of that adapter itself, also under an older number where the version between was an unchanged copy.
+A row's age is the number of policy versions between the adapter that sampled it and the one the
+phase starts from: 0 for rows of that adapter itself, also under an older number where the version
+between was an unchanged copy.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Probe:
 
 
 def ages_of(rows: Sequence[ReplayRow], adapter_sha256: str) -> np.ndarray:
-    """Age of each row in policy versions, int64, shape (n,); `adapter_sha256` is of the adapter the phase starts from.
+    """Age of each row in policy versions, int64, shape (n,); `adapter_sha256` is of the adapter the
+    phase starts from.
 
     A row of another adapter is at least 1 old; without a recorded version exactly 1.
     """
@@ -49,7 +52,9 @@ def choose_probe(rows: Sequence[ReplayRow], adapter_sha256: str, *, most: int, s
     """Draw up to `most` rows of each age."""
     ages = ages_of(rows, adapter_sha256)
     rng = np.random.default_rng(seed)
-    numbers = [np.sort(rng.permutation(np.flatnonzero(ages == age))[:most]) for age in np.unique(ages)]
+    numbers = [
+        np.sort(rng.permutation(np.flatnonzero(ages == age))[:most]) for age in np.unique(ages)
+    ]
     chosen = np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
     counts = {int(age): int((ages == age).sum()) for age in np.unique(ages)}
     return Probe([rows[int(i)] for i in chosen], ages[chosen], counts)
@@ -106,14 +111,15 @@ def describe(
 
 
 def divergence(log_ratio: np.ndarray) -> dict[str, float]:
-    """Numbers of the importance ratio pi / mu, given its logarithm for tokens sampled from mu, shape (n,), n > 0.
+    """Numbers of the importance ratio pi / mu, given its logarithm for tokens sampled from mu,
+    shape (n,), n > 0.
 
     Returns
     -------
     dict
-        ratio_mean, ratio_max; ess_frac in (0, 1], the effective sample size (sum w)^2 / sum w^2 over n; approx_kl,
-        nats, mean of w - 1 - log w, an unbiased estimate of KL(mu || pi) that is never negative (Schulman 2020,
-        "Approximating KL divergence", k3).
+        ratio_mean, ratio_max; ess_frac in (0, 1], the effective sample size (sum w)^2 / sum w^2
+        over n; approx_kl, nats, mean of w - 1 - log w, an unbiased estimate of KL(mu || pi) that is
+        never negative (Schulman 2020, "Approximating KL divergence", k3).
     """
     log_ratio = np.asarray(log_ratio, np.float64)
     weight = np.exp(log_ratio)

@@ -1,12 +1,13 @@
-"""The integrity gate: before the first update, the policy in memory must give the logged tokens the log-probabilities
-that were logged.
+"""The integrity gate: before the first update, the policy in memory must give the logged tokens the
+log-probabilities that were logged.
 
-Log-ratios of rows sampled by the very adapter that is being trained go in; a report comes out, or an `IntegrityError`
-that names likely causes. Two numbers are looked at. The mean ratio is what the loss multiplies with, but it can't see
-everything: under the sampling policy its expectation is 1 whatever the other policy is, so a slightly wrong adapter
-only shows in its variance. The mean absolute log-ratio has no such blind spot; it may be at most five times the
-tolerance, and that of a single row more than that in one row of twenty at most. Rows of older adapters are off-policy
-by right and left out.
+Log-ratios of rows sampled by the very adapter that is being trained go in; a report comes out, or
+an `IntegrityError` that names likely causes. Two numbers are looked at. The mean ratio is what the
+loss multiplies with, but it can't see everything: under the sampling policy its expectation is 1
+whatever the other policy is, so a slightly wrong adapter only shows in its variance. The mean
+absolute log-ratio has no such blind spot; it may be at most five times the tolerance, and that of a
+single row more than that in one row of twenty at most. Rows of older adapters are off-policy by
+right and left out.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ from marl_llm.training.data import ReplayRow
 ABS_FACTOR = 5.0
 """Largest mean |log-ratio|, in tolerances."""
 MOST_OFF = 0.05
-"""Largest share of rows whose own mean |log-ratio| is larger: a few rows that were altered vanish in the mean."""
+"""Largest share of rows whose own mean |log-ratio| is larger: a few rows that were altered vanish
+in the mean.
+"""
 
 Score = Callable[[Sequence[ReplayRow]], list[np.ndarray]]
-"""Log-probabilities of the rows' tokens under the policy in memory, one array of shape (T,) per row."""
+"""Log-probabilities of the rows' tokens under the policy in memory, one array of shape (T,) per
+row.
+"""
 Explain = Callable[[Sequence[ReplayRow], list[np.ndarray]], list[str]]
 """Likely causes, from the rows and their log-ratios."""
 
@@ -41,7 +46,9 @@ class Sampled(Protocol):
 
 
 class IntegrityError(RunFailed):
-    """The logged log-probabilities are not those of the adapter about to be trained. Nothing was changed."""
+    """The logged log-probabilities are not those of the adapter about to be trained. Nothing was
+    changed.
+    """
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,10 @@ class GateReport:
     @property
     def passed(self) -> bool:
         """True if all three numbers are within bounds."""
-        means = abs(self.ratio_mean - 1) <= self.tolerance and self.abs_log_ratio <= ABS_FACTOR * self.tolerance
+        means = (
+            abs(self.ratio_mean - 1) <= self.tolerance
+            and self.abs_log_ratio <= ABS_FACTOR * self.tolerance
+        )
         return means and self.rows - self.rows_agreeing <= MOST_OFF * self.rows
 
     def to_dict(self) -> dict[str, float]:
@@ -113,14 +123,17 @@ def check_integrity(
     Raises
     ------
     IntegrityError
-        No row was sampled by this adapter, or the two policies differ; the message names likely causes.
+        No row was sampled by this adapter, or the two policies differ; the message names likely
+        causes.
     """
     fresh = [row for row in rows if is_fresh(row, adapter_sha256)]
     if not fresh:
         others = ", ".join(sorted({row.adapter_sha256[:12] for row in rows})[:3])
         raise IntegrityError(
-            f"integrity gate: all {len(rows)} rows were sampled by another adapter ({others}) than the one about to "
-            f"be trained ({adapter_sha256[:12]}, sha256); train the version that collected them, or collect again."
+            f"integrity gate: all {len(rows)} rows were sampled by another adapter "
+            f"({others}) than the one about to "
+            f"be trained ({adapter_sha256[:12]}, sha256); train the version that collected "
+            "them, or collect again."
         )
     numbers = np.random.default_rng(seed).permutation(len(fresh))[:max_rows]
     sample = [fresh[i] for i in np.sort(numbers)]
@@ -129,9 +142,12 @@ def check_integrity(
     if not report.passed:
         causes = explain(sample, log_ratios)
         raise IntegrityError(
-            f"integrity gate: on {report.rows} rows the mean importance ratio before the first update is "
-            f"{report.ratio_mean:.4f} (must be 1 +- {tolerance:g}) and the mean |log ratio| {report.abs_log_ratio:.4f} "
-            f"(at most {ABS_FACTOR * tolerance:g}; in {report.rows - report.rows_agreeing} rows it is above). "
+            f"integrity gate: on {report.rows} rows the mean importance ratio before the "
+            "first update is "
+            f"{report.ratio_mean:.4f} (must be 1 +- {tolerance:g}) and the mean |log ratio| "
+            f"{report.abs_log_ratio:.4f} "
+            f"(at most {ABS_FACTOR * tolerance:g}; in {report.rows - report.rows_agreeing} "
+            "rows it is above). "
             f"Likely: {'; '.join(causes)}."
         )
     return report
@@ -143,9 +159,15 @@ def is_fresh(row: Sampled, adapter_sha256: str) -> bool:
 
 
 def only_old_kept(rows: Sequence[Sampled], collected: Sequence[str], adapter_sha256: str) -> bool:
-    """True if this adapter did collect rows, but all of `rows`, those that credit kept, are of older ones: then nothing
-    is left that the gate could look at. `collected`: the fingerprints of all rows."""
-    return bool(rows) and adapter_sha256 in collected and not any(is_fresh(row, adapter_sha256) for row in rows)
+    """True if this adapter did collect rows, but all of `rows`, those that credit kept, are of
+    older ones: then nothing is left that the gate could look at. `collected`: the fingerprints of
+    all rows.
+    """
+    return (
+        bool(rows)
+        and adapter_sha256 in collected
+        and not any(is_fresh(row, adapter_sha256) for row in rows)
+    )
 
 
 def measure(log_ratios: Sequence[np.ndarray], tolerance: float) -> GateReport:

@@ -21,7 +21,11 @@ def logged_steps(trainer: Trainer) -> list[dict[str, float]]:
 def history_of(steps: list[dict[str, float]]) -> list[dict[str, float]]:
     """One dict per step: step, loss, learning_rate, grad_norm, and our trainer's figures."""
     return [
-        {name.removeprefix(FIGURE): value for name, value in entry.items() if name in _STEP or name.startswith(FIGURE)}
+        {
+            name.removeprefix(FIGURE): value
+            for name, value in entry.items()
+            if name in _STEP or name.startswith(FIGURE)
+        }
         for entry in steps
     ]
 

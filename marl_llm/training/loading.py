@@ -45,11 +45,15 @@ def load_policy(
         raise UserError(f"{base_dir}: no model here, config.json is missing.")
     dtype = getattr(torch, precision_of(precision, base_dir))
     base = AutoModelForCausalLM.from_pretrained(base_dir, dtype=dtype)
-    model = PeftModel.from_pretrained(base, str(adapter_dir), adapter_name="default", is_trainable=True)
+    model = PeftModel.from_pretrained(
+        base, str(adapter_dir), adapter_name="default", is_trainable=True
+    )
     return model, AutoTokenizer.from_pretrained(base_dir)
 
 
-def trainer_arguments(config: TrainConfig, base_dir: Path, workdir: Path, seed: int) -> dict[str, Any]:
+def trainer_arguments(
+    config: TrainConfig, base_dir: Path, workdir: Path, seed: int
+) -> dict[str, Any]:
     """Arguments of `transformers.TrainingArguments` that follow from the configuration."""
     import torch
 

@@ -108,7 +108,9 @@ def mean_over_tokens(
     return (loss * mask).sum() / max(step.tokens, 1)
 
 
-def clip_share(loss: Loss, log_ratios: Sequence[np.ndarray], advantages: Sequence[np.ndarray]) -> float | None:
+def clip_share(
+    loss: Loss, log_ratios: Sequence[np.ndarray], advantages: Sequence[np.ndarray]
+) -> float | None:
     """Share of tokens, in [0, 1], at which the loss's clip acts: the mean of its figure
     "clip_share". None if it reports none.
 

@@ -111,7 +111,9 @@ def train_pairs(
     }
 
 
-def pair_trainer(pairs: Sequence[Pair], phase: Phase, config: TrainConfig, beta: float) -> PairTrainer:
+def pair_trainer(
+    pairs: Sequence[Pair], phase: Phase, config: TrainConfig, beta: float
+) -> PairTrainer:
     """The trainer on `pairs`, with base and adapter loaded."""
     model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, config.precision)
     from trl.trainer.dpo_config import DPOConfig

@@ -69,7 +69,9 @@ def train_policy(
     return trainer.accelerator.unwrap_model(trainer.policy), metrics
 
 
-def policy_trainer(rows: Sequence[ReplayRow], phase: Phase, config: PolicyConfig, loss: Loss) -> ReplayTrainer:
+def policy_trainer(
+    rows: Sequence[ReplayRow], phase: Phase, config: PolicyConfig, loss: Loss
+) -> ReplayTrainer:
     """The trainer of such a phase, with base and adapter loaded; errors as `build_trainer`."""
     replay = Replay(
         loss,
@@ -95,7 +97,9 @@ def _moved(start: list[np.ndarray], end: list[np.ndarray]) -> float:
     return divergence(np.concatenate(end) - np.concatenate(start))["approx_kl"]
 
 
-def _gate(trainer: ReplayTrainer, rows: Sequence[ReplayRow], phase: Phase, config: PolicyConfig) -> GateReport:
+def _gate(
+    trainer: ReplayTrainer, rows: Sequence[ReplayRow], phase: Phase, config: PolicyConfig
+) -> GateReport:
     fresh = [row for row in rows if is_fresh(row, phase.adapter_sha256)]
     recorded = recorded_causes(fresh, config.temperature)
     if recorded:

@@ -1,7 +1,8 @@
-"""Several processes of one phase, as `accelerate launch` starts them: all of them train, the first one publishes.
+"""Several processes of one phase, as `accelerate launch` starts them: all of them train, the first
+one publishes.
 
-Which process this is stands in torch.distributed's environment variables. With one process, the usual case, all of this
-comes to nothing.
+Which process this is stands in torch.distributed's environment variables. With one process, the
+usual case, all of this comes to nothing.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ def local_rank() -> int:
 
 @contextmanager
 def first_alone() -> Iterator[bool]:
-    """Tells the first process to do what must be done once; all wait for each other before and after.
+    """Tells the first process to do what must be done once; all wait for each other before and
+    after.
 
-    Where it fails in the first process, the others fail at the second wait, when their launcher ends them.
+    Where it fails in the first process, the others fail at the second wait, when their launcher
+    ends them.
     """
     from accelerate import PartialState
 

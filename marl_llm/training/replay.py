@@ -1,4 +1,6 @@
-"""One phase on logged rows, whatever its loss: a trainer is made, it runs, and its metrics come out."""
+"""One phase on logged rows, whatever its loss: a trainer is made, it runs, and its metrics come
+out.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def build_trainer(
     return ReplayTrainer(model, arguments, rows, tokenizer, replay, phase.on_step)
 
 
-def run(trainer: ReplayTrainer, rows: Sequence[ReplayRow], phase: Phase, config: TrainConfig) -> dict[str, Any]:
+def run(
+    trainer: ReplayTrainer, rows: Sequence[ReplayRow], phase: Phase, config: TrainConfig
+) -> dict[str, Any]:
     """Train on the rows, from the phase's last checkpoint if there is one.
 
     Returns

@@ -1,9 +1,10 @@
-"""Going on in the middle of a phase: a trainer that may have been killed before goes in, it comes out trained.
+"""Going on in the middle of a phase: a trainer that may have been killed before goes in, it comes
+out trained.
 
-Every so many optimizer steps transformers writes weights, optimizer, schedule and random states into a directory of
-its own. A checkpoint counts once it is marked as complete, and only for the very phase that wrote it: the mark carries
-a fingerprint of rows, settings, adapter and seed. What other phases left is removed, and what this one left is removed
-at its end.
+Every so many optimizer steps transformers writes weights, optimizer, schedule and random states
+into a directory of its own. A checkpoint counts once it is marked as complete, and only for the
+very phase that wrote it: the mark carries a fingerprint of rows, settings, adapter and seed. What
+other phases left is removed, and what this one left is removed at its end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Sample(Protocol):
         ...
 
 
-def phase_fingerprint(samples: Sequence[Sample], config: BaseModel, adapter_sha256: str, seed: int) -> str:
+def phase_fingerprint(
+    samples: Sequence[Sample], config: BaseModel, adapter_sha256: str, seed: int
+) -> str:
     """SHA-256, in hex, of all that the weights at the end of a phase follow from."""
     digest = hashlib.sha256(f"{config.model_dump_json()} {adapter_sha256} {seed}".encode())
     for sample in samples:
@@ -47,7 +50,8 @@ def last_checkpoint(workdir: Path, fingerprint: str) -> Path | None:
 
 
 def train_on(trainer: Trainer, workdir: Path, fingerprint: str) -> int:
-    """Train, from the phase's last checkpoint if there is one; returns the optimizer step it went on from, else 0.
+    """Train, from the phase's last checkpoint if there is one; returns the optimizer step it went
+    on from, else 0.
 
     Parameters
     ----------
@@ -76,7 +80,9 @@ class _Marks(TrainerCallback):
     def __init__(self, workdir: Path, fingerprint: str) -> None:
         self._workdir, self._fingerprint = workdir, fingerprint
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         if state.is_world_process_zero:
             directory = self._workdir / f"{_PREFIX}{state.global_step}"
             temporary = directory / f".{MARK}"
@@ -85,7 +91,11 @@ class _Marks(TrainerCallback):
 
 
 def _checkpoints(workdir: Path) -> list[Path]:
-    return [path for path in Path(workdir).glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
+    return [
+        path
+        for path in Path(workdir).glob(f"{_PREFIX}*")
+        if path.name.removeprefix(_PREFIX).isdigit()
+    ]
 
 
 def _step(checkpoint: Path) -> int:
@@ -99,5 +109,7 @@ def _mark(checkpoint: Path) -> str | None:
 
 def _remove(checkpoints: Iterable[Path]) -> None:
     for path in checkpoints:
-        (path / MARK).unlink(missing_ok=True)  # first: what is left by a kill in between does not count
+        (path / MARK).unlink(
+            missing_ok=True
+        )  # first: what is left by a kill in between does not count
         shutil.rmtree(path)

@@ -36,7 +36,9 @@ class BatchFigures:
         ratio, weight = log_ratio.exp(), log_weight.exp()
         count = torch.full_like(ratio, 1).sum()
         kl = (ratio - 1 - log_ratio).sum()
-        self._ratios.append(torch.stack([count, ratio.sum(), kl, weight.sum(), weight.square().sum()]))
+        self._ratios.append(
+            torch.stack([count, ratio.sum(), kl, weight.sum(), weight.square().sum()])
+        )
         self._largest.append(ratio.max() if len(ratio) else count)
         for name, values in figures.items():
             total = (values.detach().double() * tokens.mask).sum()

@@ -77,10 +77,13 @@ def train_role(
     """
     if Path(out_dir).exists():
         raise UserError(
-            f"{out_dir} exists already and adapter versions are never overwritten; choose the next version."
+            f"{out_dir} exists already and adapter versions are never overwritten; choose "
+            "the next version."
         )
     if algorithm.one_process and not is_alone():
-        raise UserError(f"{algorithm.algorithm} trains in one process: start it without `accelerate launch`.")
+        raise UserError(
+            f"{algorithm.algorithm} trains in one process: start it without `accelerate launch`."
+        )
     started = time.monotonic()
     before = adapter_sha256(adapter_dir)
     phase = Phase(base_dir, adapter_dir, before, Path(workdir), seed, on_step, values)

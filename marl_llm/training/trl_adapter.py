@@ -106,7 +106,9 @@ class ReplayTrainer(GRPOTrainer):
         on_step: OnStep | None = None,
     ) -> None:
         placeholder = Dataset.from_dict({"prompt": [""] * len(rows)})
-        super().__init__(model, _no_rewards, args, train_dataset=placeholder, processing_class=tokenizer)
+        super().__init__(
+            model, _no_rewards, args, train_dataset=placeholder, processing_class=tokenizer
+        )
         self.policy, self.replay, self.logged = model, replay, list(rows)
         self.rows = list(rows)
         base = base_of(model)
@@ -169,7 +171,9 @@ class ReplayTrainer(GRPOTrainer):
 
     # One batch, piece by piece.
 
-    def training_step(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+    def training_step(
+        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         """Add the gradient of one batch; returns its part of the step's loss. Processes meet at the
         last piece."""
         loss, figures = torch.zeros((), device=self.accelerator.device), BatchFigures()
@@ -211,7 +215,9 @@ class ReplayTrainer(GRPOTrainer):
         ids = torch.cat([piece["prompt_ids"], piece["completion_ids"]], dim=1)
         mask = torch.cat([piece["prompt_mask"], piece["completion_mask"]], dim=1)
         width = piece["completion_ids"].size(1)
-        logps, entropy, _ = self._get_per_token_logps_and_entropies(model, ids, mask, width, compute_entropy=True)
+        logps, entropy, _ = self._get_per_token_logps_and_entropies(
+            model, ids, mask, width, compute_entropy=True
+        )
         return logps, entropy
 
     # Log-probabilities outside the update.
@@ -306,7 +312,9 @@ def pad_token(base: PreTrainedModel) -> int:
     return config.pad_token_id
 
 
-def tokens_of(piece: Batch, logps: Float[torch.Tensor, "rows tokens"], *, current: bool = False) -> Tokens:
+def tokens_of(
+    piece: Batch, logps: Float[torch.Tensor, "rows tokens"], *, current: bool = False
+) -> Tokens:
     """A piece as a loss sees it; `current`: the policy itself is what sampled."""
     now = logps.detach()
     return Tokens(

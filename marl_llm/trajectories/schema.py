@@ -1,5 +1,6 @@
-"""The parquet schema of a trajectory, derived from `Row`: types, nullability, and per column its description and unit
-as field metadata, so that a part file explains itself."""
+"""The parquet schema of a trajectory, derived from `Row`: types, nullability, and per column its
+description and unit as field metadata, so that a part file explains itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,11 @@ def _field(name: str, annotation: object) -> pa.Field:
     base, *extras = get_args(annotation)
     kind = next(extra for extra in extras if isinstance(extra, pa.DataType))
     doc = next(extra for extra in extras if isinstance(extra, Doc))
-    metadata = {"description": doc.text, "unit": doc.unit, "format": "json" if "json" in extras else ""}
+    metadata = {
+        "description": doc.text,
+        "unit": doc.unit,
+        "format": "json" if "json" in extras else "",
+    }
     return pa.field(name, kind, nullable=type(None) in get_args(base), metadata=metadata)
 
 
@@ -25,4 +30,5 @@ def _schema() -> pa.Schema:
 
 
 SCHEMA = _schema()
-"""pyarrow schema of a part file. Field metadata: description, unit, format ("json" for JSON text)."""
+"""pyarrow schema of a part file. Field metadata: description, unit, format ("json" for JSON text).
+"""

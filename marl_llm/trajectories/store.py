@@ -1,7 +1,8 @@
-"""Trajectories on disk: one parquet part per finished episode, written so that it is there whole or not at all.
+"""Trajectories on disk: one parquet part per finished episode, written so that it is there whole or
+not at all.
 
-In flow the rows of one episode, out `part-<episode>.parquet`; reading gives one pandas frame over any number of
-directories. Nothing is ever rewritten: an episode whose part exists is finished.
+In flow the rows of one episode, out `part-<episode>.parquet`; reading gives one pandas frame over
+any number of directories. Nothing is ever rewritten: an episode whose part exists is finished.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ _REMEDY = "free some space or mend the directory, then start again; finished epi
 
 
 class TrajectoryWriter:
-    """Writes finished episodes into one directory (made if missing). Safe for several writers of different episodes."""
+    """Writes finished episodes into one directory (made if missing). Safe for several writers of
+    different episodes.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -60,8 +63,8 @@ class TrajectoryWriter:
         Raises
         ------
         ValueError
-            If there are no rows, they are of several episodes, the episode is already written, or a value does not fit
-            its column.
+            If there are no rows, they are of several episodes, the episode is already written, or a
+            value does not fit its column.
         RunFailed
             If the disk does not take them.
         """
@@ -70,7 +73,9 @@ class TrajectoryWriter:
             raise ValueError(f"append takes the rows of one episode, got {sorted(episodes)}")
         path = self.directory / f"part-{episodes.pop()}.parquet"
         if not _PART.fullmatch(path.name):
-            raise ValueError(f"episode names are made of letters, digits, '.', '_' and '-', got {path.name!r}")
+            raise ValueError(
+                f"episode names are made of letters, digits, '.', '_' and '-', got {path.name!r}"
+            )
         if path.exists():
             raise ValueError(f"{path} exists: the episode is finished")
         table = _table(rows)
@@ -80,12 +85,20 @@ class TrajectoryWriter:
 
 
 def finished_episodes(directory: Path) -> set[str]:
-    """Return the episodes whose part is in `directory`; none for a directory that does not exist."""
-    return {match["episode"] for path in directory.glob("part-*") if (match := _PART.fullmatch(path.name))}
+    """Return the episodes whose part is in `directory`; none for a directory that does not
+    exist.
+    """
+    return {
+        match["episode"]
+        for path in directory.glob("part-*")
+        if (match := _PART.fullmatch(path.name))
+    }
 
 
 def read_rows(
-    directories: Path | Sequence[Path], columns: Sequence[str] | None = None, role: str | None = None
+    directories: Path | Sequence[Path],
+    columns: Sequence[str] | None = None,
+    role: str | None = None,
 ) -> pd.DataFrame:
     """Read the trajectories of one or more directories.
 
@@ -101,8 +114,8 @@ def read_rows(
     Returns
     -------
     DataFrame
-        One row per model call, by directory and part name, in written order; list columns hold numpy arrays, missing
-        numbers are NaN. Parts of version 1 are read as `version_1` says.
+        One row per model call, by directory and part name, in written order; list columns hold
+        numpy arrays, missing numbers are NaN. Parts of version 1 are read as `version_1` says.
 
     Raises
     ------
@@ -114,7 +127,9 @@ def read_rows(
     parts = [path for directory in directories for path in _parts(directory)]
     read = wanted if role is None or "role" in wanted else [*wanted, "role"]
     old_weights = functools.cache(version_1.weights_above)
-    table = pa.concat_tables([_read_part(path, read, old_weights) for path in parts], promote_options="default")
+    table = pa.concat_tables(
+        [_read_part(path, read, old_weights) for path in parts], promote_options="default"
+    )
     if role is not None:
         table = table.filter(pc.field("role") == role)
     return table.select(wanted).to_pandas()
@@ -126,7 +141,8 @@ def write_manifest(directory: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        schema_version, episodes, rows, rows_per_role, prompt_tokens, completion_tokens, packages (name: version).
+        schema_version, episodes, rows, rows_per_role, prompt_tokens, completion_tokens, packages
+        (name: version).
     """
     frame = read_rows(directory, ["role", "prompt_tokens", "completion_tokens"])
     rows_per_role = frame["role"].value_counts().sort_index().to_dict()
@@ -148,19 +164,24 @@ def _table(rows: Sequence[Row]) -> pa.Table:
     for row in rows:
         if len(row.completion_ids) != len(row.logprobs):
             raise ValueError(
-                f"row {row.branch}/{row.call}: {len(row.completion_ids)} ids, {len(row.logprobs)} logprobs"
+                f"row {row.branch}/{row.call}: {len(row.completion_ids)} ids, "
+                f"{len(row.logprobs)} logprobs"
             )
         if not all(math.isfinite(logprob) for logprob in row.logprobs):
             raise ValueError(f"row {row.branch}/{row.call}: logprobs must be finite")
     table = pa.Table.from_pylist([_storable(row) for row in rows], schema=SCHEMA)
-    missing = [field.name for field in SCHEMA if not field.nullable and table[field.name].null_count]
+    missing = [
+        field.name for field in SCHEMA if not field.nullable and table[field.name].null_count
+    ]
     if missing:
         raise ValueError(f"columns {missing} must not be missing")
     return table
 
 
 def _storable(row: Row) -> dict[str, Any]:
-    """Return the columns; a lone surrogate (a model's JSON may escape one) becomes "?", as UTF-8 cannot hold it."""
+    """Return the columns; a lone surrogate (a model's JSON may escape one) becomes "?", as UTF-8
+    cannot hold it.
+    """
     return {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in row.to_dict().items()
@@ -170,7 +191,10 @@ def _storable(row: Row) -> dict[str, Any]:
 def _parts(directory: Path) -> list[Path]:
     parts = sorted(path for path in directory.glob("part-*") if _PART.fullmatch(path.name))
     if not parts:
-        raise UserError(f"{directory} holds no trajectories (part-*.parquet): collect some first, or name another run.")
+        raise UserError(
+            f"{directory} holds no trajectories (part-*.parquet): collect some first, or "
+            "name another run."
+        )
     return parts
 
 
@@ -184,14 +208,19 @@ def _read_part(path: Path, columns: list[str], old_weights: WeightsAbove) -> pa.
             return file.read(columns=columns).replace_schema_metadata(None).select(columns)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
-            f"{path} is damaged or no parquet file: delete it and collect again, which repeats this episode only."
+            f"{path} is damaged or no parquet file: delete it and collect again, which "
+            "repeats this episode only."
         ) from error
 
 
-def _read_version_1(file: pq.ParquetFile, columns: list[str], weights: Callable[[], version_1.OldWeights]) -> pa.Table:
+def _read_version_1(
+    file: pq.ParquetFile, columns: list[str], weights: Callable[[], version_1.OldWeights]
+) -> pa.Table:
     """The columns as version 2 has them, with nulls in those that the file is older than."""
     here = file.schema_arrow.names
-    table = file.read(columns=[name for name in columns if name in here]).replace_schema_metadata(None)
+    table = file.read(columns=[name for name in columns if name in here]).replace_schema_metadata(
+        None
+    )
     for name in set(columns) & version_1.ADDED - set(here):
         table = table.append_column(name, pa.nulls(table.num_rows, SCHEMA.field(name).type))
     if set(columns) & set(version_1.RECOVERED):
@@ -208,7 +237,8 @@ def _version(path: Path, schema: pa.Schema) -> int:
     version = max(1, int(text)) if text.isdigit() else 1
     if version > SCHEMA_VERSION:
         raise UserError(
-            f"{path} has trajectory schema {version}, this version reads {SCHEMA_VERSION}: update marl_llm."
+            f"{path} has trajectory schema {version}, this version reads {SCHEMA_VERSION}: "
+            "update marl_llm."
         )
     return version
 
@@ -216,12 +246,15 @@ def _version(path: Path, schema: pa.Schema) -> int:
 def _check_columns(path: Path, schema: pa.Schema, version: int) -> None:
     optional = version_1.ADDED.union(version_1.NEW) if version == 1 else frozenset()
     needed = [f for f in SCHEMA if f.name in schema.names or f.name not in optional]
-    foreign = [f.name for f in needed if f.name not in schema.names or schema.field(f.name).type != f.type]
+    foreign = [
+        f.name for f in needed if f.name not in schema.names or schema.field(f.name).type != f.type
+    ]
     if version == 1:
         foreign += [name for name in version_1.SOURCES if name not in {*schema.names, *optional}]
     if foreign:
         raise UserError(
-            f"{path} is no trajectory file of marl_llm (missing or other columns: {', '.join(foreign[:3])}): move it "
+            f"{path} is no trajectory file of marl_llm (missing or other columns: "
+            f"{', '.join(foreign[:3])}): move it "
             "away."
         )
 

@@ -35,9 +35,22 @@ NEW = ("step_gain", "new_reference_gain", "rungs", "refused", "analysis_cpu_s")
 RECOVERED = (*NEW, "evaluation_s")
 """Columns that are recovered from `SOURCES`; version 1 had an analysis's time in `evaluation_s`."""
 SOURCES = (
-    "role", "branch", "action", "verdict", "compliance", "metrics_after", "skill_gain", "reference_gain", "significant",
-    "evaluation_s", "reward_metric_delta", "reward_no_gain", "reward_failure", "reward_cpu_cost", "reward_refusal",
-)  # fmt: skip
+    "role",
+    "branch",
+    "action",
+    "verdict",
+    "compliance",
+    "metrics_after",
+    "skill_gain",
+    "reference_gain",
+    "significant",
+    "evaluation_s",
+    "reward_metric_delta",
+    "reward_no_gain",
+    "reward_failure",
+    "reward_cpu_cost",
+    "reward_refusal",
+)
 LEVELS_UP = 5
 """How far above its directory a part's run directory may lie (evaluations lie deepest)."""
 
@@ -82,7 +95,9 @@ def weights_above(directory: Path) -> OldWeights:
         return OldWeights()
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())[:160]
-        raise UserError(f"{recipe} is no recipe ({why}), and old rows beside it are read by its weights.") from None
+        raise UserError(
+            f"{recipe} is no recipe ({why}), and old rows beside it are read by its weights."
+        ) from None
 
 
 def recovered(rows: pa.Table, weights: OldWeights) -> pa.Table:
@@ -98,7 +113,8 @@ def recovered(rows: pa.Table, weights: OldWeights) -> pa.Table:
     old = [dict.fromkeys(SOURCES) | row for row in rows.to_pylist()]
     gains = _mean_gains(old)
     facts = [
-        _engineers(row, weights) if row["role"] == ML_ENGINEER else _scientists(row, weights, gains) for row in old
+        _engineers(row, weights) if row["role"] == ML_ENGINEER else _scientists(row, weights, gains)
+        for row in old
     ]
     schema = pa.schema([SCHEMA.field(name) for name in RECOVERED])
     return pa.Table.from_pylist(facts, schema=schema)
@@ -128,8 +144,12 @@ def _scientists(row: OldRow, weights: OldWeights, gains: Mapping[Proposal, float
 
 def _gain_of_code(row: OldRow) -> float:
     """An implementation's significant gain, 0 unless it did as asked."""
-    done = row["verdict"] == Verdict.accepted or (row["verdict"] == Verdict.finished and row["compliance"] == 1)
-    return row["skill_gain"] if done and row["significant"] and row["skill_gain"] is not None else 0.0
+    done = row["verdict"] == Verdict.accepted or (
+        row["verdict"] == Verdict.finished and row["compliance"] == 1
+    )
+    return (
+        row["skill_gain"] if done and row["significant"] and row["skill_gain"] is not None else 0.0
+    )
 
 
 def _rungs(failure: float, weights: OldWeights) -> int:
@@ -150,7 +170,9 @@ def _new_reference_gain(row: OldRow, weights: OldWeights) -> float | None:
     return row["reference_gain"]
 
 
-def _gain_of_proposal(row: OldRow, weights: OldWeights, gains: Mapping[Proposal, float | None]) -> float | None:
+def _gain_of_proposal(
+    row: OldRow, weights: OldWeights, gains: Mapping[Proposal, float | None]
+) -> float | None:
     """Mean gain of the implementations that did as asked: as it was rewarded, else by the
     Engineer's rows.
     """
@@ -174,7 +196,9 @@ def _mean_gains(rows: Sequence[OldRow]) -> dict[Proposal, float | None]:
     for row in rows:
         if row["role"] == ML_ENGINEER:  # "1.d2.e0" implements "1.d2"; all calls of a turn agree
             done = row["compliance"] == 1
-            turns.setdefault(row["branch"].rpartition(".")[0], {})[row["branch"]] = _gain_of_code(row) if done else None
+            turns.setdefault(row["branch"].rpartition(".")[0], {})[row["branch"]] = (
+                _gain_of_code(row) if done else None
+            )
     found: dict[Proposal, float | None] = {}
     for row in rows:
         if row["role"] == DATA_SCIENTIST and row["branch"] in turns:
@@ -195,4 +219,6 @@ def _names(row: OldRow) -> list[Proposal]:
         row["metrics_after"],
     )
     names: list[Proposal] = [("branch", row["branch"]), (step, ends, "action", row["action"])]
-    return [*names, (step, ends, "metrics", measured)] if measured not in ("", "{}", None) else names
+    return (
+        [*names, (step, ends, "metrics", measured)] if measured not in ("", "{}", None) else names
+    )

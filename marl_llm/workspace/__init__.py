@@ -1,1 +1,3 @@
-"""A run on disk and at work: its recipe, its directory, opening it, and the processes that train for it."""
+"""A run on disk and at work: its recipe, its directory, opening it, and the processes that train
+for it.
+"""

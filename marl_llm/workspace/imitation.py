@@ -16,18 +16,21 @@ def imitated_runs(recipe: Recipe, role: str) -> list[RunDirectory]:
     Raises
     ------
     UserError
-        One is no run directory, has no finished iteration, or another base model, to which tokens mean something else.
+        One is no run directory, has no finished iteration, or another base model, to which tokens
+        mean something else.
     """
     runs = [RunDirectory(Path(name)) for name in recipe.training.of(role).other_runs]
     for run in runs:
         model = run.recipe().model.path
         if model != recipe.model.path:
             raise UserError(
-                f"training.{role}.imitate: {run.root} was played by {model}, not by {recipe.model.path}, so its tokens "
+                f"training.{role}.imitate: {run.root} was played by {model}, not by "
+                f"{recipe.model.path}, so its tokens "
                 "mean something else; name runs of the same base model."
             )
         if not run.next_iteration():
             raise UserError(
-                f"training.{role}.imitate: {run.root} has no finished iteration; finish one, or leave it out."
+                f"training.{role}.imitate: {run.root} has no finished iteration; finish one, "
+                "or leave it out."
             )
     return runs

@@ -1,4 +1,5 @@
-"""A run opened for work: its recipe, a model server that starts when first asked for, and the sandbox.
+"""A run opened for work: its recipe, a model server that starts when first asked for, and the
+sandbox.
 
 What collecting, evaluation and solving share. It knows no trainer.
 """
@@ -15,7 +16,13 @@ from typing import Any
 
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES
-from marl_llm.environment.experience import NOTHING, STORE_FILE, Experience, ExperienceStore, snapshot
+from marl_llm.environment.experience import (
+    NOTHING,
+    STORE_FILE,
+    Experience,
+    ExperienceStore,
+    snapshot,
+)
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
 from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.policies import PolicyInfo
@@ -40,7 +47,9 @@ SERVER_LOG = "server.log"
 
 
 def server_session(recipe: Recipe, log: Path, attach: str | None = None) -> ServerSession:
-    """A server of the recipe's model that writes to `log`, not started yet; or the one at the address `attach`."""
+    """A server of the recipe's model that writes to `log`, not started yet; or the one at the
+    address `attach`.
+    """
     section = recipe.serving
     config = ServerConfig(
         max_model_len=section.max_model_len,
@@ -65,7 +74,8 @@ def server_session(recipe: Recipe, log: Path, attach: str | None = None) -> Serv
 
 
 def playing_session(recipe: Recipe, log: Path, attach: str | None = None) -> ModelSession:
-    """Who answers where nothing is trained on: the model in this process if it is small, else as `server_session`.
+    """Who answers where nothing is trained on: the model in this process if it is small, else as
+    `server_session`.
 
     Raises
     ------
@@ -82,7 +92,11 @@ def playing_session(recipe: Recipe, log: Path, attach: str | None = None) -> Mod
 def open_sandbox(recipe: Recipe) -> Iterator[Sandbox]:
     """The sandbox of a run, self-tested."""
     section = recipe.sandbox
-    limits = Limits(wall_s=section.wall_s, cpu_s=int(section.wall_s), memory_bytes=int(section.memory_gib * 2**30))
+    limits = Limits(
+        wall_s=section.wall_s,
+        cpu_s=int(section.wall_s),
+        memory_bytes=int(section.memory_gib * 2**30),
+    )
     with Sandbox(slots=section.slots, level=section.level, limits=limits) as sandbox:
         yield sandbox
 
@@ -90,15 +104,19 @@ def open_sandbox(recipe: Recipe) -> Iterator[Sandbox]:
 def settings(recipe: Recipe, iteration: int, **changes: Any) -> CollectSettings:
     """The sections of the recipe that collecting reads."""
     values = {
-        "run": recipe.name, "iteration": iteration, "seed": recipe.seed, "environment": recipe.environment,
-        "style": prompt_style(recipe.prompts, local_model(recipe.model.path)), "rollout": recipe.rollout,
-    }  # fmt: skip
+        "run": recipe.name,
+        "iteration": iteration,
+        "seed": recipe.seed,
+        "environment": recipe.environment,
+        "style": prompt_style(recipe.prompts, local_model(recipe.model.path)),
+        "rollout": recipe.rollout,
+    }
     return CollectSettings(**{**values, **changes})
 
 
 def seen_experience(recipe: Recipe, directory: Path) -> Experience:
-    """What episodes played into `directory` are told of other data sets: the store as it was when the first of them
-    began, kept there in `experience.jsonl`. Nothing if the recipe shows no lines.
+    """What episodes played into `directory` are told of other data sets: the store as it was when
+    the first of them began, kept there in `experience.jsonl`. Nothing if the recipe shows no lines.
     """
     store = recipe.environment.experience
     if store is None or not recipe.prompts.experience_lines:
@@ -110,14 +128,18 @@ def policies(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dic
     """The adapters of these versions, with the names they have on the server."""
     named = {}
     for role, version in versions.items():
-        info = PolicyInfo(f"{recipe.name}-{run.trainee(role)}-v{version}", version, run.sha256(role, version))
+        info = PolicyInfo(
+            f"{recipe.name}-{run.trainee(role)}-v{version}", version, run.sha256(role, version)
+        )
         named[role] = RolePolicy(run.adapter(role, version), info)
     return named
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run with what its stages need: the recipe, a server that starts when first asked for, and the sandbox."""
+    """A run with what its stages need: the recipe, a server that starts when first asked for, and
+    the sandbox.
+    """
 
     recipe: Recipe
     run: RunDirectory
@@ -129,7 +151,8 @@ class OpenRun:
 def opened(
     recipe: Recipe, run: RunDirectory, *, attach: str | None = None, log: Path | None = None
 ) -> Iterator[OpenRun]:
-    """A run with server and sandbox, which end with the block; nothing is written into the run but the server's log.
+    """A run with server and sandbox, which end with the block; nothing is written into the run but
+    the server's log.
 
     Parameters
     ----------
@@ -156,7 +179,9 @@ def open_run(
     recipe, run = load_recipe(recipe_path), RunDirectory(directory)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
-    suite_files(recipe.tasks)  # a mistake in what the recipe names should not show after hours of collecting
+    suite_files(
+        recipe.tasks
+    )  # a mistake in what the recipe names should not show after hours of collecting
     recipe.rewards.components()
     for role in ROLES:
         imitated_runs(recipe, role)
@@ -185,6 +210,8 @@ def play(
             team = await make_team(client, roles, chosen.rollout)
             slots = opened.recipe.sandbox.slots
             progress = Progress(what, client.counters)
-            await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(plans, progress)
+            await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(
+                plans, progress
+            )
 
     asyncio.run(run_all())

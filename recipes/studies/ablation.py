@@ -1,12 +1,15 @@
-"""What each part of a play is worth: the same play delivered without the team, without a blend, without a rule.
+"""What each part of a play is worth: the same play delivered without the team, without a blend,
+without a rule.
 
-A play under a budget is scored as it is, and once more for each part that is left out of its delivery: everything else,
-the rows and the fits are the same, so the differences say what that part adds. In: a finished `evaluation.json` with
-an arm that plays as `solve` does. Out: mean differences on the test part, intervals clustered by CSV.
+A play under a budget is scored as it is, and once more for each part that is left out of its
+delivery: everything else, the rows and the fits are the same, so the differences say what that part
+adds. In: a finished `evaluation.json` with an arm that plays as `solve` does. Out: mean differences
+on the test part, intervals clustered by CSV.
 
     python recipes/studies/ablation.py runs/evaluation/evaluation.json --arm solve
 
-What changes the play itself (screening, experience, training) is another arm or another team, not a part of this.
+What changes the play itself (screening, experience, training) is another arm or another team, not a
+part of this.
 """
 
 from __future__ import annotations
@@ -47,13 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: read a report, print the table."""
     parser = argparse.ArgumentParser(prog="python recipes/studies/ablation.py", description=__doc__)
     parser.add_argument("report", type=Path, help="an evaluation.json")
-    parser.add_argument("--arm", default="solve", help="of its arms, one that plays as solve does (default: solve)")
+    parser.add_argument(
+        "--arm", default="solve", help="of its arms, one that plays as solve does (default: solve)"
+    )
     options = parser.parse_args(arguments)
 
     def study() -> str:
         results = [r for r in load_report(options.report).results if r.arm == options.arm]
         if not any(name.startswith(PREFIX) for r in results for name in r.team):
-            raise UserError(f"{options.report} has no plays of a team by the name of {options.arm}: choose with --arm.")
+            raise UserError(
+                f"{options.report} has no plays of a team by the name of {options.arm}: "
+                "choose with --arm."
+            )
         return ablation_text(results)
 
     return run_study(study)

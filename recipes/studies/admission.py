@@ -1,10 +1,12 @@
-"""What may join a blend: everything that was tried, or only what is significantly better than the families.
+"""What may join a blend: everything that was tried, or only what is significantly better than the
+families.
 
-The study behind the bar of `environment/delivery.py`. In: tables of the training suite (never the benchmark). On each,
-the screened families at their defaults and settings of the tuned kinds drawn at random are evaluated; blends of the
-families alone, of the families and a draw of settings, and of the families and those of the draw that are significantly
-better are scored on the test part. Out: what the settings add, by the number of deciding rows. Tables that are finished
-are kept: the same command goes on from there.
+The study behind the bar of `environment/delivery.py`. In: tables of the training suite (never the
+benchmark). On each, the screened families at their defaults and settings of the tuned kinds drawn
+at random are evaluated; blends of the families alone, of the families and a draw of settings, and
+of the families and those of the draw that are significantly better are scored on the test part.
+Out: what the settings add, by the number of deciding rows. Tables that are finished are kept: the
+same command goes on from there.
 
     python recipes/studies/admission.py --suite data/suite --every 6 --out runs/admission.jsonl
 """
@@ -44,8 +46,9 @@ _FIT_S = 8.0
 
 @dataclass(frozen=True)
 class Admission:
-    """One table: deciding rows, and what settings add to the test score of the families' blend; `clear`: of those
-    settings only that are significantly better than every family. `problem`: why there are no figures.
+    """One table: deciding rows, and what settings add to the test score of the families' blend;
+    `clear`: of those settings only that are significantly better than every family. `problem`: why
+    there are no figures.
     """
 
     trial: str
@@ -56,18 +59,27 @@ class Admission:
 
 
 def settings(env: TeamEnv, rng: random.Random) -> list[PipelineSpec]:
-    """Settings of the tuned kinds, drawn from the catalogue's grids, on the preparation of the screened families."""
+    """Settings of the tuned kinds, drawn from the catalogue's grids, on the preparation of the
+    screened families.
+    """
     families = {spec.estimator: spec for spec in screened_specs(env.card.context())}
     classifier = env.task.kind.is_classification
     found: list[PipelineSpec] = []
     for stem in _TUNED:
         name = stem + ("Classifier" if classifier else "Regressor")
-        start = families.get(name) or families[f"ExtraTrees{'Classifier' if classifier else 'Regressor'}"]
+        start = (
+            families.get(name)
+            or families[f"ExtraTrees{'Classifier' if classifier else 'Regressor'}"]
+        )
         if not ESTIMATORS[name].available or (stem == "MLP" and name not in families):
             continue
         for _ in range(_SETTINGS):
             common = [p for p in ESTIMATORS[name].params if p.common and p.name != "class_weight"]
-            drawn = {p.name: rng.choice([v for v in p.grid if v is not None]) for p in common if rng.random() < 0.6}
+            drawn = {
+                p.name: rng.choice([v for v in p.grid if v is not None])
+                for p in common
+                if rng.random() < 0.6
+            }
             changes = {"estimator": name, "params": ordered_params(name, drawn)}
             found.append(start.model_copy(update=changes))
     return found
@@ -95,7 +107,9 @@ def admission(env: TeamEnv, name: str, rng: random.Random) -> Admission:
     for _ in range(_DRAWS):
         drawn = rng.sample(beside, min(_DRAWN, len(beside)))
         everything += (test_score([*plain, *drawn]) - alone) / _DRAWS
-        clear += (test_score([*plain, *(one for one in drawn if one.spec in better)]) - alone) / _DRAWS
+        clear += (
+            test_score([*plain, *(one for one in drawn if one.spec in better)]) - alone
+        ) / _DRAWS
     return Admission(name, len(evidence.labels()), everything, clear)
 
 
@@ -117,7 +131,8 @@ def _play(trial: Trial, seed: int) -> Admission:
 
 
 def study(suite: Path, every: int, out: Path, seed: int = 0) -> list[Admission]:
-    """Every so many tables of a suite; tables that cannot be read, or fail, stand there with their problem.
+    """Every so many tables of a suite; tables that cannot be read, or fail, stand there with their
+    problem.
 
     Raises
     ------
@@ -126,7 +141,11 @@ def study(suite: Path, every: int, out: Path, seed: int = 0) -> list[Admission]:
     """
     trials, unread = suite_trials(suite, 1, seed)
     trials = trials[::every]
-    known = [Admission(**json.loads(line)) for line in out.read_text().splitlines()] if out.is_file() else []
+    known = (
+        [Admission(**json.loads(line)) for line in out.read_text().splitlines()]
+        if out.is_file()
+        else []
+    )
     done = {one.trial for one in known}
     missing = [trial for trial in trials if trial.name not in done]
     countdown = Countdown("admission", len(trials), len(trials) - len(missing))
@@ -137,27 +156,41 @@ def study(suite: Path, every: int, out: Path, seed: int = 0) -> list[Admission]:
             file.write(json.dumps(asdict(known[-1])) + "\n")
         countdown.trial()
     asked = {trial.name for trial in trials}
-    return [*(one for one in known if one.trial in asked), *(Admission(p.task, problem=p.error) for p in unread)]
+    return [
+        *(one for one in known if one.trial in asked),
+        *(Admission(p.task, problem=p.error) for p in unread),
+    ]
 
 
 def admission_text(found: Sequence[Admission]) -> str:
     """The table."""
     lines = [f"left out: {one.trial}: {one.problem}" for one in found if one.problem]
     found = [one for one in found if not one.problem]
-    parts = {"below": [f for f in found if f.rows < _MANY_ROWS], "above": [f for f in found if f.rows >= _MANY_ROWS]}
+    parts = {
+        "below": [f for f in found if f.rows < _MANY_ROWS],
+        "above": [f for f in found if f.rows >= _MANY_ROWS],
+    }
     for name, part in parts.items():
         for what in ("everything", "clear"):
             e = clustered_mean([getattr(one, what) for one in part], [one.trial for one in part])
-            lines.append(f"{name} {_MANY_ROWS} rows, {what:<10} {e.text('+.4f')} of {e.tasks} tables")
+            lines.append(
+                f"{name} {_MANY_ROWS} rows, {what:<10} {e.text('+.4f')} of {e.tasks} tables"
+            )
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: run the study, print the table."""
-    parser = argparse.ArgumentParser(prog="python recipes/studies/admission.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python recipes/studies/admission.py", description=__doc__
+    )
     parser.add_argument("--suite", type=Path, default=Path("data/suite"), help="the training suite")
-    parser.add_argument("--every", type=int, default=6, help="every so many of its tables (default: 6)")
-    parser.add_argument("--out", type=Path, default=Path("runs/admission.jsonl"), help="results, a line a table")
+    parser.add_argument(
+        "--every", type=int, default=6, help="every so many of its tables (default: 6)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/admission.jsonl"), help="results, a line a table"
+    )
     options = parser.parse_args(arguments)
     return run_study(lambda: admission_text(study(options.suite, options.every, options.out)))
 

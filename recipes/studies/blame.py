@@ -1,9 +1,9 @@
-"""`python recipes/studies/blame.py RUN... --out FILE.json`: whether the Engineer was blamed for suggestions
-that it only carried out.
+"""`python recipes/studies/blame.py RUN... --out FILE.json`: whether the Engineer was blamed for
+suggestions that it only carried out.
 
-Code that does what was asked should not be discouraged because the suggestion brought no gain. Read are the advantages
-that each iteration of a run learned from: PPO's, whitened over the iteration's tokens, or those of the groups. Nothing
-of the runs is changed.
+Code that does what was asked should not be discouraged because the suggestion brought no gain. Read
+are the advantages that each iteration of a run learned from: PPO's, whitened over the iteration's
+tokens, or those of the groups. Nothing of the runs is changed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ def blame(frame: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        completions; as_asked (share); of those negative (share with a negative advantage), mean_with_gain and
-        mean_without_gain (mean advantage where the suggestion brought a significant gain and where it did not);
-        mean_otherwise (of code that did not do what was asked). None where there is no such code.
+        completions; as_asked (share); of those negative (share with a negative advantage),
+        mean_with_gain and mean_without_gain (mean advantage where the suggestion brought a
+        significant gain and where it did not); mean_otherwise (of code that did not do what was
+        asked). None where there is no such code.
     """
     advantage, asked = frame["advantage"].to_numpy(float), (frame["compliance"] == 1).to_numpy()
     gained = (frame["verdict"] == GAINED).to_numpy()
@@ -56,7 +57,8 @@ def blame(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def learned_from(run: RunDirectory, k: int) -> pd.DataFrame:
-    """The Engineer's completions that iteration `k` of a run learned from: `ROW_KEY`, advantage, compliance, verdict.
+    """The Engineer's completions that iteration `k` of a run learned from: `ROW_KEY`, advantage,
+    compliance, verdict.
 
     Raises
     ------
@@ -64,7 +66,10 @@ def learned_from(run: RunDirectory, k: int) -> pd.DataFrame:
         The iteration has no rows, or was not trained on.
     """
     rows = read_rows([run.trajectories(k)], [*ROW_KEY, "compliance", "verdict"], ML_ENGINEER)
-    values, table = run.iteration(k) / "training" / f"{ML_ENGINEER}-values.parquet", run.credit(k, ML_ENGINEER)
+    values, table = (
+        run.iteration(k) / "training" / f"{ML_ENGINEER}-values.parquet",
+        run.credit(k, ML_ENGINEER),
+    )
     if values.is_file():
         credit = pd.read_parquet(values)
         white = whiten([np.asarray(tokens, np.float64) for tokens in credit["advantage"]])
@@ -83,7 +88,9 @@ def _mean(values: np.ndarray) -> float | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the check as told on the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description="how the Engineer's code that did what was asked was credited")
+    parser = argparse.ArgumentParser(
+        description="how the Engineer's code that did what was asked was credited"
+    )
     parser.add_argument("runs", type=Path, nargs="+", help="run directories")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     told = parser.parse_args(arguments)

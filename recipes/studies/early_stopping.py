@@ -1,9 +1,11 @@
-"""What early stopping of folds saves and what it costs: fits left out, decisions changed, on unseen procedural tasks.
+"""What early stopping of folds saves and what it costs: fits left out, decisions changed, on unseen
+procedural tasks.
 
-`python recipes/studies/early_stopping.py --tasks 32` lets the scripted Data Scientist walk its own accepted path on
-each task. Every candidate is evaluated twice, with early stopping and then to the end, so that each decision meets the
-one that all folds give; the path follows the latter. Intervals of shares resample whole tasks; that of changed
-decisions is Clopper and Pearson's, candidates taken as independent.
+`python recipes/studies/early_stopping.py --tasks 32` lets the scripted Data Scientist walk its own
+accepted path on each task. Every candidate is evaluated twice, with early stopping and then to the
+end, so that each decision meets the one that all folds give; the path follows the latter. Intervals
+of shares resample whole tasks; that of changed decisions is Clopper and Pearson's, candidates taken
+as independent.
 """
 
 from __future__ import annotations
@@ -41,9 +43,12 @@ class Setting:
     def config(self, cache: Path) -> EnvironmentConfig:
         """Early stopping switched on, with folds shared between settings through a cache."""
         return EnvironmentConfig(
-            cv_folds=self.folds, significance=self.significance, early_stop=True, early_stop_error=self.error,
+            cv_folds=self.folds,
+            significance=self.significance,
+            early_stop=True,
+            early_stop_error=self.error,
             cache=str(cache),
-        )  # fmt: skip
+        )
 
     @property
     def name(self) -> str:
@@ -54,13 +59,19 @@ class Setting:
 
 SETTINGS = (
     Setting("paired_bootstrap", 3, 0.0),
-    *(Setting("corrected_resampled_t", folds, error) for folds in (3, 5, 10) for error in (0.0, 0.02)),
+    *(
+        Setting("corrected_resampled_t", folds, error)
+        for folds in (3, 5, 10)
+        for error in (0.0, 0.02)
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Decided:
-    """One candidate: folds fitted and seconds they took with stopping and without, and both decisions."""
+    """One candidate: folds fitted and seconds they took with stopping and without, and both
+    decisions.
+    """
 
     task: str
     fits: int
@@ -73,7 +84,9 @@ class Decided:
 
 @dataclass(frozen=True)
 class Summary:
-    """All candidates of a setting: shares saved, and decisions that differ of all and of those that were gains."""
+    """All candidates of a setting: shares saved, and decisions that differ of all and of those that
+    were gains.
+    """
 
     setting: Setting
     candidates: int
@@ -86,8 +99,12 @@ class Summary:
     changed_high: float
 
 
-def walk(task: Task, sandbox: Sandbox, config: EnvironmentConfig, proposals: int, seed: int) -> Iterator[Decided]:
-    """The scripted Data Scientist's candidates on one task, along the path that the full evaluations accept."""
+def walk(
+    task: Task, sandbox: Sandbox, config: EnvironmentConfig, proposals: int, seed: int
+) -> Iterator[Decided]:
+    """The scripted Data Scientist's candidates on one task, along the path that the full
+    evaluations accept.
+    """
     scientist = ScriptedDataScientist(seed, may_finish=False)
     with closing(TeamEnv(task, sandbox, config, seed)) as env:
         state = env.reset()
@@ -103,8 +120,14 @@ def walk(task: Task, sandbox: Sandbox, config: EnvironmentConfig, proposals: int
                 early_gain, full_gain = (one is not None and one.significant for one in gains)
                 fits = early.stopped_after or config.cv_folds + 1
                 yield Decided(
-                    task.name, fits, config.cv_folds + 1, early.seconds, full.seconds, early_gain, full_gain
-                )  # fmt: skip
+                    task.name,
+                    fits,
+                    config.cv_folds + 1,
+                    early.seconds,
+                    full.seconds,
+                    early_gain,
+                    full_gain,
+                )
             state = env.advance(state, env.judge(state, suggestion, Implementation(code, full)))
 
 
@@ -123,9 +146,13 @@ def summarise(setting: Setting, decided: Sequence[Decided]) -> Summary:
         gains=sum(one.full_gain for one in decided),
         changed=changed,
         false_gains=sum(one.gain and not one.full_gain for one in decided),
-        fits_saved=bootstrap_ratio([o.all_fits - o.fits for o in decided], [o.all_fits for o in decided], tasks),
+        fits_saved=bootstrap_ratio(
+            [o.all_fits - o.fits for o in decided], [o.all_fits for o in decided], tasks
+        ),
         seconds_saved=bootstrap_ratio(
-            [one.all_seconds - one.seconds for one in decided], [one.all_seconds for one in decided], tasks
+            [one.all_seconds - one.seconds for one in decided],
+            [one.all_seconds for one in decided],
+            tasks,
         ),
         changed_low=low,
         changed_high=high,
@@ -144,13 +171,17 @@ def clopper_pearson(events: int, trials: int, level: float = 0.95) -> tuple[floa
 
 def table(summaries: Sequence[Summary]) -> str:
     """The result as text."""
-    head = f"{'test of gains':<46}{'candidates':>11}{'gains':>7}  {'fits saved':<24}{'time saved':<24}decisions changed"
+    head = (
+        f"{'test of gains':<46}{'candidates':>11}{'gains':>7}  "
+        f"{'fits saved':<24}{'time saved':<24}decisions changed"
+    )
     return "\n".join([head, *map(_line, summaries)])
 
 
 def _line(one: Summary) -> str:
     changed = (
-        f"{one.changed} = {one.changed / max(1, one.candidates):.1%} [{one.changed_low:.1%}, {one.changed_high:.1%}]"
+        f"{one.changed} = {one.changed / max(1, one.candidates):.1%} [{one.changed_low:.1%}, "
+        f"{one.changed_high:.1%}]"
     )
     return (
         f"{one.setting.name:<46}{one.candidates:>11}{one.gains:>7}  {_share(one.fits_saved):<24}"
@@ -178,13 +209,16 @@ def report(tasks: int, proposals: int, first_seed: int = FIRST_SEED) -> Iterator
 def main(arguments: list[str] | None = None) -> int:
     """Command line: print the table."""
     parser = argparse.ArgumentParser(
-        prog="python recipes/studies/early_stopping.py", description="What early stopping saves and changes."
+        prog="python recipes/studies/early_stopping.py",
+        description="What early stopping saves and changes.",
     )
     parser.add_argument("--tasks", type=int, default=32, help="number of procedural tasks")
     parser.add_argument("--proposals", type=int, default=8, help="candidates on each of them")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     options = parser.parse_args(arguments)
-    sys.stdout.write(table(list(report(options.tasks, options.proposals, options.first_seed))) + "\n")
+    sys.stdout.write(
+        table(list(report(options.tasks, options.proposals, options.first_seed))) + "\n"
+    )
     return 0
 
 

@@ -1,8 +1,9 @@
-"""What an experiment came to, as JSON, Markdown and pictures: `python recipes/studies/experiment_report.py RUNS OUT`.
+"""What an experiment came to, as JSON, Markdown and pictures: `python
+recipes/studies/experiment_report.py RUNS OUT`.
 
-Reads an experiment's directory as far as it has come, with `headroom-procedural.json` and `headroom-benchmark.json`
-(made by `python recipes/studies/headroom.py`) where they lie in it. The JSON holds every figure of every arm,
-version and seed that the pictures and tables show.
+Reads an experiment's directory as far as it has come, with `headroom-procedural.json` and
+`headroom-benchmark.json` (made by `python recipes/studies/headroom.py`) where they lie in it. The
+JSON holds every figure of every arm, version and seed that the pictures and tables show.
 """
 
 from __future__ import annotations
@@ -87,24 +88,40 @@ def _version(part: Part, arm: str, version: int) -> dict[str, Any]:
         "all": figures(part, played).model_dump(mode="json"),
         "seeds": {seed: one.model_dump(mode="json") for seed, one in seeds.items()},
         "trials": [
-            {"seed": one.seed, "trial": one.result.trial, "task": one.result.task, "test": one.result.test,
-             "gain": one.result.gain, "low": one.result.low, "high": one.result.high, "error": one.result.error,
-             "steps": one.result.team.get("steps"), "tokens": one.result.team.get("tokens")}
+            {
+                "seed": one.seed,
+                "trial": one.result.trial,
+                "task": one.result.task,
+                "test": one.result.test,
+                "gain": one.result.gain,
+                "low": one.result.low,
+                "high": one.result.high,
+                "error": one.result.error,
+                "steps": one.result.team.get("steps"),
+                "tokens": one.result.team.get("tokens"),
+            }
             for one in played
         ],
-    }  # fmt: skip
+    }
 
 
 def _headroom(room: Headroom) -> dict[str, Any]:
     """A search without the proposals that came second."""
-    return room.model_dump(mode="json", exclude={"leading"}) | {"headroom": room.headroom, "confirmed": room.confirmed}
+    return room.model_dump(mode="json", exclude={"leading"}) | {
+        "headroom": room.headroom,
+        "confirmed": room.confirmed,
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the report, name its files."""
-    parser = argparse.ArgumentParser(prog="experiment_report.py", description="What an experiment came to.")
+    parser = argparse.ArgumentParser(
+        prog="experiment_report.py", description="What an experiment came to."
+    )
     parser.add_argument("runs", type=Path, help="the experiment's directory")
-    parser.add_argument("out", type=Path, help="directory for the JSON, the tables and the pictures")
+    parser.add_argument(
+        "out", type=Path, help="directory for the JSON, the tables and the pictures"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

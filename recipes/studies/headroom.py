@@ -1,15 +1,17 @@
-"""How much a single step can gain: exhaustive search over the one-step proposals of `one_step.py`, task by task.
+"""How much a single step can gain: exhaustive search over the one-step proposals of `one_step.py`,
+task by task.
 
-`python recipes/studies/headroom.py (--suite DIR | --first-seed S --tasks N) --recipe R --out FILE.json` tries every
-proposal from the baseline by its reference implementation, on the folds and splits of `evaluate_suite` and
-`evaluate_procedural` (equal trial names, equal seeds), with the recipe's evaluation cache and early stopping. Out: for
-each trial the proposal that an all-knowing Data Scientist would choose, the best significant gain on the hold-out, with
-its gain on the test part; and the largest test gain of all, which nobody can choose. Every finished trial is kept: the
+`python recipes/studies/headroom.py (--suite DIR | --first-seed S --tasks N) --recipe R --out
+FILE.json` tries every proposal from the baseline by its reference implementation, on the folds and
+splits of `evaluate_suite` and `evaluate_procedural` (equal trial names, equal seeds), with the
+recipe's evaluation cache and early stopping. Out: for each trial the proposal that an all-knowing
+Data Scientist would choose, the best significant gain on the hold-out, with its gain on the test
+part; and the largest test gain of all, which nobody can choose. Every finished trial is kept: the
 same command goes on where it ended.
 
-Up to two hundred proposals are tested at the level of one: by chance alone some are significant on most tasks.
-`headroom` says that the environment would pay for a step; `confirmed`, that the chosen step is better on the untouched
-test part too.
+Up to two hundred proposals are tested at the level of one: by chance alone some are significant on
+most tasks. `headroom` says that the environment would pay for a step; `confirmed`, that the chosen
+step is better on the untouched test part too.
 """
 
 from __future__ import annotations
@@ -86,17 +88,29 @@ class Searcher:
             fits = env.evaluator.fits
         found = [step for step in tried if step is not None]
         chosen = best_step(found)
-        low, high = (None, None) if chosen is None else self._interval(trial, task, chosen, proposals)
+        low, high = (
+            (None, None) if chosen is None else self._interval(trial, task, chosen, proposals)
+        )
         tested = [step for step in found if step.test_gain is not None]
         return Headroom(
-            trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind),
-            rows=len(task.development.y), columns=len(task.columns), baseline=start.score,
-            proposals=len(proposals), failed=len(proposals) - len(found),
-            significant=sum(step.significant for step in found), best=chosen, low=low, high=high,
+            trial=trial.name,
+            task=trial.task,
+            repeat=trial.repeat,
+            kind=str(task.kind),
+            rows=len(task.development.y),
+            columns=len(task.columns),
+            baseline=start.score,
+            proposals=len(proposals),
+            failed=len(proposals) - len(found),
+            significant=sum(step.significant for step in found),
+            best=chosen,
+            low=low,
+            high=high,
             oracle=max(tested, key=lambda step: step.test_gain or 0.0, default=None),
             leading=sorted(found, key=lambda step: -step.gain)[:LEADING],
-            fits=fits, seconds=round(time.monotonic() - began, 1),
-        )  # fmt: skip
+            fits=fits,
+            seconds=round(time.monotonic() - began, 1),
+        )
 
     def _interval(
         self, trial: Trial, task: Task, chosen: Step, proposals: Sequence[OneStep]
@@ -104,14 +118,22 @@ class Searcher:
         """Interval of the chosen step's test gain, made as teams' results are."""
         spec = next(one.spec for one in proposals if one.text == chosen.action)
         bench = Bench(self.sandbox, self.recipe.environment, self.seed)
-        empty = Result(arm="best step", trial=trial.name, task=trial.task, repeat=trial.repeat, kind=str(task.kind))
+        empty = Result(
+            arm="best step",
+            trial=trial.name,
+            task=trial.task,
+            repeat=trial.repeat,
+            kind=str(task.kind),
+        )
         result = bench.with_test(empty, trial, task, generate_code(spec))
         return result.low, result.high
 
 
 def best_step(steps: Sequence[Step]) -> Step | None:
     """The largest significant gain on the hold-out, the first of equal ones; None without one."""
-    return max((step for step in steps if step.significant), key=lambda step: step.gain, default=None)
+    return max(
+        (step for step in steps if step.significant), key=lambda step: step.gain, default=None
+    )
 
 
 def _try(env: TeamEnv, state: State, start: float, one: OneStep) -> Step | None:
@@ -123,9 +145,13 @@ def _try(env: TeamEnv, state: State, start: float, one: OneStep) -> Step | None:
         return None
     test = env.evaluator.test_scores(code)
     return Step(
-        action=one.text, family=one.family, gain=comparison.gain, p_value=comparison.p_value,
-        significant=comparison.significant, test_gain=None if test is None else test.score - start,
-    )  # fmt: skip
+        action=one.text,
+        family=one.family,
+        gain=comparison.gain,
+        p_value=comparison.p_value,
+        significant=comparison.significant,
+        test_gain=None if test is None else test.score - start,
+    )
 
 
 def _each(function: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
@@ -138,7 +164,13 @@ def _each(function: Callable[[T], R], items: Sequence[T], workers: int) -> list[
 
 
 def headroom(
-    recipe: Recipe, trials: Sequence[Trial], problems: Sequence[Problem], out: Path, *, seed: int = 0, jobs: int = 1
+    recipe: Recipe,
+    trials: Sequence[Trial],
+    problems: Sequence[Problem],
+    out: Path,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
 ) -> HeadroomFile:
     """Search every trial that the file does not hold yet; the file is written after each.
 
@@ -164,9 +196,13 @@ def headroom(
     done = {one.trial: one for one in kept.trials}
     missing = [trial for trial in trials if trial.name not in done]
     found = list(problems)
-    logger.info("headroom: %d trials, %d of them kept from before", len(trials), len(trials) - len(missing))
+    logger.info(
+        "headroom: %d trials, %d of them kept from before", len(trials), len(trials) - len(missing)
+    )
     began = time.monotonic()
-    one_slot = recipe.model_copy(update={"sandbox": recipe.sandbox.model_copy(update={"slots": jobs})})
+    one_slot = recipe.model_copy(
+        update={"sandbox": recipe.sandbox.model_copy(update={"slots": jobs})}
+    )
     with open_sandbox(one_slot) as sandbox:
         searcher = Searcher(sandbox, recipe, seed, jobs)
         for number, trial in enumerate(missing, start=1):
@@ -179,7 +215,9 @@ def headroom(
             kept = kept.model_copy(update={"trials": list(done.values()), "problems": found})
             write_json(out, kept.model_dump(mode="json"))
             left = (len(missing) - number) * (time.monotonic() - began) / number
-            logger.info("%s; %d/%d, %s left", line(done[trial.name]), number, len(missing), minutes(left))
+            logger.info(
+                "%s; %d/%d, %s left", line(done[trial.name]), number, len(missing), minutes(left)
+            )
     final = kept.model_copy(update={"trials": list(done.values()), "problems": found})
     write_json(out, final.model_dump(mode="json"))
     return final
@@ -215,25 +253,41 @@ def _trials(options: argparse.Namespace) -> tuple[list[Trial], list[Problem]]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: search, show progress, print the summary."""
     parser = argparse.ArgumentParser(
-        prog="python recipes/studies/headroom.py", description="The best single step from the baseline, by search."
+        prog="python recipes/studies/headroom.py",
+        description="The best single step from the baseline, by search.",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--suite", type=Path, help="directory with suite.yaml")
     where.add_argument("--tasks", type=int, help="number of procedural tasks")
-    parser.add_argument("--first-seed", type=int, default=900_000, help="seed of the first procedural task")
-    parser.add_argument("--recipe", type=Path, required=True, help="its environment and sandbox sections are used")
     parser.add_argument(
-        "--repeats", type=int, default=1, help="splits of each CSV (episode seeds of a procedural task)"
+        "--first-seed", type=int, default=900_000, help="seed of the first procedural task"
     )
-    parser.add_argument("--seed", type=int, default=0, help="the evaluation's, so that results can be joined")
-    parser.add_argument("--jobs", type=int, default=2, help="proposals tried at once, one core each")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file; finished trials in it are kept")
+    parser.add_argument(
+        "--recipe", type=Path, required=True, help="its environment and sandbox sections are used"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=1,
+        help="splits of each CSV (episode seeds of a procedural task)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the evaluation's, so that results can be joined"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="proposals tried at once, one core each"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON file; finished trials in it are kept"
+    )
     options = parser.parse_args(arguments)
 
     def study() -> str:
         recipe = load_recipe(options.recipe)
         trials, problems = _trials(options)
-        return summary(headroom(recipe, trials, problems, options.out, seed=options.seed, jobs=options.jobs))
+        return summary(
+            headroom(recipe, trials, problems, options.out, seed=options.seed, jobs=options.jobs)
+        )
 
     return run_study(study)
 

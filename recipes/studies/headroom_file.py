@@ -1,6 +1,8 @@
-"""The file of a headroom search: what one step can gain on each trial, as it stands in the JSON, and as text.
+"""The file of a headroom search: what one step can gain on each trial, as it stands in the JSON,
+and as text.
 
-In: trials that `headroom.py` searched. Out: the file, a line a trial, means over tasks. Nothing is run here.
+In: trials that `headroom.py` searched. Out: the file, a line a trial, means over tasks. Nothing is
+run here.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from marl_llm.evaluation.statistics import clustered_mean
 from marl_llm.evaluation.trials import Problem
 
 DECIDES = ("cv_folds", "significance", "level", "resamples")
-"""Keys of the environment that decide whether a gain is significant; those of an evaluation must be the same."""
+"""Keys of the environment that decide whether a gain is significant; those of an evaluation must be
+the same.
+"""
 
 
 class _Part(BaseModel):
@@ -100,12 +104,16 @@ class Headroom(_Part):
 
     @property
     def best_gain(self) -> float:
-        """Test gain of the best significant step; 0 without one: then the right move is to finish."""
+        """Test gain of the best significant step; 0 without one: then the right move is to
+        finish.
+        """
         return 0.0 if self.best is None or self.best.test_gain is None else self.best.test_gain
 
 
 class HeadroomFile(_Part):
-    """The file of a search: what the trials depend on, those that are done, and tasks that take no part."""
+    """The file of a search: what the trials depend on, those that are done, and tasks that take no
+    part.
+    """
 
     settings: dict[str, Any]
     fingerprint: str
@@ -125,11 +133,14 @@ def load_headroom(path: Path) -> HeadroomFile:
         return HeadroomFile.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path}: there is no headroom search here; `python recipes/studies/headroom.py` makes one."
+            f"{path}: there is no headroom search here; `python recipes/studies/headroom.py` "
+            "makes one."
         ) from None
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise UserError(f"{path} is no file of a headroom search ({reason}); delete it and search again.") from None
+        raise UserError(
+            f"{path} is no file of a headroom search ({reason}); delete it and search again."
+        ) from None
 
 
 def line(one: Headroom) -> str:
@@ -139,7 +150,8 @@ def line(one: Headroom) -> str:
         chosen = f"{one.best.action} {one.best.gain:+.3f} (test {one.best_gain:+.3f})"
     oracle = "" if one.oracle is None else f", oracle {one.oracle.test_gain or 0.0:+.3f}"
     return (
-        f"{one.trial}: {one.proposals} proposals, {one.failed} failed, {one.significant} significant, "
+        f"{one.trial}: {one.proposals} proposals, {one.failed} failed, {one.significant} "
+        "significant, "
         f"{chosen}{oracle}, {one.fits} fits, {one.seconds:.0f} s"
     )
 
@@ -152,7 +164,9 @@ def summary(file: HeadroomFile) -> str:
     means = {
         "with a significant one-step gain": [float(one.headroom) for one in trials],
         "  confirmed on the test part": [float(one.confirmed) for one in trials],
-        "best step's gain on the hold-out": [0.0 if one.best is None else one.best.gain for one in trials],
+        "best step's gain on the hold-out": [
+            0.0 if one.best is None else one.best.gain for one in trials
+        ],
         "best step's gain on the test part": [one.best_gain for one in trials],
         "oracle gain on the test part": [_oracle(one) for one in trials],
         "proposals a trial": [float(one.proposals) for one in trials],

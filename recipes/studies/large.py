@@ -1,9 +1,9 @@
 """How much memory and time a large CSV takes on its way to a task.
 
-`python recipes/studies/large.py` writes CSVs of 1,000,000 rows and 50 columns into a temporary directory (all numbers;
-ten categories among them; ten categories, two times, two sums of money and two texts among numbers with decimal
-commas), makes a task of each in a process of its own, and prints its peak resident memory and its seconds. More memory
-than `--limit` is an error.
+`python recipes/studies/large.py` writes CSVs of 1,000,000 rows and 50 columns into a temporary
+directory (all numbers; ten categories among them; ten categories, two times, two sums of money and
+two texts among numbers with decimal commas), makes a task of each in a process of its own, and
+prints its peak resident memory and its seconds. More memory than `--limit` is an error.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ COLUMNS = 50
 TARGET = "y"
 SHAPES = ("numbers", "mixed", "messy")
 _CHUNK = 50_000
-_WORDS = np.array(["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett"])
+_WORDS = np.array(
+    ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett"]
+)
 
 
 def write_large(path: Path, shape: str, rows: int, seed: int = 0) -> None:
     """Write a CSV of 50 columns in chunks; `shape` is one of `SHAPES`."""
     rng = np.random.default_rng(seed)
-    options = arrow_csv.WriteOptions(include_header=True, delimiter=";" if shape == "messy" else ",")
+    options = arrow_csv.WriteOptions(
+        include_header=True, delimiter=";" if shape == "messy" else ","
+    )
     first = _chunk(rng, shape, min(rows, _CHUNK))
     with arrow_csv.CSVWriter(path, first.schema, write_options=options) as writer:
         writer.write_table(first)
@@ -40,12 +44,16 @@ def write_large(path: Path, shape: str, rows: int, seed: int = 0) -> None:
 
 
 def measure(path: Path) -> dict[str, float]:
-    """Make a task of a CSV in a process of its own: its peak resident memory in MiB, before and after, and seconds."""
+    """Make a task of a CSV in a process of its own: its peak resident memory in MiB, before and
+    after, and seconds.
+    """
     return json.loads(_run("--read", str(path)).splitlines()[-1])
 
 
 def _run(*arguments: str) -> str:
-    """This module in a process of its own; a child's peak begins with its parent's, which has to stay small."""
+    """This module in a process of its own; a child's peak begins with its parent's, which has to
+    stay small.
+    """
     command = [sys.executable, __file__, *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
@@ -70,7 +78,12 @@ def _messy(rng: np.random.Generator, what: int, rows: int) -> np.ndarray:
         moments = np.datetime64("2000-01-01T00:00") + rng.integers(0, 10**7, rows)
         return np.char.replace(moments.astype(str), "T", " ")
     if what == 1:
-        return np.array([f"R$ {x:,.2f}".translate(str.maketrans(",.", ".,")) for x in rng.uniform(1e3, 1e6, rows)])
+        return np.array(
+            [
+                f"R$ {x:,.2f}".translate(str.maketrans(",.", ".,"))
+                for x in rng.uniform(1e3, 1e6, rows)
+            ]
+        )
     return np.array([" ".join(words) for words in rng.choice(_WORDS, (rows, 5))])
 
 

@@ -1,4 +1,5 @@
-"""`python recipes/studies/learning_curve.py RUN OUT`: the learning curve of a run as a picture, and the JSON behind it.
+"""`python recipes/studies/learning_curve.py RUN OUT`: the learning curve of a run as a picture, and
+the JSON behind it.
 
 Needs matplotlib (extra `dev`). Every evaluated version is drawn, with its 95% interval over tasks.
 """
@@ -17,16 +18,27 @@ from marl_llm.workspace.run import RunDirectory
 
 
 def read_curve(run: RunDirectory) -> dict[str, Any]:
-    """Figures of every evaluated version on the unseen tasks, with recipe and environment of the run."""
+    """Figures of every evaluated version on the unseen tasks, with recipe and environment of the
+    run.
+    """
     points = {}
     for path in sorted((run.root / "evaluation" / "procedural").glob("v*/metrics.json")):
         points[int(path.parent.name[1:])] = json.loads(path.read_text())
     if not points:
-        raise UserError(f"{run.root}: nothing was evaluated yet; run `marl-llm iterate --run {run.root}`.")
-    iterations = [json.loads(run.metrics(k).read_text())["collected"] for k in range(run.next_iteration())]
+        raise UserError(
+            f"{run.root}: nothing was evaluated yet; run `marl-llm iterate --run {run.root}`."
+        )
+    iterations = [
+        json.loads(run.metrics(k).read_text())["collected"] for k in range(run.next_iteration())
+    ]
     environment = json.loads((run.root / "environment.json").read_text())
     recipe = run.recipe().model_dump(mode="json")
-    return {"versions": points, "collected": iterations, "recipe": recipe, "environment": environment}
+    return {
+        "versions": points,
+        "collected": iterations,
+        "recipe": recipe,
+        "environment": environment,
+    }
 
 
 def draw(curve: dict[str, Any], path: Path) -> None:
@@ -38,11 +50,14 @@ def draw(curve: dict[str, Any], path: Path) -> None:
 
     versions = sorted(curve["versions"])
     panels = shown(View.picture)
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(3.5 * len(panels), 3.2), constrained_layout=True)
+    figure, axes = pyplot.subplots(
+        1, len(panels), figsize=(3.5 * len(panels), 3.2), constrained_layout=True
+    )
     for axis, panel in zip(axes, panels, strict=True):
         values = [pick(curve["versions"][v], panel.key) for v in versions]
         intervals = [
-            pick(curve["versions"][v]["intervals"], panel.key) or (x, x) for v, x in zip(versions, values, strict=True)
+            pick(curve["versions"][v]["intervals"], panel.key) or (x, x)
+            for v, x in zip(versions, values, strict=True)
         ]
         below = [x - low for x, (low, _) in zip(values, intervals, strict=True)]
         above = [high - x for x, (_, high) in zip(values, intervals, strict=True)]
@@ -50,7 +65,9 @@ def draw(curve: dict[str, Any], path: Path) -> None:
         axis.set(title=panel.about, xlabel="iterations of training", xticks=versions)
         axis.grid(alpha=0.3)
     tasks = next(iter(curve["versions"].values()))["episodes"]
-    figure.suptitle(f"{tasks} unseen procedural tasks, one episode each; 95% intervals over tasks; one seed")
+    figure.suptitle(
+        f"{tasks} unseen procedural tasks, one episode each; 95% intervals over tasks; one seed"
+    )
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

@@ -1,12 +1,14 @@
-"""How fast a real model is served and trained on this machine, and whether server and trainer agree about it.
+"""How fast a real model is served and trained on this machine, and whether server and trainer agree
+about it.
 
-    python recipes/studies/model_bench.py --base DIRECTORY [--no-serving]     a model of one's own
-    python recipes/studies/model_bench.py --shape qwen2.5-7b --no-serving     its shape with random weights
+    python recipes/studies/model_bench.py --base DIRECTORY [--no-serving]     # a model of one's own
+    python recipes/studies/model_bench.py --shape qwen2.5-7b --no-serving     # random weights
 
-Chats are those of a Data Scientist at the baseline of procedural tasks, with all rules spelled out. The server samples
-them from the base, from one adapter, and from two in one batch; what it sampled from one adapter goes through the
-integrity gate and one phase of GRPO, whose advantages are drawn at random: speed and memory do not depend on them.
-The figures of that phase are those of `marl_llm.algorithms.phase_bench`.
+Chats are those of a Data Scientist at the baseline of procedural tasks, with all rules spelled out.
+The server samples them from the base, from one adapter, and from two in one batch; what it sampled
+from one adapter goes through the integrity gate and one phase of GRPO, whose advantages are drawn
+at random: speed and memory do not depend on them. The figures of that phase are those of
+`marl_llm.algorithms.phase_bench`.
 """
 
 from __future__ import annotations
@@ -60,13 +62,17 @@ async def sampled(
     each: int,
     tokens: int,
 ) -> tuple[list[Completion], float]:
-    """`each` replies to every chat, `models` taking turns, all asked for at once; and the seconds that took."""
+    """`each` replies to every chat, `models` taking turns, all asked for at once; and the seconds
+    that took.
+    """
     async with ChatClient(server) as client:
         for name, path in adapters.items():
             await client.load_adapter(name, path)
         started = time.monotonic()
         calls = [
-            client.sample(models[(i * each + k) % len(models)], chat, max_tokens=tokens, seed=i * each + k)
+            client.sample(
+                models[(i * each + k) % len(models)], chat, max_tokens=tokens, seed=i * each + k
+            )
             for i, chat in enumerate(asked)
             for k in range(each)
         ]
@@ -75,20 +81,35 @@ async def sampled(
 
 
 def serving(
-    base: Path, adapters: dict[str, Path], asked: Sequence[list[dict[str, str]]], each: int, tokens: int, log: Path
+    base: Path,
+    adapters: dict[str, Path],
+    asked: Sequence[list[dict[str, str]]],
+    each: int,
+    tokens: int,
+    log: Path,
 ) -> tuple[list[dict[str, Any]], list[Completion]]:
-    """Rates of the base, one adapter and two in one batch, each beside a first pass that fills the prefix cache; and
-    what the first adapter sampled."""
+    """Rates of the base, one adapter and two in one batch, each beside a first pass that fills the
+    prefix cache; and what the first adapter sampled.
+    """
     config = ServerConfig(max_model_len=2048, max_num_seqs=256, gpu_memory_utilization=0.8)
     first, *_ = adapters
     report, kept = [], []
     started = time.monotonic()
     with ModelServer.start(base, log_path=log, config=config) as server:
         report.append({"server answers after, s": round(time.monotonic() - started, 1)})
-        for name, models in {"base": ["base"], "one adapter": [first], "two adapters": list(adapters)}.items():
+        for name, models in {
+            "base": ["base"],
+            "one adapter": [first],
+            "two adapters": list(adapters),
+        }.items():
             for cache in ("cold", "warm"):
-                replies, seconds = asyncio.run(sampled(server, adapters, models, asked, each, tokens))
-                new, read = sum(len(r.completion_ids) for r in replies), sum(len(r.prompt_ids) for r in replies)
+                replies, seconds = asyncio.run(
+                    sampled(server, adapters, models, asked, each, tokens)
+                )
+                new, read = (
+                    sum(len(r.completion_ids) for r in replies),
+                    sum(len(r.prompt_ids) for r in replies),
+                )
                 report.append(
                     {
                         "served": name,
@@ -104,8 +125,12 @@ def serving(
     return report, kept
 
 
-def generated(base: Path, adapter: Path, asked: Sequence[list[dict[str, str]]], each: int, tokens: int) -> list[Any]:
-    """The same replies by transformers, where there is no server: (prompt ids, completion ids, log-probabilities)."""
+def generated(
+    base: Path, adapter: Path, asked: Sequence[list[dict[str, str]]], each: int, tokens: int
+) -> list[Any]:
+    """The same replies by transformers, where there is no server: (prompt ids, completion ids,
+    log-probabilities).
+    """
     import torch
 
     from marl_llm.training.loading import load_policy
@@ -130,7 +155,14 @@ def generated(base: Path, adapter: Path, asked: Sequence[list[dict[str, str]]], 
                 return_dict_in_generate=True,
             )
         new = out.sequences[:, ids.shape[1] :]
-        logps = torch.stack(out.logits, 1).float().log_softmax(-1).gather(-1, new[..., None])[..., 0].cpu().numpy()
+        logps = (
+            torch.stack(out.logits, 1)
+            .float()
+            .log_softmax(-1)
+            .gather(-1, new[..., None])[..., 0]
+            .cpu()
+            .numpy()
+        )
         ends = set(np.atleast_1d(model.generation_config.eos_token_id).tolist())
         for line, logp in zip(new.tolist(), logps, strict=True):
             end = next((i + 1 for i, token in enumerate(line) if token in ends), len(line))
@@ -138,24 +170,34 @@ def generated(base: Path, adapter: Path, asked: Sequence[list[dict[str, str]]], 
     return found
 
 
-def replay_rows(turns: Sequence[tuple[Sequence[int], Sequence[int], Any]], fingerprint: str) -> list[ReplayRow]:
+def replay_rows(
+    turns: Sequence[tuple[Sequence[int], Sequence[int], Any]], fingerprint: str
+) -> list[ReplayRow]:
     """Rows with advantages drawn at random."""
     rng = np.random.default_rng(0)
     rows = []
     for number, (prompt, completion, logps) in enumerate(turns):
         gain = np.full(len(completion), rng.normal(), np.float32)
         ids = np.asarray(prompt, np.int64), np.asarray(completion, np.int64)
-        rows.append(ReplayRow(f"row {number}", *ids, np.asarray(logps, np.float32), gain, fingerprint))
+        rows.append(
+            ReplayRow(f"row {number}", *ids, np.asarray(logps, np.float32), gain, fingerprint)
+        )
     return rows
 
 
-def trained(base: Path, adapter: Path, rows: list[ReplayRow], config: GRPO, work: Path) -> dict[str, Any]:
+def trained(
+    base: Path, adapter: Path, rows: list[ReplayRow], config: GRPO, work: Path
+) -> dict[str, Any]:
     """The integrity gate's figures on all rows, and those of one phase."""
     trainer = config.trainer(rows, Phase(base, adapter, adapter_sha256(adapter), work, 0))
     precision = precision_of(config.precision, base)
-    log_ratios = [new - row.logged_logprobs for new, row in zip(trainer.score(rows), rows, strict=True)]
+    log_ratios = [
+        new - row.logged_logprobs for new, row in zip(trainer.score(rows), rows, strict=True)
+    ]
     gate = measure(log_ratios, config.tolerance(precision))
-    shown = {name: round(value, 5) for name, value in gate.to_dict().items()} | {"passed": gate.passed}
+    shown = {name: round(value, 5) for name, value in gate.to_dict().items()} | {
+        "passed": gate.passed
+    }
     return {"gate": shown} | train_phase(trainer, rows, precision)
 
 
@@ -186,7 +228,9 @@ def bench(args: argparse.Namespace) -> str:
         if args.no_serving:
             turns = generated(base, adapter, asked, args.each, args.tokens)
         else:
-            report, replies = serving(base, adapters, asked, args.each, args.tokens, work / "server.log")
+            report, replies = serving(
+                base, adapters, asked, args.each, args.tokens, work / "server.log"
+            )
             lines += [json.dumps(entry) for entry in report]
             turns = [(reply.prompt_ids, reply.completion_ids, reply.logprobs) for reply in replies]
         rows = replay_rows(turns, adapter_sha256(adapter))
@@ -196,18 +240,30 @@ def bench(args: argparse.Namespace) -> str:
 
 def main() -> int:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--base", type=Path, help="directory of a model")
-    model.add_argument("--shape", choices=sorted(SHAPES), help="a model of this shape with random weights")
-    parser.add_argument("--no-serving", action="store_true", help="transformers samples the rows, vLLM is not needed")
+    model.add_argument(
+        "--shape", choices=sorted(SHAPES), help="a model of this shape with random weights"
+    )
+    parser.add_argument(
+        "--no-serving",
+        action="store_true",
+        help="transformers samples the rows, vLLM is not needed",
+    )
     parser.add_argument("--tasks", type=int, default=64, help="chats")
     parser.add_argument("--each", type=int, default=8, help="replies to each chat")
     parser.add_argument("--tokens", type=int, default=32, help="maximum tokens of a reply")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--batch-rows", type=int, default=64)
-    parser.add_argument("--batch-tokens", type=int, default=16_384, help="maximum number of cells computed at once")
-    parser.add_argument("--checkpointing", action="store_true", help="activations are computed again: less memory")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=16_384, help="maximum number of cells computed at once"
+    )
+    parser.add_argument(
+        "--checkpointing", action="store_true", help="activations are computed again: less memory"
+    )
     args = parser.parse_args()
     return run_study(lambda: bench(args))
 

@@ -1,8 +1,10 @@
-"""How often a delivered model is worse than the one it started from, on tasks that invite the mistake.
+"""How often a delivered model is worse than the one it started from, on tasks that invite the
+mistake.
 
-In: arms that deliver a model, seeds of noisy tasks (`tasks/procedural/noisy.py`). Out: for each arm, and each kind of
-task, on how many tasks the test score lies below the start's at all, and by the paired test of the test rows; shares
-with exact (Clopper-Pearson) intervals. Results are kept trial by trial: the same command goes on from there.
+In: arms that deliver a model, seeds of noisy tasks (`tasks/procedural/noisy.py`). Out: for each
+arm, and each kind of task, on how many tasks the test score lies below the start's at all, and by
+the paired test of the test rows; shares with exact (Clopper-Pearson) intervals. Results are kept
+trial by trial: the same command goes on from there.
 
     python recipes/studies/noise.py --tasks 200 --budget 20s --json noise.json
 """
@@ -34,7 +36,9 @@ logger = logging.getLogger(__name__)
 ARMS = ("no_agents", "solve@scripted")
 ALL = "all"
 _LAYOUT = "{:<16} {:<14} {:>5} {:>6}  {:<27} {:<27} {:>8}"
-_HEADER = _LAYOUT.format("arm", "tasks", "n", "failed", "worse at all", "significantly worse", "gain")
+_HEADER = _LAYOUT.format(
+    "arm", "tasks", "n", "failed", "worse at all", "significantly worse", "gain"
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ class Share:
 
 @dataclass(frozen=True)
 class WorseRate:
-    """One arm on one kind of task, or on all: `worse` counts test scores below the start's, `significant` those whose
-    gain has a 95% interval below zero; `failed` tasks have no score and are left out.
+    """One arm on one kind of task, or on all: `worse` counts test scores below the start's,
+    `significant` those whose gain has a 95% interval below zero; `failed` tasks have no score and
+    are left out.
     """
 
     arm: str
@@ -79,18 +84,28 @@ class WorseRate:
         """The row of the table."""
         gain = "" if self.gain.mean is None else f"{self.gain.mean:+.4f}"
         return _LAYOUT.format(
-            self.arm, self.kind, self.worse.of, self.failed or "", str(self.worse), str(self.significant), gain
+            self.arm,
+            self.kind,
+            self.worse.of,
+            self.failed or "",
+            str(self.worse),
+            str(self.significant),
+            gain,
         )
 
 
 def noisy_trials(count: int, first_seed: int = 0) -> list[Trial]:
     """Trials of the noisy tasks with seeds from `first_seed` on."""
     seeds = range(first_seed, first_seed + count)
-    return [Trial(f"n{seed}", f"noisy-{seed}", 0, functools.partial(noisy_task, seed)) for seed in seeds]
+    return [
+        Trial(f"n{seed}", f"noisy-{seed}", 0, functools.partial(noisy_task, seed)) for seed in seeds
+    ]
 
 
 def worse_rates(results: Sequence[Result]) -> list[WorseRate]:
-    """Arm by arm: the rate on all tasks, then on each kind that occurs; results are of noisy tasks, by their names."""
+    """Arm by arm: the rate on all tasks, then on each kind that occurs; results are of noisy tasks,
+    by their names.
+    """
     rates: list[WorseRate] = []
     for arm in dict.fromkeys(r.arm for r in results if r.arm != BASELINE):
         of_arm = [r for r in results if r.arm == arm]
@@ -118,7 +133,13 @@ def _rate(arm: str, kind: str, results: Sequence[Result]) -> WorseRate:
 
 
 def noise(
-    count: int, budget: Budget, out: Path, *, arms: Sequence[str] = ARMS, first_seed: int = 0, seed: int = 0
+    count: int,
+    budget: Budget,
+    out: Path,
+    *,
+    arms: Sequence[str] = ARMS,
+    first_seed: int = 0,
+    seed: int = 0,
 ) -> EvaluationReport:
     """Play the arms on noisy tasks; what was finished in `out` is kept.
 
@@ -131,11 +152,21 @@ def noise(
     """
     if count < 1:
         raise UserError(f"--tasks {count} leaves nothing to do: ask for at least 1.")
-    recipe, about = choose_team(SCRIPTED).recipe, {"suite": f"noisy tasks {first_seed} to {first_seed + count - 1}"}
+    recipe, about = (
+        choose_team(SCRIPTED).recipe,
+        {"suite": f"noisy tasks {first_seed} to {first_seed + count - 1}"},
+    )
     return evaluate_trials(
-        RunDirectory(out), recipe, noisy_trials(count, first_seed), about=about, arms=arms, seed=seed,
-        play_budget=budget, out=out, on_line=logger.info,
-    )  # fmt: skip
+        RunDirectory(out),
+        recipe,
+        noisy_trials(count, first_seed),
+        about=about,
+        arms=arms,
+        seed=seed,
+        play_budget=budget,
+        out=out,
+        on_line=logger.info,
+    )
 
 
 def noise_text(rates: Sequence[WorseRate], report: EvaluationReport) -> str:
@@ -144,28 +175,49 @@ def noise_text(rates: Sequence[WorseRate], report: EvaluationReport) -> str:
     return "\n".join([_HEADER, *(rate.line() for rate in rates), *feet])
 
 
-def _to_dict(rates: Sequence[WorseRate], report: EvaluationReport, budget: Budget) -> dict[str, Any]:
-    return {"budget": str(budget), "rates": [asdict(rate) for rate in rates], "evaluation": report.to_dict()}
+def _to_dict(
+    rates: Sequence[WorseRate], report: EvaluationReport, budget: Budget
+) -> dict[str, Any]:
+    return {
+        "budget": str(budget),
+        "rates": [asdict(rate) for rate in rates],
+        "evaluation": report.to_dict(),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: play, show progress, print the table."""
     parser = argparse.ArgumentParser(
-        prog="python recipes/studies/noise.py", description="How often a delivered model is worse than the start."
+        prog="python recipes/studies/noise.py",
+        description="How often a delivered model is worse than the start.",
     )
-    parser.add_argument("--tasks", type=int, default=200, help="number of noisy tasks (default: 200)")
+    parser.add_argument(
+        "--tasks", type=int, default=200, help="number of noisy tasks (default: 200)"
+    )
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first task")
-    parser.add_argument("--budget", default="20s", help="of each play: 20s, 1m, or '20s cpu' (default: 20s)")
+    parser.add_argument(
+        "--budget", default="20s", help="of each play: 20s, 1m, or '20s cpu' (default: 20s)"
+    )
     parser.add_argument("--arms", nargs="+", default=list(ARMS), help=f"default: {' '.join(ARMS)}")
     parser.add_argument("--seed", type=int, default=0, help="of everything random in the plays")
-    parser.add_argument("--out", type=Path, default=Path("runs/noise"), help="results; finished trials in it are kept")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/noise"),
+        help="results; finished trials in it are kept",
+    )
     parser.add_argument("--json", type=Path, help="write the rates and all results as JSON")
     options = parser.parse_args(arguments)
 
     def study() -> str:
         budget = Budget.parse(options.budget)
         report = noise(
-            options.tasks, budget, options.out, arms=options.arms, first_seed=options.first_seed, seed=options.seed
+            options.tasks,
+            budget,
+            options.out,
+            arms=options.arms,
+            first_seed=options.first_seed,
+            seed=options.seed,
         )
         rates = worse_rates(report.results)
         if options.json:

@@ -1,12 +1,14 @@
-"""Every change that the Data Scientist could ask for next, one by one: the space of the exhaustive one-step search.
+"""Every change that the Data Scientist could ask for next, one by one: the space of the exhaustive
+one-step search.
 
-In: a task's card and the current solution. Out: actions with the solutions they make, without repetition. Covered are
-the estimators of the core space, each as it comes and with each grid value of each common parameter alone; the current
-estimator's common parameters, one at a time; every preparation that concerns all columns (filling, scaling, encoding,
-selection, components, and added features of all columns of a kind); logarithm and removal of single columns; the
-products of the columns that go most with the target. Not covered, since they multiply: two changes at once,
-parameters or estimators outside the core space, ensembles, regions, calibration and thresholds, ratios, differences and
-group means.
+In: a task's card and the current solution. Out: actions with the solutions they make, without
+repetition. Covered are the estimators of the core space, each as it comes and with each grid value
+of each common parameter alone; the current estimator's common parameters, one at a time; every
+preparation that concerns all columns (filling, scaling, encoding, selection, components, and added
+features of all columns of a kind); logarithm and removal of single columns; the products of the
+columns that go most with the target. Not covered, since they multiply: two changes at once,
+parameters or estimators outside the core space, ensembles, regions, calibration and thresholds,
+ratios, differences and group means.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ from marl_llm.proposals.ops.action import OperationAction
 from marl_llm.proposals.ops.preparation import with_argument
 
 MOST_COLUMNS = 20
-"""Single columns tried at most: logarithms of those that go most with the target, removal of those that go least."""
+"""Single columns tried at most: logarithms of those that go most with the target, removal of those
+that go least.
+"""
 MOST_PAIRED = 5
 """Columns whose pairs are multiplied: those that go most with the target."""
 _SELECT = (5, 10, 20)
@@ -66,7 +70,8 @@ class OneStep:
 
 
 def one_steps(card: TaskCard, spec: PipelineSpec) -> list[OneStep]:
-    """Proposals that each make another solution on these data; of those that make the same one the first.
+    """Proposals that each make another solution on these data; of those that make the same one the
+    first.
 
     Parameters
     ----------
@@ -130,8 +135,11 @@ def _of_kinds(card: TaskCard, spec: PipelineSpec) -> Iterator[AddFeatures]:
     gaps = tuple(c.alias for c in left if c.missing > 0 and c.kind != "text")
     dates = tuple(c.alias for c in left if c.kind == "date")
     wanted: tuple[tuple[FeatureName, tuple[str, ...]], ...] = (
-        ("log", numbers), ("bin", numbers), ("missing", gaps), ("dates", dates),
-    )  # fmt: skip
+        ("log", numbers),
+        ("bin", numbers),
+        ("missing", gaps),
+        ("dates", dates),
+    )
     for op, columns in wanted:
         if columns:
             yield AddFeatures(op=op, columns=columns)

@@ -1,8 +1,9 @@
 """Which family of models wins on which procedural task.
 
-`python recipes/studies/procedural_families.py --tasks 60` fits six families per task on the development part, scores
-them on the hold-out part with the task's own metrics, and prints how often each one is best. The claim behind the
-generator: no family wins more than 60% of tasks. scikit-learn is imported only when something is fitted.
+`python recipes/studies/procedural_families.py --tasks 60` fits six families per task on the
+development part, scores them on the hold-out part with the task's own metrics, and prints how often
+each one is best. The claim behind the generator: no family wins more than 60% of tasks.
+scikit-learn is imported only when something is fitted.
 """
 
 from __future__ import annotations
@@ -27,8 +28,22 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 FAMILIES: dict[bool, tuple[str, ...]] = {
-    True: ("LogisticRegression", "GaussianNB", "KNeighbors", "RandomForest", "ExtraTrees", "HistGradientBoosting"),
-    False: ("Ridge", "ElasticNet", "KNeighbors", "RandomForest", "ExtraTrees", "HistGradientBoosting"),
+    True: (
+        "LogisticRegression",
+        "GaussianNB",
+        "KNeighbors",
+        "RandomForest",
+        "ExtraTrees",
+        "HistGradientBoosting",
+    ),
+    False: (
+        "Ridge",
+        "ElasticNet",
+        "KNeighbors",
+        "RandomForest",
+        "ExtraTrees",
+        "HistGradientBoosting",
+    ),
 }
 _TREES = frozenset({"RandomForest", "ExtraTrees", "HistGradientBoosting"})
 
@@ -55,7 +70,9 @@ def contest(task: Task, n_estimators: int = 50) -> Contest:
     """
     reference = Reference.from_labels(task.development.y, task.kind, classes=task.classes)
     scores = {
-        family: score_predictions(task.metrics, task.holdout.y, _predict(family, task, n_estimators), reference).score
+        family: score_predictions(
+            task.metrics, task.holdout.y, _predict(family, task, n_estimators), reference
+        ).score
         for family in FAMILIES[task.kind.is_classification]
     }
     rows = len(task.development) + len(task.holdout) + len(task.test)
@@ -97,7 +114,8 @@ def _pipeline(family: str, task: Task, n_estimators: int) -> Pipeline:
         (make_pipeline(SimpleImputer(), StandardScaler()), numeric),
         (
             make_pipeline(
-                SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+                SimpleImputer(strategy="most_frequent"),
+                OneHotEncoder(handle_unknown="ignore", sparse_output=False),
             ),
             categorical,
         ),
@@ -121,13 +139,17 @@ def _estimator(family: str, classification: bool, n_estimators: int) -> object:
 
 
 def table(contests: list[Contest]) -> str:
-    """The result as text: wins and mean score of each family, for all tasks and per kind of target."""
+    """The result as text: wins and mean score of each family, for all tasks and per kind of
+    target.
+    """
     lines = [f"{'family':<22}{'wins':>6}{'share':>8}{'mean score':>12}   by kind"]
     for family, share in wins(contests).items():
         entered = [one.scores[family] for one in contests if family in one.scores]
         won = [one for one in contests if one.winner == family]
         by_kind = ", ".join(
-            f"{kind} {sum(one.kind is kind for one in won)}" for kind in Kind if any(one.kind is kind for one in won)
+            f"{kind} {sum(one.kind is kind for one in won)}"
+            for kind in Kind
+            if any(one.kind is kind for one in won)
         )
         lines.append(f"{family:<22}{len(won):>6}{share:>8.0%}{np.mean(entered):>12.3f}   {by_kind}")
     kinds = Counter(one.kind for one in contests)

@@ -1,11 +1,12 @@
 """One arm trained with several seeds, played on the same tasks, held against arms that have none.
 
-    python recipes/studies/seeds.py OUT/seed0 OUT/seed1 OUT/seed2 --arm trained --against untrained no_agents
-    python recipes/studies/seeds.py OUT/one_way --against OUT/other_way:trained
+    python recipes/studies/seeds.py OUT/seed0 OUT/seed1 OUT/seed2 --arm trained --against untrained
+    no_agents python recipes/studies/seeds.py OUT/one_way --against OUT/other_way:trained
 
-In: the directories of finished `marl-llm evaluate` runs on the same tasks; the arms held against may lie in any of
-them, or in another one that is named. Out: the gain over the start of every seed and of all, and differences on the
-test part, with intervals clustered by task, so that seeds add no tasks.
+In: the directories of finished `marl-llm evaluate` runs on the same tasks; the arms held against
+may lie in any of them, or in another one that is named. Out: the gain over the start of every seed
+and of all, and differences on the test part, with intervals clustered by task, so that seeds add no
+tasks.
 """
 
 from __future__ import annotations
@@ -34,11 +35,16 @@ class Line:
 
 def scores(report: EvaluationReport, arm: str) -> Scores:
     """The test scores of one arm; those of a trial without one are left out."""
-    return {r.trial: (r.task, r.test) for r in report.results if r.arm == arm and r.test is not None}
+    return {
+        r.trial: (r.task, r.test) for r in report.results if r.arm == arm and r.test is not None
+    }
 
 
-def lines(reports: Sequence[EvaluationReport], arm: str, against: Sequence[str], start: str = "baseline") -> list[Line]:
-    """The seeds' own gains, then those of all together over the start and each arm (`NAME`, or `DIRECTORY:NAME`).
+def lines(
+    reports: Sequence[EvaluationReport], arm: str, against: Sequence[str], start: str = "baseline"
+) -> list[Line]:
+    """The seeds' own gains, then those of all together over the start and each arm (`NAME`, or
+    `DIRECTORY:NAME`).
 
     Raises
     ------
@@ -48,10 +54,18 @@ def lines(reports: Sequence[EvaluationReport], arm: str, against: Sequence[str],
     mine = [scores(report, arm) for report in reports]
     for number, found in enumerate(mine):
         if not found:
-            raise UserError(f"The evaluation in place {number + 1} has no score of an arm {arm}: name another --arm.")
+            raise UserError(
+                f"The evaluation in place {number + 1} has no score of an arm {arm}: name "
+                "another --arm."
+            )
     others = {name: _anywhere(reports, name) for name in (start, *against)}
-    each = [Line(f"seed {number}, gain", _difference([own], others[start])) for number, own in enumerate(mine)]
-    return each + [Line(f"all, minus {name}", _difference(mine, theirs)) for name, theirs in others.items()]
+    each = [
+        Line(f"seed {number}, gain", _difference([own], others[start]))
+        for number, own in enumerate(mine)
+    ]
+    return each + [
+        Line(f"all, minus {name}", _difference(mine, theirs)) for name, theirs in others.items()
+    ]
 
 
 def _anywhere(reports: Sequence[EvaluationReport], arm: str) -> Scores:
@@ -64,7 +78,12 @@ def _anywhere(reports: Sequence[EvaluationReport], arm: str) -> Scores:
 
 
 def _difference(mine: Sequence[Scores], theirs: Scores) -> Estimate:
-    pairs = [(task, test - theirs[trial][1]) for own in mine for trial, (task, test) in own.items() if trial in theirs]
+    pairs = [
+        (task, test - theirs[trial][1])
+        for own in mine
+        for trial, (task, test) in own.items()
+        if trial in theirs
+    ]
     return clustered_mean([value for _, value in pairs], [task for task, _ in pairs])
 
 
@@ -72,7 +91,8 @@ def text(found: Sequence[Line]) -> str:
     """One line a difference."""
     return "\n".join(
         f"{line.what:<24} {_number(line.difference.mean)} [{_number(line.difference.low)}, "
-        f"{_number(line.difference.high)}]  {line.difference.tasks} tasks, {line.difference.trials} trials"
+        f"{_number(line.difference.high)}]  {line.difference.tasks} tasks, "
+        f"{line.difference.trials} trials"
         for line in found
     )
 
@@ -83,8 +103,12 @@ def _number(value: float | None) -> str:
 
 def main() -> int:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("evaluations", type=Path, nargs="+", help="directories of finished evaluations, one a seed")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "evaluations", type=Path, nargs="+", help="directories of finished evaluations, one a seed"
+    )
     parser.add_argument("--arm", default="trained")
     parser.add_argument("--against", nargs="+", default=["untrained"])
     args = parser.parse_args()

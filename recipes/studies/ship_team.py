@@ -2,10 +2,11 @@
 
     python recipes/studies/ship_team.py EXPERIMENT [--out DIRECTORY]
 
-Chosen is the seed whose final team gains most on the experiment's unseen procedural tasks (test part, mean over tasks);
-benchmark CSVs are not looked at. Its latest adapters and the experience of its training go into a run directory that
-`solve` plays with where no team is named, beside a recipe that says how the team is asked. Environment and sandbox are
-at their defaults there: training's are cheap, and name files of the machine it ran on.
+Chosen is the seed whose final team gains most on the experiment's unseen procedural tasks (test
+part, mean over tasks); benchmark CSVs are not looked at. Its latest adapters and the experience of
+its training go into a run directory that `solve` plays with where no team is named, beside a recipe
+that says how the team is asked. Environment and sandbox are at their defaults there: training's are
+cheap, and name files of the machine it ran on.
 """
 
 from __future__ import annotations
@@ -41,12 +42,20 @@ def gains(material: Material) -> dict[int, float]:
 
 def asked_as(trained: Recipe) -> Recipe:
     """The recipe of a play: model, prompts and sampling of the training, all else by default."""
-    kept = {"name": trained.name, "seed": trained.seed, "model": trained.model, "prompts": trained.prompts}
-    return Recipe().model_copy(update=kept | {"rollout": trained.rollout, "serving": trained.serving})
+    kept = {
+        "name": trained.name,
+        "seed": trained.seed,
+        "model": trained.model,
+        "prompts": trained.prompts,
+    }
+    return Recipe().model_copy(
+        update=kept | {"rollout": trained.rollout, "serving": trained.serving}
+    )
 
 
 def ship(directory: ExperimentDirectory, out: Path) -> dict[int, float]:
-    """Copy the best seed's team to `out`, in the place of what is there; returns the gains it was chosen by.
+    """Copy the best seed's team to `out`, in the place of what is there; returns the gains it was
+    chosen by.
 
     Raises
     ------
@@ -56,7 +65,9 @@ def ship(directory: ExperimentDirectory, out: Path) -> dict[int, float]:
     material = read_material(directory)
     found = gains(material)
     if not found:
-        raise UserError(f"{directory.root}: no final team of {material.experiment.main} was evaluated yet.")
+        raise UserError(
+            f"{directory.root}: no final team of {material.experiment.main} was evaluated yet."
+        )
     run = directory.run(material.experiment.main, max(found, key=lambda seed: found[seed]))
     shown = sorted(run.root.glob(f"iteration_*/{STORE_FILE}"))
     with staging(out) as folder:
@@ -74,15 +85,22 @@ def ship(directory: ExperimentDirectory, out: Path) -> dict[int, float]:
 
 def main() -> int:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="python recipes/studies/ship_team.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python recipes/studies/ship_team.py", description=__doc__
+    )
     parser.add_argument("experiment", type=Path, help="the experiment's directory")
-    parser.add_argument("--out", type=Path, default=EMBEDDED_TEAM, help="default: where the default team lies")
+    parser.add_argument(
+        "--out", type=Path, default=EMBEDDED_TEAM, help="default: where the default team lies"
+    )
     args = parser.parse_args()
 
     def study() -> str:
         found = ship(ExperimentDirectory(args.experiment), args.out)
         best = max(found, key=lambda seed: found[seed])
-        lines = [f"seed {seed}: {gain:+.3f}{' (chosen)' if seed == best else ''}" for seed, gain in found.items()]
+        lines = [
+            f"seed {seed}: {gain:+.3f}{' (chosen)' if seed == best else ''}"
+            for seed, gain in found.items()
+        ]
         return "\n".join(lines)
 
     return run_study(study)

@@ -1,4 +1,5 @@
-"""`python recipes/studies/significance.py --comparisons 500`: false-gain rates and power of both significance tests.
+"""`python recipes/studies/significance.py --comparisons 500`: false-gain rates and power of both
+significance tests.
 
 Every cell simulates fresh data and models. At 500 comparisons about 13 minutes of processor time.
 """
@@ -19,13 +20,23 @@ from rich.progress import track
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="python recipes/studies/significance.py", description=__doc__)
-    parser.add_argument("--comparisons", type=int, default=500, help="simulated comparisons per cell (default 500)")
-    parser.add_argument("--level", type=float, default=0.05, help="one-sided level of both tests (default 0.05)")
-    parser.add_argument("--only", default="", help="only settings with this in their name, e.g. regression")
+    parser = argparse.ArgumentParser(
+        prog="python recipes/studies/significance.py", description=__doc__
+    )
+    parser.add_argument(
+        "--comparisons", type=int, default=500, help="simulated comparisons per cell (default 500)"
+    )
+    parser.add_argument(
+        "--level", type=float, default=0.05, help="one-sided level of both tests (default 0.05)"
+    )
+    parser.add_argument(
+        "--only", default="", help="only settings with this in their name, e.g. regression"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    parser.add_argument("--plot", type=Path, help="write a plot as PNG; needs matplotlib (extra dev)")
+    parser.add_argument(
+        "--plot", type=Path, help="write a plot as PNG; needs matplotlib (extra dev)"
+    )
     args = parser.parse_args(argv)
     work = jobs(args.comparisons, args.level, args.only)
     if not work:
@@ -36,7 +47,9 @@ def main(argv: list[str] | None = None) -> None:
     rates = [done[job.test, job.setting, job.n, job.gain] for job in work]
     sys.stdout.write(f"{table(rates)}\n{_verdict(rates)}\n")
     if args.out:
-        args.out.write_text(json.dumps({"rates": [asdict(rate) for rate in rates]}, indent=1) + "\n")
+        args.out.write_text(
+            json.dumps({"rates": [asdict(rate) for rate in rates]}, indent=1) + "\n"
+        )
     if args.plot:
         draw(rates, args.plot)
 
@@ -45,9 +58,15 @@ def _verdict(rates: list[Rate]) -> str:
     above = too_many(rates)
     cells = sum(rate.gain == 0 for rate in rates)
     if not above:
-        return f"No false-gain rate of {cells} is above the level of {rates[0].level:g} beyond its 95% interval."
+        return (
+            f"No false-gain rate of {cells} is above the level of {rates[0].level:g} beyond its "
+            "95% interval."
+        )
     names = "; ".join(f"{rate.test}, {rate.setting}, n = {rate.n}" for rate in above)
-    return f"Above the level of {rates[0].level:g} beyond its 95% interval, {len(above)} of {cells}: {names}."
+    return (
+        f"Above the level of {rates[0].level:g} beyond its 95% interval, {len(above)} of "
+        f"{cells}: {names}."
+    )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,10 @@ def test_edits_between_any_two_generated_codes_give_the_new_code_exactly():
 
 
 def test_one_change_costs_one_short_edit():
-    assert line_edits(CODE, CODE.replace("Ridge()", "Ridge(alpha=0.3)")) == f"{EST} = est = Ridge(alpha=0.3)"
+    assert (
+        line_edits(CODE, CODE.replace("Ridge()", "Ridge(alpha=0.3)"))
+        == f"{EST} = est = Ridge(alpha=0.3)"
+    )
 
 
 def test_an_insertion_after_an_opening_bracket_is_indented_further():
@@ -66,7 +69,9 @@ def test_bad_edits_raise_an_edit_error_and_nothing_else(text):
         assert "\n" not in str(error) and len(str(error)) < 120
 
 
-@pytest.mark.parametrize("text", ["99 = x", "0 = x", "0 -", "1 = x\nand so on", "9" * 5000 + " = x", "-1 = x"])
+@pytest.mark.parametrize(
+    "text", ["99 = x", "0 = x", "0 -", "1 = x\nand so on", "9" * 5000 + " = x", "-1 = x"]
+)
 def test_an_edit_of_no_line_is_refused(text):
     with pytest.raises(EditError):
         apply_edits(CODE, text)
@@ -94,14 +99,23 @@ def test_the_engineer_may_answer_with_edits_or_code_with_prose_before(reply):
 
 def test_the_edit_that_changes_nothing_is_no_code_of_its_own():
     assert read_code(NO_CHANGE, CODE) == Written(CODE)
-    assert read_code("Nothing is to be done:\n" + NO_CHANGE, CODE) == Written(CODE, (Forgiven.prose,))
+    assert read_code("Nothing is to be done:\n" + NO_CHANGE, CODE) == Written(
+        CODE, (Forgiven.prose,)
+    )
 
 
 @pytest.mark.parametrize(
     "reply",
-    ["", "I cannot do that.", "est = Ridge(alpha=0.3)", "99 = est = Ridge()", "```python\nprint(1)\n```",
-     "def build_pipeline():\n" + "x" * MAX_CODE_CHARS, "9" * 5000 + " = x"],
-)  # fmt: skip
+    [
+        "",
+        "I cannot do that.",
+        "est = Ridge(alpha=0.3)",
+        "99 = est = Ridge()",
+        "```python\nprint(1)\n```",
+        "def build_pipeline():\n" + "x" * MAX_CODE_CHARS,
+        "9" * 5000 + " = x",
+    ],
+)
 def test_other_replies_are_refused_with_one_sentence(reply):
     with pytest.raises(UnreadableReply) as caught:
         read_code(reply, CODE)

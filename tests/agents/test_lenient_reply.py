@@ -34,7 +34,10 @@ READ = [
     (f"{EST}     est = Ridge(alpha=0.3)", "edit_sign"),
     (f"```python\nline {EST}: est = Ridge(alpha=0.3)\n```", "fence label edit_sign"),
     (f"{EST} = est = Ridge() -> est = Ridge(alpha=0.3)", "diff"),
-    ("```diff\n@@ -8 +8 @@\n     )\n-    est = Ridge()\n+    est = Ridge(alpha=0.3)\n```", "fence diff"),
+    (
+        "```diff\n@@ -8 +8 @@\n     )\n-    est = Ridge()\n+    est = Ridge(alpha=0.3)\n```",
+        "fence diff",
+    ),
     (f"- {EST} est = Ridge()\n+ {EST} est = Ridge(alpha=0.3)", "diff"),
     # whole programs
     (f"```python\n{WANTED}\n```", ""),
@@ -43,7 +46,10 @@ READ = [
     (f"{WANTED}\n\nThis sets alpha (0.3).\nIt is regularised.", "no_fence prose"),
     (f"```python\n{numbered(WANTED)}\n```", "line_numbers"),
     (WITH_COLONS, "no_fence line_numbers"),
-    (f"```python\n{WANTED}\n```\nFirst install it:\n```bash\npip install scikit-learn\n```", "prose more_fences"),
+    (
+        f"```python\n{WANTED}\n```\nFirst install it:\n```bash\npip install scikit-learn\n```",
+        "prose more_fences",
+    ),
     (f"```python\n{CODE}\n```\nbecomes\n```python\n{WANTED}\n```", "prose more_fences"),
 ]
 

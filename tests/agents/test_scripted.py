@@ -10,7 +10,16 @@ from marl_llm.agents.edits import apply_edits
 from marl_llm.agents.scripted import ScriptedDataScientist, ScriptedEngineer, Space, random_action
 from marl_llm.core.kind import Kind
 from marl_llm.environment import TaskCard, describe_task
-from marl_llm.proposals import Analyze, Finish, apply, baseline, canonical, generate_code, parse_action, resolve_columns
+from marl_llm.proposals import (
+    Analyze,
+    Finish,
+    apply,
+    baseline,
+    canonical,
+    generate_code,
+    parse_action,
+    resolve_columns,
+)
 from marl_llm.tasks import Task
 from tests.fixtures import context, small_card
 
@@ -28,7 +37,9 @@ FRAMES = {
 
 
 def card_of(columns: dict, target: np.ndarray) -> TaskCard:
-    return describe_task(Task.from_frame(pd.DataFrame({**columns, "y": target}), target="y", features=list(columns)))
+    return describe_task(
+        Task.from_frame(pd.DataFrame({**columns, "y": target}), target="y", features=list(columns))
+    )
 
 
 @pytest.mark.parametrize("columns", FRAMES.values(), ids=FRAMES.keys())
@@ -60,11 +71,15 @@ def answers(error_rate: float, count: int) -> list[bool]:
         kind = rng.choice(list(Kind))
         old = baseline(kind)
         new = apply(
-            random_action(rng, small_card(kind), old, ("propose_model", "tune", "engineer_features")),
+            random_action(
+                rng, small_card(kind), old, ("propose_model", "tune", "engineer_features")
+            ),
             old,
             context(kind),
         )
-        code = apply_edits(generate_code(old), engineer.answer(small_card(kind), generate_code(old), new))
+        code = apply_edits(
+            generate_code(old), engineer.answer(small_card(kind), generate_code(old), new)
+        )
         right.append(code == generate_code(new))
     return right
 

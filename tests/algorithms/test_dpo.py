@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from marl_llm.algorithms import DPO
 from marl_llm.algorithms.dpo import preference_loss, preference_pairs
 from marl_llm.training.adapters import adapter_sha256

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from marl_llm.training.data import ReplayRow, replay_rows
 from marl_llm.training.loss import PieceLoss
 from marl_llm.training.trl_adapter import tokens_of

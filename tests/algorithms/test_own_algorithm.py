@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
 from marl_llm.algorithms import registry
 from marl_llm.algorithms.worker import WorkerSpec, main
 from marl_llm.core.errors import UserError

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from marl_llm.algorithms import PPO
 from marl_llm.algorithms.ppo import agent_credit, critic_files
 from marl_llm.core.errors import UserError
@@ -126,9 +127,13 @@ def episodes(tiny: Any, sample: Callable) -> Callable[..., pd.DataFrame]:
         rows["step"], rows["branch"] = number % 3, [f"{n % 3}.d0" for n in number]
         rows["reward"] = rows["prompt_ids"].map(lambda ids: 1.0 * (ids[-1] % 2 == 0)) - 0.01
         return rows.assign(
-            reward_own=-0.01, verdict="no_gain", followed=True, iteration=iteration, kept=False,
+            reward_own=-0.01,
+            verdict="no_gain",
+            followed=True,
+            iteration=iteration,
+            kept=False,
             adapter_sha256=adapter_sha256(adapter_dir),
-        )  # fmt: skip
+        )
 
     return _episodes
 
@@ -142,12 +147,16 @@ def run(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def _run(rows: pd.DataFrame, k: int = 0, on_step: Any = None, **changes: Any) -> dict[str, Any]:
         return train_role(
-            rows, base_dir=tiny.base_dir, adapter_dir=tmp_path / "adapters" / f"ds-v{k}",
+            rows,
+            base_dir=tiny.base_dir,
+            adapter_dir=tmp_path / "adapters" / f"ds-v{k}",
             out_dir=tmp_path / "adapters" / f"ds-v{k + 1}",
             algorithm=CONFIG.model_copy(update=changes),
-            workdir=tmp_path / "work", values=tmp_path / f"values-{k}.parquet", seed=k,
+            workdir=tmp_path / "work",
+            values=tmp_path / f"values-{k}.parquet",
+            seed=k,
             on_step=on_step,
-        )  # fmt: skip
+        )
 
     return _run
 

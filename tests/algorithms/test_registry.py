@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from marl_llm.algorithms import DPO, GRPO, PPO, RLOO, SFT
 from marl_llm.algorithms.base import Algorithm
 from marl_llm.algorithms.registry import BUILT_IN, read_algorithm, switched

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from marl_llm.algorithms import SFT
 from marl_llm.algorithms.dpo import preference_pairs
 from marl_llm.algorithms.selection import check_fingerprints

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from marl_llm.algorithms import SFT
 from marl_llm.training.gate import IntegrityError
 from marl_llm.training.train_role import train_role

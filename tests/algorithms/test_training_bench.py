@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from marl_llm.algorithms import phase_bench
 from marl_llm.algorithms.bench import benchmark, random_rows
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER

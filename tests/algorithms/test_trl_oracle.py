@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from marl_llm.algorithms import GRPO
 from marl_llm.training.data import replay_rows
 from marl_llm.training.trl_adapter import tokens_of

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from marl_llm.algorithms.worker import main, read_spec
 from marl_llm.core.errors import UserError
 from marl_llm.core.owner import OWNED, STOPPED

@@ -18,7 +18,9 @@ def test_what_is_written_takes_the_olds_place_and_leaves_nothing_else(tmp_path: 
     path.with_name(".x.json.tmp").write_text("of a killed writer")
     write_json(path, {"a": 1})
     write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 2} and [p.name for p in path.parent.iterdir()] == ["x.json"]
+    assert json.loads(path.read_text()) == {"a": 2} and [p.name for p in path.parent.iterdir()] == [
+        "x.json"
+    ]
 
 
 def test_a_full_disk_leaves_the_older_file_and_one_sentence(tmp_path: Path) -> None:

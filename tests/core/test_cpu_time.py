@@ -14,7 +14,8 @@ _PARENT = f"""
 import sys
 from subprocess import PIPE, Popen, run
 run([sys.executable, "-c", {_BURN!r}])
-living = Popen([sys.executable, "-c", {_BURN!r} + "print('burnt', flush=True)\\ninput()"], stdin=PIPE, stdout=PIPE)
+code = {_BURN!r} + "print('burnt', flush=True)\\ninput()"
+living = Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE)
 living.stdout.readline()
 print("ready", flush=True)
 input()

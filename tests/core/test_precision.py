@@ -1,4 +1,6 @@
-"""Which precision a CPU computes a model in: what the weights are stored in, and what this machine is fast at."""
+"""Which precision a CPU computes a model in: what the weights are stored in, and what this machine
+is fast at.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,19 @@ def _model(directory: Path, **config: str) -> Path:
     ],
 )
 def test_bfloat16_where_it_is_stored_and_faster(
-    config: dict[str, str], speedup: float, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: dict[str, str],
+    speedup: float,
+    chosen: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(precision, "bfloat16_speedup", lambda: speedup)
     assert precision.cpu_precision(_model(tmp_path, **config)) == chosen
 
 
-def test_a_model_stored_in_float32_is_not_measured_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_stored_in_float32_is_not_measured_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(precision, "bfloat16_speedup", lambda: pytest.fail("measured"))
     assert precision.cpu_precision(_model(tmp_path, dtype="float32")) == "float32"
 
@@ -64,4 +72,6 @@ def test_this_machine_is_measured_once_and_a_damaged_note_of_it_is_made_again(
 
 def test_rates_are_of_both_precisions() -> None:
     rates = precision.product_rates(seconds=0.05)
-    assert rates.keys() == {"float32", "bfloat16"} and all(1e8 < rate < 1e14 for rate in rates.values())
+    assert rates.keys() == {"float32", "bfloat16"} and all(
+        1e8 < rate < 1e14 for rate in rates.values()
+    )

@@ -17,7 +17,9 @@ NESTED = "x = " + "[" * 60 + "f(a, b=(1, 2))" + "]" * 60
 
 @pytest.fixture
 def switching() -> Iterator[None]:
-    """Let other threads run whenever garbage is collected, also in the middle of building a tree."""
+    """Let other threads run whenever garbage is collected, also in the middle of building a
+    tree.
+    """
 
     def let_others_run(phase: str, info: dict[str, int]) -> None:
         time.sleep(0)

@@ -1,4 +1,6 @@
-"""Advantages against hand calculation, and the properties every group-relative baseline must have."""
+"""Advantages against hand calculation, and the properties every group-relative baseline must
+have.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,22 @@ def _tables(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_each_call_pays_for_its_own_tokens_against_the_mean_of_turn_means() -> None:
     result = group_relative(REWARDS, GROUPS, TURNS)
     np.testing.assert_allclose(result.advantage, CENTRED)
-    assert result.reason.tolist() == ["", "", "", "", "", Reason.zero_variance, Reason.zero_variance, ""]
+    assert result.reason.tolist() == [
+        "",
+        "",
+        "",
+        "",
+        "",
+        Reason.zero_variance,
+        Reason.zero_variance,
+        "",
+    ]
 
 
 def test_leave_one_out_baseline_is_the_mean_of_the_other_turns() -> None:
     result = group_relative(REWARDS, GROUPS, TURNS, leave_one_out=True)
-    # others of t1: (0 + 3) / 2 = 1.5; of t2: (1.5 + 3) / 2 = 2.25; of t3: 0.75; in b the other turn itself
+    # others of t1: (0 + 3) / 2 = 1.5; of t2: (1.5 + 3) / 2 = 2.25; of t3: 0.75; in b the other turn
+    # itself
     np.testing.assert_allclose(result.advantage, [-0.5, 0.5, -2.25, 2.25, -2.0, 0.0, 0.0, 2.0])
 
 
@@ -54,7 +66,9 @@ def test_scale_group_divides_by_the_deviation_of_the_groups_own_turns() -> None:
 
 
 def test_scale_step_divides_by_the_deviation_over_the_kept_rows_of_the_step() -> None:
-    """Two groups at step 0 (centred -1, 1, -3, 3: deviation sqrt(5)), one alone at step 1 (-2, 2): deviation of all."""
+    """Two groups at step 0 (centred -1, 1, -3, 3: deviation sqrt(5)), one alone at step 1 (-2, 2):
+    deviation of all.
+    """
     rewards = np.array([4.0, 6.0, -3.0, 3.0, 1.0, 5.0, 7.0, 7.0])
     groups, steps = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 0, 0, 0, 1, 1, 1, 1])
     result = group_relative(rewards, groups, scale="step", steps=steps, epsilon=1e-9)
@@ -99,7 +113,9 @@ def test_senseless_arguments_are_refused(arguments: dict, message: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(_tables(), st.sampled_from(list(Scale)), st.booleans(), st.randoms(use_true_random=False))
-def test_order_of_rows_does_not_matter(table: tuple, scale: Scale, leave_one_out: bool, random: object) -> None:
+def test_order_of_rows_does_not_matter(
+    table: tuple, scale: Scale, leave_one_out: bool, random: object
+) -> None:
     order = np.arange(len(table[0]))
     random.shuffle(order)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"scale": scale, "leave_one_out": leave_one_out, "epsilon": 1e-3}
@@ -112,9 +128,16 @@ def test_order_of_rows_does_not_matter(table: tuple, scale: Scale, leave_one_out
 
 @settings(max_examples=60, deadline=None)
 @given(_tables(), st.sampled_from(list(Scale)), st.booleans(), st.integers(-8, 8))
-def test_a_constant_added_to_a_group_changes_nothing(table: tuple, scale: Scale, loo: bool, shift: int) -> None:
+def test_a_constant_added_to_a_group_changes_nothing(
+    table: tuple, scale: Scale, loo: bool, shift: int
+) -> None:
     rewards, groups, turns = table
-    options: dict[str, Any] = {"scale": scale, "leave_one_out": loo, "epsilon": 1e-3, "steps": groups % 2}
+    options: dict[str, Any] = {
+        "scale": scale,
+        "leave_one_out": loo,
+        "epsilon": 1e-3,
+        "steps": groups % 2,
+    }
     before = group_relative(rewards, groups, turns, **options)
     spread = np.array([np.ptp(rewards[groups == group]) for group in groups])
     if ((spread > 0) & (spread < 2e-3)).any():
@@ -127,9 +150,14 @@ def test_a_constant_added_to_a_group_changes_nothing(table: tuple, scale: Scale,
 @given(_tables())
 def test_leave_one_out_is_the_plain_advantage_times_g_over_g_minus_one(table: tuple) -> None:
     rewards, groups, _ = table
-    plain, other = group_relative(rewards, groups), group_relative(rewards, groups, leave_one_out=True)
+    plain, other = (
+        group_relative(rewards, groups),
+        group_relative(rewards, groups, leave_one_out=True),
+    )
     sizes = np.array([(groups == group).sum() for group in groups])
-    np.testing.assert_allclose(other.advantage, plain.advantage * sizes / np.maximum(sizes - 1, 1), atol=1e-9)
+    np.testing.assert_allclose(
+        other.advantage, plain.advantage * sizes / np.maximum(sizes - 1, 1), atol=1e-9
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,15 +1,16 @@
-"""A two-agent bandit where the right answer is known: with joint credit one role is blamed for the other, with ours
-it is not.
+"""A two-agent bandit where the right answer is known: with joint credit one role is blamed for the
+other, with ours it is not.
 
-The Data Scientist proposes one of three changes, the Engineer carries it out right or wrong. The best change is the
-one that the Engineer often fails at, at first:
+The Data Scientist proposes one of three changes, the Engineer carries it out right or wrong. The
+best change is the one that the Engineer often fails at, at first:
 
                      gain if carried out   Engineer right at first
     good                   0.30                    0.10
     easy                   0.10                    0.90
     useless                0                       0.90
 
-The best the pair can do is `good`, carried out right. Code that is wrong gains nothing and costs the Engineer 0.15.
+The best the pair can do is `good`, carried out right. Code that is wrong gains nothing and costs
+the Engineer 0.15.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from marl_llm.credit import CreditConfig, Scale, assign_credit, group_relative
 from marl_llm.credit.team import mix
 
 GAIN = np.array([0.30, 0.10, 0.0])
-OWN = np.array([0.30, 0.10, -0.02])  # the Data Scientist's: the reference implementation's gain, or a small penalty
+OWN = np.array(
+    [0.30, 0.10, -0.02]
+)  # the Data Scientist's: the reference implementation's gain, or a small penalty
 GOOD, EASY, USELESS = range(3)
 FAILURE = -0.15
 PROPOSALS, IMPLEMENTATIONS = 8, 2
@@ -37,14 +40,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def untrained() -> tuple[np.ndarray, np.ndarray]:
-    """Logits: the Data Scientist's, shape (3,); the Engineer's for each proposal, right first, shape (3, 2)."""
+    """Logits: the Data Scientist's, shape (3,); the Engineer's for each proposal, right first,
+    shape (3, 2).
+    """
     right = np.array([0.10, 0.90, 0.90])
     return np.zeros(3), np.log(np.stack([right, 1 - right], axis=1))
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Many steps with their trees: proposals (S, P); whether each implementation is right (S, P, I)."""
+    """Many steps with their trees: proposals (S, P); whether each implementation is right (S, P,
+    I).
+    """
 
     proposal: np.ndarray
     right: np.ndarray
@@ -92,7 +99,9 @@ def logged(steps: Steps) -> pd.DataFrame:
 
 
 def proposal_gradient(advantage: np.ndarray, steps: Steps, policy: np.ndarray) -> np.ndarray:
-    """Policy-gradient estimate of each step for the Data Scientist's logits, (S, 3): mean of A (e_a - pi)."""
+    """Policy-gradient estimate of each step for the Data Scientist's logits, (S, 3): mean of A (e_a
+    - pi).
+    """
     score = np.eye(3)[steps.proposal] - softmax(policy)
     return (advantage.reshape(steps.proposal.shape)[..., None] * score).mean(axis=1)
 
@@ -113,7 +122,9 @@ def gradient_of(steps: Steps, alpha: float) -> np.ndarray:
 
 
 def test_joint_credit_blames_the_data_scientist_for_the_engineers_failures(steps: Steps) -> None:
-    """By the team's return `easy` (0.09 on average) is better than `good` (0.03), so the best proposal is unlearned."""
+    """By the team's return `easy` (0.09 on average) is better than `good` (0.03), so the best
+    proposal is unlearned.
+    """
     good, error = estimate(gradient_of(steps, 1.0)[:, GOOD])
     assert good < -4 * error
     easy, error = estimate(gradient_of(steps, 1.0)[:, EASY])
@@ -122,7 +133,11 @@ def test_joint_credit_blames_the_data_scientist_for_the_engineers_failures(steps
 
 def test_own_credit_moves_the_data_scientist_towards_the_best_proposal(steps: Steps) -> None:
     gradient = gradient_of(steps, 0.0)
-    assert (gradient.mean(axis=0) > 4 * gradient.std(axis=0) / np.sqrt(len(gradient))).tolist() == [True, False, False]
+    assert (gradient.mean(axis=0) > 4 * gradient.std(axis=0) / np.sqrt(len(gradient))).tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_own_credit_does_not_depend_on_how_good_the_engineer_is(steps: Steps) -> None:
@@ -146,7 +161,9 @@ def test_joint_credit_is_noisier_as_well(steps: Steps) -> None:
 
 
 def engineer_advantages(steps: Steps, *, joint: bool) -> np.ndarray:
-    """(S, P, I). `joint`: one baseline and one deviation over both roles and all turns of a step."""
+    """(S, P, I). `joint`: one baseline and one deviation over both roles and all turns of a
+    step.
+    """
     if not joint:
         table, _ = assign_credit(logged(steps), ML_ENGINEER, CreditConfig(clip=None))
         return table["advantage"].to_numpy(np.float64).reshape(steps.right.shape)
@@ -155,7 +172,9 @@ def engineer_advantages(steps: Steps, *, joint: bool) -> np.ndarray:
     return result.advantage[rows["role"] == ML_ENGINEER].reshape(steps.right.shape)
 
 
-def test_with_one_normalisation_over_both_roles_right_code_is_blamed_for_a_useless_proposal(steps: Steps) -> None:
+def test_with_one_normalisation_over_both_roles_right_code_is_blamed_for_a_useless_proposal(
+    steps: Steps,
+) -> None:
     def right_code(joint: bool, proposal: int) -> tuple[float, float]:
         chosen = (steps.proposal == proposal)[..., None] & steps.right
         return estimate(engineer_advantages(steps, joint=joint)[chosen])
@@ -166,11 +185,15 @@ def test_with_one_normalisation_over_both_roles_right_code_is_blamed_for_a_usele
         mean, error = right_code(False, proposal)
         assert mean > 4 * error, "ours: right code is never worse than its group"
     alike = steps.right.all(axis=2) | ~steps.right.any(axis=2)
-    assert not engineer_advantages(steps, joint=False)[alike].any(), "nor praised or blamed for the proposal alone"
+    assert not engineer_advantages(steps, joint=False)[alike].any(), (
+        "nor praised or blamed for the proposal alone"
+    )
     assert np.abs(engineer_advantages(steps, joint=True)[alike]).min() > 0
 
 
-def test_with_one_normalisation_over_both_roles_one_roles_units_set_the_others_step(steps: Steps) -> None:
+def test_with_one_normalisation_over_both_roles_one_roles_units_set_the_others_step(
+    steps: Steps,
+) -> None:
     rows = logged(steps)
     mine = (rows["role"] == DATA_SCIENTIST).to_numpy()
     dearer = rows.assign(reward=rows["reward"] * np.where(mine, 1, 10))
@@ -178,7 +201,10 @@ def test_with_one_normalisation_over_both_roles_one_roles_units_set_the_others_s
     def spread(frame: pd.DataFrame, joint: bool) -> float:
         if not joint:
             return assign_credit(frame, DATA_SCIENTIST, CreditConfig())[1]["advantage_std"]
-        reward, group = frame["reward"].to_numpy(), frame["role"].to_numpy() + frame["group"].to_numpy()
+        reward, group = (
+            frame["reward"].to_numpy(),
+            frame["role"].to_numpy() + frame["group"].to_numpy(),
+        )
         return float(group_relative(reward, group, scale=Scale.role).advantage[mine].std())
 
     assert spread(dearer, joint=False) == pytest.approx(spread(rows, joint=False))
@@ -194,7 +220,9 @@ def learn(alpha: float, seed: int, *, updates: int = 150, rate: float = 0.5) -> 
         groups = np.repeat(np.arange(4), PROPOSALS)
         own = group_relative(OWN[steps.proposal].ravel(), groups, scale=Scale.role)
         team = group_relative(steps.team.mean(axis=2).ravel(), groups, scale=Scale.role)
-        scientist += rate * proposal_gradient(mix(own, team, alpha).advantage, steps, scientist).mean(axis=0)
+        scientist += rate * proposal_gradient(
+            mix(own, team, alpha).advantage, steps, scientist
+        ).mean(axis=0)
         pairs = np.repeat(np.arange(steps.proposal.size), IMPLEMENTATIONS)
         code = group_relative(steps.engineer.ravel(), pairs, scale=Scale.role)
         asked = np.repeat(steps.proposal.ravel(), IMPLEMENTATIONS)
@@ -204,7 +232,11 @@ def learn(alpha: float, seed: int, *, updates: int = 150, rate: float = 0.5) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_with_own_credit_the_pair_learns_the_best_and_with_joint_credit_it_settles_for_the_easy(seed: int) -> None:
+def test_with_own_credit_the_pair_learns_the_best_and_with_joint_credit_it_settles_for_the_easy(
+    seed: int,
+) -> None:
     assert min(learn(0.0, seed)) > 0.9, "the best change, carried out right"
     assert min(learn(0.5, seed)) > 0.9, "and still with half of the team's return in it"
-    assert learn(1.0, seed)[0] < 0.1, "blamed for the Engineer's failures, the Data Scientist gave the best change up"
+    assert learn(1.0, seed)[0] < 0.1, (
+        "blamed for the Engineer's failures, the Data Scientist gave the best change up"
+    )

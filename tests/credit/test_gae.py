@@ -1,4 +1,6 @@
-"""GAE over an agent's turns: against hand calculation, and against the textbook's sum over single time steps."""
+"""GAE over an agent's turns: against hand calculation, and against the textbook's sum over single
+time steps.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_two_turns_by_hand() -> None:
 
 
 def _textbook(turns: list[AgentTurn], gamma: float, lam: float) -> np.ndarray:
-    """A_t = sum over l of prod(gamma_i lambda_i) delta_(t+l), token by token, with gamma and lambda at turn ends."""
+    """A_t = sum over l of prod(gamma_i lambda_i) delta_(t+l), token by token, with gamma and lambda
+    at turn ends.
+    """
     rewards = np.concatenate([t.rewards for t in turns])
     values = np.append(np.concatenate([t.values for t in turns]), 0.0)
     ends = np.concatenate([[False] * (len(t.rewards) - 1) + [True] for t in turns])
@@ -44,17 +48,23 @@ def _textbook(turns: list[AgentTurn], gamma: float, lam: float) -> np.ndarray:
 
 
 @given(st.integers(0, 10**6), st.floats(0.1, 1), st.floats(0, 1))
-def test_a_plain_episode_equals_the_sum_over_time_steps(seed: int, gamma: float, lam: float) -> None:
+def test_a_plain_episode_equals_the_sum_over_time_steps(
+    seed: int, gamma: float, lam: float
+) -> None:
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 5, rng.integers(1, 5))
     turns = [AgentTurn(i, rng.normal(size=n), rng.normal(size=n)) for i, n in enumerate(sizes)]
-    found = np.concatenate([credit.advantage for credit in episode_credit(turns, gamma=gamma, lam=lam)])
+    found = np.concatenate(
+        [credit.advantage for credit in episode_credit(turns, gamma=gamma, lam=lam)]
+    )
     np.testing.assert_allclose(found, _textbook(turns, gamma, lam), atol=1e-9)
 
 
 def test_with_lambda_one_the_return_is_what_was_really_received() -> None:
     rng = np.random.default_rng(0)
-    turns = [AgentTurn(step, rng.normal(size=3), rng.normal(size=3)) for step in (2, 0, 5)]  # any order, gaps
+    turns = [
+        AgentTurn(step, rng.normal(size=3), rng.normal(size=3)) for step in (2, 0, 5)
+    ]  # any order, gaps
     for credit in episode_credit(turns, gamma=0.7, lam=1.0):
         np.testing.assert_allclose(credit.returns, credit.seen)
 
@@ -70,7 +80,9 @@ def test_a_branch_not_followed_is_bootstrapped_with_the_state_the_episode_went_o
     assert aside.returns == pytest.approx([0.9 * 0.5]) and aside.seen is None
     assert taken.returns == pytest.approx([1 + 0.9 * (0.5 + 0.5 * (0.2 - 0.5))])
     assert last.returns == pytest.approx([0.2])
-    assert beside_last.returns == pytest.approx([0.7]), "the episode's last step is the last for all branches"
+    assert beside_last.returns == pytest.approx([0.7]), (
+        "the episode's last step is the last for all branches"
+    )
 
 
 def test_finishing_is_worth_nothing_more_while_the_others_keep_their_own_value() -> None:
@@ -78,7 +90,11 @@ def test_finishing_is_worth_nothing_more_while_the_others_keep_their_own_value()
     finished, other = episode_credit(turns, gamma=1.0, lam=1.0)
     assert finished.returns == pytest.approx([-0.1])
     assert other.returns == pytest.approx([0.2 + 0.4])
-    gone_on = [turn(0, [-0.1], [0.4], ends=True, followed=False), turn(0, [0.2], [0.4]), turn(1, [0.3], [0.35])]
+    gone_on = [
+        turn(0, [-0.1], [0.4], ends=True, followed=False),
+        turn(0, [0.2], [0.4]),
+        turn(1, [0.3], [0.35]),
+    ]
     assert episode_credit(gone_on, gamma=1.0, lam=0.0)[0].returns == pytest.approx([-0.1])
 
 
@@ -89,7 +105,11 @@ def test_an_engineer_whose_proposal_was_not_taken_learns_from_the_next_state_of_
 
 def test_stand_ins_never_change_the_order_of_turns_that_share_a_prompt() -> None:
     rewards = [0.3, -0.2, 0.1]
-    for line in ([], [turn(0, [0.0], [0.4], ends=True)], [turn(0, [0.0], [0.4]), turn(1, [0.0], [0.9])]):
+    for line in (
+        [],
+        [turn(0, [0.0], [0.4], ends=True)],
+        [turn(0, [0.0], [0.4]), turn(1, [0.0], [0.9])],
+    ):
         group = [turn(0, [r], [0.4], followed=False) for r in rewards]
         found = [c.advantage[0] for c in episode_credit([*group, *line], gamma=0.9, lam=0.9)[:3]]
         assert np.argsort(found).tolist() == [1, 2, 0]
@@ -115,5 +135,7 @@ def test_explained_variance_is_one_for_the_truth_and_nought_for_a_constant() -> 
     returns = np.array([0.0, 1.0, 2.0])
     assert explained_variance(returns, returns + 5) == pytest.approx(1)
     assert explained_variance(returns, np.full(3, 0.7)) == pytest.approx(0)
-    assert explained_variance(returns, np.array([0.0, 1.0, 1.0])) == pytest.approx(1 - (2 / 9) / (2 / 3))
+    assert explained_variance(returns, np.array([0.0, 1.0, 1.0])) == pytest.approx(
+        1 - (2 / 9) / (2 / 3)
+    )
     assert explained_variance(np.ones(3), returns) is None

@@ -1,4 +1,6 @@
-"""The credit stage on data frames: who is credited, what is counted, what is refused, and that its file survives."""
+"""The credit stage on data frames: who is credited, what is counted, what is refused, and that its
+file survives.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def test_same_group_name_in_two_iterations_is_two_groups() -> None:
 
 
 def test_turns_of_two_episodes_in_one_group_stay_apart() -> None:
-    rows = _rows(group="g", branch="b", episode=["e1", "e1", "e2", "e3", "e4", "e1"], call=[0, 1, 0, 0, 0, 0])
+    rows = _rows(
+        group="g", branch="b", episode=["e1", "e1", "e2", "e3", "e4", "e1"], call=[0, 1, 0, 0, 0, 0]
+    )
     _, stats = assign_credit(rows, DATA_SCIENTIST, CreditConfig())
     assert stats["group_sizes"] == {"4": 1}
 
@@ -101,7 +105,9 @@ def test_the_table_survives_its_file_and_leaves_no_other(tmp_path: Path) -> None
     assert [entry.name for entry in path.parent.iterdir()] == ["data_scientist.parquet"]
 
 
-def test_a_failed_write_leaves_the_older_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_older_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, _ = assign_credit(_rows(), DATA_SCIENTIST, CreditConfig())
     path = write_credit(table, tmp_path / "c.parquet")
     before = path.read_bytes()
@@ -116,7 +122,9 @@ def test_a_failed_write_leaves_the_older_table(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 truncated"])
-def test_a_missing_or_broken_table_gives_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+def test_a_missing_or_broken_table_gives_one_sentence(
+    tmp_path: Path, content: bytes | None
+) -> None:
     path = tmp_path / "data_scientist.parquet"
     if content is not None:
         path.write_bytes(content)
@@ -131,26 +139,47 @@ def test_a_parquet_file_of_something_else_is_no_credit_table(tmp_path: Path) -> 
 
 
 def _tree() -> pd.DataFrame:
-    """One step of one episode: four proposals, the first two implemented twice, the third equal to the first, the last
-    unreadable; the first Engineer's turn has two calls. Tokens cost 0.01 a call."""
-    proposals = {"1.d0": ("a", 0.20), "1.d1": ("b", -0.02), "1.d2": ("a", 0.20), "1.d3": ("?", -0.10)}
+    """One step of one episode: four proposals, the first two implemented twice, the third equal to
+    the first, the last unreadable; the first Engineer's turn has two calls. Tokens cost 0.01 a
+    call.
+    """
+    proposals = {
+        "1.d0": ("a", 0.20),
+        "1.d1": ("b", -0.02),
+        "1.d2": ("a", 0.20),
+        "1.d3": ("?", -0.10),
+    }
     gains = {"1.d0.e0": 0.30, "1.d0.e1": 0.0, "1.d1.e0": 0.0, "1.d1.e1": 0.0}
     lines: list[dict[str, object]] = [
-        {"branch": branch, "call": 0, "role": DATA_SCIENTIST, "group": "g", "action": action, "reward": reward - 0.01,
-         "reward_metric_delta": max(reward, 0.0)}
+        {
+            "branch": branch,
+            "call": 0,
+            "role": DATA_SCIENTIST,
+            "group": "g",
+            "action": action,
+            "reward": reward - 0.01,
+            "reward_metric_delta": max(reward, 0.0),
+        }
         for branch, (action, reward) in proposals.items()
-    ]  # fmt: skip
+    ]
     for branch, gain in gains.items():
         asked = branch.rpartition(".")[0]
         for call in range(2 if branch == "1.d0.e0" else 1):
             lines.append(
-                {"branch": branch, "call": call, "role": ML_ENGINEER, "group": asked, "action": proposals[asked][0],
-                 "reward": gain - 0.01, "reward_metric_delta": gain}
-            )  # fmt: skip
+                {
+                    "branch": branch,
+                    "call": call,
+                    "role": ML_ENGINEER,
+                    "group": asked,
+                    "action": proposals[asked][0],
+                    "reward": gain - 0.01,
+                    "reward_metric_delta": gain,
+                }
+            )
     return pd.DataFrame(lines).assign(episode="e", step=1, metrics_after="{}")
 
 
-def test_the_return_of_a_proposal_is_the_mean_gain_of_its_implementations_and_that_of_equal_proposals() -> None:
+def test_the_return_of_a_proposal_is_the_mean_gain_of_all_its_implementations() -> None:
     rows = _tree()
     np.testing.assert_allclose(team_returns(rows, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0])
     np.testing.assert_allclose(team_returns(rows, ML_ENGINEER), [0.30, 0.30, 0.0, 0.0, 0.0])
@@ -164,45 +193,83 @@ def test_the_return_of_a_proposal_never_comes_from_another_iteration_or_episode(
     now = _tree()
     later = _tree().assign(reward_metric_delta=0.0, iteration=1)
     both = pd.concat([now.assign(iteration=0), later])
-    np.testing.assert_allclose(team_returns(both, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0] + [0.0] * 4)
+    np.testing.assert_allclose(
+        team_returns(both, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0] + [0.0] * 4
+    )
     both = pd.concat([now, later.drop(columns="iteration").assign(episode="f")])
-    np.testing.assert_allclose(team_returns(both, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0] + [0.0] * 4)
+    np.testing.assert_allclose(
+        team_returns(both, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0] + [0.0] * 4
+    )
 
 
 def test_scale_step_reads_the_step_of_each_row() -> None:
-    rewards = [4.0, 6.0, -3.0, 3.0, 0.9, 1.1, 0.7, 1.3]  # of two groups at step 0 and two at step 1, a tenth as wide
-    rows = pd.DataFrame({"reward": rewards, "group": list("aabbccdd"), "step": [0] * 4 + [1] * 4, "role": ML_ENGINEER})
+    rewards = [
+        4.0,
+        6.0,
+        -3.0,
+        3.0,
+        0.9,
+        1.1,
+        0.7,
+        1.3,
+    ]  # of two groups at step 0 and two at step 1, a tenth as wide
+    rows = pd.DataFrame(
+        {
+            "reward": rewards,
+            "group": list("aabbccdd"),
+            "step": [0] * 4 + [1] * 4,
+            "role": ML_ENGINEER,
+        }
+    )
     rows = rows.assign(episode="e", call=0, branch=[str(number) for number in range(8)])
     table, _ = assign_credit(rows, ML_ENGINEER, CreditConfig(scale=Scale.step, epsilon=1e-9))
-    np.testing.assert_allclose(table["advantage"], np.tile([-1, 1, -3, 3], 2) / np.sqrt(5), rtol=1e-5)
+    np.testing.assert_allclose(
+        table["advantage"], np.tile([-1, 1, -3, 3], 2) / np.sqrt(5), rtol=1e-5
+    )
     with pytest.raises(UserError, match="'step'"):
         assign_credit(rows.drop(columns="step"), ML_ENGINEER, CreditConfig(scale=Scale.step))
 
 
 def test_stopping_is_charged_the_best_gain_that_its_group_found() -> None:
-    """Two groups of three: beside the first stop something gained 0.4 and 0.1, beside the second nothing."""
+    """Two groups of three: beside the first stop something gained 0.4 and 0.1, beside the second
+    nothing.
+    """
     lines = [("a", "finished", 0.0, 0.0), ("a", "accepted", 0.4, 0.4), ("a", "accepted", 0.1, 0.1)]
     lines += [("b", "finished", 0.0, 0.0), ("b", "no_gain", -0.1, 0.0), ("b", "no_gain", -0.1, 0.0)]
     rows = pd.DataFrame(lines, columns=["group", "verdict", "reward", "reward_metric_delta"])
-    rows = rows.assign(episode="e", step=0, call=0, role=DATA_SCIENTIST, branch=[f"0.d{number}" for number in range(6)])
+    rows = rows.assign(
+        episode="e",
+        step=0,
+        call=0,
+        role=DATA_SCIENTIST,
+        branch=[f"0.d{number}" for number in range(6)],
+    )
     options = {"scale": Scale.none, "clip": None}
     plain, _ = assign_credit(rows, DATA_SCIENTIST, CreditConfig(**options))
     charged, _ = assign_credit(rows, DATA_SCIENTIST, CreditConfig(**options, regret=0.5))
-    np.testing.assert_allclose(plain["advantage"][:3], np.array([0.0, 0.4, 0.1]) - 0.5 / 3, rtol=1e-5)
-    np.testing.assert_allclose(charged["advantage"][:3], np.array([-0.2, 0.4, 0.1]) - 0.1, atol=1e-6)
+    np.testing.assert_allclose(
+        plain["advantage"][:3], np.array([0.0, 0.4, 0.1]) - 0.5 / 3, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        charged["advantage"][:3], np.array([-0.2, 0.4, 0.1]) - 0.1, atol=1e-6
+    )
     np.testing.assert_allclose(charged["advantage"][3:], plain["advantage"][3:])
     with pytest.raises(UserError, match="'verdict'"):
         assign_credit(rows.drop(columns="verdict"), DATA_SCIENTIST, CreditConfig(regret=0.5))
 
 
 def test_alpha_mixes_own_reward_and_team_return_each_by_its_own_deviation() -> None:
-    own = np.array([0.20, -0.02, 0.20, -0.10]) - 0.07  # the token cost is the same for all, so it drops out
+    own = (
+        np.array([0.20, -0.02, 0.20, -0.10]) - 0.07
+    )  # the token cost is the same for all, so it drops out
     team = np.array([0.15, 0.0, 0.15, 0.0]) - 0.075
     for alpha in (0.0, 0.25, 1.0):
         table, _ = assign_credit(_tree(), DATA_SCIENTIST, CreditConfig(alpha=alpha, epsilon=1e-9))
         expected = (1 - alpha) * own / np.sqrt(np.mean(own**2)) + alpha * team / 0.075
         np.testing.assert_allclose(table["advantage"], expected, rtol=1e-5)
-    raw, _ = assign_credit(_tree(), DATA_SCIENTIST, CreditConfig(alpha=0.5, scale=Scale.none, leave_one_out=True))
+    raw, _ = assign_credit(
+        _tree(), DATA_SCIENTIST, CreditConfig(alpha=0.5, scale=Scale.none, leave_one_out=True)
+    )
     np.testing.assert_allclose(raw["advantage"], (own + team) / 2 * 4 / 3, rtol=1e-5)
 
 
@@ -213,7 +280,9 @@ def test_the_mix_is_cut_and_not_its_parts() -> None:
     assert stats["clipped_rows"] == (whole["advantage"].abs() > 1).sum() > 0
 
 
-def test_a_group_is_dropped_only_if_neither_own_reward_nor_team_return_tells_its_turns_apart() -> None:
+def test_a_group_is_dropped_only_if_neither_own_reward_nor_team_return_tells_its_turns_apart() -> (
+    None
+):
     rows = _tree()
     rows.loc[rows["group"] == "1.d0", "reward"] = 0.0
     rows.loc[rows["branch"] == "1.d1.e1", "reward"] = -0.5
@@ -223,14 +292,20 @@ def test_a_group_is_dropped_only_if_neither_own_reward_nor_team_return_tells_its
         assert stats["kept_groups"] == table.loc[table["kept"], "group"].nunique()
         assert stats["zero_variance_share"] == 1 - stats["kept_groups"] / 2
         assert (table["advantage"][~table["kept"]] == 0).all()
-        return sorted(set(table.loc[~table["kept"], "group"] + " " + table.loc[~table["kept"], "reason"]))
+        return sorted(
+            set(table.loc[~table["kept"], "group"] + " " + table.loc[~table["kept"], "reason"])
+        )
 
-    assert dropped(0.0) == ["1.d0 zero_variance"]  # own rewards alike, but one implementation gained
+    assert dropped(0.0) == [
+        "1.d0 zero_variance"
+    ]  # own rewards alike, but one implementation gained
     assert dropped(0.5) == []
     assert dropped(1.0) == ["1.d1 zero_variance"]  # nothing gained, whatever the own rewards
 
 
-def test_without_alpha_the_teams_columns_are_not_needed_and_with_it_a_missing_one_is_named() -> None:
+def test_without_alpha_the_teams_columns_are_not_needed_and_with_it_a_missing_one_is_named() -> (
+    None
+):
     assign_credit(_rows(), DATA_SCIENTIST, CreditConfig())
     with pytest.raises(UserError, match=r"'step', which credit\.alpha"):
         assign_credit(_rows(), DATA_SCIENTIST, CreditConfig(alpha=0.5))

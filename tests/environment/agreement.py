@@ -1,4 +1,5 @@
-"""The compliance checker held against the labelled set: every pair judged by the real environment, in the sandbox.
+"""The compliance checker held against the labelled set: every pair judged by the real environment,
+in the sandbox.
 
 `python -m tests.environment.agreement` prints the confusion matrix and every disagreement.
 """
@@ -56,11 +57,19 @@ def judge(pair: Pair, evaluator: Evaluator) -> Judged:
     result = evaluator.evaluate(pair.code)
     if not result.ok:
         return Judged(pair, 0.0)
-    reference, current = evaluator.evaluate(generate_code(wanted)), evaluator.evaluate(generate_code(before))
+    reference, current = (
+        evaluator.evaluate(generate_code(wanted)),
+        evaluator.evaluate(generate_code(before)),
+    )
     case = Case(
-        pair.code, result, reference, current, before, wanted,
+        pair.code,
+        result,
+        reference,
+        current,
+        before,
+        wanted,
         lambda: evaluator.agree_elsewhere(pair.code, generate_code(wanted)),
-    )  # fmt: skip
+    )
     return Judged(pair, compliance(case))
 
 
@@ -91,7 +100,10 @@ def main() -> None:
     judged = judge_all(shared_sandbox(), load_pairs())
     wrong = [j for j in judged if not j.agrees]
     lines = [f"{name}: {count}" for name, count in matrix(judged).items()]
-    lines += [f"agreement {1 - len(wrong) / len(judged):.4f} of {len(judged)} in {time.monotonic() - start:.0f} s"]
+    lines += [
+        f"agreement {1 - len(wrong) / len(judged):.4f} of {len(judged)} in "
+        f"{time.monotonic() - start:.0f} s"
+    ]
     lines += [f"{j.pair.label} but {j.compliance:.2f}: {j.pair.id} ({j.pair.why})" for j in wrong]
     sys.stdout.write("\n".join(lines) + "\n")
 

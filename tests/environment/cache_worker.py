@@ -1,7 +1,7 @@
 """A process that uses an evaluation cache; started by tests/environment/test_cache.py.
 
-`write FILE SEED COUNT`: puts and gets many entries and checks each answer. `endless FILE`: writes until it is killed.
-`full FILE`: goes on writing when no file may grow any more.
+`write FILE SEED COUNT`: puts and gets many entries and checks each answer. `endless FILE`: writes
+until it is killed. `full FILE`: goes on writing when no file may grow any more.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A process that fills an experience store; started by tests/environment/test_experience_store.py.
 
-`write FILE WHO COUNT`: adds data sets of its own and a shared one. `endless FILE`: adds until it is killed.
-`full FILE`: goes on when no file may grow any more.
+`write FILE WHO COUNT`: adds data sets of its own and a shared one. `endless FILE`: adds until it is
+killed. `full FILE`: goes on when no file may grow any more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ def write(file: Path, who: str, count: int) -> None:
     store = ExperienceStore(file)
     for number in range(count):
         store.add(data_set(f"{who}-{number}", ("finish", 0.1)))
-        store.add(data_set("shared", (f"propose_model est = Ridge(alpha={number % 7 + 1}.0)", 0.1 + number % 7)))
+        store.add(
+            data_set(
+                "shared", (f"propose_model est = Ridge(alpha={number % 7 + 1}.0)", 0.1 + number % 7)
+            )
+        )
 
 
 def endless(file: Path) -> None:

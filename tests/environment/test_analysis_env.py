@@ -1,4 +1,6 @@
-"""Queries through the environment: budget, determinism, snippets in the real sandbox, and what no answer may hold."""
+"""Queries through the environment: budget, determinism, snippets in the real sandbox, and what no
+answer may hold.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def test_a_snippet_sees_the_development_rows_and_no_others(env):
 
 def test_a_snippet_of_a_regression_sees_numbers(regression_env):
     y = small_task(Kind.regression).development.y
-    told = regression_env.analyze(regression_env.reset(), Analyze(query="code", code="df.target.mean()"))
+    told = regression_env.analyze(
+        regression_env.reset(), Analyze(query="code", code="df.target.mean()")
+    )
     assert float(told) == pytest.approx(y.mean(), rel=1e-4)
 
 
@@ -102,7 +106,9 @@ def test_no_chat_mark_reaches_the_prompt(env):
 
 
 def test_a_long_snippet_is_cut_after_whole_lines(env):
-    told = env.analyze(env.reset(), Analyze(query="code", code="for i in range(100): print(i, 'x' * 20)"))
+    told = env.analyze(
+        env.reset(), Analyze(query="code", code="for i in range(100): print(i, 'x' * 20)")
+    )
     lines = told.split("\n")
     assert lines[0].startswith("0 ")
     assert lines[-1].endswith("left out")

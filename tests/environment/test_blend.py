@@ -21,7 +21,9 @@ def some_labels(rng: np.random.Generator, rows: int, classes: int) -> np.ndarray
     return rng.permutation(np.arange(rows) % classes)
 
 
-def some_pool(rng: np.random.Generator, y: np.ndarray, classes: int, models: int) -> list[Predictions]:
+def some_pool(
+    rng: np.random.Generator, y: np.ndarray, classes: int, models: int
+) -> list[Predictions]:
     """Models that know the labels more or less."""
     pool = []
     for _ in range(models):
@@ -36,7 +38,9 @@ def accuracy(y: np.ndarray) -> Score:
 
 
 def brier(y: np.ndarray, classes: int) -> Score:
-    return lambda predictions: -float(np.mean((np.asarray(predictions.proba) - np.eye(classes)[y]) ** 2))
+    return lambda predictions: (
+        -float(np.mean((np.asarray(predictions.proba) - np.eye(classes)[y]) ** 2))
+    )
 
 
 def closeness(y: np.ndarray) -> Score:
@@ -44,7 +48,9 @@ def closeness(y: np.ndarray) -> Score:
 
 
 @given(seeds, sizes, st.integers(2, 4), st.integers(1, 6))
-def test_a_blend_is_never_worse_than_the_best_single_model_on_the_rows_it_was_chosen_on(seed, models, classes, most):
+def test_a_blend_is_never_worse_than_the_best_single_model_on_the_rows_it_was_chosen_on(
+    seed, models, classes, most
+):
     rng = np.random.default_rng(seed)
     y = some_labels(rng, 30, classes)
     pool, priors = some_pool(rng, y, classes, models), np.bincount(y) / len(y)
@@ -52,14 +58,20 @@ def test_a_blend_is_never_worse_than_the_best_single_model_on_the_rows_it_was_ch
         found = choose_blend(pool, priors, score, most)
         assert found.score >= max(map(score, pool)) - 1e-9
         assert 1 <= len(found.weights) <= most
-        assert all(0 <= i < models and 1 <= weight <= ROUNDS + 1 for i, weight in found.weights.items())
+        assert all(
+            0 <= i < models and 1 <= weight <= ROUNDS + 1 for i, weight in found.weights.items()
+        )
         parts = [pool[i] for i in found.weights]
         again = score(blended(parts, list(found.weights.values()), priors, found.power))
         assert again == pytest.approx(found.score, abs=1e-9)
 
 
-def reference(pool: Sequence[np.ndarray], score: Score, make, most: int) -> tuple[Counter[int], float]:
-    """Selection with replacement as Caruana et al. write it: a bag of models, its plain mean, the best bag of all."""
+def reference(
+    pool: Sequence[np.ndarray], score: Score, make, most: int
+) -> tuple[Counter[int], float]:
+    """Selection with replacement as Caruana et al. write it: a bag of models, its plain mean, the
+    best bag of all.
+    """
     bag = [max(range(len(pool)), key=lambda i: score(make(pool[i])))]
     best = Counter(bag), score(make(pool[bag[0]]))
     for _ in range(ROUNDS if most > 1 else 0):
@@ -77,12 +89,17 @@ def test_classifiers_are_chosen_as_a_plain_loop_over_bags_chooses_them(seed, mod
     y = some_labels(rng, 25, 3)
     pool = some_pool(rng, y, 3, models)
     wanted, value = reference(
-        [np.asarray(one.proba) for one in pool], brier(y, 3), lambda p: Predictions(np.argmax(p, axis=1), p), most
+        [np.asarray(one.proba) for one in pool],
+        brier(y, 3),
+        lambda p: Predictions(np.argmax(p, axis=1), p),
+        most,
     )
     found = choose_blend(pool, np.full(3, 1 / 3), brier(y, 3), most)
     assert found.score == pytest.approx(value) and found.power == 0
     assert set(found.weights) == set(wanted)
-    assert all(found.weights[i] / sum(found.weights.values()) == wanted[i] / wanted.total() for i in wanted)
+    assert all(
+        found.weights[i] / sum(found.weights.values()) == wanted[i] / wanted.total() for i in wanted
+    )
 
 
 @given(seeds, st.integers(1, 4), st.integers(1, 4))
@@ -109,14 +126,19 @@ def test_a_rare_class_is_favoured_where_the_score_asks_for_it_and_not_otherwise(
     x = rng.normal(size=4000)
     rare = 1 / (1 + np.exp(3 - 1.5 * x))
     y = (rng.random(4000) < rare).astype(int)
-    pool, priors = [Predictions((rare > 0.5).astype(int), np.column_stack([1 - rare, rare]))], np.bincount(y) / 4000
+    pool, priors = (
+        [Predictions((rare > 0.5).astype(int), np.column_stack([1 - rare, rare]))],
+        np.bincount(y) / 4000,
+    )
 
     def balanced(predictions: Predictions) -> float:
         return float(np.mean([np.mean(predictions.labels[y == c] == c) for c in (0, 1)]))
 
     assert choose_blend(pool, priors, balanced).power > 0
     assert choose_blend(pool, priors, balanced).score > balanced(pool[0]) + 0.05
-    assert choose_blend(pool, priors, brier(y, 2)).power == 0  # probabilities do not change: the simplest rule
+    assert (
+        choose_blend(pool, priors, brier(y, 2)).power == 0
+    )  # probabilities do not change: the simplest rule
 
 
 @given(seeds, st.sampled_from(POWERS))

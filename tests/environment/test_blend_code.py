@@ -1,4 +1,6 @@
-"""A blend's code: what running it gives, how it is read back, and what of it an Engineer may get wrong."""
+"""A blend's code: what running it gives, how it is read back, and what of it an Engineer may get
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,15 @@ from hypothesis import strategies as st
 
 from marl_llm.core.kind import Kind
 from marl_llm.core.predictions import Predictions
-from marl_llm.environment import EnvironmentConfig, Evaluated, Implementation, State, Suggestion, TeamEnv, Verdict
+from marl_llm.environment import (
+    EnvironmentConfig,
+    Evaluated,
+    Implementation,
+    State,
+    Suggestion,
+    TeamEnv,
+    Verdict,
+)
 from marl_llm.environment.evaluator import Evaluator
 from marl_llm.proposals import Finish, PipelineSpec, compile, generate_code
 from marl_llm.proposals.codegen import ENSEMBLE_START, engineer_start
@@ -49,7 +59,10 @@ def same_bits(a: Predictions | None, b: Predictions | None) -> bool:
 @pytest.mark.parametrize(
     ("task", "spec"),
     [
-        (small_task(Kind.binary), blend(FOREST, EXTRA, LINEAR, BOOSTING, weights=(3, 1, 1, 2), power=0.5)),
+        (
+            small_task(Kind.binary),
+            blend(FOREST, EXTRA, LINEAR, BOOSTING, weights=(3, 1, 1, 2), power=0.5),
+        ),
         (small_task(Kind.multiclass), blend(NEIGHBOURS, FOREST, weights=(1, 2), power=1.0)),
         (task_of(80, 60, 1), blend(FOREST, LINEAR, weights=(2, 1), power=0.75)),
         (small_task(Kind.regression), blend(TREES, RIDGE, BOOSTED, WOODS, weights=(2, 3, 1, 1))),
@@ -68,7 +81,9 @@ def test_a_composed_blend_is_bit_for_bit_what_its_code_gives_in_the_sandbox(
     assert same_bits(composed.holdout_predictions, ran.holdout_predictions)
     assert (composed.cv, composed.holdout) == (ran.cv, ran.holdout)
     found = evaluator.test_predictions(spec)
-    assert found is not None and evaluator.scores(task.test.y, found) == evaluator.test_scores(generate_code(spec))
+    assert found is not None and evaluator.scores(task.test.y, found) == evaluator.test_scores(
+        generate_code(spec)
+    )
     evaluator.close()
 
 
@@ -87,7 +102,11 @@ def test_a_blend_with_a_member_that_fails_is_that_members_failure(sandbox: Sandb
     evaluator = Evaluator(small_task(Kind.binary, 60), sandbox, EnvironmentConfig(cv_folds=2))
     broken = NEIGHBOURS.model_copy(update={"params": (("n_neighbors", 400),)})
     found = evaluator.compose(blend(LINEAR, broken, weights=(1, 1)))
-    assert not found.ok and found.error and found.error == evaluator.evaluate(generate_code(broken)).error
+    assert (
+        not found.ok
+        and found.error
+        and found.error == evaluator.evaluate(generate_code(broken)).error
+    )
     evaluator.close()
 
 
@@ -113,7 +132,9 @@ def test_the_code_of_a_blend_reads_back_to_the_same_blend(spec: PipelineSpec):
 def test_the_code_of_a_blend_says_what_the_compiler_builds(spec: PipelineSpec):
     built, code = compile(spec), generate_code(spec)
     assert built.weights == list(spec.weights) and getattr(built, "power", 0) == spec.power
-    assert code.count("def ") == len(spec.members) + 1 and f"return {type(built).__name__}([" in code
+    assert (
+        code.count("def ") == len(spec.members) + 1 and f"return {type(built).__name__}([" in code
+    )
 
 
 CODE = generate_code(THREE)
@@ -174,7 +195,8 @@ def finish(env: TeamEnv, spec: PipelineSpec, code: str, result: Evaluated | None
 PAIR = blend(FOREST, LINEAR, weights=(2, 1), power=0.5)
 RIGHT = generate_code(PAIR)
 RESPELLED = RIGHT.replace("    return BlendClassifier(", "    parts = ").replace(
-    "], weights=[2, 1], power=0.5)", "]\n    return BlendClassifier(members=parts, power=1 / 2, weights=[2, 1])"
+    "], weights=[2, 1], power=0.5)",
+    "]\n    return BlendClassifier(members=parts, power=1 / 2, weights=[2, 1])",
 )
 
 
@@ -215,7 +237,13 @@ def test_a_forged_description_does_not_help(env: TeamEnv):
     code = WRONG["weight"]
     ran = env.run(code)
     plain = finish(env, PAIR, code, ran)[1].compliance
-    forged = {"params": {"members": "BlendClassifier(weights=[2, 1])", "weights": "[2, 1]", "power": "0.5"}}
+    forged = {
+        "params": {
+            "members": "BlendClassifier(weights=[2, 1])",
+            "weights": "[2, 1]",
+            "power": "0.5",
+        }
+    }
     lied = Evaluated(**{**vars(ran), "description": forged})
     assert finish(env, PAIR, code, lied)[1].compliance == plain
 
@@ -229,7 +257,10 @@ def test_a_class_that_only_bears_the_name_is_not_believed(env: TeamEnv):
 def test_the_engineer_starts_from_a_stub_with_the_members_at_hand():
     shown, helpers = engineer_start(PAIR, LINEAR)
     assert shown == ENSEMBLE_START and RIGHT.startswith(helpers)
-    assert engineer_start(LINEAR, PAIR) == (generate_code(FOREST), "")  # another model for an ensemble
+    assert engineer_start(LINEAR, PAIR) == (
+        generate_code(FOREST),
+        "",
+    )  # another model for an ensemble
     assert engineer_start(FOREST, LINEAR) == (generate_code(LINEAR), "")
 
 

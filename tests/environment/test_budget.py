@@ -1,4 +1,6 @@
-"""An evaluator under a budget: nothing new is begun when it is spent, nothing that is known is lost, nothing blocks."""
+"""An evaluator under a budget: nothing new is begun when it is spent, nothing that is known is
+lost, nothing blocks.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tests.fixtures import small_task
 SPEC = baseline(Kind.binary)
 CODE = generate_code(SPEC)
 OTHER = SPEC.model_copy(update={"estimator": "GaussianNB", "params": ()})
-SLOW = "import time\n" + CODE.replace("def build_pipeline():\n", "def build_pipeline():\n    time.sleep(1.5)\n")
+SLOW = "import time\n" + CODE.replace(
+    "def build_pipeline():\n", "def build_pipeline():\n    time.sleep(1.5)\n"
+)
 
 
 @pytest.fixture
@@ -45,14 +49,18 @@ def test_nothing_new_is_begun_when_the_budget_is_spent(evaluator: Evaluator):
     assert evaluator.cross_validate(CODE) is None and evaluator.fits == 0
 
 
-def test_a_budget_that_is_spent_midway_ends_the_evaluation_before_its_next_fold(evaluator: Evaluator):
+def test_a_budget_that_is_spent_midway_ends_the_evaluation_before_its_next_fold(
+    evaluator: Evaluator,
+):
     evaluator.enough = lambda: evaluator.fits >= 2
     assert evaluator.evaluate(CODE).status is Status.timeout and evaluator.fits == 2
     evaluator.enough = None
     assert evaluator.evaluate(CODE).complete and evaluator.fits == 3
 
 
-def test_nobody_waits_for_equal_code_in_another_thread_when_the_budget_is_spent(evaluator: Evaluator):
+def test_nobody_waits_for_equal_code_in_another_thread_when_the_budget_is_spent(
+    evaluator: Evaluator,
+):
     evaluator.enough = lambda: True
     with ThreadPoolExecutor(1) as pool, evaluator._turn(code_key(CODE) or ""):
         assert pool.submit(evaluator.evaluate, CODE).result(timeout=10).status is Status.timeout

@@ -34,16 +34,20 @@ CODE = generate_code(baseline(Kind.binary))
 WORKER = Path(__file__).with_name("cache_worker.py")
 
 
-def run_of(status: Status = Status.ok, predictions: tuple[Predictions, ...] = (), **changes) -> Evaluation:
+def run_of(
+    status: Status = Status.ok, predictions: tuple[Predictions, ...] = (), **changes
+) -> Evaluation:
     return dataclasses.replace(
-        Evaluation(status, Stage.predicted, predictions, "", None, 1.5, 1.25, "bubblewrap"), **changes
+        Evaluation(status, Stage.predicted, predictions, "", None, 1.5, 1.25, "bubblewrap"),
+        **changes,
     )
 
 
 def same(a: Evaluation, b: Evaluation) -> bool:
     arrays = [
-        (x.labels, y.labels, x.proba, y.proba) for x, y in zip(a.predictions, b.predictions, strict=True)
-    ]  # fmt: skip
+        (x.labels, y.labels, x.proba, y.proba)
+        for x, y in zip(a.predictions, b.predictions, strict=True)
+    ]
     plain = [dataclasses.replace(one, predictions=()) for one in (a, b)]
     return plain[0] == plain[1] and all(
         np.array_equal(p, q)
@@ -69,7 +73,8 @@ runs = st.builds(
     status=st.sampled_from(Status),
     predictions=st.lists(predictions(), max_size=3).map(tuple),
     error=texts,
-    description=st.none() | st.fixed_dictionaries({"class": texts, "params": st.dictionaries(texts, texts)}),
+    description=st.none()
+    | st.fixed_dictionaries({"class": texts, "params": st.dictionaries(texts, texts)}),
 )
 
 
@@ -144,21 +149,34 @@ def test_ends_that_a_busy_machine_can_cause_are_never_stored(status):
 
 def key(**changes) -> str:
     values = {
-        "tree": "t", "prelude": "p", "fold": "f", "seed": 0, "limits": Limits(), "level": "bubblewrap",
-        "describe": True, "probe": False,
-    }  # fmt: skip
+        "tree": "t",
+        "prelude": "p",
+        "fold": "f",
+        "seed": 0,
+        "limits": Limits(),
+        "level": "bubblewrap",
+        "describe": True,
+        "probe": False,
+    }
     return run_key(**{**values, **changes})
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"tree": "u"}, {"prelude": "q"}, {"fold": "g"}, {"seed": 1}, {"limits": Limits(wall_s=21)},
-        {"limits": Limits(memory_bytes=1 << 30)}, {"level": "landlock"}, {"describe": False}, {"probe": True},
+        {"tree": "u"},
+        {"prelude": "q"},
+        {"fold": "g"},
+        {"seed": 1},
+        {"limits": Limits(wall_s=21)},
+        {"limits": Limits(memory_bytes=1 << 30)},
+        {"level": "landlock"},
+        {"describe": False},
+        {"probe": True},
         {"tree": "tp", "prelude": ""},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_whatever_can_change_a_prediction_changes_the_key(changes):
     assert key(**changes) != key() and len(key()) == 64
 
@@ -173,7 +191,10 @@ def test_another_version_of_a_library_is_another_key(monkeypatch):
 def test_another_kernel_is_another_key(monkeypatch):
     before, used = key(), keys.kernels_in_use()
     assert used.blas
-    for other in (used._replace(blas=("openblas 0.3.30 Cooperlake",)), used._replace(simd=("AVX2",))):
+    for other in (
+        used._replace(blas=("openblas 0.3.30 Cooperlake",)),
+        used._replace(simd=("AVX2",)),
+    ):
         monkeypatch.setattr(keys, "kernels_in_use", lambda other=other: other)
         assert key() != before
 
@@ -186,7 +207,9 @@ def test_a_variable_that_chooses_the_kernel_changes_the_key(monkeypatch):
 
 
 def test_the_key_of_a_fold_changes_with_every_cell_label_and_order():
-    frame = pd.DataFrame({"x0": [1.0, 2.0, 3.0, 4.0], "x1": ["a", "b", "a", None]}).astype({"x1": object})
+    frame = pd.DataFrame({"x0": [1.0, 2.0, 3.0, 4.0], "x1": ["a", "b", "a", None]}).astype(
+        {"x1": object}
+    )
     y, rows = np.array([0, 1, 0, 1]), frame.iloc[::-1].reset_index(drop=True)
 
     def made(X=frame, labels=y, valid=rows, n_classes=2, seed=0) -> str:
@@ -245,7 +268,9 @@ def test_what_would_fill_half_the_store_is_not_kept(file):
 
 def worker(*arguments: object, **options) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen([sys.executable, WORKER, *map(str, arguments)], env=environment, text=True, **options)
+    return subprocess.Popen(
+        [sys.executable, WORKER, *map(str, arguments)], env=environment, text=True, **options
+    )
 
 
 def intact(file: Path) -> int:
@@ -276,7 +301,9 @@ def test_a_writer_that_is_killed_leaves_a_sound_cache(file):
 
 
 def test_a_second_store_in_a_process_does_not_lose_the_first_ones_locks(file):
-    """Without its locks another process takes itself for the last one and deletes the log that is being written."""
+    """Without its locks another process takes itself for the last one and deletes the log that is
+    being written.
+    """
     first = BlobStore(file, 1 << 20)
     first.put("a", content("a"))
     second = BlobStore(file, 1 << 20)
@@ -383,5 +410,9 @@ def test_a_cached_step_costs_a_fraction_of_a_run(sandbox):
     rates = {rate.method: rate for rate in benchmark(1)}
     assert rates["in-process"].to_in_process == rates["fresh interpreter"].to_fresh == 1
     for cached in ("cached in memory", "cached on disk"):
-        assert rates[cached].steps_per_s > 5 * rates["warm"].steps_per_s > 5 * rates["fresh interpreter"].steps_per_s
+        assert (
+            rates[cached].steps_per_s
+            > 5 * rates["warm"].steps_per_s
+            > 5 * rates["fresh interpreter"].steps_per_s
+        )
     assert rates["cold"].steps_per_s < rates["warm"].steps_per_s

@@ -46,7 +46,9 @@ class GaussianNB(LogisticRegression):
 
 """ + RIGHT.replace("var_smoothing=0.1", "")
 REBOUND = RIGHT.replace(
-    "    num =", "    junk = globals().update(GaussianNB=lambda **k: LogisticRegression())\n    num =", 1
+    "    num =",
+    "    junk = globals().update(GaussianNB=lambda **k: LogisticRegression())\n    num =",
+    1,
 )
 
 
@@ -69,23 +71,40 @@ def test_code_that_behaves_like_the_reference_complies_fully(env, code):
         (RIGHT.replace("0.1", "0.01"), 1 / 2),
         (RIGHT.replace("GaussianNB(var_smoothing=0.1)", "KNeighborsClassifier(n_neighbors=5)"), 0),
         (RIGHT.replace("StandardScaler()", "QUANTILE"), 2 / 3),
-        (RIGHT.replace("        (cat, CAT),", '        (cat, CAT),\n        (LOG, ["x0"]),'), 2 / 3),
+        (
+            RIGHT.replace("        (cat, CAT),", '        (cat, CAT),\n        (LOG, ["x0"]),'),
+            2 / 3,
+        ),
         (generate_code(after(PROPOSAL).with_drop(["x1"])), 2 / 3),
         (generate_code(OLD), 0),
         (LOOP, 0),
         (IMITATION, 0),
         (REBOUND, 0),
     ],
-    ids=["wrong value", "wrong estimator", "unasked scaling", "unasked feature", "unasked drop", "no change",
-         "unreadable loop", "imitating class", "rebound name"],
-)  # fmt: skip
+    ids=[
+        "wrong value",
+        "wrong estimator",
+        "unasked scaling",
+        "unasked feature",
+        "unasked drop",
+        "no change",
+        "unreadable loop",
+        "imitating class",
+        "rebound name",
+    ],
+)
 def test_code_that_does_something_else_complies_in_part_or_not_at_all(env, code, share):
     found = compliance(env, code)
     assert found == pytest.approx(share) and found < 1
 
 
 def test_clauses_alone_never_prove_full_compliance():
-    described = {"params": {"gaussiannb": "GaussianNB(var_smoothing=0.1)", "gaussiannb__var_smoothing": "0.1"}}
+    described = {
+        "params": {
+            "gaussiannb": "GaussianNB(var_smoothing=0.1)",
+            "gaussiannb__var_smoothing": "0.1",
+        }
+    }
     assert clause_compliance(FOUND, described, OLD, after(PROPOSAL)) == CLAUSES_AT_MOST
 
 
@@ -104,7 +123,12 @@ def test_a_clause_needs_two_witnesses(described):
 
 
 def test_one_witness_for_the_estimator_and_two_for_its_value_keep_half():
-    described = {"params": {"gaussiannb": "GaussianNB(var_smoothing=0.5)", "gaussiannb__var_smoothing": "0.5"}}
+    described = {
+        "params": {
+            "gaussiannb": "GaussianNB(var_smoothing=0.5)",
+            "gaussiannb__var_smoothing": "0.5",
+        }
+    }
     assert clause_compliance(FOUND, described, OLD, after(PROPOSAL)) == 0.5
 
 
@@ -172,11 +196,15 @@ def test_predictions_agree_up_to_rounding_whatever_the_unit_of_the_target():
 
 
 UNNEEDED = RIGHT.replace("var_smoothing=0.1)", "var_smoothing=0.1)\n    est = make_pipeline(est)")
-LAMBDA = RIGHT.replace("prep, est)", "prep, FunctionTransformer(lambda X: X if len(X) < 10**5 else 0 * X), est)")
+LAMBDA = RIGHT.replace(
+    "prep, est)", "prep, FunctionTransformer(lambda X: X if len(X) < 10**5 else 0 * X), est)"
+)
 OWN_STEP = RIGHT.replace("prep, est)", "prep, FunctionTransformer(lambda X: X * 1.0), est)")
 
 
-@pytest.mark.parametrize("code", [UNNEEDED, OWN_STEP], ids=["nested pipeline", "own step that does nothing"])
+@pytest.mark.parametrize(
+    "code", [UNNEEDED, OWN_STEP], ids=["nested pipeline", "own step that does nothing"]
+)
 def test_unreadable_code_complies_if_it_also_behaves_on_rows_it_cannot_expect(env, code):
     assert compliance(env, code) == 1
 
@@ -201,7 +229,9 @@ def test_unexpected_rows_are_the_same_each_time_and_none_of_the_usual_sizes(env)
 
 
 def test_a_value_that_changes_no_prediction_here_is_still_the_wrong_value(env):
-    wanted = generate_code(after("propose_model est = RandomForestClassifier(n_estimators=20, max_depth=60)"))
+    wanted = generate_code(
+        after("propose_model est = RandomForestClassifier(n_estimators=20, max_depth=60)")
+    )
     deeper = wanted.replace("max_depth=60", "max_depth=90")
     assert same_behaviour(env.run(wanted), env.run(deeper))
     proposal = "propose_model est = RandomForestClassifier(n_estimators=20, max_depth=60)"

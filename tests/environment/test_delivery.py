@@ -1,4 +1,6 @@
-"""What is delivered in the end: from which candidates, on which rows, and whether it counts as a gain."""
+"""What is delivered in the end: from which candidates, on which rows, and whether it counts as a
+gain.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,13 @@ def predicting(env: TeamEnv, folds: Predictions, holdout: Predictions) -> Evalua
     """A result with these predictions, scored as the environment scores."""
     evaluator = env.evaluator
     return Evaluated(
-        Status.ok, Stage.predicted, out_of_fold=folds, holdout_predictions=holdout,
-        cv=evaluator.scores(evaluator.out_of_fold_labels, folds), holdout=evaluator.scores(env.task.holdout.y, holdout),
-    )  # fmt: skip
+        Status.ok,
+        Stage.predicted,
+        out_of_fold=folds,
+        holdout_predictions=holdout,
+        cv=evaluator.scores(evaluator.out_of_fold_labels, folds),
+        holdout=evaluator.scores(env.task.holdout.y, holdout),
+    )
 
 
 def off(env: TeamEnv, folds: float, holdout: float) -> Evaluated:
@@ -38,11 +44,17 @@ def off(env: TeamEnv, folds: float, holdout: float) -> Evaluated:
     )
 
 
-def right(y: np.ndarray, share: float, seed: int = 0, proba: np.ndarray | None = None) -> Predictions:
-    """Labels of which a share is right, with probabilities that say the same unless others are given."""
+def right(
+    y: np.ndarray, share: float, seed: int = 0, proba: np.ndarray | None = None
+) -> Predictions:
+    """Labels of which a share is right, with probabilities that say the same unless others are
+    given.
+    """
     rng = np.random.default_rng(seed)
     labels = np.where(rng.random(len(y)) < share, y, 1 - y).astype(np.int64)
-    return Predictions(labels, np.where(np.eye(2)[labels] == 1, 0.9, 0.1) if proba is None else proba)
+    return Predictions(
+        labels, np.where(np.eye(2)[labels] == 1, 0.9, 0.1) if proba is None else proba
+    )
 
 
 def classified(env: TeamEnv, folds: float, holdout: float, seed: int = 0) -> Evaluated:
@@ -66,11 +78,18 @@ def test_a_choice_on_the_folds_reads_nothing_of_the_holdout(regression_env: Team
     assert len(chosen) == 1
 
 
-def test_errors_of_opposite_sign_are_blended_and_weights_have_no_common_factor(regression_env: TeamEnv):
+def test_errors_of_opposite_sign_are_blended_and_weights_have_no_common_factor(
+    regression_env: TeamEnv,
+):
     env = regression_env
     tried = [Tried(RIDGE, off(env, 0.1, 0.1)), Tried(LASSO, off(env, -0.1, -0.1))]
     found = choose_delivery(tried, Evidence(env.evaluator, "folds"), 6)
-    assert (found.estimator, found.members, found.weights, found.power) == (BLEND, (RIDGE, LASSO), (1, 1), 0)
+    assert (found.estimator, found.members, found.weights, found.power) == (
+        BLEND,
+        (RIDGE, LASSO),
+        (1, 1),
+        0,
+    )
     assert choose_delivery(tried, Evidence(env.evaluator, "folds"), 1) == RIDGE
 
 
@@ -102,7 +121,9 @@ def off_by_chance(env: TeamEnv, error: float, seed: int) -> Evaluated:
     rng = np.random.default_rng(seed)
     y, held = env.evaluator.out_of_fold_labels, env.task.holdout.y
     return predicting(
-        env, Predictions(y + rng.normal(0, error, len(y))), Predictions(held + rng.normal(0, error, len(held)))
+        env,
+        Predictions(y + rng.normal(0, error, len(y))),
+        Predictions(held + rng.normal(0, error, len(held))),
     )
 
 
@@ -113,12 +134,19 @@ def test_what_was_tried_beside_the_families_joins_only_where_it_is_clearly_bette
     equal, better = ([ridge, Tried(LASSO, off_by_chance(env, error, 1))] for error in (1.05, 0.2))
     assert choose_delivery(equal, evidence, 6).members == (RIDGE, LASSO)
     assert choose_delivery(equal, evidence, 6, plain) == RIDGE
-    assert LASSO in (choose_delivery(better, evidence, 1, plain), *choose_delivery(better, evidence, 6, plain).members)
+    assert LASSO in (
+        choose_delivery(better, evidence, 1, plain),
+        *choose_delivery(better, evidence, 6, plain).members,
+    )
     assert choose_delivery(equal, evidence, 6, plain, accepted=[LASSO]).members == (RIDGE, LASSO)
 
 
-def test_the_bar_is_set_by_the_families_and_in_a_rollout_not_for_what_was_accepted(regression_env, monkeypatch):
-    """A tried model that is better by luck is not delivered, accepted or not; a finish in a rollout takes what was."""
+def test_the_bar_is_set_by_the_families_and_in_a_rollout_not_for_what_was_accepted(
+    regression_env, monkeypatch
+):
+    """A tried model that is better by luck is not delivered, accepted or not; a finish in a rollout
+    takes what was.
+    """
     env, start = regression_env, regression_env.reset()
     evaluate = env.evaluate
 
@@ -135,7 +163,9 @@ def test_the_bar_is_set_by_the_families_and_in_a_rollout_not_for_what_was_accept
         assert env.resolve(state, env.read(state, "finish best")).spec == finished
 
 
-def test_where_others_deliver_a_finish_is_a_wish_and_nothing_is_chosen_for_it(env: TeamEnv, monkeypatch):
+def test_where_others_deliver_a_finish_is_a_wish_and_nothing_is_chosen_for_it(
+    env: TeamEnv, monkeypatch
+):
     monkeypatch.setattr(env, "delivers", False)
     wish = env.read(env.reset(), "finish blend")
     assert wish.ends and not wish.to_choose and not wish.to_implement
@@ -179,7 +209,9 @@ def test_delivering_where_nothing_better_was_tried_is_delivering_the_start(env: 
 
 def test_a_spent_budget_delivers_what_is_known_and_fits_nothing(sandbox, env: TeamEnv):
     own = TeamEnv(env.task, sandbox, env.config)
-    state = remembered(own.reset(), (BAYES, 0.3), (PipelineSpec(estimator="DecisionTreeClassifier"), 0.9))
+    state = remembered(
+        own.reset(), (BAYES, 0.3), (PipelineSpec(estimator="DecisionTreeClassifier"), 0.9)
+    )
     own.evaluate(BAYES)
     own.evaluator.enough = lambda: True
     fits = own.evaluator.fits
@@ -189,14 +221,18 @@ def test_a_spent_budget_delivers_what_is_known_and_fits_nothing(sandbox, env: Te
     own.close()
 
 
-def test_a_gain_on_the_holdout_that_the_folds_contradict_is_no_acceptance_and_leaves_a_note(env: TeamEnv):
+def test_a_gain_on_the_holdout_that_the_folds_contradict_is_no_acceptance_and_leaves_a_note(
+    env: TeamEnv,
+):
     state = replace(env.reset(), evaluated=classified(env, 0.8, 0.8))
     suggestion = env.read(state, "propose_model est = GaussianNB()")
     assert suggestion.spec is not None
     code = generate_code(suggestion.spec)
 
     def judged(folds: float) -> tuple[bool, str]:
-        outcome = env.judge(state, suggestion, Implementation(code, classified(env, folds, 1.0, seed=1)))
+        outcome = env.judge(
+            state, suggestion, Implementation(code, classified(env, folds, 1.0, seed=1))
+        )
         assert outcome.comparison is not None and outcome.comparison.gain > 0.1
         return outcome.accepted, outcome.entry().note
 
@@ -205,10 +241,16 @@ def test_a_gain_on_the_holdout_that_the_folds_contradict_is_no_acceptance_and_le
 
 
 @pytest.mark.parametrize("significance", ["paired_bootstrap", "corrected_resampled_t"])
-def test_only_a_loss_on_the_folds_contradicts_not_a_lesser_gain(sandbox, env: TeamEnv, significance: str):
+def test_only_a_loss_on_the_folds_contradicts_not_a_lesser_gain(
+    sandbox, env: TeamEnv, significance: str
+):
     own = TeamEnv(env.task, sandbox, env.config.model_copy(update={"significance": significance}))
     before = classified(own, 0.8, 0.8)
-    for folds, contradicted in ((0.8, False), (0.79, False), (0.3, significance == "paired_bootstrap")):
+    for folds, contradicted in (
+        (0.8, False),
+        (0.79, False),
+        (0.3, significance == "paired_bootstrap"),
+    ):
         found = own.compare(before, classified(own, folds, 1.0))
         assert found is not None and found.contradicted == contradicted
         assert not (found.contradicted and found.significant)

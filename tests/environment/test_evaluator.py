@@ -28,7 +28,9 @@ def test_layout_and_comments_do_not_make_a_new_run(evaluator):
     assert evaluator.runs == 2
 
 
-def test_a_fit_is_charged_once_and_one_from_the_cache_as_when_it_was_run(sandbox: Sandbox, tmp_path):
+def test_a_fit_is_charged_once_and_one_from_the_cache_as_when_it_was_run(
+    sandbox: Sandbox, tmp_path
+):
     config, costs = EnvironmentConfig(cv_folds=2, cache=str(tmp_path / "cache.sqlite")), []
     for runs in (1, 0):
         evaluator = Evaluator(small_task(Kind.binary), sandbox, config)
@@ -79,10 +81,14 @@ def test_scores_are_those_of_scikit_learn_on_the_same_predictions(evaluator):
 
     result, task = evaluator.evaluate(CODE), evaluator.task
     labels, proba = result.holdout_predictions.labels, result.holdout_predictions.proba
-    assert result.holdout.raw["f1_macro"] == pytest.approx(f1_score(task.holdout.y, labels, average="macro"))
+    assert result.holdout.raw["f1_macro"] == pytest.approx(
+        f1_score(task.holdout.y, labels, average="macro")
+    )
     assert result.holdout.raw["neg_log_loss"] == pytest.approx(-log_loss(task.holdout.y, proba))
     rows = evaluator.out_of_fold_labels
-    assert result.cv.raw["f1_macro"] == pytest.approx(f1_score(rows, result.out_of_fold.labels, average="macro"))
+    assert result.cv.raw["f1_macro"] == pytest.approx(
+        f1_score(rows, result.out_of_fold.labels, average="macro")
+    )
 
 
 def test_predictions_come_back_in_the_order_of_the_rows(evaluator):

@@ -28,7 +28,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def worker(*arguments: object, **options) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, WORKER, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, text=True, **options)
 
@@ -99,13 +103,17 @@ def test_a_writer_that_is_killed_loses_nothing_that_was_added(file):
 
 
 @given(st.integers(0, 2000), st.booleans())
-def test_a_file_that_was_cut_anywhere_keeps_its_whole_lines_and_takes_new_ones(tmp_path_factory, cut, more):
+def test_a_file_that_was_cut_anywhere_keeps_its_whole_lines_and_takes_new_ones(
+    tmp_path_factory, cut, more
+):
     file = tmp_path_factory.mktemp("cut") / "experience.jsonl"
     for key in "abc":
         ExperienceStore(file).add(data_set(key, (FOREST, 0.1)))
     whole = file.read_bytes()
     file.write_bytes(whole[:cut])
-    kept = set("abc"[: max(0, whole[: cut + 1].count(b"\n") - 1)])  # a line that lacks only its end is whole
+    kept = set(
+        "abc"[: max(0, whole[: cut + 1].count(b"\n") - 1)]
+    )  # a line that lacks only its end is whole
     assert keys(file) == kept
     if more:
         ExperienceStore(file).add(data_set("new", (BAYES, 0.1)))
@@ -132,7 +140,12 @@ def test_damaged_lines_are_one_warning_and_the_others_count(file, caplog):
     file.write_bytes(b"".join(lines))
     assert keys(file) == {"a", "d"}
     (said,) = warnings(caplog)
-    assert said.startswith(f"{file}: ") and "damaged lines" in said and "(2)" in said and "Delete the file" in said
+    assert (
+        said.startswith(f"{file}: ")
+        and "damaged lines" in said
+        and "(2)" in said
+        and "Delete the file" in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +154,10 @@ def test_damaged_lines_are_one_warning_and_the_others_count(file, caplog):
         (b"a,b\n1,2\n", "is no experience store, or its first line is damaged"),
         (b"7\n", "is no experience store"),
         (b"hello", "is no experience store"),
-        (b'{"store": "marl_llm experience", "version": 99}\n', "is an experience store of version 99, this is 1"),
+        (
+            b'{"store": "marl_llm experience", "version": 99}\n',
+            "is an experience store of version 99, this is 1",
+        ),
     ],
 )
 def test_another_file_or_version_is_one_sentence_with_a_remedy_and_left_alone(file, content, says):

@@ -1,4 +1,6 @@
-"""`finish`, `finish best`, `finish blend`: read, resolved, judged, paid for, and the state they leave."""
+"""`finish`, `finish best`, `finish blend`: read, resolved, judged, paid for, and the state they
+leave.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ import pytest
 
 from marl_llm.environment import Evaluated, Implementation, State, StepOutcome, TeamEnv, Verdict
 from marl_llm.environment.memory import MemoryEntry
-from marl_llm.proposals import Finish, InvalidAction, PipelineSpec, canonical, generate_code, parse_action
+from marl_llm.proposals import (
+    Finish,
+    InvalidAction,
+    PipelineSpec,
+    canonical,
+    generate_code,
+    parse_action,
+)
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome
 from marl_llm.sandbox import Sandbox, Stage, Status
@@ -72,19 +81,29 @@ def remembered(env: TeamEnv, state: State, *specs: PipelineSpec, credited: float
 
 
 def ended(env: TeamEnv, state: State, reply: str, code: str | None = None) -> StepOutcome:
-    """What a reply that ends comes to, written by a right Engineer where there is something to write."""
+    """What a reply that ends comes to, written by a right Engineer where there is something to
+    write.
+    """
     suggestion = env.resolve(state, env.read(state, reply))
     if not suggestion.to_implement or suggestion.spec is None:
         return env.judge(state, suggestion)
     code = code or generate_code(suggestion.spec)
-    return env.judge(state, suggestion, Implementation(code, env.run(code, state.evaluated, suggestion.spec)))
+    return env.judge(
+        state, suggestion, Implementation(code, env.run(code, state.evaluated, suggestion.spec))
+    )
 
 
 @pytest.mark.parametrize("reply", ["finish", "finish best", "finish blend"])
-def test_finishing_with_nothing_better_delivers_the_current_solution_and_costs_nothing(own: TeamEnv, reply: str):
+def test_finishing_with_nothing_better_delivers_the_current_solution_and_costs_nothing(
+    own: TeamEnv, reply: str
+):
     state = own.reset()
     outcome = ended(own, state, reply)
-    assert outcome.verdict is Verdict.finished and outcome.suggestion.spec is None and outcome.reference is None
+    assert (
+        outcome.verdict is Verdict.finished
+        and outcome.suggestion.spec is None
+        and outcome.reference is None
+    )
     for config in (BY_REFERENCE, BY_STEP):
         assert config(data_scientist_outcome([outcome])) == 0
     after = own.advance(state, outcome)
@@ -95,7 +114,11 @@ def test_the_best_of_what_was_measured_is_delivered_without_an_engineer_and_paid
     state = remembered(own, own.reset(), WEAK, FOREST)
     outcome = ended(own, state, "finish best")
     assert outcome.implementation is None and outcome.suggestion.spec == FOREST
-    assert outcome.verdict is Verdict.finished and outcome.reference_gain is not None and outcome.reference_gain > 0.1
+    assert (
+        outcome.verdict is Verdict.finished
+        and outcome.reference_gain is not None
+        and outcome.reference_gain > 0.1
+    )
     paid = BY_REFERENCE.by_component(data_scientist_outcome([outcome]))
     assert paid["metric_delta"] == sum(paid.values()) == outcome.reference_gain
     after = own.advance(state, outcome)
@@ -103,7 +126,9 @@ def test_the_best_of_what_was_measured_is_delivered_without_an_engineer_and_paid
     assert after.evaluated.holdout == own.evaluate(FOREST).holdout
 
 
-def test_a_gain_that_was_credited_to_the_suggestion_is_not_credited_again_to_its_delivery(own: TeamEnv):
+def test_a_gain_that_was_credited_to_the_suggestion_is_not_credited_again_to_its_delivery(
+    own: TeamEnv,
+):
     state = own.reset()
     suggestion = own.read(state, "propose_model est = RandomForestRegressor(n_estimators=30)")
     failed = own.judge(state, suggestion, NOTHING)
@@ -119,12 +144,20 @@ def test_a_blend_is_written_by_the_engineer_and_both_are_paid_its_gain(own: Team
     outcome = ended(own, state, "finish blend")
     spec = outcome.suggestion.spec
     assert spec is not None and len(spec.members) > 1 and outcome.suggestion.to_implement
-    assert outcome.compliance == 1 and outcome.step_gain == outcome.reference_gain and outcome.step_gain > 0.1
+    assert (
+        outcome.compliance == 1
+        and outcome.step_gain == outcome.reference_gain
+        and outcome.step_gain > 0.1
+    )
     for config in (BY_REFERENCE, BY_STEP):
         assert config(data_scientist_outcome([outcome])) == outcome.step_gain
         assert config(engineer_outcome(outcome)) == outcome.step_gain
     after = own.advance(state, outcome)
-    assert after.finished and after.spec == spec and after.memory.entries[-1].line() == "finished finish blend"
+    assert (
+        after.finished
+        and after.spec == spec
+        and after.memory.entries[-1].line() == "finished finish blend"
+    )
 
 
 def test_a_right_blend_is_not_fitted_its_members_were(own: TeamEnv):
@@ -140,7 +173,9 @@ def test_a_right_blend_is_not_fitted_its_members_were(own: TeamEnv):
         (generate_code(WEAK), Verdict.not_as_asked),
     ],
 )
-def test_a_blend_that_is_not_written_as_asked_ends_the_episode_where_it_was(own: TeamEnv, code: str, verdict: Verdict):
+def test_a_blend_that_is_not_written_as_asked_ends_the_episode_where_it_was(
+    own: TeamEnv, code: str, verdict: Verdict
+):
     state = remembered(own, own.reset(), FOREST, BOOSTED)
     outcome = ended(own, state, "finish blend", code)
     assert outcome.verdict is verdict and outcome.step_gain == 0
@@ -152,7 +187,9 @@ def test_a_blend_that_is_not_written_as_asked_ends_the_episode_where_it_was(own:
 
 
 def test_a_delivery_without_a_significant_gain_is_no_failure(own: TeamEnv):
-    state = remembered(own, replace(own.reset(), spec=FOREST, evaluated=own.evaluate(FOREST)), BOOSTED)
+    state = remembered(
+        own, replace(own.reset(), spec=FOREST, evaluated=own.evaluate(FOREST)), BOOSTED
+    )
     outcome = ended(own, state, "finish blend")
     assert outcome.suggestion.spec is not None and outcome.reference_comparison is not None
     strict = replace(
@@ -163,7 +200,9 @@ def test_a_delivery_without_a_significant_gain_is_no_failure(own: TeamEnv):
     for config in (BY_REFERENCE, BY_STEP):
         assert config(data_scientist_outcome([strict])) == 0
         assert config(engineer_outcome(strict)) == 0
-    assert own.advance(state, strict).spec == outcome.suggestion.spec  # chosen on the folds, and delivered
+    assert (
+        own.advance(state, strict).spec == outcome.suggestion.spec
+    )  # chosen on the folds, and delivered
 
 
 def test_an_ensemble_that_is_the_best_is_delivered_as_it_is_and_written_again(own: TeamEnv):
@@ -181,9 +220,15 @@ def test_families_are_candidates_once_the_models_were_screened(own: TeamEnv):
     unseen = ended(own, state, "finish best")
     own.screen()
     assert unseen.suggestion.spec is None
-    assert ended(own, state, "finish best").suggestion.spec is None  # another branch looked, this one did not
+    assert (
+        ended(own, state, "finish best").suggestion.spec is None
+    )  # another branch looked, this one did not
     best = ended(own, replace(state, looked=True), "finish best")
-    assert best.suggestion.spec is not None and best.reference_gain is not None and best.reference_gain > 0.1
+    assert (
+        best.suggestion.spec is not None
+        and best.reference_gain is not None
+        and best.reference_gain > 0.1
+    )
     within = replace(own.read(state, "finish best"), looked=True)
     assert own.resolve(state, within).spec == best.suggestion.spec  # screened in the same turn
 

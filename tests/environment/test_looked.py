@@ -1,4 +1,6 @@
-"""A look at the families: the episode goes on from the best of them, and memory knows what all of them brought."""
+"""A look at the families: the episode goes on from the best of them, and memory knows what all of
+them brought.
+"""
 
 from __future__ import annotations
 
@@ -49,18 +51,32 @@ def test_memory_reads_as_if_the_best_family_had_been_proposed_first(env: TeamEnv
     known = {entry.spec for entry in state.memory.entries}
     assert known == set(env.plain(looked=True)) and len(state.memory.entries) == len(known)
     compared = env.compare(start.evaluated, state.evaluated)
-    assert compared is not None and first.gain == compared.gain and first.score == state.evaluated.holdout.score  # type: ignore[union-attr]
-    one_hot = next(entry for entry in others if entry.spec is not None and entry.spec.encode == "one_hot")
+    assert (
+        compared is not None
+        and first.gain == compared.gain
+        and first.score == state.evaluated.holdout.score
+    )  # type: ignore[union-attr]
+    one_hot = next(
+        entry for entry in others if entry.spec is not None and entry.spec.encode == "one_hot"
+    )
     assert one_hot.line().endswith("propose_model est = Ridge() with encode one_hot")
     assert all(entry.gain is not None for entry in others)
 
 
-def test_what_the_look_has_answered_is_redundant_and_a_change_of_the_best_family_is_not(env: TeamEnv):
+def test_what_the_look_has_answered_is_redundant_and_a_change_of_the_best_family_is_not(
+    env: TeamEnv,
+):
     state = env.look(env.reset())
     assert env.read(state, "propose_model est = HistGradientBoostingRegressor()").redundant
-    assert env.read(state, f"propose_model est = {state.spec.estimator}()").redundant == (not state.spec.params)
+    assert env.read(state, f"propose_model est = {state.spec.estimator}()").redundant == (
+        not state.spec.params
+    )
     change = env.read(state, "engineer_features impute median")
-    assert change.spec is not None and change.spec.estimator == state.spec.estimator and not change.redundant
+    assert (
+        change.spec is not None
+        and change.spec.estimator == state.spec.estimator
+        and not change.redundant
+    )
 
 
 def test_looking_twice_adds_nothing_and_a_better_solution_is_kept(env: TeamEnv):
@@ -79,5 +95,7 @@ def test_only_what_is_evaluated_is_known_where_time_was_short(env: TeamEnv):
 
 
 def test_a_calibrated_family_which_no_proposal_can_name_stays_out_of_memory(env: TeamEnv):
-    calibrated = baseline(Kind.binary).model_copy(update={"estimator": "SVC", "calibration": "sigmoid"})
+    calibrated = baseline(Kind.binary).model_copy(
+        update={"estimator": "SVC", "calibration": "sigmoid"}
+    )
     assert not tellable(calibrated) and tellable(baseline(Kind.binary))

@@ -1,4 +1,6 @@
-"""What memory recognises as already suggested, what a prompt shows of it, and that it survives on disk."""
+"""What memory recognises as already suggested, what a prompt shows of it, and that it survives on
+disk.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prom
 from marl_llm.core.kind import Kind
 from marl_llm.environment import Memory, MemoryEntry, State, TeamEnv, Verdict
 from marl_llm.environment.memory import rough_tokens
-from marl_llm.proposals import InvalidAction, apply, baseline, canonical, generate_code, resolve_columns
+from marl_llm.proposals import (
+    InvalidAction,
+    apply,
+    baseline,
+    canonical,
+    generate_code,
+    resolve_columns,
+)
 from tests.fixtures import context, small_card
 
 KIND = Kind.binary
@@ -43,9 +52,15 @@ def rejected(env: TeamEnv, state: State, *replies: str) -> State:
         ("propose_model est = SVC()", "propose_model est = svm(C=1)"),
         ("engineer_features scale minmax", "engineer_features scale min-max"),
         ("engineer_features encode one_hot", "engineer_features encode onehot"),
-        ('engineer_features log ["x0"]; bin ["x1"]', 'engineer_features bin ["gap"]; log ["Body Size"]'),
+        (
+            'engineer_features log ["x0"]; bin ["x1"]',
+            'engineer_features bin ["gap"]; log ["Body Size"]',
+        ),
         ('engineer_features drop ["x2", "x0"]', 'engineer_features drop ["x0"]; drop ["x2"]'),
-        ("propose_model est = Ridge_Classifier()", "propose_model est = RidgeClassifier(alpha=1.0, class_weight=None)"),
+        (
+            "propose_model est = Ridge_Classifier()",
+            "propose_model est = RidgeClassifier(alpha=1.0, class_weight=None)",
+        ),
     ],
 )
 def test_the_same_solution_asked_for_in_other_words_is_redundant(env, before, again):
@@ -54,7 +69,9 @@ def test_the_same_solution_asked_for_in_other_words_is_redundant(env, before, ag
     assert not env.read(env.reset(), again).redundant
 
 
-@pytest.mark.parametrize("reply", ["tune C=1", "tune C=1.0, max_iter=100", "engineer_features scale standard"])
+@pytest.mark.parametrize(
+    "reply", ["tune C=1", "tune C=1.0, max_iter=100", "engineer_features scale standard"]
+)
 def test_what_stands_already_is_redundant_from_the_start(env, reply):
     assert env.read(env.reset(), reply).redundant
 
@@ -73,7 +90,9 @@ def test_another_value_after_a_rejection_is_not_redundant(env):
 
 
 def test_an_ensemble_of_the_same_solutions_in_another_order_is_redundant(env):
-    state = rejected(env, env.reset(), "propose_model est = GaussianNB()", "propose_model est = MLPClassifier()")
+    state = rejected(
+        env, env.reset(), "propose_model est = GaussianNB()", "propose_model est = MLPClassifier()"
+    )
     state = rejected(env, state, "propose_model est = Voting(0, 1, 2)")
     assert env.read(state, "propose_model est = Voting(2, 0, 1)").redundant
     assert not env.read(state, "propose_model est = Voting(0, 1)").redundant
@@ -90,8 +109,12 @@ def drawn(seed: int, length: int) -> Memory:
             spec = apply(resolve_columns(action, context(KIND)), baseline(KIND), context(KIND))
         except InvalidAction:
             continue
-        verdict = rng.choice((Verdict.accepted, Verdict.no_gain, Verdict.failed, Verdict.not_as_asked))
-        memory = memory.add(MemoryEntry(canonical(action), verdict, round(rng.gauss(0, 0.1), 3), spec, "why"))
+        verdict = rng.choice(
+            (Verdict.accepted, Verdict.no_gain, Verdict.failed, Verdict.not_as_asked)
+        )
+        memory = memory.add(
+            MemoryEntry(canonical(action), verdict, round(rng.gauss(0, 0.1), 3), spec, "why")
+        )
     return memory
 
 
@@ -102,7 +125,9 @@ def test_any_budget_is_kept_and_lines_are_whole(seed, length, budget, numbered):
     text = memory.render(budget, rough_tokens, numbered=numbered)
     assert rough_tokens(text) <= budget
     whole = iter(memory.render(10**9, numbered=numbered).split("\n"))
-    assert all(line in whole for line in text.split("\n") if line), "in order; a line may stand in both more than once"
+    assert all(line in whole for line in text.split("\n") if line), (
+        "in order; a line may stand in both more than once"
+    )
 
 
 @given(st.integers(0, 10**6), st.integers(0, 20))
@@ -110,10 +135,14 @@ def test_a_memory_read_back_from_disk_is_equal_and_recognises_the_same(seed, len
     memory = drawn(seed, length)
     again = Memory.from_json(memory.to_json())
     assert again == memory
-    assert all(again.tried(e.spec) == memory.tried(e.spec) for e in memory.entries if e.spec is not None)
+    assert all(
+        again.tried(e.spec) == memory.tried(e.spec) for e in memory.entries if e.spec is not None
+    )
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"text": "a"}]', '[{"text": "a", "verdict": "won"}]', "[" * 9000])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '[{"text": "a"}]', '[{"text": "a", "verdict": "won"}]', "[" * 9000]
+)
 def test_text_that_is_no_memory_is_refused_in_one_line(text):
     with pytest.raises(ValueError, match="not a memory") as caught:
         Memory.from_json(text)

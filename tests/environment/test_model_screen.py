@@ -43,7 +43,9 @@ def make(sandbox: Sandbox) -> Iterator:
     made: list[TeamEnv] = []
 
     def one(task: Task | None = None, **changes) -> TeamEnv:
-        made.append(TeamEnv(task or small_task(Kind.binary), sandbox, CONFIG.model_copy(update=changes)))
+        made.append(
+            TeamEnv(task or small_task(Kind.binary), sandbox, CONFIG.model_copy(update=changes))
+        )
         return made[-1]
 
     yield one
@@ -61,11 +63,15 @@ def whole(sandbox: Sandbox) -> Iterator[TeamEnv]:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_the_families_are_distinct_solutions_that_can_be_built_and_the_usual_ones_come_first(kind: Kind):
+def test_the_families_are_distinct_solutions_that_can_be_built_and_the_usual_ones_come_first(
+    kind: Kind,
+):
     specs = screened_specs(context(kind))
     assert len(specs) >= 8 and distinct(specs) == specs
     assert screened_specs(context(kind), SIX) == specs[:SIX]
-    assert all(compile(spec) is not None and spec.classifier == kind.is_classification for spec in specs)
+    assert all(
+        compile(spec) is not None and spec.classifier == kind.is_classification for spec in specs
+    )
 
 
 def test_what_is_too_slow_for_the_rows_is_not_screened():
@@ -76,7 +82,9 @@ def test_what_is_too_slow_for_the_rows_is_not_screened():
     assert "HistGradientBoostingClassifier" in names(300_000)
 
 
-def test_families_are_ranked_by_the_mean_of_their_folds_with_the_spread_between_them(whole: TeamEnv):
+def test_families_are_ranked_by_the_mean_of_their_folds_with_the_spread_between_them(
+    whole: TeamEnv,
+):
     screen, evaluator = whole.screen(), whole.evaluator
     scores = [one.score for one in screen.ranked]
     assert len(scores) >= 8 and scores == sorted(scores, reverse=True)  # type: ignore[type-var]
@@ -87,13 +95,18 @@ def test_families_are_ranked_by_the_mean_of_their_folds_with_the_spread_between_
             evaluator.scores(evaluator.out_of_fold_labels[a:b], some_rows(found, a, b)).score
             for a, b in evaluator.fold_bounds
         ]
-        assert one.score == pytest.approx(np.mean(by_fold)) and one.spread == pytest.approx(np.std(by_fold))
+        assert one.score == pytest.approx(np.mean(by_fold)) and one.spread == pytest.approx(
+            np.std(by_fold)
+        )
 
 
 def test_the_data_scientist_reads_the_best_families_as_it_would_propose_them(whole: TeamEnv):
     told = whole.analyze(whole.reset(), MODELS)
     best = whole.screen().ranked[0]
-    assert told.startswith(f"models: {best.spec.estimator}(") and f"{best.score:.2f} sd {best.spread:.2f}" in told
+    assert (
+        told.startswith(f"models: {best.spec.estimator}(")
+        and f"{best.score:.2f} sd {best.spread:.2f}" in told
+    )
     assert told == "models: " + "; ".join(whole.screen().lines(told.count(";") + 1))
     assert "SVC" not in told  # calibrated: its call alone would not give it
 
@@ -121,7 +134,9 @@ def test_no_row_of_the_holdout_or_the_test_part_is_read(make):
         test=Part(task.test.X.iloc[::-1], rng.permutation(1 - task.test.y)),
     )
     for rows in (3000, 100):
-        first, second = (screened(make(one, screen_rows=rows), LINEAR, TREE) for one in (task, other))
+        first, second = (
+            screened(make(one, screen_rows=rows), LINEAR, TREE) for one in (task, other)
+        )
         assert findings(first) == findings(second)
 
 
@@ -140,7 +155,9 @@ def test_larger_data_is_screened_on_a_sample_that_is_let_go(sandbox: Sandbox):
     drawn, results = [], []
     for seed in (0, 0, 1):
         evaluator = Watched(task, sandbox, config)
-        results.append(findings(screen_models(evaluator, [LINEAR, TREE], config, sandbox.limits, 2, seed)))
+        results.append(
+            findings(screen_models(evaluator, [LINEAR, TREE], config, sandbox.limits, 2, seed))
+        )
         for train, valid, _ in evaluator.made:
             assert not set(train) & set(valid) and len(train) + len(valid) == 100
             assert max(*train, *valid) < len(task.development)
@@ -190,17 +207,25 @@ def test_a_spent_budget_leaves_out_the_rest(make):
         asked.append(1)
         return len(asked) > 1
 
-    screen = screen_models(make().evaluator, [TREE, LINEAR, BAYES], CONFIG, make()._sandbox.limits, 1, 0, enough)
+    screen = screen_models(
+        make().evaluator, [TREE, LINEAR, BAYES], CONFIG, make()._sandbox.limits, 1, 0, enough
+    )
     assert [one.spec for one in screen.ranked] == [TREE]
     assert {one.problem for one in screen.found[1:]} == {"left out: no time"}
 
 
 def test_data_on_which_every_family_fails_give_one_sentence_and_no_lines(make, monkeypatch):
     env = make()
-    monkeypatch.setattr(model_screen, "generate_code", lambda spec: "def build_pipeline():\n    return 1 / 0")
+    monkeypatch.setattr(
+        model_screen, "generate_code", lambda spec: "def build_pipeline():\n    return 1 / 0"
+    )
     state = env.look(env.reset())
     told = env.analyze(state, MODELS)
-    assert told == f"models: none of {len(screened_specs(context(Kind.binary)))} families runs on this data (fails)"
+    assert (
+        told
+        == f"models: none of {len(screened_specs(context(Kind.binary)))} families runs on this "
+        "data (fails)"
+    )
     assert env.screen().lines(5) == () and env.within_reach() == []
     assert [one.spec for one in env.tried(state)] == [state.spec]
     assert ModelScreen(()).told(5) == ("no family fits",)
@@ -210,7 +235,9 @@ def test_classes_of_a_few_rows_can_be_screened_whole_and_on_a_sample(make):
     for rows in (3000, 60):
         env = make(task_of(80, 60, 1, 2), screen_rows=rows, cv_folds=3)
         screen = screened(env, LINEAR, BAYES, TREE)
-        assert len(screen.ranked) == 3 and all(np.isfinite([one.score, one.spread]).all() for one in screen.ranked)  # type: ignore[list-item]
+        assert len(screen.ranked) == 3 and all(
+            np.isfinite([one.score, one.spread]).all() for one in screen.ranked
+        )  # type: ignore[list-item]
 
 
 def test_regression_is_screened_too(regression_env: TeamEnv):

@@ -1,4 +1,6 @@
-"""The Data Scientist names a region, the environment fills in the numbers: on development rows, and reproducibly."""
+"""The Data Scientist names a region, the environment fills in the numbers: on development rows, and
+reproducibly.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ def test_settings_lie_inside_the_region_and_cover_it():
 
 
 def test_a_wide_positive_region_is_searched_by_orders_of_magnitude():
-    tried = [s["C"] for s in settings(region("tune C=between(0.001, 1000), budget=64"), baseline(Kind.binary), 0)]
+    tried = [
+        s["C"]
+        for s in settings(
+            region("tune C=between(0.001, 1000), budget=64"), baseline(Kind.binary), 0
+        )
+    ]
     assert sum(c < 1 for c in tried) == pytest.approx(32, abs=4)
 
 
@@ -49,7 +56,9 @@ def test_the_best_setting_in_cross_validation_becomes_the_proposal_and_exact_val
 
 
 def test_where_every_setting_fails_the_first_one_is_proposed():
-    found = search_region(region("tune C=between(1, 2), budget=4"), baseline(Kind.binary), lambda code: None, 0)
+    found = search_region(
+        region("tune C=between(1, 2), budget=4"), baseline(Kind.binary), lambda code: None, 0
+    )
     assert 1 <= float(found.exact["C"] or 0) <= 2 and not found.regions
 
 
@@ -102,4 +111,6 @@ def test_a_region_is_written_as_it_is_read():
     text = 'tune C=between(0.01, 10.0), class_weight="balanced", budget=12'
     action = parse_action(text)
     assert canonical(action) == text
-    assert action == Tune(params={"C": Between(low=0.01, high=10.0), "class_weight": "balanced"}, budget=12)
+    assert action == Tune(
+        params={"C": Between(low=0.01, high=10.0), "class_weight": "balanced"}, budget=12
+    )

@@ -1,4 +1,6 @@
-"""Tasks with classes of 1 to 8 rows, from the folds to the answers of an analysis: everything runs on them."""
+"""Tasks with classes of 1 to 8 rows, from the folds to the answers of an analysis: everything runs
+on them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ SPECS = {
     "boosting": PipelineSpec(estimator="HistGradientBoostingClassifier"),
     "calibrated": LOGISTIC.model_copy(update={"calibration": "isotonic"}),
     "without probabilities": PipelineSpec(estimator="RidgeClassifier"),
-    "stacked": PipelineSpec(estimator="Stacking", members=(LOGISTIC, PipelineSpec(estimator="GaussianNB"))),
+    "stacked": PipelineSpec(
+        estimator="Stacking", members=(LOGISTIC, PipelineSpec(estimator="GaussianNB"))
+    ),
     "consecutive classes": PipelineSpec(estimator="XGBClassifier"),
 }
 
@@ -54,7 +58,9 @@ def test_every_kind_of_model_is_fitted_and_scored_by_every_metric(
 
 
 @pytest.mark.parametrize("sizes", [(80, 60, 1), (80, 60, 2, 3), (80, 5), (80, 4)], ids=str)
-def test_the_baseline_runs_on_the_smallest_classes_there_are(sandbox: Sandbox, sizes: tuple[int, ...]):
+def test_the_baseline_runs_on_the_smallest_classes_there_are(
+    sandbox: Sandbox, sizes: tuple[int, ...]
+):
     evaluator = Evaluator(task_of(*sizes), sandbox, EnvironmentConfig(cv_folds=5))
     done = evaluator.evaluate(generate_code(LOGISTIC))
     assert done.complete, done.error
@@ -72,9 +78,14 @@ def test_every_analysis_answers(sandbox: Sandbox):
 
 def test_calibration_of_a_class_that_cannot_be_divided_by_three_is_refused_when_proposed():
     action = Tune(params={"calibration": "isotonic"})
-    with pytest.raises(InvalidAction, match="calibration needs 3 rows of each class, the smallest has 1"):
+    with pytest.raises(
+        InvalidAction, match="calibration needs 3 rows of each class, the smallest has 1"
+    ):
         apply(action, LOGISTIC, describe_task(task_of(80, 60, 1)).context())
-    assert apply(action, LOGISTIC, describe_task(task_of(80, 60, 3)).context()).calibration == "isotonic"
+    assert (
+        apply(action, LOGISTIC, describe_task(task_of(80, 60, 3)).context()).calibration
+        == "isotonic"
+    )
 
 
 def test_unexpected_rows_hold_every_class():
@@ -82,6 +93,11 @@ def test_unexpected_rows_hold_every_class():
     for seed in range(5):
         for fold in unexpected_folds(task, 4, seed):
             rows = fold.train.layout.rows
-            y = np.frombuffer(fold.train.content, "<i8", count=rows, offset=8 * rows * len(fold.train.layout.numeric))
+            y = np.frombuffer(
+                fold.train.content,
+                "<i8",
+                count=rows,
+                offset=8 * rows * len(fold.train.layout.numeric),
+            )
             assert (np.bincount(y, minlength=4) >= [3, 3, 1, 3]).all()
             fold.close()

@@ -31,7 +31,9 @@ def test_a_significant_and_compliant_change_is_accepted_and_becomes_the_model(en
     assert outcome.step_gain == outcome.comparison.gain == outcome.reference_gain > 0.1
     after = env.advance(state, outcome)
     assert after.spec == outcome.suggestion.spec and after.code == generate_code(after.spec)
-    assert after.evaluated.holdout.score == pytest.approx(state.evaluated.holdout.score + outcome.step_gain)
+    assert after.evaluated.holdout.score == pytest.approx(
+        state.evaluated.holdout.score + outcome.step_gain
+    )
     assert after.step == 1 and not after.finished
 
 
@@ -63,7 +65,11 @@ def test_failed_code_is_the_engineers_and_the_reference_still_tells_of_the_sugge
 
 def test_an_invalid_action_and_finish_need_no_engineer(env):
     state = env.reset()
-    for reply, verdict in (("hm", Verdict.invalid), ("tune depth=3", Verdict.invalid), ("finish", Verdict.finished)):
+    for reply, verdict in (
+        ("hm", Verdict.invalid),
+        ("tune depth=3", Verdict.invalid),
+        ("finish", Verdict.finished),
+    ):
         suggestion = env.read(state, reply)
         assert not suggestion.to_implement
         outcome = env.judge(state, suggestion)
@@ -72,7 +78,14 @@ def test_an_invalid_action_and_finish_need_no_engineer(env):
 
 
 @pytest.mark.parametrize(
-    "reply", ["tune C=1" + "0" * 400, '{"action": "tune", "params": {"C\\n\\n": 1}}', "x" * 9999, "\ud800", ""]
+    "reply",
+    [
+        "tune C=1" + "0" * 400,
+        '{"action": "tune", "params": {"C\\n\\n": 1}}',
+        "x" * 9999,
+        "\ud800",
+        "",
+    ],
 )
 def test_any_reply_is_read_into_one_short_line(env, reply):
     suggestion = env.read(env.reset(), reply)
@@ -83,7 +96,10 @@ def test_any_reply_is_read_into_one_short_line(env, reply):
 def test_what_changes_nothing_or_was_answered_before_is_redundant(env):
     state = env.reset()
     assert env.read(state, "engineer_features impute mean").redundant
-    assert env.judge(state, env.read(state, "engineer_features impute mean")).verdict is Verdict.redundant
+    assert (
+        env.judge(state, env.read(state, "engineer_features impute mean")).verdict
+        is Verdict.redundant
+    )
     assert not env.read(state, WORSE).redundant
     after = env.advance(state, played(env, state, WORSE))
     assert env.read(after, WORSE).redundant
@@ -92,7 +108,9 @@ def test_what_changes_nothing_or_was_answered_before_is_redundant(env):
 
 def test_what_failed_or_was_done_otherwise_may_be_asked_for_again(env):
     state = env.reset()
-    failed = env.advance(state, played(env, state, WORSE, "def build_pipeline():\n    return model"))
+    failed = env.advance(
+        state, played(env, state, WORSE, "def build_pipeline():\n    return model")
+    )
     otherwise = env.advance(state, played(env, state, WORSE, state.code))
     assert not env.read(failed, WORSE).redundant
     assert not env.read(otherwise, WORSE).redundant
@@ -112,7 +130,11 @@ def test_a_proposal_that_cannot_run_is_the_data_scientists_fault_not_the_enginee
     state = env.reset()
     outcome = played(env, state, "propose_model est = KNeighborsClassifier(n_neighbors=400)")
     assert not outcome.reference.ok
-    assert outcome.compliance == 1 and outcome.verdict is Verdict.no_gain and outcome.reference_gain == 0
+    assert (
+        outcome.compliance == 1
+        and outcome.verdict is Verdict.no_gain
+        and outcome.reference_gain == 0
+    )
     assert RewardConfig().by_component(data_scientist_outcome([outcome]))["no_gain"] < 0
     assert RewardConfig().by_component(engineer_outcome(outcome))["failure"] == 0
     assert env.advance(state, outcome).spec == state.spec
@@ -131,7 +153,8 @@ def test_significance_on_folds_agrees_about_a_large_gain(sandbox):
 def test_a_baseline_that_cannot_run_is_said_in_one_sentence(sandbox, monkeypatch):
     env = TeamEnv(small_task(Kind.binary), sandbox, CONFIG)
     monkeypatch.setattr(
-        "marl_llm.environment.team_env.generate_code", lambda spec: "def build_pipeline():\n    return 1"
+        "marl_llm.environment.team_env.generate_code",
+        lambda spec: "def build_pipeline():\n    return 1",
     )
     with pytest.raises(RunFailed, match="small-binary: the baseline does not run"):
         env.reset()
@@ -155,7 +178,9 @@ def test_answers_come_from_development_rows_only(env):
 
     state, task = env.reset(), small_task(Kind.binary)
     view = AnalysisView(
-        replace(task, holdout=None, test=None), state.evaluated.out_of_fold, env.evaluator.out_of_fold_rows
+        replace(task, holdout=None, test=None),
+        state.evaluated.out_of_fold,
+        env.evaluator.out_of_fold_rows,
     )
     for query in ("distribution", "target", "errors"):
         action = env.read(state, f'analyze {query} ["x0", "x3"]').action
@@ -171,7 +196,8 @@ def test_a_column_without_variety_in_the_development_rows_has_an_answer_too(valu
     from marl_llm.tasks.task import Part
 
     part = Part(
-        pd.DataFrame({"x0": pd.Series(values, dtype=object if values[0] is None else float)}), np.arange(60) % 2
+        pd.DataFrame({"x0": pd.Series(values, dtype=object if values[0] is None else float)}),
+        np.arange(60) % 2,
     )
     task = type("Stub", (), {"development": part, "kind": Kind.binary, "columns": ()})()
     for query in ("distribution", "target"):

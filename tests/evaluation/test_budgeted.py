@@ -1,4 +1,6 @@
-"""Arms that play as `solve` does, on small CSVs with the real sandbox, and the same without agents."""
+"""Arms that play as `solve` does, on small CSVs with the real sandbox, and the same without
+agents.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     product = frame["a"] * frame["b"] + rng.normal(0, 0.1, len(frame))
     frame.assign(y=product).to_csv(directory / "number.csv", index=False)
     frame.assign(y=np.where(product > 0, "yes", "no")).to_csv(directory / "word.csv", index=False)
-    entries = [{"csv": "number.csv", "target": "y", "kind": "regression"}, {"csv": "word.csv", "target": "y"}]
+    entries = [
+        {"csv": "number.csv", "target": "y", "kind": "regression"},
+        {"csv": "word.csv", "target": "y"},
+    ]
     (directory / "suite.yaml").write_text(yaml.safe_dump(entries))
     return directory
 
@@ -50,20 +55,28 @@ def few_families():
 
 
 @pytest.fixture(scope="module")
-def played(few_families, suite: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[EvaluationReport, Path]:
-    """All of them within a few seconds each, of processor time: the machine may be busy with other things."""
+def played(
+    few_families, suite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[EvaluationReport, Path]:
+    """All of them within a few seconds each, of processor time: the machine may be busy with other
+    things.
+    """
     out = tmp_path_factory.mktemp("ev")
     return compared(suite, out, ARMS, SECONDS), out
 
 
 @pytest.fixture(scope="module")
-def unhurried(few_families, suite: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationReport:
+def unhurried(
+    few_families, suite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> EvaluationReport:
     """Without agents, ended by what there is to do and not by time."""
     return compared(suite, tmp_path_factory.mktemp("un"), ("no_agents", "six_defaults"), AMPLE)
 
 
 def compared(suite: Path, out: Path, arms: tuple[str, ...], budget: Budget) -> EvaluationReport:
-    return evaluate_suite(RunDirectory(out), QUICK, suite=suite, arms=arms, play_budget=budget, out=out)
+    return evaluate_suite(
+        RunDirectory(out), QUICK, suite=suite, arms=arms, play_budget=budget, out=out
+    )
 
 
 def of(report: EvaluationReport, arm: str) -> list[Result]:
@@ -74,7 +87,9 @@ def test_each_arm_delivers_a_model_for_each_csv_within_seconds(played):
     report, _ = played
     for arm in ARMS:
         assert [r.task for r in of(report, arm)] == ["number", "word"]
-        assert all(r.test is not None and not r.error and r.cpu_s and r.wall_s for r in of(report, arm))
+        assert all(
+            r.test is not None and not r.error and r.cpu_s and r.wall_s for r in of(report, arm)
+        )
 
 
 def test_a_look_at_the_families_alone_is_better_than_the_baseline_where_trees_are(unhurried):
@@ -84,27 +99,37 @@ def test_a_look_at_the_families_alone_is_better_than_the_baseline_where_trees_ar
 
 def test_only_a_team_makes_proposals(played):
     report, _ = played
-    assert all(r.team["steps"] == r.team["accepted"] == 0 for r in of(report, "no_agents") + of(report, "six_defaults"))
+    assert all(
+        r.team["steps"] == r.team["accepted"] == 0
+        for r in of(report, "no_agents") + of(report, "six_defaults")
+    )
     assert all(r.team["tokens"] == 0 for r in of(report, "solve@scripted"))
 
 
-def test_started_again_nothing_is_played_twice_and_another_budget_is_another_arm(played, suite, monkeypatch):
+def test_started_again_nothing_is_played_twice_and_another_budget_is_another_arm(
+    played, suite, monkeypatch
+):
     report, out = played
     monkeypatch.setattr(play_module, "BudgetedArm", lambda *_: pytest.fail("played again"))
     assert compared(suite, out, ARMS, SECONDS).results == report.results
-    first, other = (make_arm("no_agents", QUICK, RunDirectory(out), 0, Budget(4, of)) for of in ("cpu", "wall"))
+    first, other = (
+        make_arm("no_agents", QUICK, RunDirectory(out), 0, Budget(4, of)) for of in ("cpu", "wall")
+    )
     assert first.fingerprint != other.fingerprint
 
 
 def test_equal_seeds_give_equal_results_without_agents(unhurried, suite: Path, tmp_path: Path):
     again = compared(suite, tmp_path, ("no_agents",), AMPLE)
     first, second = (
-        [(r.task, r.test, r.holdout, r.raw) for r in of(report, "no_agents")] for report in (unhurried, again)
+        [(r.task, r.test, r.holdout, r.raw) for r in of(report, "no_agents")]
+        for report in (unhurried, again)
     )
     assert first == second
 
 
-def test_a_budget_that_is_spent_at_once_delivers_the_baseline(few_families, suite: Path, tmp_path, monkeypatch):
+def test_a_budget_that_is_spent_at_once_delivers_the_baseline(
+    few_families, suite: Path, tmp_path, monkeypatch
+):
     monkeypatch.setattr("marl_llm.rollout.budget.Clock.left", lambda self, reserve=0.0: -1.0)
     report = compared(suite, tmp_path, ("no_agents", "solve@scripted"), Budget(1))
     numbers = [r for r in report.results if r.task == "number" and r.arm != "baseline"]
@@ -116,7 +141,9 @@ def test_every_budgeted_arm_says_who_plays_and_for_how_long(tmp_path: Path, monk
     run, budget = RunDirectory(tmp_path / "run"), Budget(30, "cpu")
     run.prepare(choose_team("untrained").recipe)
     whats = {name: Plan.of(name, budget, run).what for name in BUDGETED}
-    assert all("30 s of processor time" in what for name, what in whats.items() if name != "six_defaults")
+    assert all(
+        "30 s of processor time" in what for name, what in whats.items() if name != "six_defaults"
+    )
     assert "team untrained" in whats["solve"] and "team scripted" in whats["solve@scripted"]
     assert str(run.root) in whats["solve@run"] and "no agents" in whats["no_agents"]
 

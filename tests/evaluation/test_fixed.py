@@ -22,12 +22,20 @@ from marl_llm.proposals.compiler import compile as compile_spec
 def test_defaults_have_the_sizes_that_were_compared(arm, estimator, size):
     spec = fixed_spec(arm, Kind.binary)
     assert (spec.estimator, dict(spec.params), spec.scale) == (estimator, size, "none")
-    assert fixed_spec(arm, Kind.regression).estimator == estimator.replace("Classifier", "Regressor")
+    assert fixed_spec(arm, Kind.regression).estimator == estimator.replace(
+        "Classifier", "Regressor"
+    )
 
 
 def test_one_hot_differs_from_the_baseline_by_its_encoding_alone():
-    one_hot, baseline = fixed_spec("linear_one_hot", Kind.regression), fixed_spec("baseline", Kind.regression)
-    assert one_hot.encode == "one_hot" and one_hot.model_copy(update={"encode": baseline.encode}) == baseline
+    one_hot, baseline = (
+        fixed_spec("linear_one_hot", Kind.regression),
+        fixed_spec("baseline", Kind.regression),
+    )
+    assert (
+        one_hot.encode == "one_hot"
+        and one_hot.model_copy(update={"encode": baseline.encode}) == baseline
+    )
 
 
 @pytest.mark.parametrize("arm", FIXED)

@@ -1,4 +1,6 @@
-"""The arm `flaml`: what it is given, what comes back, what it may cost. Real FLAML on a small CSV, seconds each."""
+"""The arm `flaml`: what it is given, what comes back, what it may cost. Real FLAML on a small CSV,
+seconds each.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ from marl_llm.workspace.run import RunDirectory
 
 BUNDLED = Path(__file__).parents[2] / "data" / "bundled"
 RECIPE = Recipe.model_validate({"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}})
-needs_flaml = pytest.mark.skipif(importlib.util.find_spec("flaml") is None, reason="FLAML is not installed")
+needs_flaml = pytest.mark.skipif(
+    importlib.util.find_spec("flaml") is None, reason="FLAML is not installed"
+)
 
 
 def iris() -> Task:
@@ -43,7 +47,9 @@ def iris() -> Task:
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("suite")
     shutil.copy(BUNDLED / "iris.csv", directory)
-    (directory / "suite.yaml").write_text(yaml.safe_dump([{"csv": "iris.csv", "target": "species"}]))
+    (directory / "suite.yaml").write_text(
+        yaml.safe_dump([{"csv": "iris.csv", "target": "species"}])
+    )
     return directory
 
 
@@ -52,13 +58,17 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_metric_has_a_nearest_one_that_flaml_knows(kind):
     from flaml.automl.ml import sklearn_metric_name_set
 
-    assert {flaml_metric({name: 1.0}, kind) for name in metrics_for(kind)} <= sklearn_metric_name_set
+    assert {
+        flaml_metric({name: 1.0}, kind) for name in metrics_for(kind)
+    } <= sklearn_metric_name_set
 
 
 def test_flaml_optimises_the_heaviest_metric_and_of_equal_ones_the_first():
     assert flaml_metric({"accuracy": 1.0, "neg_log_loss": 2.0}, Kind.multiclass) == "log_loss"
     assert flaml_metric({"f1_macro": 1.0, "neg_log_loss": 1.0}, Kind.multiclass) == "macro_f1"
-    assert flaml_metric({"recall[no]": 1.0}, Kind.binary) == "macro_f1", "f1 would be that of the other class"
+    assert flaml_metric({"recall[no]": 1.0}, Kind.binary) == "macro_f1", (
+        "f1 would be that of the other class"
+    )
     assert flaml_metric({"roc_auc_ovr": 1.0}, Kind.binary) == "roc_auc"
 
 
@@ -67,7 +77,9 @@ def test_a_class_that_was_never_seen_gets_a_column_of_zeros():
     assert np.allclose(proba, [[0.5, 0.0, 0.5], [0.1, 0.0, 0.9]])
 
 
-def test_flaml_gets_all_labelled_rows_and_of_the_test_part_only_the_features(monkeypatch: pytest.MonkeyPatch):
+def test_flaml_gets_all_labelled_rows_and_of_the_test_part_only_the_features(
+    monkeypatch: pytest.MonkeyPatch,
+):
     seen: list[Job] = []
 
     def record(self: FlamlProcesses, job: Job, folder: Path):
@@ -81,8 +93,12 @@ def test_flaml_gets_all_labelled_rows_and_of_the_test_part_only_the_features(mon
     (job,) = seen
     assert len(job.X) == len(job.y) == len(task.development) + len(task.holdout)
     assert job.X_test.equals(task.test.X) and list(job.X.columns) == list(task.test.X.columns)
-    arrays = [value for field in fields(job) if isinstance(value := getattr(job, field.name), np.ndarray)]
-    assert [len(array) for array in arrays] == [len(job.y)], "an array besides the labels of the rows it may see"
+    arrays = [
+        value for field in fields(job) if isinstance(value := getattr(job, field.name), np.ndarray)
+    ]
+    assert [len(array) for array in arrays] == [len(job.y)], (
+        "an array besides the labels of the rows it may see"
+    )
 
 
 @needs_flaml
@@ -93,11 +109,15 @@ def test_predictions_are_aligned_with_the_task_and_the_budget_holds():
     assert np.allclose(predictions.proba.sum(axis=1), 1)
     assert np.mean(predictions.labels == task.test.y) > 0.8
     assert np.mean(predictions.proba.argmax(axis=1) == task.test.y) > 0.8
-    assert 2.0 <= cost.cpu_s < 15, "CatBoost alone goes on for a minute where its deadline is not kept"
+    assert 2.0 <= cost.cpu_s < 15, (
+        "CatBoost alone goes on for a minute where its deadline is not kept"
+    )
 
 
 @needs_flaml
-def test_a_search_that_does_not_end_is_given_up_and_one_that_fails_says_why(monkeypatch: pytest.MonkeyPatch):
+def test_a_search_that_does_not_end_is_given_up_and_one_that_fails_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+):
     with monkeypatch.context() as patch:
         patch.setattr(flaml_arm, "wall_limit", lambda seconds: 0.5)
         began = time.monotonic()
@@ -133,13 +153,17 @@ def test_flaml_is_given_what_the_team_took_on_that_trial_and_is_not_run_twice(
 ):
     def compare():
         run = RunDirectory(tmp_path)
-        return evaluate_suite(run, RECIPE, suite=suite, arms=("flaml", "scripted"), out=tmp_path / "ev")
+        return evaluate_suite(
+            run, RECIPE, suite=suite, arms=("flaml", "scripted"), out=tmp_path / "ev"
+        )
 
     report = compare()
     by_arm = {r.arm: r for r in report.results}
     flaml, team = by_arm["flaml"], by_arm["scripted"]
     assert team.cpu_s is not None and flaml.budget_s == max(1.0, team.cpu_s)
-    assert flaml.test is not None and flaml.raw and flaml.low is not None, "scored and tested like every arm"
+    assert flaml.test is not None and flaml.raw and flaml.low is not None, (
+        "scored and tested like every arm"
+    )
     assert flaml.cpu_s is not None and flaml.cpu_s >= flaml.budget_s
     assert [arm.arm for arm in report.arms] == ["flaml", "scripted", "baseline"]
     monkeypatch.setattr(FlamlProcesses, "predict", lambda *_: pytest.fail("searched again"))
@@ -147,7 +171,9 @@ def test_flaml_is_given_what_the_team_took_on_that_trial_and_is_not_run_twice(
 
 
 @needs_flaml
-def test_another_budget_is_another_search(comparing: Sandbox, suite: Path, tmp_path: Path, monkeypatch):
+def test_another_budget_is_another_search(
+    comparing: Sandbox, suite: Path, tmp_path: Path, monkeypatch
+):
     given: list[float] = []
 
     def record(self: FlamlProcesses, task: Task, seconds: float, seed: int):
@@ -157,7 +183,9 @@ def test_another_budget_is_another_search(comparing: Sandbox, suite: Path, tmp_p
     monkeypatch.setattr(FlamlProcesses, "predict", record)
     for seconds in (2.0, 3.0, None):
         run, out = RunDirectory(tmp_path), tmp_path / "ev"
-        report = evaluate_suite(run, RECIPE, suite=suite, arms=("flaml",), out=out, flaml_seconds=seconds)
+        report = evaluate_suite(
+            run, RECIPE, suite=suite, arms=("flaml",), out=out, flaml_seconds=seconds
+        )
     assert given == [2.0, 3.0, 60.0], "without a team it gets a minute"
     assert "only looking" in next(r.error for r in report.results if r.arm == "flaml")
 
@@ -167,7 +195,9 @@ def test_a_team_whose_cost_is_not_known_cannot_be_matched(suite: Path, tmp_path:
     trials, _ = suite_trials(suite, 2, 0)
     flaml = make_arms(["scripted", "flaml"], RECIPE, RunDirectory(tmp_path), 0)[1]
     assert flaml.budget is not None and flaml.budget.like == "scripted"
-    known = Result(arm="scripted", trial=trials[0].name, task="iris", repeat=0, kind="multiclass", cpu_s=7.5)
+    known = Result(
+        arm="scripted", trial=trials[0].name, task="iris", repeat=0, kind="multiclass", cpu_s=7.5
+    )
     assert budgets_of(flaml.budget, trials, [known]) == {trials[0].name: 7.5, trials[1].name: None}
     with pytest.raises(UserError, match="--flaml-seconds"):
         budgets_of(flaml.budget, trials, [known.model_copy(update={"cpu_s": None})])
@@ -186,12 +216,16 @@ def test_without_flaml_one_sentence_names_the_extra_before_anything_is_played(
     assert not (tmp_path / "run" / "evaluation").exists()
 
 
-def test_a_budget_too_small_and_an_arm_that_is_not_there_to_be_held_against_are_refused(suite: Path, tmp_path: Path):
+def test_a_budget_too_small_and_an_arm_that_is_not_there_to_be_held_against_are_refused(
+    suite: Path, tmp_path: Path
+):
     run, rest = RunDirectory(tmp_path), {"suite": suite, "out": tmp_path / "ev"}
     if importlib.util.find_spec("flaml"):
         with pytest.raises(UserError, match="at least 1 second"):
             evaluate_suite(run, RECIPE, arms=("flaml",), flaml_seconds=0.2, **rest)
-    with pytest.raises(UserError, match="--against catboost: the comparison has no such arm; it has hgb, baseline"):
+    with pytest.raises(
+        UserError, match="--against catboost: the comparison has no such arm; it has hgb, baseline"
+    ):
         evaluate_suite(run, RECIPE, arms=("hgb",), against="catboost", **rest)
     assert not (tmp_path / "ev").exists()
 
@@ -202,7 +236,12 @@ def test_a_fixed_arm_without_its_package_is_left_out_with_a_sentence(
     monkeypatch.setattr("marl_llm.evaluation.arms.missing_package", {"catboost": "catboost"}.get)
     lines: list[str] = []
     report = evaluate_suite(
-        RunDirectory(tmp_path), RECIPE, suite=suite, arms=("catboost",), out=tmp_path / "ev", on_line=lines.append
+        RunDirectory(tmp_path),
+        RECIPE,
+        suite=suite,
+        arms=("catboost",),
+        out=tmp_path / "ev",
+        on_line=lines.append,
     )
     assert [arm.arm for arm in report.arms] == ["baseline"]
     assert lines[0] == left_out(["catboost"])["catboost"] == report.settings["left_out"][0]

@@ -16,12 +16,18 @@ CLEAR = [0.02, 0.025, 0.03, 0.022, 0.028]
 
 
 def scores(**by_task: list[float]) -> dict[tuple[str, int], float]:
-    return {(task, repeat): value for task, values in by_task.items() for repeat, value in enumerate(values)}
+    return {
+        (task, repeat): value
+        for task, values in by_task.items()
+        for repeat, value in enumerate(values)
+    }
 
 
 def test_the_interval_of_one_csv_is_the_corrected_resampled_t_of_its_splits():
     found = over_splits(FIVE)
-    half = stats.t.ppf(0.975, 3) * np.sqrt((1 / 5 + 1 / 3) * np.var(FIVE, ddof=1))  # 4 parts of the rows: 3 degrees
+    half = stats.t.ppf(0.975, 3) * np.sqrt(
+        (1 / 5 + 1 / 3) * np.var(FIVE, ddof=1)
+    )  # 4 parts of the rows: 3 degrees
     assert found.mean == pytest.approx(0.025)
     assert (found.low, found.high) == pytest.approx((0.025 - half, 0.025 + half))
     assert (found.tasks, found.trials) == (1, 5)
@@ -49,7 +55,10 @@ def test_better_and_worse_are_the_csvs_whose_interval_excludes_zero():
 
 def splits(task: str, *gains: float) -> list[Result]:
     """Results whose own intervals reach 0.05 to both sides."""
-    return [result("hgb", task, 0.5, gain).model_copy(update={"repeat": i}) for i, gain in enumerate(gains)]
+    return [
+        result("hgb", task, 0.5, gain).model_copy(update={"repeat": i})
+        for i, gain in enumerate(gains)
+    ]
 
 
 def test_a_csv_is_worse_than_the_baseline_over_its_splits_or_in_most_of_them_by_their_rows():
@@ -62,20 +71,33 @@ def test_a_csv_is_worse_than_the_baseline_over_its_splits_or_in_most_of_them_by_
 
 def against_hgb() -> EvaluationReport:
     report = a_report()
-    results = [r.model_copy(update={"test": (r.test or 0) + 0.1 * (r.arm == "trained")}) for r in report.results]
-    return report.model_copy(update={"against": pairs_against("hgb", ARMS, results), "results": results})
+    results = [
+        r.model_copy(update={"test": (r.test or 0) + 0.1 * (r.arm == "trained")})
+        for r in report.results
+    ]
+    return report.model_copy(
+        update={"against": pairs_against("hgb", ARMS, results), "results": results}
+    )
 
 
 def test_all_other_arms_are_held_against_the_one_that_was_named():
     pairs = against_hgb().against
-    assert [(p.arm, p.against) for p in pairs] == [(arm, "hgb") for arm in ("untrained", "trained", "baseline")]
+    assert [(p.arm, p.against) for p in pairs] == [
+        (arm, "hgb") for arm in ("untrained", "trained", "baseline")
+    ]
     assert pairs[1].overall.mean == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("render", [report_text, to_markdown])
 def test_the_table_has_every_csv_and_all_of_them(render):
     text = render(against_hgb())
-    for said in ("trained - hgb", "all tasks", "better, worse", "+0.100", "corrected resampled t-test"):
+    for said in (
+        "trained - hgb",
+        "all tasks",
+        "better, worse",
+        "+0.100",
+        "corrected resampled t-test",
+    ):
         assert said in text
     assert EvaluationReport.model_validate(against_hgb().to_dict()) == against_hgb()
 
@@ -83,5 +105,7 @@ def test_the_table_has_every_csv_and_all_of_them(render):
 @pytest.mark.parametrize("render", [report_text, to_markdown])
 def test_what_an_arm_makes_worse_is_counted_and_named(render):
     worse = a_report()
-    arms = [a.model_copy(update={"worse_tasks": ["iris"] if a.arm == "hgb" else []}) for a in worse.arms]
+    arms = [
+        a.model_copy(update={"worse_tasks": ["iris"] if a.arm == "hgb" else []}) for a in worse.arms
+    ]
     assert "hgb 1 (iris)" in render(worse.model_copy(update={"arms": arms}))

@@ -46,7 +46,9 @@ def test_the_interval_agrees_with_scipys_t_test(values: list[float]):
 def test_repeating_every_trial_does_not_narrow_the_interval(values: list[float], times: int):
     once = clustered_mean(values, list(range(len(values))))
     often = clustered_mean(values * times, list(range(len(values))) * times)
-    assert (often.mean, often.low, often.high) == pytest.approx((once.mean, once.low, once.high), abs=1e-9)
+    assert (often.mean, often.low, often.high) == pytest.approx(
+        (once.mean, once.low, once.high), abs=1e-9
+    )
 
 
 def test_one_task_has_a_mean_and_no_interval_and_none_has_neither():
@@ -86,14 +88,26 @@ def test_the_ratio_is_one_of_sums_by_hand():
 def test_a_difference_of_groups_is_welchs_on_the_task_means():
     rng = np.random.default_rng(3)
     first, second = rng.normal(1, 0.3, 4), rng.normal(0, 1, 9)
-    values, tasks = np.repeat(np.concatenate([first, second]), 2), np.repeat(np.arange(13), 2)  # each trial twice
+    values, tasks = (
+        np.repeat(np.concatenate([first, second]), 2),
+        np.repeat(np.arange(13), 2),
+    )  # each trial twice
     found = unpaired_difference(values.tolist(), (tasks < 4).tolist(), tasks.tolist())
     theirs = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
-    assert (found.mean, found.tasks, found.trials) == (pytest.approx(first.mean() - second.mean()), 13, 26)
+    assert (found.mean, found.tasks, found.trials) == (
+        pytest.approx(first.mean() - second.mean()),
+        13,
+        26,
+    )
     assert unpaired_difference([1.0, 2.0], [True, True], ["a", "b"]).mean is None
     assert unpaired_difference([1.0, 2.0, 3.0], [True, False, False], ["a", "b", "c"]).low is None
-    assert unpaired_difference([1.0, 1.0, 2.0, 2.0], [True, True, False, False], ["a", "b", "c", "d"]).low is None
+    assert (
+        unpaired_difference(
+            [1.0, 1.0, 2.0, 2.0], [True, True, False, False], ["a", "b", "c", "d"]
+        ).low
+        is None
+    )
 
 
 def test_the_bootstrap_agrees_with_scipys():
@@ -101,9 +115,14 @@ def test_the_bootstrap_agrees_with_scipys():
     above, below = rng.normal(0.1, 0.05, 30), rng.uniform(0.2, 0.6, 30)
     ours = bootstrap_ratio(above.tolist(), below.tolist(), list(range(30)), resamples=8000)
     theirs = stats.bootstrap(
-        (above, below), lambda a, b, axis: a.sum(axis) / b.sum(axis), paired=True, vectorized=True, n_resamples=8000,
-        method="percentile", rng=1,
-    ).confidence_interval  # fmt: skip
+        (above, below),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=8000,
+        method="percentile",
+        rng=1,
+    ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
 
 
@@ -116,7 +135,9 @@ def test_too_few_tasks_are_not_resampled_and_a_ratio_to_nothing_is_none():
 
 def test_a_ratio_to_less_than_nothing_is_none_and_one_to_nearly_nothing_has_no_interval():
     worse, below = [-0.03] * 8, [-0.02, -0.01, -0.01, 0.0, 0.01, -0.02, -0.01, 0.0]
-    assert bootstrap_ratio(worse, below, range(8)).mean is None, "twice negative would look like a gain"
+    assert bootstrap_ratio(worse, below, range(8)).mean is None, (
+        "twice negative would look like a gain"
+    )
     some = bootstrap_ratio([0.03] * 8, [-0.02, -0.01, 0.0, 0.01, 0.02, 0.0, 0.0, 0.01], range(8))
     assert some.mean == pytest.approx(24) and some.low is None and some.high is None
 
@@ -125,8 +146,14 @@ def test_the_t_interval_covers_and_the_bootstrap_of_few_tasks_is_narrower():
     rng = np.random.default_rng(3)
     samples = rng.normal(0.0, 1.0, (400, 6))
     intervals = [clustered_mean(sample.tolist(), range(6)) for sample in samples]
-    covered = np.mean([e.low is not None and e.high is not None and e.low <= 0 <= e.high for e in intervals])
-    resampled = [bootstrap_ratio(sample.tolist(), [1.0] * 6, range(6), resamples=400) for sample in samples]
-    narrow = np.mean([e.low is not None and e.high is not None and e.low <= 0 <= e.high for e in resampled])
+    covered = np.mean(
+        [e.low is not None and e.high is not None and e.low <= 0 <= e.high for e in intervals]
+    )
+    resampled = [
+        bootstrap_ratio(sample.tolist(), [1.0] * 6, range(6), resamples=400) for sample in samples
+    ]
+    narrow = np.mean(
+        [e.low is not None and e.high is not None and e.low <= 0 <= e.high for e in resampled]
+    )
     assert covered == pytest.approx(0.95, abs=0.03)
     assert narrow < covered

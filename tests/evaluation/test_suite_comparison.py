@@ -1,4 +1,6 @@
-"""Whole comparisons with the real sandbox on small CSVs: scripted team, gradient boosting, baseline."""
+"""Whole comparisons with the real sandbox on small CSVs: scripted team, gradient boosting,
+baseline.
+"""
 
 from __future__ import annotations
 
@@ -45,24 +47,36 @@ def write_suite(directory: Path) -> Path:
         {"csv": "one_class.csv", "target": "y"},
         {"csv": "iris.csv", "target": "species"},
     ]
-    (directory / "suite.yaml").write_text(yaml.safe_dump(entries, allow_unicode=True), encoding="utf-8")
+    (directory / "suite.yaml").write_text(
+        yaml.safe_dump(entries, allow_unicode=True), encoding="utf-8"
+    )
     return directory
 
 
 @pytest.fixture(scope="module")
-def compared(comparing: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[EvaluationReport, Path, Path]:
+def compared(
+    comparing: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[EvaluationReport, Path, Path]:
     root = tmp_path_factory.mktemp("run")
     suite = write_suite(root / "suite")
-    report = evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
+    report = evaluate_suite(
+        RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev"
+    )
     return report, root, suite
 
 
 def test_every_arm_has_a_test_score_and_raw_metrics_on_every_usable_csv(compared):
     report, _, _ = compared
     assert {(r.arm, r.task, r.repeat) for r in report.results if r.test is not None and r.raw} == {
-        (arm, task, repeat) for arm in OFFLINE for task in ("preços & cia", "iris") for repeat in (0, 1)
+        (arm, task, repeat)
+        for arm in OFFLINE
+        for task in ("preços & cia", "iris")
+        for repeat in (0, 1)
     }
-    assert {r.task: set(r.raw) for r in report.results}["preços & cia"] == {"r2", "neg_root_mean_squared_error"}
+    assert {r.task: set(r.raw) for r in report.results}["preços & cia"] == {
+        "r2",
+        "neg_root_mean_squared_error",
+    }
 
 
 def test_a_csv_that_cannot_be_used_is_reported_by_name_and_loses_nothing_else(compared):
@@ -131,19 +145,28 @@ def test_started_again_it_plays_and_scores_nothing_twice(compared, monkeypatch: 
     report, root, suite = compared
     monkeypatch.setattr(play_module, "_team_results", lambda *_: pytest.fail("played again"))
     monkeypatch.setattr(play_module, "_fixed_result", lambda *_: pytest.fail("run again"))
-    again = evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
+    again = evaluate_suite(
+        RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev"
+    )
     assert again.results == report.results
 
 
-def test_a_result_that_was_lost_is_made_again_from_its_episode(compared, monkeypatch: pytest.MonkeyPatch):
+def test_a_result_that_was_lost_is_made_again_from_its_episode(
+    compared, monkeypatch: pytest.MonkeyPatch
+):
     report, root, suite = compared
     lost = next((root / "ev").glob("scripted-*/results/iris-*-r1.json"))
     before = lost.read_text()
     lost.unlink()
     monkeypatch.setattr(Collector, "_one", lambda *_: pytest.fail("played again"))
-    evaluate_suite(RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev")
+    evaluate_suite(
+        RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev"
+    )
     cost = {"cpu_s", "wall_s"}  # of the final fit, which is measured anew
-    again, kept = (Result.model_validate_json(text).model_dump(exclude=cost) for text in (lost.read_text(), before))
+    again, kept = (
+        Result.model_validate_json(text).model_dump(exclude=cost)
+        for text in (lost.read_text(), before)
+    )
     assert again == kept
 
 
@@ -159,7 +182,9 @@ def test_the_final_solution_is_kept_with_the_summary_exactly(compared, sandbox: 
     _, root, suite = compared
     folder = next((root / "ev").glob("scripted-*"))
     summaries = read_summaries(folder)
-    assert any(s.accepted for s in summaries), "no scripted episode accepted a step: choose another seed"
+    assert any(s.accepted for s in summaries), (
+        "no scripted episode accepted a step: choose another seed"
+    )
     loads = {trial.name: trial for trial in suite_trials(suite, 2, 0)[0]}
     for summary in summaries:
         task = loads[summary.episode].load()
@@ -183,7 +208,9 @@ def test_an_episode_that_cannot_be_played_leaves_an_error_and_the_others_their_s
 
     monkeypatch.setattr(Collector, "_one", refuse_iris)
     suite = write_suite(tmp_path / "suite")
-    report = evaluate_suite(RunDirectory(tmp_path), RECIPE, suite=suite, arms=("scripted",), out=tmp_path / "ev")
+    report = evaluate_suite(
+        RunDirectory(tmp_path), RECIPE, suite=suite, arms=("scripted",), out=tmp_path / "ev"
+    )
     by_task = {r.task: r for r in report.results if r.arm == "scripted"}
     assert "no prompt fits" in by_task["iris"].error
     assert by_task["preços & cia"].test is not None
@@ -192,13 +219,17 @@ def test_an_episode_that_cannot_be_played_leaves_an_error_and_the_others_their_s
 def test_procedural_tasks_are_compared_too(comparing, tmp_path: Path):
     lines: list[str] = []
     run, out = RunDirectory(tmp_path), tmp_path / "ev"
-    report = evaluate_procedural(run, RECIPE, arms=("hgb",), count=2, first_seed=900_000, out=out, on_line=lines.append)
+    report = evaluate_procedural(
+        run, RECIPE, arms=("hgb",), count=2, first_seed=900_000, out=out, on_line=lines.append
+    )
     assert {r.task for r in report.results} == {"procedural-900000", "procedural-900001"}
     assert [arm.arm for arm in report.arms] == ["hgb", "baseline"]
     assert lines[0].startswith("baseline: 2 trials")
 
 
-def test_a_misspelt_arm_and_an_adapter_that_is_not_there_are_said_before_anything_runs(comparing, tmp_path: Path):
+def test_a_misspelt_arm_and_an_adapter_that_is_not_there_are_said_before_anything_runs(
+    comparing, tmp_path: Path
+):
     run = RunDirectory(tmp_path)
     with pytest.raises(UserError, match="did you mean 'trained'"):
         evaluate_suite(run, RECIPE, suite=BUNDLED, arms=("traned",), out=tmp_path)
@@ -222,7 +253,9 @@ def test_a_changed_csv_is_another_trial(tmp_path: Path):
     assert Task.from_csv(suite / "iris.csv", target="species")
 
 
-def test_an_interrupt_keeps_what_was_finished(comparing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupt_keeps_what_was_finished(
+    comparing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     suite, run, out = write_suite(tmp_path / "suite"), RunDirectory(tmp_path), tmp_path / "ev"
     fixed = Bench.fixed
 

@@ -26,10 +26,15 @@ def test_adapters_play_unseen_tasks_and_the_base_model_a_suite(
 ):
     sections = {"environment": {"steps": 1, "cv_folds": 2, "resamples": 100, "repairs": 0}}
     prompts = {"instructions": False, "names": False, "memory_tokens": 100}
-    recipe = Recipe.model_validate({"model": {"path": str(tiny_base), "rank": 8}, "prompts": prompts, **sections})
+    recipe = Recipe.model_validate(
+        {"model": {"path": str(tiny_base), "rank": 8}, "prompts": prompts, **sections}
+    )
     run = RunDirectory(tmp_path / "run")
     run.prepare(recipe)
-    plans = [PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed)) for seed in (900_000, 900_001)]
+    plans = [
+        PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed))
+        for seed in (900_000, 900_001)
+    ]
     with server_session(recipe, run.root / "server.log", tiny_server.url) as session:
         opened = OpenRun(recipe, run, session, comparing)
         v0 = evaluate_versions(opened, dict.fromkeys(ROLES, 0), plans, tmp_path / "v0")
@@ -40,5 +45,7 @@ def test_adapters_play_unseen_tasks_and_the_base_model_a_suite(
     assert low <= v0["tokens_per_step"] <= high
     suite = tmp_path / "suite.yaml"
     suite.write_text(f"- {{csv: {BUNDLED / 'iris.csv'}, target: species}}\n")
-    report = evaluate_suite(run, recipe, suite=suite, arms=("untrained",), server=tiny_server.url, out=tmp_path / "ev")
+    report = evaluate_suite(
+        run, recipe, suite=suite, arms=("untrained",), server=tiny_server.url, out=tmp_path / "ev"
+    )
     assert [(r.arm, r.error) for r in report.results] == [("baseline", ""), ("untrained", "")]

@@ -1,4 +1,6 @@
-"""What the tests of the Hub share: adapters of a few kilobytes, what their cards say, and how they are published."""
+"""What the tests of the Hub share: adapters of a few kilobytes, what their cards say, and how they
+are published.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ def make_adapters(root: Path) -> dict[str, Path]:
         path.mkdir(parents=True)
         torch.manual_seed(seed)
         save_file({"lora_A": torch.randn(8, 4000)}, path / "adapter_model.safetensors")
-        config = {"r": 8, "peft_type": "LORA", "base_model_name_or_path": str(root / "models" / "tiny")}
+        config = {
+            "r": 8,
+            "peft_type": "LORA",
+            "base_model_name_or_path": str(root / "models" / "tiny"),
+        }
         (path / "adapter_config.json").write_text(json.dumps(config))
         (path / "README.md").write_text(f"made by PEFT in {path}")
         (path / "optimizer.pt").write_bytes(b"not for publication")
@@ -39,5 +45,11 @@ def make_adapters(root: Path) -> dict[str, Path]:
 
 
 def publish(adapters: dict[str, Path], hub: LoopbackHub, **changes: Any) -> list[PublishedRepo]:
-    given: dict[str, Any] = {"repo_prefix": "ada/team", "card": CARD, "team": MADE, "endpoint": hub.url, "token": TOKEN}
+    given: dict[str, Any] = {
+        "repo_prefix": "ada/team",
+        "card": CARD,
+        "team": MADE,
+        "endpoint": hub.url,
+        "token": TOKEN,
+    }
     return publish_adapters(adapters, **{**given, **changes})

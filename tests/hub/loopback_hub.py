@@ -1,6 +1,7 @@
-"""A stand-in for the Hugging Face Hub on this machine, over real HTTP: the routes of a model's upload (create, LFS,
-commit), with tokens, permissions and checksums, and of its download by commit, tag or branch. It keeps every byte it
-was sent. The project's only fake."""
+"""A stand-in for the Hugging Face Hub on this machine, over real HTTP: the routes of a model's
+upload (create, LFS, commit), with tokens, permissions and checksums, and of its download by commit,
+tag or branch. It keeps every byte it was sent. The project's only fake.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ OWNER = "ada"
 class LoopbackHub(ThreadingHTTPServer):
     """Accepts TOKEN for OWNER's repositories; who reads needs none.
 
-    `repositories`: {repo_id: {path: bytes}} of the main branch; `commits`: the same by commit, `heads` the latest;
-    `tags`: {repo_id: {tag: commit}}; `received`: every body; `asked`: every path that was read.
+    `repositories`: {repo_id: {path: bytes}} of the main branch; `commits`: the same by commit,
+    `heads` the latest; `tags`: {repo_id: {tag: commit}}; `received`: every body; `asked`: every
+    path that was read.
     """
 
     daemon_threads = True
@@ -49,8 +51,12 @@ class LoopbackHub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def commit(self, repo_id: str, files: dict[str, bytes]) -> str:
-        """Make `files` the main branch of a repository; returns the commit, which follows from the content."""
-        digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+        """Make `files` the main branch of a repository; returns the commit, which follows from the
+        content.
+        """
+        digests = {
+            name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())
+        }
         commit = hashlib.sha1(json.dumps([repo_id, digests]).encode()).hexdigest()
         self.repositories[repo_id] = files
         self.commits.setdefault(repo_id, {})[commit] = dict(files)
@@ -59,7 +65,9 @@ class LoopbackHub(ThreadingHTTPServer):
 
     def at(self, repo_id: str, revision: str) -> str | None:
         """The commit that a revision names; None if there is none."""
-        named = {"main": self.heads.get(repo_id), **self.tags.get(repo_id, {})}.get(revision, revision)
+        named = {"main": self.heads.get(repo_id), **self.tags.get(repo_id, {})}.get(
+            revision, revision
+        )
         return named if named in self.commits.get(repo_id, {}) else None
 
 
@@ -67,7 +75,11 @@ def use(hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let huggingface_hub talk to this hub, as HF_ENDPOINT, HF_TOKEN and HF_HUB_CACHE would."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+    )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
 
@@ -111,9 +123,18 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._answer({"error": "Invalid username or password."}, 401)
         elif owner != OWNER:
-            self._answer({"error": f"You don't have the rights to create a model under the namespace {owner}"}, 403)
+            self._answer(
+                {
+                    "error": "You don't have the rights to create a model under the namespace "
+                    f"{owner}"
+                },
+                403,
+            )
         elif self.server.failing:
-            self._answer({"error": "Internal Error - We're working hard to fix this as soon as possible!"}, 500)
+            self._answer(
+                {"error": "Internal Error - We're working hard to fix this as soon as possible!"},
+                500,
+            )
         else:
             return False
         return True
@@ -128,13 +149,22 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer({"url": f"{self.server.url}/{repo_id}", "name": repo_id})
         elif self.path == "/api/validate-yaml":
             metadata = yaml.safe_load(json.loads(body)["content"].split("---")[1])
-            self._answer({"errors": [], "warnings": []} if metadata.get("license") else {"errors": [{"message": "?"}]})
+            self._answer(
+                {"errors": [], "warnings": []}
+                if metadata.get("license")
+                else {"errors": [{"message": "?"}]}
+            )
         elif "/preupload/" in self.path and not self._refused(parts[2]):
             paths = [file["path"] for file in json.loads(body)["files"]]
             self._answer({"files": [self._upload_mode(path) for path in paths]})
         elif self.path.endswith("/info/lfs/objects/batch") and not self._refused(parts[0]):
             objects = json.loads(body)["objects"]
-            self._answer({"transfer": "basic", "objects": [o | self._upload_action(o["oid"]) for o in objects]})
+            self._answer(
+                {
+                    "transfer": "basic",
+                    "objects": [o | self._upload_action(o["oid"]) for o in objects],
+                }
+            )
         elif "/commit/" in self.path and not self._refused(parts[2]):
             self._commit(f"{parts[2]}/{parts[3]}", body)
 
@@ -155,7 +185,13 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = self.server.blobs[value["oid"]]
                 assert len(files[value["path"]]) == value["size"]
         oid = self.server.commit(repo_id, files)
-        self._answer({"success": True, "commitOid": oid, "commitUrl": f"{self.server.url}/{repo_id}/commit/{oid}"})
+        self._answer(
+            {
+                "success": True,
+                "commitOid": oid,
+                "commitUrl": f"{self.server.url}/{repo_id}/commit/{oid}",
+            }
+        )
 
     def do_PUT(self) -> None:
         body, oid = self._body(), self.path.rsplit("/", 1)[1]
@@ -190,7 +226,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tree(self, files: dict[str, bytes]) -> list[dict[str, Any]]:
         return [
-            {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+            {
+                "type": "file",
+                "path": name,
+                "size": len(content),
+                "oid": hashlib.sha1(content).hexdigest(),
+            }
             for name, content in files.items()
         ]
 

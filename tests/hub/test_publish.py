@@ -26,7 +26,10 @@ def test_each_role_gets_a_repository_with_its_adapter_card_and_recipe_and_one_th
     adapters: dict[str, Path], hub: LoopbackHub
 ) -> None:
     published = publish(adapters, hub)
-    assert [repo.repo_id for repo in published] == ["ada/team-data-scientist", "ada/team-ml-engineer"]
+    assert [repo.repo_id for repo in published] == [
+        "ada/team-data-scientist",
+        "ada/team-ml-engineer",
+    ]
     assert published[0].url == f"{hub.url}/ada/team-data-scientist"
     for repo in published:
         files = hub.repositories[repo.repo_id]
@@ -34,7 +37,10 @@ def test_each_role_gets_a_repository_with_its_adapter_card_and_recipe_and_one_th
         manifest = {"team.json"} if repo.role == DATA_SCIENTIST else set()
         of_both = {"adapter_model.safetensors", "adapter_config.json", "README.md", "recipe.yaml"}
         assert set(files) == of_both | manifest
-        assert files["adapter_model.safetensors"] == (adapters[repo.role] / "adapter_model.safetensors").read_bytes()
+        assert (
+            files["adapter_model.safetensors"]
+            == (adapters[repo.role] / "adapter_model.safetensors").read_bytes()
+        )
         assert files["README.md"].decode() == repo.card
         assert files["recipe.yaml"].decode() == CARD.recipe
 
@@ -51,25 +57,38 @@ def test_no_local_path_is_in_any_byte_that_was_sent(
     adapters: dict[str, Path], hub: LoopbackHub, tmp_path: Path
 ) -> None:
     publish(adapters, hub)
-    everything = b"".join([*hub.received, *(b for files in hub.repositories.values() for b in files.values())])
+    everything = b"".join(
+        [*hub.received, *(b for files in hub.repositories.values() for b in files.values())]
+    )
     for path in (tmp_path, Path.home(), Path.cwd()):
         assert str(path).encode() not in everything
     assert b"optimizer" not in everything and b"made by PEFT" not in everything
 
 
-def test_the_configuration_names_the_public_base_model(adapters: dict[str, Path], hub: LoopbackHub) -> None:
+def test_the_configuration_names_the_public_base_model(
+    adapters: dict[str, Path], hub: LoopbackHub
+) -> None:
     publish(adapters, hub)
     config = json.loads(hub.repositories["ada/team-ml-engineer"]["adapter_config.json"])
-    assert config == {"r": 8, "peft_type": "LORA", "base_model_name_or_path": "Qwen/Qwen2.5-Coder-7B-Instruct"}
+    assert config == {
+        "r": 8,
+        "peft_type": "LORA",
+        "base_model_name_or_path": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    }
 
 
-def test_the_card_has_valid_metadata_the_table_and_how_to_load_it(adapters: dict[str, Path], hub: LoopbackHub) -> None:
+def test_the_card_has_valid_metadata_the_table_and_how_to_load_it(
+    adapters: dict[str, Path], hub: LoopbackHub
+) -> None:
     card = ModelCard(publish(adapters, hub)[1].card)
     metadata = card.data.to_dict()
     assert metadata["base_model"] == "Qwen/Qwen2.5-Coder-7B-Instruct"
     assert (metadata["license"], metadata["library_name"]) == ("apache-2.0", "peft")
     assert TABLE in card.text and "| mean reward | 0.1235 |" in card.text
-    assert "--lora-modules ml_engineer=ada/team-ml-engineer" in card.text and "PeftModel.from_pretrained" in card.text
+    assert (
+        "--lora-modules ml_engineer=ada/team-ml-engineer" in card.text
+        and "PeftModel.from_pretrained" in card.text
+    )
 
 
 def test_the_manifest_has_every_checksum_and_pins_the_engineers_commit(
@@ -77,10 +96,16 @@ def test_the_manifest_has_every_checksum_and_pins_the_engineers_commit(
 ) -> None:
     published = {repo.role: repo for repo in publish(adapters, hub)}
     manifest = json.loads(hub.repositories["ada/team-data-scientist"]["team.json"])
-    assert manifest["engineer_commit"] == published["ml_engineer"].commit == hub.heads["ada/team-ml-engineer"]
+    assert (
+        manifest["engineer_commit"]
+        == published["ml_engineer"].commit
+        == hub.heads["ada/team-ml-engineer"]
+    )
     for role, repo in published.items():
         told = {n: hashlib.sha256(c).hexdigest() for n, c in hub.repositories[repo.repo_id].items()}
-        assert manifest[role]["sha256"] == {n: h for n, h in told.items() if n not in ("README.md", "team.json")}
+        assert manifest[role]["sha256"] == {
+            n: h for n, h in told.items() if n not in ("README.md", "team.json")
+        }
 
 
 def test_a_publication_that_breaks_off_leaves_the_team_before_whole(
@@ -116,7 +141,9 @@ def test_the_cards_max_lora_rank_is_one_that_vllm_accepts(
 
 
 def test_a_run_that_was_not_evaluated_says_so(adapters: dict[str, Path], hub: LoopbackHub) -> None:
-    card = publish(adapters, hub, card=dataclasses.replace(CARD, evaluation=""), dry_run=True)[0].card
+    card = publish(adapters, hub, card=dataclasses.replace(CARD, evaluation=""), dry_run=True)[
+        0
+    ].card
     assert "This run has not been evaluated." in card
 
 
@@ -126,25 +153,33 @@ def test_a_dry_run_sends_nothing(adapters: dict[str, Path], hub: LoopbackHub) ->
     assert hub.received == [] and hub.repositories == {}
 
 
-def test_publishing_again_updates_the_repositories(adapters: dict[str, Path], hub: LoopbackHub) -> None:
+def test_publishing_again_updates_the_repositories(
+    adapters: dict[str, Path], hub: LoopbackHub
+) -> None:
     publish(adapters, hub)
     publish(adapters, hub, card=dataclasses.replace(CARD, recipe="rollout:\n  episodes: 9\n"))
     assert hub.repositories["ada/team-ml-engineer"]["recipe.yaml"] == b"rollout:\n  episodes: 9\n"
 
 
 def test_a_bad_token_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
-    with pytest.raises(UserError, match="does not accept the access token: log in with `hf auth login`"):
+    with pytest.raises(
+        UserError, match="does not accept the access token: log in with `hf auth login`"
+    ):
         publish(adapters, hub, token="wrong")
     assert hub.repositories == {}
 
 
-def test_another_users_name_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
+def test_another_users_name_is_one_clear_sentence(
+    adapters: dict[str, Path], hub: LoopbackHub
+) -> None:
     with pytest.raises(UserError, match="does not let this token write bob/team-ml-engineer"):
         publish(adapters, hub, repo_prefix="bob/team")
 
 
 def test_no_network_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
-    with pytest.raises(UserError, match=r"http://127.0.0.1:1 cannot be reached .*check the network"):
+    with pytest.raises(
+        UserError, match=r"http://127.0.0.1:1 cannot be reached .*check the network"
+    ):
         publish(adapters, hub, endpoint="http://127.0.0.1:1")
 
 
@@ -156,7 +191,9 @@ def test_offline_mode_is_one_clear_sentence(
         publish(adapters, hub)
 
 
-def test_an_upload_of_weights_that_fails_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
+def test_an_upload_of_weights_that_fails_is_one_clear_sentence(
+    adapters: dict[str, Path], hub: LoopbackHub
+) -> None:
     hub.losing_blobs = True
     with pytest.raises(RunFailed, match="400 while ada/team-ml-engineer was uploaded"):
         publish(adapters, hub)
@@ -164,12 +201,18 @@ def test_an_upload_of_weights_that_fails_is_one_clear_sentence(adapters: dict[st
 
 def test_a_failing_hub_is_one_clear_sentence(adapters: dict[str, Path], hub: LoopbackHub) -> None:
     hub.failing = True
-    with pytest.raises(RunFailed, match=r"answered 500 while ada/team-ml-engineer .*: try again later"):
+    with pytest.raises(
+        RunFailed, match=r"answered 500 while ada/team-ml-engineer .*: try again later"
+    ):
         publish(adapters, hub)
 
 
-@pytest.mark.parametrize("prefix", ["team", "ada/", "/team", "ada/te am", "ada/team/x", "ada/-team", ""])
-def test_a_malformed_prefix_is_refused(adapters: dict[str, Path], hub: LoopbackHub, prefix: str) -> None:
+@pytest.mark.parametrize(
+    "prefix", ["team", "ada/", "/team", "ada/te am", "ada/team/x", "ada/-team", ""]
+)
+def test_a_malformed_prefix_is_refused(
+    adapters: dict[str, Path], hub: LoopbackHub, prefix: str
+) -> None:
     with pytest.raises(UserError, match=r"cannot begin a repository's name.*: give user/name"):
         publish(adapters, hub, repo_prefix=prefix)
     assert hub.received == []
@@ -178,23 +221,36 @@ def test_a_malformed_prefix_is_refused(adapters: dict[str, Path], hub: LoopbackH
 def test_a_local_path_in_the_recipe_is_refused_before_anything_is_sent(
     adapters: dict[str, Path], hub: LoopbackHub, tmp_path: Path
 ) -> None:
-    for local in (Path.cwd() / "data", adapters[ROLES[0]], tmp_path / "secret", Path("/home/ada/data.csv")):
+    for local in (
+        Path.cwd() / "data",
+        adapters[ROLES[0]],
+        tmp_path / "secret",
+        Path("/home/ada/data.csv"),
+    ):
         recipe = dataclasses.replace(CARD, recipe=f"tasks: {local}\n")
-        with pytest.raises(UserError, match=r"recipe.yaml of the adapter .* would publish the local path /"):
+        with pytest.raises(
+            UserError, match=r"recipe.yaml of the adapter .* would publish the local path /"
+        ):
             publish(adapters, hub, card=recipe, private_paths=[tmp_path / "secret"])
     assert hub.received == []
 
 
-def test_a_local_path_in_the_metadata_of_the_weights_is_refused(adapters: dict[str, Path], hub: LoopbackHub) -> None:
+def test_a_local_path_in_the_metadata_of_the_weights_is_refused(
+    adapters: dict[str, Path], hub: LoopbackHub
+) -> None:
     path = adapters[ROLES[1]]
-    save_file({"lora_A": torch.zeros(8)}, path / "adapter_model.safetensors", metadata={"from": str(path)})
+    save_file(
+        {"lora_A": torch.zeros(8)}, path / "adapter_model.safetensors", metadata={"from": str(path)}
+    )
     with pytest.raises(UserError, match=r"adapter_model\.safetensors of the adapter"):
         publish(adapters, hub)
     assert hub.received == []
 
 
 @pytest.mark.parametrize("missing", ["adapter_model.safetensors", "adapter_config.json"])
-def test_an_incomplete_adapter_is_named(adapters: dict[str, Path], hub: LoopbackHub, missing: str) -> None:
+def test_an_incomplete_adapter_is_named(
+    adapters: dict[str, Path], hub: LoopbackHub, missing: str
+) -> None:
     (adapters[ROLES[1]] / missing).unlink()
     with pytest.raises(UserError, match=f"ml_engineer is no adapter .*{missing}"):
         publish(adapters, hub)

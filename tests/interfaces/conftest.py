@@ -17,13 +17,17 @@ __all__ = ["sandbox"]
 
 @functools.cache
 def _shared(kind: Kind, steps: int, analyses: int, corrections: int) -> TeamEnv:
-    config = CONFIG.model_copy(update={"steps": steps, "analyses": analyses, "corrections": corrections})
+    config = CONFIG.model_copy(
+        update={"steps": steps, "analyses": analyses, "corrections": corrections}
+    )
     return TeamEnv(small_task(kind), shared_sandbox(), config)
 
 
 @pytest.fixture
 def make_env(sandbox) -> Callable[..., TeamAECEnv]:
-    """Makes an environment on the small task of a kind; what was evaluated once is remembered. Not to be closed."""
+    """Makes an environment on the small task of a kind; what was evaluated once is remembered. Not
+    to be closed.
+    """
 
     def make(
         kind: Kind = Kind.binary, steps: int = 3, analyses: int = 1, corrections: int = 0, **options

@@ -1,4 +1,6 @@
-"""The team as a PettingZoo environment: PettingZoo's own tests, the order of play, and how an episode ends."""
+"""The team as a PettingZoo environment: PettingZoo's own tests, the order of play, and how an
+episode ends.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,25 @@ from marl_llm.rewards import RewardConfig
 
 OF_TEXTS_AND_NAMES = {
     "Observation is not a NumPy array",
-    "Observation space for each agent probably should be gymnasium.spaces.box or gymnasium.spaces.discrete",
-    "Action space for each agent probably should be gymnasium.spaces.box or gymnasium.spaces.discrete",
+    "Observation space for each agent probably should be gymnasium.spaces.box or "
+    "gymnasium.spaces.discrete",
+    "Action space for each agent probably should be gymnasium.spaces.box or "
+    "gymnasium.spaces.discrete",
     'We recommend agents to be named in the format <descriptor>_<number>, like "player_0"',
 }
 FOREST = "propose_model est = RandomForestClassifier()"
-RIGHT, WRONG, UNREADABLE = "8 = est = RandomForestClassifier()", "8 = est = Forest()", "I would rather not."
+RIGHT, WRONG, UNREADABLE = (
+    "8 = est = RandomForestClassifier()",
+    "8 = est = Forest()",
+    "I would rather not.",
+)
 ANALYSIS = 'analyze target ["x0"]'
 
 
 def play(env, *replies: str, seed: int = 0) -> list[tuple]:
-    """Give the replies in turn, and nothing to agents that are done; what `last()` said before each."""
+    """Give the replies in turn, and nothing to agents that are done; what `last()` said before
+    each.
+    """
     env.reset(seed=seed)
     seen, left = [], list(replies)
     for agent in env.agent_iter():
@@ -39,7 +49,9 @@ def play(env, *replies: str, seed: int = 0) -> list[tuple]:
 def agents(seen: list[tuple]) -> str:
     """Who was asked: d and e; capitals for agents that are done."""
     letters = {DATA_SCIENTIST: "d", ML_ENGINEER: "e"}
-    return "".join(letters[a].upper() if done or cut else letters[a] for a, _, _, done, cut, _ in seen)
+    return "".join(
+        letters[a].upper() if done or cut else letters[a] for a, _, _, done, cut, _ in seen
+    )
 
 
 def test_pettingzoos_api_test_passes_and_warns_only_of_texts_and_names(make_fresh_env):
@@ -52,7 +64,9 @@ def test_pettingzoos_api_test_passes_and_warns_only_of_texts_and_names(make_fres
 
 def test_pettingzoos_api_test_passes_on_an_episode_in_which_both_agents_act(make_env, monkeypatch):
     env = make_env()
-    monkeypatch.setattr(env.action_space(DATA_SCIENTIST), "sample", iter([FOREST, ANALYSIS, "finish"] * 9).__next__)
+    monkeypatch.setattr(
+        env.action_space(DATA_SCIENTIST), "sample", iter([FOREST, ANALYSIS, "finish"] * 9).__next__
+    )
     monkeypatch.setattr(env.action_space(ML_ENGINEER), "sample", iter([WRONG, RIGHT] * 9).__next__)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -96,13 +110,21 @@ def test_more_analyses_than_allowed_end_the_turn_as_invalid(make_env):
     seen = play(make_env(), ANALYSIS, ANALYSIS)
     assert agents(seen) == "ddd"
     outcome = seen[2][5]["outcome"]
-    assert outcome["verdict"] == "invalid" and outcome["problem"].startswith("too many analyses in one turn")
+    assert outcome["verdict"] == "invalid" and outcome["problem"].startswith(
+        "too many analyses in one turn"
+    )
 
 
 def test_an_invalid_action_is_corrected_in_the_same_turn_and_paid_for(make_env):
-    seen = play(make_env(corrections=1), "what?", "tune C=0.3", "8 = est = LogisticRegression(C=0.3)")
-    assert agents(seen) == "dded" and seen[1][1].rsplit("\n", 1)[1].startswith("error: no action found; start with")
-    assert seen[3][5]["rewards"]["refusal"] == -0.1 and seen[3][5]["outcome"]["verdict"] == "no_gain"
+    seen = play(
+        make_env(corrections=1), "what?", "tune C=0.3", "8 = est = LogisticRegression(C=0.3)"
+    )
+    assert agents(seen) == "dded" and seen[1][1].rsplit("\n", 1)[1].startswith(
+        "error: no action found; start with"
+    )
+    assert (
+        seen[3][5]["rewards"]["refusal"] == -0.1 and seen[3][5]["outcome"]["verdict"] == "no_gain"
+    )
     assert seen[3][2] == pytest.approx(sum(seen[3][5]["rewards"].values()))
 
 
@@ -123,7 +145,9 @@ def test_code_that_gets_further_before_it_fails_costs_the_engineer_less(make_env
     assert failure(WRONG, UNREADABLE) < failure(UNREADABLE, WRONG) < 0
 
 
-@pytest.mark.parametrize("reply", ["", "what?", "tune C=-1", "propose_model est = LogisticRegression()"])
+@pytest.mark.parametrize(
+    "reply", ["", "what?", "tune C=-1", "propose_model est = LogisticRegression()"]
+)
 def test_what_cannot_or_need_not_be_built_does_not_reach_the_engineer(make_env, reply):
     seen = play(make_env(), reply)
     assert agents(seen) == "dd"
@@ -141,7 +165,10 @@ def test_an_agent_is_told_of_its_own_last_turn_and_only_once(make_env):
     seen = play(make_env(), FOREST, WRONG, WRONG, "what?", "tune C=3.0", RIGHT)
     assert agents(seen) == "deeddeED"
     assert [s[5].get("outcome", {}).get("step") for s in seen] == [None, None, None, 0, 1, 0, 2, 2]
-    assert seen[6][5]["outcome"]["verdict"] == "not_as_asked" and seen[6][5]["outcome"]["compliance"] < 1
+    assert (
+        seen[6][5]["outcome"]["verdict"] == "not_as_asked"
+        and seen[6][5]["outcome"]["compliance"] < 1
+    )
 
 
 def test_the_components_told_add_up_to_the_reward(make_env):
@@ -161,7 +188,9 @@ def test_each_call_pays_for_what_it_read_and_wrote(make_env):
 
 
 def test_an_analysis_that_fits_models_is_paid_for_in_processor_time(make_env):
-    env = make_env(rewards=RewardConfig(prompt_token_price=0, completion_token_price=0, cpu_second_price=0.01))
+    env = make_env(
+        rewards=RewardConfig(prompt_token_price=0, completion_token_price=0, cpu_second_price=0.01)
+    )
     seen = play(env, "analyze models", "finish")
     assert seen[1][2] == 0 and env.team_env.screen().seconds > 0
     assert seen[2][2] == pytest.approx(-0.01 * env.team_env.screen().seconds)
@@ -206,7 +235,9 @@ def test_without_a_seed_the_episodes_seeds_follow_from_the_environments(make_fre
         return seeds
 
     seeds = sampling_seeds(make_fresh_env())
-    assert len(set(seeds)) == 3 and seeds == sampling_seeds(make_fresh_env()) != sampling_seeds(make_fresh_env(seed=1))
+    assert len(set(seeds)) == 3 and seeds == sampling_seeds(make_fresh_env()) != sampling_seeds(
+        make_fresh_env(seed=1)
+    )
 
 
 def test_the_episode_is_rendered_as_text_and_nothing_is_printed(make_env, capsys):
@@ -227,7 +258,9 @@ def test_agents_and_spaces_are_as_pettingzoo_wants_them(make_env):
     for agent in env.possible_agents:
         assert env.action_space(agent) == env.observation_space(DATA_SCIENTIST)
     env.reset()
-    assert env.observe(ML_ENGINEER) == "" and env.observe(DATA_SCIENTIST).startswith("role: data scientist")
+    assert env.observe(ML_ENGINEER) == "" and env.observe(DATA_SCIENTIST).startswith(
+        "role: data scientist"
+    )
 
 
 def test_misuse_is_answered_with_a_sentence(make_fresh_env):
@@ -237,7 +270,10 @@ def test_misuse_is_answered_with_a_sentence(make_fresh_env):
     with pytest.raises(UserError, match=r"call reset\(\)"):
         env.render()
     env.reset()
-    with pytest.raises(UserError, match="the action of data_scientist must be its reply, a text, and is of type int"):
+    with pytest.raises(
+        UserError,
+        match="the action of data_scientist must be its reply, a text, and is of type int",
+    ):
         env.step(3)
     env.close()
     with pytest.raises(UserError, match=r"call reset\(\)"):

@@ -17,7 +17,12 @@ PROJECT = Path(__file__).parents[2]
 def output(example: str) -> str:
     command = [sys.executable, "-m", f"marl_llm.interfaces.examples.{example}"]
     done = subprocess.run(
-        command, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600
+        command,
+        cwd=PROJECT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -25,13 +30,17 @@ def output(example: str) -> str:
 
 def test_the_pettingzoo_example_finds_the_forest():
     lines = output("pettingzoo_loop").splitlines()
-    asked = [line.split()[0] for line in lines if line.startswith(("data_scientist ", "ml_engineer "))]
+    asked = [
+        line.split()[0] for line in lines if line.startswith(("data_scientist ", "ml_engineer "))
+    ]
     assert asked == ["data_scientist", "ml_engineer"] * 2 + ["data_scientist"] * 2 + ["ml_engineer"]
     assert "    est = RandomForestClassifier()" in lines
     assert any(line.startswith("kept +") for line in lines)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra ray)")
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra ray)"
+)
 def test_the_rllib_example_samples_both_agents():
     scientist, engineer = output("rllib_loop").splitlines()
     assert scientist.startswith("data_scientist 3 calls, return +0.")
@@ -45,8 +54,14 @@ def test_the_code_of_the_readme_plays_an_episode(number):
     text = (PROJECT / "marl_llm" / "interfaces" / "README.md").read_text()
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True,
-        text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
-    assert ("ml_engineer" in done.stdout) if number == 0 else done.stdout.count("data_scientist") >= 1
+    assert (
+        ("ml_engineer" in done.stdout) if number == 0 else done.stdout.count("data_scientist") >= 1
+    )

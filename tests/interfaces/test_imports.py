@@ -1,4 +1,6 @@
-"""What importing costs: the environment alone brings no model, no server and no other library's loop."""
+"""What importing costs: the environment alone brings no model, no server and no other library's
+loop.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,17 @@ BASIS = "import pandas, sklearn.compose, sklearn.ensemble, sklearn.linear_model,
 
 
 def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def seconds_and_modules(statement: str) -> tuple[float, float, list[str]]:
-    """CPU time and wall time of an import in a fresh interpreter, and which foreign libraries it loaded."""
+    """CPU time and wall time of an import in a fresh interpreter, and which foreign libraries it
+    loaded.
+    """
     told = run(
         "import json, sys, time\ncpu, wall = time.process_time(), time.perf_counter()\n"
         f"{statement}\n"
@@ -34,11 +40,16 @@ def seconds_and_modules(statement: str) -> tuple[float, float, list[str]]:
     return tuple(json.loads(told))
 
 
-def test_the_environment_alone_is_imported_in_two_seconds_without_foreign_libraries(record_testsuite_property):
-    """2 s of wall time are meant for an idle machine. On a busy one the CPU time is bounded, and generously; the ratio
-    to importing pandas and scikit-learn alone is reported.
+def test_the_environment_alone_is_imported_in_two_seconds_without_foreign_libraries(
+    record_testsuite_property,
+):
+    """2 s of wall time are meant for an idle machine. On a busy one the CPU time is bounded, and
+    generously; the ratio to importing pandas and scikit-learn alone is reported.
     """
-    ours, basis = [seconds_and_modules(IMPORT) for _ in range(3)], [seconds_and_modules(BASIS) for _ in range(3)]
+    ours, basis = (
+        [seconds_and_modules(IMPORT) for _ in range(3)],
+        [seconds_and_modules(BASIS) for _ in range(3)],
+    )
     assert [modules for *_, modules in ours] == [[]] * 3
     cpu, basis_cpu = (min(times)[0] for times in (ours, basis))
     record_testsuite_property("import_cpu_s", round(cpu, 2))
@@ -56,7 +67,10 @@ def test_a_missing_pettingzoo_is_one_clear_sentence_that_names_the_extra(missing
         "try:\n    from marl_llm.interfaces import TeamAECEnv\n"
         "except UserError as error:\n    print(error)"
     )
-    needs = f"TeamAECEnv needs {missing}, which is not installed: run `pip install 'marl_llm[pettingzoo]'`.\n"
+    needs = (
+        f"TeamAECEnv needs {missing}, which is not installed: run `pip install "
+        "'marl_llm[pettingzoo]'`.\n"
+    )
     assert told == needs
 
 

@@ -1,4 +1,6 @@
-"""RLlib drives the team: its PettingZoo wrapper, and its env runner with modules that answer texts."""
+"""RLlib drives the team: its PettingZoo wrapper, and its env runner with modules that answer
+texts.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,14 @@ def runner(sandbox) -> Iterator[MultiAgentEnvRunner]:
     """An env runner in this process, with an environment of its own, which it closes."""
     register_env("team", small_env)
     config = PPOConfig().environment("team").env_runners(num_env_runners=0)
-    config.multi_agent(policies=set(ROLES), policy_mapping_fn=lambda agent, episode, **kwargs: agent)
-    config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs={role: RLModuleSpec(Rule) for role in ROLES}))
+    config.multi_agent(
+        policies=set(ROLES), policy_mapping_fn=lambda agent, episode, **kwargs: agent
+    )
+    config.rl_module(
+        rl_module_spec=MultiRLModuleSpec(
+            rl_module_specs={role: RLModuleSpec(Rule) for role in ROLES}
+        )
+    )
     runner = MultiAgentEnvRunner(config=config)
     yield runner
     runner.stop()
@@ -57,7 +65,10 @@ def test_rllibs_pettingzoo_wrapper_steps_through_a_whole_episode(make_env):
         over = terminated["__all__"]
     assert not replies and not truncated["__all__"]
     assert set(observations) == set(rewards) == set(infos) == set(ROLES)
-    assert infos[ML_ENGINEER]["outcome"]["verdict"] == "accepted" and infos[DATA_SCIENTIST]["outcome"]["step"] == 1
+    assert (
+        infos[ML_ENGINEER]["outcome"]["verdict"] == "accepted"
+        and infos[DATA_SCIENTIST]["outcome"]["step"] == 1
+    )
     assert returns[ML_ENGINEER] > 0.1 and returns[DATA_SCIENTIST] > 0.1
 
 

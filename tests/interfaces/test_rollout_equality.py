@@ -1,4 +1,6 @@
-"""An episode of `TeamAECEnv` is the rollout's episode of one branch: same prompts, seeds, steps and rewards."""
+"""An episode of `TeamAECEnv` is the rollout's episode of one branch: same prompts, seeds, steps and
+rewards.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ ONE_BRANCH = RolloutConfig(proposals=1, implementations=1)
 
 
 class Careless:
-    """The scripted agents, with unreadable, repeated and final replies among theirs; tokens as `rough_tokens`."""
+    """The scripted agents, with unreadable, repeated and final replies among theirs; tokens as
+    `rough_tokens`.
+    """
 
     info = PolicyInfo("careless")
 
@@ -41,7 +45,9 @@ class Careless:
         done = await self._scripted.reply(ask)
         draw = derive_seed(ask.seed, "careless") % 6
         if ask.role == DATA_SCIENTIST and draw == 0:
-            done = replace(done, text=('analyze target ["x0"]' if ask.may_analyze else "tune nothing"))
+            done = replace(
+                done, text=('analyze target ["x0"]' if ask.may_analyze else "tune nothing")
+            )
         elif ask.role == DATA_SCIENTIST and draw == 1:
             done = replace(done, text="propose_model est = RandomForestClassifier()")
         elif ask.role == DATA_SCIENTIST and draw == 3 and len(ask.situation.memory.entries) > 2:
@@ -64,8 +70,9 @@ def rolled_out(env, seed: int):
 
 
 def earned(rows: list[Row], role: str, rewards: RewardConfig) -> list[float]:
-    """Of each of the role's turns: what the turn earned, once, and what its calls cost. Processor time is the
-    machine's, and is held against that of the other episode elsewhere."""
+    """Of each of the role's turns: what the turn earned, once, and what its calls cost. Processor
+    time is the machine's, and is held against that of the other episode elsewhere.
+    """
     turns: dict[int, float] = {}
     for row in scored(rows, rewards):
         if row.role == role:
@@ -75,10 +82,14 @@ def earned(rows: list[Row], role: str, rewards: RewardConfig) -> list[float]:
     return list(turns.values())
 
 
-@pytest.mark.parametrize(("credit", "corrections"), [("reference", 0), ("step", 0), ("reference", 1)])
+@pytest.mark.parametrize(
+    ("credit", "corrections"), [("reference", 0), ("step", 0), ("reference", 1)]
+)
 @pytest.mark.parametrize("kind", [Kind.binary, Kind.regression])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_branch_gives_the_same_calls_rewards_and_states(make_env, kind, credit, corrections, seed):
+def test_one_branch_gives_the_same_calls_rewards_and_states(
+    make_env, kind, credit, corrections, seed
+):
     episode = EPISODE | {"corrections": corrections}
     rewards = RewardConfig(credit=credit)
     env, policy = make_env(kind, **episode, prompts=PROMPTS, rewards=rewards), Careless()
@@ -95,7 +106,9 @@ def test_one_branch_gives_the_same_calls_rewards_and_states(make_env, kind, cred
         if env.ask is not None:
             text = asyncio.run(policy.reply(env.ask)).text
             calls.append((agent, info["messages"], info["seed"], text))
-            assert observation == fit("\n".join(m["content"] for m in info["messages"]), env.observation_space(agent))
+            assert observation == fit(
+                "\n".join(m["content"] for m in info["messages"]), env.observation_space(agent)
+            )
         env.step(None if terminated else text)
     rows = result.rows
     assert [(c[0], c[2]) for c in calls] == [(row.role, row.seed) for row in rows]
@@ -115,9 +128,21 @@ def test_the_compared_episodes_hold_every_kind_of_step(make_env):
             result = rolled_out(env, seed)
             verdicts |= {str(step.outcome.verdict) for step in result.steps}
             lengths |= {(row.role, row.call) for row in result.rows}
-            failures |= {row.rungs for row in result.rows if row.verdict == "failed" and row.role == ML_ENGINEER}
+            failures |= {
+                row.rungs
+                for row in result.rows
+                if row.verdict == "failed" and row.role == ML_ENGINEER
+            }
             correcting = make_env(kind, **EPISODE, corrections=1).team_env
             refusals |= {row.refused for row in rolled_out(correcting, seed).rows}
-    assert {"accepted", "no_gain", "not_as_asked", "failed", "invalid", "redundant", "finished"} <= verdicts
+    assert {
+        "accepted",
+        "no_gain",
+        "not_as_asked",
+        "failed",
+        "invalid",
+        "redundant",
+        "finished",
+    } <= verdicts
     assert {(DATA_SCIENTIST, 1), (ML_ENGINEER, 1)} <= lengths
     assert len(failures) > 1 and len(refusals) == 2

@@ -46,17 +46,24 @@ class ReadyRegressor(RegressorMixin, BaseEstimator):
         return self.predictions.labels
 
 
-def by_scikit_learn(name: str, y: np.ndarray, predictions: Predictions, weights: np.ndarray | None = None) -> float:
+def by_scikit_learn(
+    name: str, y: np.ndarray, predictions: Predictions, weights: np.ndarray | None = None
+) -> float:
     """What scikit-learn's scorer of that name says of these predictions."""
-    ready = ReadyRegressor(predictions) if predictions.proba is None else ReadyClassifier(predictions)
+    ready = (
+        ReadyRegressor(predictions) if predictions.proba is None else ReadyClassifier(predictions)
+    )
     options = {} if weights is None else {"sample_weight": weights}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return float(get_scorer(name)(ready, np.zeros((len(y), 1)), y, **options))
 
 
-def classified(seed: int, n: int, n_classes: int, sharpness: float = 1.0) -> tuple[np.ndarray, Predictions]:
-    """Labels with every class, and predictions that know something; probabilities are rounded so that ties occur.
+def classified(
+    seed: int, n: int, n_classes: int, sharpness: float = 1.0
+) -> tuple[np.ndarray, Predictions]:
+    """Labels with every class, and predictions that know something; probabilities are rounded so
+    that ties occur.
 
     The predicted class is not always the most probable one, as after a tuned threshold.
     """

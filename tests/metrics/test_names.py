@@ -45,7 +45,9 @@ def test_unknown_metric_gets_the_nearest_name(name: str, kind: Kind, suggestion:
 
 def test_unfit_metric_is_named_with_what_fits() -> None:
     with pytest.raises(
-        UserError, match="'roc_auc' does not fit a multiclass target with 3 classes: choose from .*roc_auc_ovr"
+        UserError,
+        match="'roc_auc' does not fit a multiclass target with 3 classes: choose from "
+        ".*roc_auc_ovr",
     ):
         check_metrics({"roc_auc": 1}, Kind.multiclass, ["a", "b", "c"])
     with pytest.raises(UserError, match="'r2' does not fit a binary target"):
@@ -65,7 +67,10 @@ def test_metrics_of_one_class_keep_their_names() -> None:
 
 
 def test_an_unknown_class_is_answered_with_the_classes() -> None:
-    with pytest.raises(UserError, match="'recall.sitosa.' names no class of the target: its classes are 'a', 'setosa'"):
+    with pytest.raises(
+        UserError,
+        match="'recall.sitosa.' names no class of the target: its classes are 'a', 'setosa'",
+    ):
         check_metrics({"recall[sitosa]": 1}, Kind.binary, ["a", "setosa"])
 
 
@@ -91,9 +96,13 @@ def test_a_number_has_no_classes() -> None:
         ("neg_mean_gamma_deviance", 0.0, 0.5),
     ],
 )
-def test_a_target_outside_the_domain_of_a_metric_is_refused(name: str, refused: float, accepted: float) -> None:
+def test_a_target_outside_the_domain_of_a_metric_is_refused(
+    name: str, refused: float, accepted: float
+) -> None:
     assert check_metrics({name: 1}, Kind.regression, y=np.array([accepted, 3.0])) == {name: 1.0}
-    with pytest.raises(UserError, match=f"'{name}' needs targets .* but the smallest is {refused:g}"):
+    with pytest.raises(
+        UserError, match=f"'{name}' needs targets .* but the smallest is {refused:g}"
+    ):
         check_metrics({name: 1}, Kind.regression, y=np.array([3.0, refused]))
 
 
@@ -110,12 +119,18 @@ def test_no_metric_at_all_is_refused() -> None:
 
 def test_a_task_refuses_a_metric_that_its_targets_or_classes_do_not_fit() -> None:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": rng.normal(size=60), "y": rng.normal(size=60), "kind": np.repeat(["a", "b"], 30)})
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=60), "y": rng.normal(size=60), "kind": np.repeat(["a", "b"], 30)}
+    )
     with pytest.raises(UserError, match="'neg_mean_gamma_deviance' needs targets above 0"):
         Task.from_frame(frame, target="y", metrics={"neg_mean_gamma_deviance": 1})
-    with pytest.raises(UserError, match="'recall.c.' names no class of the target: its classes are 'a', 'b'"):
+    with pytest.raises(
+        UserError, match="'recall.c.' names no class of the target: its classes are 'a', 'b'"
+    ):
         Task.from_frame(frame, target="kind", metrics={"recall[c]": 1})
     task = Task.from_frame(frame, target="kind", metrics={"recall[a]": 1})
     reference = Reference.from_labels(task.development.y, task.kind, classes=task.classes)
     always_a = Predictions(np.zeros(len(task.holdout.y), dtype=np.int64))
-    assert score_predictions(task.metrics, task.holdout.y, always_a, reference).raw == {"recall[a]": 1.0}
+    assert score_predictions(task.metrics, task.holdout.y, always_a, reference).raw == {
+        "recall[a]": 1.0
+    }

@@ -27,7 +27,12 @@ _NOT_OURS = {
         "rand_score",
         "v_measure_score",
     },
-    "of several labels a row": {"f1_samples", "jaccard_samples", "precision_samples", "recall_samples"},
+    "of several labels a row": {
+        "f1_samples",
+        "jaccard_samples",
+        "precision_samples",
+        "recall_samples",
+    },
 }
 _KINDS = list(Kind)
 _WITHOUT_WEIGHTS_IN_SCIKIT_LEARN = {
@@ -62,7 +67,9 @@ def test_every_scorer_of_scikit_learn_is_here_or_left_out_for_a_reason() -> None
 def test_raw_metrics_equal_scikit_learn(kind: Kind, seed: int, knows: float) -> None:
     y, predictions = given(kind, seed, 157 + seed, knows)
     for name, value in plain(kind, y, predictions).items():
-        assert value == pytest.approx(by_scikit_learn(name, y, predictions), rel=1e-10, abs=1e-12), name
+        assert value == pytest.approx(
+            by_scikit_learn(name, y, predictions), rel=1e-10, abs=1e-12
+        ), name
 
 
 @pytest.mark.parametrize("kind", _KINDS)
@@ -82,14 +89,23 @@ def test_whole_weights_are_repeated_rows_for_every_metric(kind: Kind) -> None:
     rows, counts_BN = rows_of(y, predictions), np.random.default_rng(1).poisson(0.7, (8, 90))
     classes, names = ("a", "b", "c"), list(metrics_for(kind))
     if kind.is_classification:
-        names += ["recall[b]", "precision[a]", "f1[b]", "jaccard[a]", "roc_auc[b]", "average_precision[a]"]
+        names += [
+            "recall[b]",
+            "precision[a]",
+            "f1[b]",
+            "jaccard[a]",
+            "roc_auc[b]",
+            "average_precision[a]",
+        ]
     weighted = raw_values(names, rows, counts_BN.astype(float), classes)
     for line, counts in enumerate(counts_BN):
         drawn = np.repeat(np.arange(90), counts)
         repeated = Rows(rows.y[drawn], rows.labels[drawn], rows.proba[drawn])
         one_by_one = raw_values(names, repeated, np.ones((1, len(drawn))), classes)
         for name in names:
-            assert weighted[name][line] == pytest.approx(one_by_one[name][0], rel=1e-10, abs=1e-12), name
+            assert weighted[name][line] == pytest.approx(
+                one_by_one[name][0], rel=1e-10, abs=1e-12
+            ), name
 
 
 @pytest.mark.parametrize("kind", [Kind.binary, Kind.multiclass])
@@ -162,4 +178,7 @@ def test_a_prediction_outside_the_domain_has_the_worst_skill(name: str, outside:
 def test_a_count_of_zero_that_is_foreseen_has_no_poisson_deviance() -> None:
     y = np.array([0.0, 0.0, 3.0, 5.0])
     reference = Reference.from_labels(y, Kind.regression)
-    assert score_predictions({"neg_mean_poisson_deviance": 1}, y, Predictions(y), reference).score == 1.0
+    assert (
+        score_predictions({"neg_mean_poisson_deviance": 1}, y, Predictions(y), reference).score
+        == 1.0
+    )

@@ -1,4 +1,6 @@
-"""Scores mean what they say: a gain is a difference of scores, nothing is below -1, thresholds are respected."""
+"""Scores mean what they say: a gain is a difference of scores, nothing is below -1, thresholds are
+respected.
+"""
 
 from __future__ import annotations
 
@@ -44,19 +46,33 @@ def test_a_comparison_of_recall_080_with_092_reports_a_gain_of_012() -> None:
 
 
 def test_a_tuned_threshold_changes_class_metrics_and_leaves_probability_metrics_alone() -> None:
-    X, y = map(np.asarray, make_classification(600, weights=[0.9], flip_y=0.05, class_sep=0.8, random_state=0))
+    X, y = map(
+        np.asarray,
+        make_classification(600, weights=[0.9], flip_y=0.05, class_sep=0.8, random_state=0),
+    )
     plain = LogisticRegression().fit(X[:400], y[:400])
-    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring="f1", cv=3).fit(X[:400], y[:400])
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring="f1", cv=3).fit(
+        X[:400], y[:400]
+    )
     reference = Reference.from_labels(y[:400], Kind.binary, 2)
     metrics = dict.fromkeys(metrics_for(Kind.binary), 1.0)
     before, after = (
         score_predictions(
-            metrics, y[400:], Predictions(model.predict(X[400:]), model.predict_proba(X[400:])), reference
+            metrics,
+            y[400:],
+            Predictions(model.predict(X[400:]), model.predict_proba(X[400:])),
+            reference,
         ).raw
         for model in (plain, tuned)
     )
     same = {name for name in metrics if before[name] == pytest.approx(after[name], abs=1e-9)}
-    of_probabilities = {"neg_log_loss", "neg_brier_score", "d2_log_loss_score", "d2_brier_score", "average_precision"}
+    of_probabilities = {
+        "neg_log_loss",
+        "neg_brier_score",
+        "d2_log_loss_score",
+        "d2_brier_score",
+        "average_precision",
+    }
     assert same == of_probabilities | {name for name in metrics if name.startswith("roc_auc")}
     assert after["recall"] > before["recall"] + 0.1 and after["f1"] > before["f1"]
 
@@ -64,9 +80,14 @@ def test_a_tuned_threshold_changes_class_metrics_and_leaves_probability_metrics_
 def test_score_is_the_weighted_mean_of_skills() -> None:
     y, predictions = classified(3, 80, 2)
     scores = score_predictions(
-        {"accuracy": 3.0, "neg_log_loss": 1.0}, y, predictions, Reference.from_labels(y, Kind.binary, 2)
+        {"accuracy": 3.0, "neg_log_loss": 1.0},
+        y,
+        predictions,
+        Reference.from_labels(y, Kind.binary, 2),
     )
-    assert scores.score == pytest.approx((3 * scores.skills["accuracy"] + scores.skills["neg_log_loss"]) / 4)
+    assert scores.score == pytest.approx(
+        (3 * scores.skills["accuracy"] + scores.skills["neg_log_loss"]) / 4
+    )
     assert scores.raw["neg_log_loss"] < 0 < scores.skills["neg_log_loss"]
 
 
@@ -99,21 +120,33 @@ def test_correcting_one_label_never_lowers_accuracy_based_skills(seed: int, row:
 def test_confident_nonsense_is_floored_at_minus_one() -> None:
     y = np.array([0, 1] * 20)
     wrong = score_predictions(
-        default_metrics(Kind.binary), y, Predictions(1 - y), Reference.from_labels(y, Kind.binary, 2)
+        default_metrics(Kind.binary),
+        y,
+        Predictions(1 - y),
+        Reference.from_labels(y, Kind.binary, 2),
     )
     assert wrong.skills["neg_log_loss"] == -1.0
     assert wrong.raw["neg_log_loss"] < -30
     numbers = y.astype(float)
     absurd = Predictions(np.full(40, 1e300))
     floored = score_predictions(
-        default_metrics(Kind.regression), numbers, absurd, Reference.from_labels(numbers, Kind.regression)
+        default_metrics(Kind.regression),
+        numbers,
+        absurd,
+        Reference.from_labels(numbers, Kind.regression),
     )
     assert set(floored.skills.values()) == {-1.0}
     assert all(np.isfinite(value) for value in floored.raw.values())
 
 
 def test_metrics_and_tasks_import_neither_torch_nor_scikit_learn() -> None:
-    code = "import sys, marl_llm.metrics, marl_llm.tasks; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    code = (
+        "import sys, marl_llm.metrics, marl_llm.tasks; print([m for m in ('torch', 'sklearn') if "
+        "m in sys.modules])"
+    )
     assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
     )

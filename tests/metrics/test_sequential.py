@@ -17,7 +17,9 @@ differences = st.floats(-1, 1).map(lambda x: round(x, 6))
 def t_statistic(values: np.ndarray, ratio: float) -> float:
     """Nadeau and Bengio's statistic, written down a second time."""
     spread = values.std(ddof=1) * math.sqrt(1 / len(values) + ratio)
-    return values.mean() / spread if spread > 1e-9 else math.copysign(math.inf, values.mean() - 1e-9)
+    return (
+        values.mean() / spread if spread > 1e-9 else math.copysign(math.inf, values.mean() - 1e-9)
+    )
 
 
 @settings(max_examples=200)
@@ -25,7 +27,9 @@ def t_statistic(values: np.ndarray, ratio: float) -> float:
 def test_no_completion_gives_a_larger_statistic_than_the_supremum(done, rest):
     k = len(done) + len(rest)
     ratio = 1 / (k - 1)
-    assert t_statistic(np.array(done + rest), ratio) <= supremum_t(np.array(done), k, ratio) * (1 + 1e-6)
+    assert t_statistic(np.array(done + rest), ratio) <= supremum_t(np.array(done), k, ratio) * (
+        1 + 1e-6
+    )
 
 
 @settings(max_examples=100)
@@ -44,14 +48,17 @@ def test_without_error_nothing_is_stopped_that_the_full_test_finds_significant(v
     k, level = len(values), data.draw(st.sampled_from([0.01, 0.05, 0.2]))
     if corrected_resampled_t(np.array(values), 100 * (k - 1), 100, level=level).significant:
         assert not any(
-            is_hopeless(np.array(values[:j]), k, 100 * (k - 1), 100, level=level, error=0) for j in range(k + 1)
+            is_hopeless(np.array(values[:j]), k, 100 * (k - 1), 100, level=level, error=0)
+            for j in range(k + 1)
         )
 
 
 @pytest.mark.parametrize("k", [3, 5, 10])
 @pytest.mark.parametrize("shared", [0.0, 1.0])
 def test_few_gains_are_lost_whatever_their_size(k, shared):
-    """Fresh random numbers, effects between those simulated, and folds that move together as training sets overlap."""
+    """Fresh random numbers, effects between those simulated, and folds that move together as
+    training sets overlap.
+    """
     error, paths, ratio, rng = 0.02, 20_000, 1 / (k - 1), np.random.default_rng(k)
     bounds = futility_bounds(k, round(ratio, 2), 0.05, error)
     for effect in np.arange(0.1, 6, 0.35):
@@ -71,7 +78,11 @@ def test_the_bounds_are_those_that_single_candidates_meet():
     for values in 0.7 + rng.normal(size=(200, 5)):
         for j, bound in enumerate(futility_bounds(5, 0.25, 0.05, 0.02), start=1):
             done = values[:j]
-            standing = done.mean() / math.sqrt(((done - done.mean()) ** 2).sum()) if j > 1 else done[0] * math.inf
+            standing = (
+                done.mean() / math.sqrt(((done - done.mean()) ** 2).sum())
+                if j > 1
+                else done[0] * math.inf
+            )
             assert is_hopeless(done, 5, 400, 100) == (standing < bound)
 
 

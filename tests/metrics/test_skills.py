@@ -1,4 +1,6 @@
-"""What a skill is, for every metric of every kind: 1 for perfect, known for trivial, never below -1, monotone."""
+"""What a skill is, for every metric of every kind: 1 for perfect, known for trivial, never below
+-1, monotone.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,19 @@ seeds = st.integers(0, 100_000)
 def all_metrics(kind: Kind) -> dict[str, float]:
     names = list(metrics_for(kind))
     if kind.is_classification:
-        names += [f"{name}[a]" for name in ("f1", "precision", "recall", "jaccard", "roc_auc", "average_precision")]
+        names += [
+            f"{name}[a]"
+            for name in ("f1", "precision", "recall", "jaccard", "roc_auc", "average_precision")
+        ]
     return dict.fromkeys(names, 1.0)
 
 
 def scored(kind: Kind, y: np.ndarray, predictions: Predictions) -> Scores:
     """Against the trivial predictor of the same rows."""
     classes = _CLASSES[: int(y.max()) + 1] if kind.is_classification else ()
-    return score_predictions(all_metrics(kind), y, predictions, Reference.from_labels(y, kind, classes=classes))
+    return score_predictions(
+        all_metrics(kind), y, predictions, Reference.from_labels(y, kind, classes=classes)
+    )
 
 
 def wild(y: np.ndarray, kind: Kind, rng: np.random.Generator) -> Predictions:
@@ -65,7 +72,10 @@ def test_no_skill_is_below_minus_one_or_above_one(kind: Kind, seed: int, n: int)
 def test_a_better_metric_never_has_a_lower_skill(kind: Kind, seed: int, n: int) -> None:
     y, usual = given(kind, seed, n)
     rng = np.random.default_rng(seed)
-    one, other = scored(kind, y, wild(y, kind, rng)), scored(kind, y, usual if seed % 2 else wild(y, kind, rng))
+    one, other = (
+        scored(kind, y, wild(y, kind, rng)),
+        scored(kind, y, usual if seed % 2 else wild(y, kind, rng)),
+    )
     for name in one.raw:
         worse, better = sorted((one, other), key=lambda scores: scores.raw[name])
         assert better.skills[name] >= worse.skills[name], name
@@ -74,8 +84,8 @@ def test_a_better_metric_never_has_a_lower_skill(kind: Kind, seed: int, n: int) 
 def trivial_skills(y: np.ndarray) -> dict[str, float]:
     """Skills of the most frequent class said with the class shares, by hand.
 
-    Not 0 for metrics that are their own skill: accuracy-like ones have the value of always saying one class, areas
-    under ROC curves 0.5, average precision the share of the positive class.
+    Not 0 for metrics that are their own skill: accuracy-like ones have the value of always saying
+    one class, areas under ROC curves 0.5, average precision the share of the positive class.
     """
     shares = np.bincount(y) / len(y)
     K, top = len(shares), int(np.argmax(shares))
@@ -90,13 +100,31 @@ def trivial_skills(y: np.ndarray) -> dict[str, float]:
         "average_precision[a]": shares[0],
         "roc_auc[a]": 0.5,
         "top_k_accuracy": sum(shares[c] for c in two_likeliest),
-        **dict.fromkeys(("neg_log_loss", "neg_brier_score", "d2_log_loss_score", "d2_brier_score"), 0.0),
+        **dict.fromkeys(
+            ("neg_log_loss", "neg_brier_score", "d2_log_loss_score", "d2_brier_score"), 0.0
+        ),
         **dict.fromkeys(("positive_likelihood_ratio", "neg_negative_likelihood_ratio"), 0.0),
-        **dict.fromkeys(("roc_auc", "roc_auc_ovr", "roc_auc_ovo", "roc_auc_ovr_weighted", "roc_auc_ovo_weighted"), 0.5),
+        **dict.fromkeys(
+            (
+                "roc_auc",
+                "roc_auc_ovr",
+                "roc_auc_ovo",
+                "roc_auc_ovr_weighted",
+                "roc_auc_ovo_weighted",
+            ),
+            0.5,
+        ),
     }
     for name, value in of_top.items():
-        expected |= {name: value * (top == 1), f"{name}[a]": value * (top == 0), f"{name}_macro": value / K}
-        expected |= {f"{name}_weighted": value * s, f"{name}_micro": s / (2 - s) if name == "jaccard" else s}
+        expected |= {
+            name: value * (top == 1),
+            f"{name}[a]": value * (top == 0),
+            f"{name}_macro": value / K,
+        }
+        expected |= {
+            f"{name}_weighted": value * s,
+            f"{name}_micro": s / (2 - s) if name == "jaccard" else s,
+        }
     return expected
 
 
@@ -149,8 +177,18 @@ def test_the_mean_of_logarithms_is_the_best_constant_for_logarithmic_errors() ->
     y, _ = given(Kind.regression, 0, 200)
     reference = Reference.from_labels(y, Kind.regression)
     best = score_predictions(
-        {"neg_mean_squared_log_error": 1}, y, Predictions(np.full(200, reference.log_mean)), reference
+        {"neg_mean_squared_log_error": 1},
+        y,
+        Predictions(np.full(200, reference.log_mean)),
+        reference,
     )
-    for other in (reference.log_mean * 1.05, reference.log_mean * 0.95, reference.mean, reference.median):
-        scores = score_predictions({"neg_mean_squared_log_error": 1}, y, Predictions(np.full(200, other)), reference)
+    for other in (
+        reference.log_mean * 1.05,
+        reference.log_mean * 0.95,
+        reference.mean,
+        reference.median,
+    ):
+        scores = score_predictions(
+            {"neg_mean_squared_log_error": 1}, y, Predictions(np.full(200, other)), reference
+        )
         assert scores.score < best.score

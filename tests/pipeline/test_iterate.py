@@ -1,4 +1,6 @@
-"""The whole line on the real parts: vLLM samples, the sandbox runs, TRL trains; stopped anywhere, it resumes."""
+"""The whole line on the real parts: vLLM samples, the sandbox runs, TRL trains; stopped anywhere,
+it resumes.
+"""
 
 from __future__ import annotations
 
@@ -84,9 +86,17 @@ def test_rows_carry_the_adapter_that_sampled_them_and_sum_up_their_reward(finish
 
 
 def test_iterating_a_finished_run_again_does_nothing(finished):
-    before = {p: p.stat().st_mtime_ns for p in finished.run.root.rglob("*") if p.is_file() and p.name != "recipe.yaml"}
+    before = {
+        p: p.stat().st_mtime_ns
+        for p in finished.run.root.rglob("*")
+        if p.is_file() and p.name != "recipe.yaml"
+    }
     iterate(finished)
-    after = {p: p.stat().st_mtime_ns for p in finished.run.root.rglob("*") if p.is_file() and p.name != "recipe.yaml"}
+    after = {
+        p: p.stat().st_mtime_ns
+        for p in finished.run.root.rglob("*")
+        if p.is_file() and p.name != "recipe.yaml"
+    }
     assert before == after
 
 
@@ -172,26 +182,43 @@ def test_a_shared_adapter_learns_from_the_rows_of_both_roles(finished, copied):
     recipe = changed(finished.recipe, model={"adapters": "shared"})
     stages.train_stage(recipe, copied, 0)
     metrics = json.loads(copied.metrics(0).read_text())
-    assert list(metrics["training"]) == [TEAM] and copied.version(ROLES[0]) == copied.version(ROLES[1]) == 1
+    assert (
+        list(metrics["training"]) == [TEAM]
+        and copied.version(ROLES[0]) == copied.version(ROLES[1]) == 1
+    )
     kept = [metrics["credit"][role]["kept_rows"] for role in ROLES]
-    assert metrics["training"][TEAM]["rows"] + metrics["training"][TEAM]["dropped"]["empty"] == sum(kept) > 0
+    assert (
+        metrics["training"][TEAM]["rows"] + metrics["training"][TEAM]["dropped"]["empty"]
+        == sum(kept)
+        > 0
+    )
 
 
-def test_rows_of_earlier_versions_are_trained_on_up_to_max_age(finished, copied, tmp_path, monkeypatch):
+def test_rows_of_earlier_versions_are_trained_on_up_to_max_age(
+    finished, copied, tmp_path, monkeypatch
+):
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(stages, "run_trainer", lambda path, *_: told.append(json.loads(path.read_text())) or 0.0)
+    monkeypatch.setattr(
+        stages, "run_trainer", lambda path, *_: told.append(json.loads(path.read_text())) or 0.0
+    )
     recipe = changed(finished.recipe, training={ROLES[0]: {"max_age": 2, "old_logps": "recompute"}})
     for k in (0, 1, 5):
         stages.train_in_process(recipe, copied, k, ROLES[0])
     stages.train_in_process(recipe, copied, 5, ROLES[1])
     iterations = [[Path(rows).parent.name[-1] for rows in spec["rows"]] for spec in told]
     assert iterations == [["0"], ["0", "1"], ["3", "4", "5"], ["5"]]
-    assert [Path(credit) for credit in told[1]["credit"]] == [copied.credit(i, ROLES[0]).resolve() for i in (0, 1)]
+    assert [Path(credit) for credit in told[1]["credit"]] == [
+        copied.credit(i, ROLES[0]).resolve() for i in (0, 1)
+    ]
 
 
-def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, copied, monkeypatch):
+def test_an_adapter_whose_metrics_were_never_written_is_trained_again(
+    finished, copied, monkeypatch
+):
     def trained(recipe: Recipe, run: RunDirectory, k: int, trainee: str, *_: Any) -> None:
-        shutil.copytree(run.adapter(trainee, k), run.adapter(trainee, k + 1))  # fails if the half-made one is there
+        shutil.copytree(
+            run.adapter(trainee, k), run.adapter(trainee, k + 1)
+        )  # fails if the half-made one is there
         stages.training_metrics(run, k, trainee).write_text('{"trained": true}')
 
     shutil.copytree(copied.adapter(ROLES[1], 0), copied.adapter(ROLES[0], 1))
@@ -201,24 +228,41 @@ def test_an_adapter_whose_metrics_were_never_written_is_trained_again(finished, 
     assert copied.sha256(ROLES[0], 1) == copied.sha256(ROLES[0], 0) != copied.sha256(ROLES[1], 0)
 
 
-@pytest.mark.parametrize("algorithms", [("ppo", "sft"), ("sft", "ppo"), ("rloo", "dpo"), ("dpo", "rloo")])
-def test_each_role_learns_by_its_own_algorithm_from_what_was_collected(finished, copied, monkeypatch, algorithms):
-    """Proposals of one state always differ; the embedded Engineer's answers to one suggestion may all be the same."""
-    monkeypatch.setattr(stages, "run_trainer", lambda path, *_: float(worker.main([str(path)])))  # in this process
+@pytest.mark.parametrize(
+    "algorithms", [("ppo", "sft"), ("sft", "ppo"), ("rloo", "dpo"), ("dpo", "rloo")]
+)
+def test_each_role_learns_by_its_own_algorithm_from_what_was_collected(
+    finished, copied, monkeypatch, algorithms
+):
+    """Proposals of one state always differ; the embedded Engineer's answers to one suggestion may
+    all be the same.
+    """
+    monkeypatch.setattr(
+        stages, "run_trainer", lambda path, *_: float(worker.main([str(path)]))
+    )  # in this process
     few = {"ppo": {"critic_epochs": 1}}
-    chosen = {role: {"algorithm": name} | few.get(name, {}) for role, name in zip(ROLES, algorithms, strict=True)}
+    chosen = {
+        role: {"algorithm": name} | few.get(name, {})
+        for role, name in zip(ROLES, algorithms, strict=True)
+    }
     stages.train_stage(changed(finished.recipe, training={"at_once": 1} | chosen), copied, 0)
     metrics = json.loads(copied.metrics(0).read_text())["training"]
     assert metrics[ROLES[0]]["trained"]
     for role, algorithm in zip(ROLES, algorithms, strict=True):
         trained = metrics[role]
         assert trained["algorithm"] == algorithm
-        assert trained["trained"] == (trained["rows"] > 0) == (copied.sha256(role, 1) != copied.sha256(role, 0))
+        assert (
+            trained["trained"]
+            == (trained["rows"] > 0)
+            == (copied.sha256(role, 1) != copied.sha256(role, 0))
+        )
 
 
 def test_what_another_run_collected_is_imitated_too(finished, copied, monkeypatch):
     """The other run has the same name and the same episodes: its turns are turns of their own."""
-    monkeypatch.setattr(stages, "run_trainer", lambda path, *_: float(worker.main([str(path)])))  # in this process
+    monkeypatch.setattr(
+        stages, "run_trainer", lambda path, *_: float(worker.main([str(path)]))
+    )  # in this process
     rows = []
     for others in ([], [str(finished.run.root)]):
         chosen = {"algorithm": "sft", "selection": "all", "imitate": others}
@@ -231,7 +275,9 @@ def test_what_another_run_collected_is_imitated_too(finished, copied, monkeypatc
     assert rows[1] == (2 * rows[0][0], 2 * rows[0][1]) and rows[0][0] > 0
 
 
-def test_a_run_that_cannot_be_imitated_is_refused_before_anything_is_played(finished, copied, tmp_path):
+def test_a_run_that_cannot_be_imitated_is_refused_before_anything_is_played(
+    finished, copied, tmp_path
+):
     def opened_with(**sections: Any) -> None:
         chosen = {"algorithm": "sft", "imitate": [str(copied.root)]}
         recipe = changed(finished.recipe, training={ROLES[1]: chosen}, **sections)
@@ -239,7 +285,9 @@ def test_a_run_that_cannot_be_imitated_is_refused_before_anything_is_played(fini
         with open_run(tmp_path / "recipe.yaml", tmp_path / "new", "http://127.0.0.1:9"):
             raise AssertionError("opened")
 
-    with pytest.raises(UserError, match=r"training.ml_engineer.imitate: .* has no finished iteration"):
+    with pytest.raises(
+        UserError, match=r"training.ml_engineer.imitate: .* has no finished iteration"
+    ):
         opened_with()
     with pytest.raises(UserError, match="was played by data/models/tiny, not by other/model"):
         opened_with(model={"path": "other/model"})
@@ -254,12 +302,19 @@ def test_adapters_of_the_other_role_play_a_point_of_an_experiment(finished, tmp_
     for arm, owners in (("per_role", ROLES), ("swapped", ROLES[::-1])):
         point = Point(PROCEDURAL, arm, 0, 1)
         evaluate_point(finished, experiment, directory, point, None)
-        assert [result["arm"] for result in json.loads(directory.report(point).read_text())["results"]] == [
-            "baseline", "baseline", team_of(experiment, point), team_of(experiment, point)
-        ]  # fmt: skip
-        rows = pd.concat([pd.read_parquet(path) for path in directory.folder(point).rglob("part-*.parquet")])
+        assert [
+            result["arm"] for result in json.loads(directory.report(point).read_text())["results"]
+        ] == ["baseline", "baseline", team_of(experiment, point), team_of(experiment, point)]
+        rows = pd.concat(
+            [pd.read_parquet(path) for path in directory.folder(point).rglob("part-*.parquet")]
+        )
         played = {role: set(rows.loc[rows["role"] == role, "adapter"]) for role in ROLES}
         adapters = {role: {f"small-{owner}-v1"} for role, owner in zip(ROLES, owners, strict=True)}
         assert played[ROLES[0]] == adapters[ROLES[0]]
-        assert played[ROLES[1]] <= adapters[ROLES[1]]  # swapped, the other may suggest nothing that can be done
-    assert directory.points() == [Point(PROCEDURAL, "per_role", 0, 1), Point(PROCEDURAL, "swapped", 0, 1)]
+        assert (
+            played[ROLES[1]] <= adapters[ROLES[1]]
+        )  # swapped, the other may suggest nothing that can be done
+    assert directory.points() == [
+        Point(PROCEDURAL, "per_role", 0, 1),
+        Point(PROCEDURAL, "swapped", 0, 1),
+    ]

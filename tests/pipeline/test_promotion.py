@@ -37,7 +37,11 @@ def test_scores_are_compared_on_the_tasks_that_both_teams_have():
 
 def test_a_team_that_fails_where_the_present_one_scored_is_worse():
     found = compare([TEAM], {("t0", 0): 0.6}, scores(0.5, 0.9), slack=0.0)
-    assert (found.tasks, found.failed, found.worse) == (1, 1, True) and found.difference == pytest.approx(0.1)
+    assert (found.tasks, found.failed, found.worse) == (
+        1,
+        1,
+        True,
+    ) and found.difference == pytest.approx(0.1)
 
 
 def test_a_loss_beyond_chance_is_worse_within_the_slack_too():
@@ -90,7 +94,9 @@ def weights(directory: Path) -> bytes:
 
 @pytest.fixture
 def opened(tmp_path, monkeypatch) -> SimpleNamespace:
-    """A run whose candidates are trained, with made-up scores by candidates: only the new Engineer is any good."""
+    """A run whose candidates are trained, with made-up scores by candidates: only the new Engineer
+    is any good.
+    """
     run = RunDirectory(tmp_path / "run")
     for role in ROLES:
         adapter(run.adapter(role, 0), b"old " + role.encode())
@@ -114,14 +120,18 @@ def test_the_refused_adapter_is_kept_aside_and_the_next_version_is_the_old_one(o
     assert weights(run.adapter(ML_ENGINEER, 1)) == b"new ml_engineer"
     assert weights(run.adapter(DATA_SCIENTIST, 1)) == b"old data_scientist"
     assert weights(run.refused(DATA_SCIENTIST, 0)) == b"new data_scientist"
-    assert not run.refused(ML_ENGINEER, 0).exists() and not any(run.candidate(r, 0).exists() for r in ROLES)
+    assert not run.refused(ML_ENGINEER, 0).exists() and not any(
+        run.candidate(r, 0).exists() for r in ROLES
+    )
     decision = json.loads((run.iteration(0) / "promotion.json").read_text())
     assert decision["promoted"] == {DATA_SCIENTIST: False, ML_ENGINEER: True}
     assert [tried["difference"] for tried in decision["tried"]] == pytest.approx([-0.1, -0.2, 0.1])
 
 
 @pytest.mark.parametrize("calls", range(4))
-def test_an_interrupted_promotion_ends_as_an_uninterrupted_one_and_plays_nothing_twice(opened, monkeypatch, calls):
+def test_an_interrupted_promotion_ends_as_an_uninterrupted_one_and_plays_nothing_twice(
+    opened, monkeypatch, calls
+):
     done = 0
 
     def interrupted(function):
@@ -147,14 +157,20 @@ def test_an_interrupted_promotion_ends_as_an_uninterrupted_one_and_plays_nothing
 def test_small_losses_do_not_add_up(opened, monkeypatch):
     run, by_version = opened.run, [0.5, 0.49, 0.48]
     opened.recipe = Recipe.model_validate({"promotion": {"tasks": 1, "slack": 0.015}})
-    monkeypatch.setattr(promotion, "_scores", lambda _, k, candidates: scores(by_version[k + bool(candidates)]))
+    monkeypatch.setattr(
+        promotion, "_scores", lambda _, k, candidates: scores(by_version[k + bool(candidates)])
+    )
     promote_stage(opened, 0)
-    assert weights(run.adapter(ML_ENGINEER, 1)) == b"new ml_engineer", "a loss of 0.01 is within the slack"
+    assert weights(run.adapter(ML_ENGINEER, 1)) == b"new ml_engineer", (
+        "a loss of 0.01 is within the slack"
+    )
     for role in ROLES:
         adapter(run.candidate(role, 1), b"newer " + role.encode())
     promote_stage(opened, 1)
     decision = json.loads((run.iteration(1) / "promotion.json").read_text())
-    assert decision["promoted"] == dict.fromkeys(ROLES, False), "another 0.01 is not, as the first version was better"
+    assert decision["promoted"] == dict.fromkeys(ROLES, False), (
+        "another 0.01 is not, as the first version was better"
+    )
     assert decision["best"] == 0 and decision["tried"][0]["difference"] == pytest.approx(-0.02)
 
 
@@ -166,12 +182,18 @@ def test_the_best_version_scored_on_most_tasks_and_among_these_best():
 
 def test_an_adapter_that_did_not_change_is_not_played_with(opened):
     for role in ROLES:
-        (opened.run.candidate(role, 0) / "adapter_model.safetensors").write_bytes(b"old " + role.encode())
+        (opened.run.candidate(role, 0) / "adapter_model.safetensors").write_bytes(
+            b"old " + role.encode()
+        )
     promote_stage(opened, 0)
     assert opened.played == [] and all(opened.run.adapter(role, 1).is_dir() for role in ROLES)
 
 
 def test_an_iterations_line_names_what_was_refused():
     assert describe_refusals(None) == describe_refusals({"promoted": {TEAM: True}}) == ""
-    assert DATA_SCIENTIST in describe_refusals({"promoted": {DATA_SCIENTIST: False, ML_ENGINEER: True}})
-    assert ML_ENGINEER not in describe_refusals({"promoted": {DATA_SCIENTIST: False, ML_ENGINEER: True}})
+    assert DATA_SCIENTIST in describe_refusals(
+        {"promoted": {DATA_SCIENTIST: False, ML_ENGINEER: True}}
+    )
+    assert ML_ENGINEER not in describe_refusals(
+        {"promoted": {DATA_SCIENTIST: False, ML_ENGINEER: True}}
+    )

@@ -1,5 +1,5 @@
-"""The way of a real model's tokens, on a random one of Qwen's shape: chat prompts, line edits, the warm start, and the
-memory of training with its vocabulary.
+"""The way of a real model's tokens, on a random one of Qwen's shape: chat prompts, line edits, the
+warm start, and the memory of training with its vocabulary.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def rows(warmed: RunDirectory) -> pd.DataFrame:
     return read_rows(warmed.warm_start / "trajectories")
 
 
-def test_prompts_are_what_transformers_renders_and_hold_our_rules_alone(rows: pd.DataFrame, base: Path) -> None:
+def test_prompts_are_what_transformers_renders_and_hold_our_rules_alone(
+    rows: pd.DataFrame, base: Path
+) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     for row in rows.to_dict("records"):
         messages = json.loads(row["messages"])
@@ -67,7 +69,9 @@ def test_prompts_are_what_transformers_renders_and_hold_our_rules_alone(rows: pd
         assert "Write one line like these" not in text
 
 
-def test_replies_end_as_the_model_ends_them_and_are_read_back(rows: pd.DataFrame, base: Path) -> None:
+def test_replies_end_as_the_model_ends_them_and_are_read_back(
+    rows: pd.DataFrame, base: Path
+) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     for row in rows.to_dict("records"):
         *reply, end = row["completion_ids"]
@@ -79,7 +83,9 @@ def test_replies_end_as_the_model_ends_them_and_are_read_back(rows: pd.DataFrame
     assert not engineer["reply"].str.contains("def build_pipeline").any(), "edits, not programs"
 
 
-def test_both_adapters_learn_in_the_precision_of_this_machine(warmed: RunDirectory, base: Path) -> None:
+def test_both_adapters_learn_in_the_precision_of_this_machine(
+    warmed: RunDirectory, base: Path
+) -> None:
     for role in ROLES:
         metrics = json.loads((warmed.warm_start / f"{role}.json").read_text())
         assert metrics["precision"] == cpu_precision(base)
@@ -99,7 +105,8 @@ base, role = Path(sys.argv[1]), sys.argv[2]
 with tempfile.TemporaryDirectory() as folder:
     adapter = create_adapter(base, Path(folder) / "v0", rank=4, alpha=8, seed=0)
     rows = random_rows(role, 32, adapter_sha256(adapter))
-    trainer = GRPO(batch_rows=32).trainer(rows, Phase(base, adapter, adapter_sha256(adapter), Path(folder) / "work", 0))
+    phase = Phase(base, adapter, adapter_sha256(adapter), Path(folder) / "work", 0)
+    trainer = GRPO(batch_rows=32).trainer(rows, phase)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     trainer.train()
     print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -107,7 +114,9 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def test_a_large_vocabulary_does_not_fill_the_memory(base: Path) -> None:
-    """Of 32 rows in one piece, logits at every computed cell would be 1.4 GB in float32, their gradient the same."""
+    """Of 32 rows in one piece, logits at every computed cell would be 1.4 GB in float32, their
+    gradient the same.
+    """
     command = [sys.executable, "-c", PHASE, str(base), DATA_SCIENTIST]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)

@@ -1,4 +1,6 @@
-"""Old rollouts under other weights, as a person meets it: `marl-llm credit`, and training on it in a run of its own."""
+"""Old rollouts under other weights, as a person meets it: `marl-llm credit`, and training on it in
+a run of its own.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def run(tmp_path: Path) -> RunDirectory:
         shutil.copytree(OLD / "credit", made.iteration(k) / "credit")
     for role in ROLES:
         shutil.copytree(made.adapter(role, 0), made.adapters / f"{role}-v1")
-    made.metrics(0).write_text(json.dumps({"iteration": 0, "collected": {"reward": {}}, "training": {"kept": 1}}))
+    made.metrics(0).write_text(
+        json.dumps({"iteration": 0, "collected": {"reward": {}}, "training": {"kept": 1}})
+    )
     return made
 
 
@@ -65,7 +69,10 @@ def test_other_weights_give_the_advantages_that_training_on_them_would_use_and_l
 ) -> None:
     before = contents(run.root)
     code, out, _ = command(capsys, "credit", "--run", run.root, "--rewards", other)
-    assert code == 0 and {path: file for path, file in contents(run.root).items() if path in before} == before
+    assert (
+        code == 0
+        and {path: file for path, file in contents(run.root).items() if path in before} == before
+    )
     scored = score_rows(read_rows(run.trajectories(1)), OTHER)
     for role in ROLES:
         table = read_credit(run.iteration(1) / "credit-other" / f"{role}.parquet")
@@ -86,13 +93,21 @@ def test_the_comparison_says_what_changes_for_each_role(
     assert " no_gain " in scientist and " no_gain " not in engineer and " compliance " in engineer
     found = json.loads(command(capsys, *told, "--json")[1])
     (change,) = (one for one in found["changes"] if one["role"] == DATA_SCIENTIST)
-    old, new = (score_rows(read_rows(run.trajectories(1), role=DATA_SCIENTIST), one) for one in (RewardConfig(), OTHER))
-    assert change["rewards"]["reward"] == pytest.approx([old["reward"].mean(), new["reward"].mean()])
+    old, new = (
+        score_rows(read_rows(run.trajectories(1), role=DATA_SCIENTIST), one)
+        for one in (RewardConfig(), OTHER)
+    )
+    assert change["rewards"]["reward"] == pytest.approx(
+        [old["reward"].mean(), new["reward"].mean()]
+    )
     assert change["rewards"]["no_gain"][1] == pytest.approx(25 * change["rewards"]["no_gain"][0])
     tables = [assign_credit(one, DATA_SCIENTIST, CreditConfig())[0] for one in (old, new)]
     kept = tables[0]["kept"] | tables[1]["kept"]
     pair = [table.loc[kept, "advantage"].to_numpy() for table in tables]
-    assert change["correlation"] == pytest.approx(np.corrcoef(*pair)[0, 1]) and 0 < change["correlation"] < 0.99
+    assert (
+        change["correlation"] == pytest.approx(np.corrcoef(*pair)[0, 1])
+        and 0 < change["correlation"] < 0.99
+    )
 
 
 def test_a_recipe_is_taken_for_its_rewards_section_alone(
@@ -121,12 +136,19 @@ def test_a_recipe_is_taken_for_its_rewards_section_alone(
 )
 @pytest.mark.parametrize("what", ["credit", "train"])
 def test_bad_weights_are_one_sentence(
-    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, text: str | None, sentence: str
+    run: RunDirectory,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    what: str,
+    text: str | None,
+    sentence: str,
 ) -> None:
     bad = tmp_path / "bad.yaml"
     if text is not None:
         bad.write_text(text)
-    code, _, err = command(capsys, what, "--run", run.root, "--rewards", bad, "--out", tmp_path / "new")
+    code, _, err = command(
+        capsys, what, "--run", run.root, "--rewards", bad, "--out", tmp_path / "new"
+    )
     assert code == 2 and sentence in err and len(err.splitlines()) == 1
     assert not (tmp_path / "new").exists()
 
@@ -141,7 +163,9 @@ def test_what_cannot_be_done_is_one_sentence(
 
     credit = ("credit", "--run", run.root, "--rewards", other)
     assert "iteration 7 is not collected; there are 0 to 1" in refused(*credit, "--iteration", 7)
-    assert "not a run directory" in refused("credit", "--run", tmp_path / "nowhere", "--rewards", other)
+    assert "not a run directory" in refused(
+        "credit", "--run", tmp_path / "nowhere", "--rewards", other
+    )
     assert command(capsys, *credit)[0] == 0
     other.write_text("no_gain_penalty: 0.7\n")
     assert "holds the credit of other weights" in refused(*credit)
@@ -152,7 +176,9 @@ def test_what_cannot_be_done_is_one_sentence(
     assert "is the run itself" in refused(*train, "--rewards", other, "--out", run.root)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
-    assert "holds something else" in refused(*train, "--rewards", other, "--out", tmp_path / "taken")
+    assert "holds something else" in refused(
+        *train, "--rewards", other, "--out", tmp_path / "taken"
+    )
 
 
 def test_a_fork_stands_before_the_training_of_its_iteration_with_all_its_credit_by_the_new_weights(
@@ -162,7 +188,11 @@ def test_a_fork_stands_before_the_training_of_its_iteration_with_all_its_credit_
     new.root.mkdir()
     recipe = fork_run(run, 1, OTHER, new)
     assert contents(run.root) == before
-    assert recipe == new.recipe() and recipe.rewards == OTHER and run.recipe().rewards == RewardConfig()
+    assert (
+        recipe == new.recipe()
+        and recipe.rewards == OTHER
+        and run.recipe().rewards == RewardConfig()
+    )
     assert (new.next_iteration(), new.collected(1), new.version(DATA_SCIENTIST)) == (1, True, 1)
     assert new.sha256(DATA_SCIENTIST, 1) == run.sha256(DATA_SCIENTIST, 1)
     scored = score_rows(read_rows(new.trajectories(0)), OTHER)
@@ -179,7 +209,11 @@ def test_a_fork_stands_before_the_training_of_its_iteration_with_all_its_credit_
 
 
 def test_training_with_other_rewards_trains_on_the_fork(
-    run: RunDirectory, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: RunDirectory,
+    other: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     specs = []
 
@@ -200,7 +234,9 @@ def test_training_with_other_rewards_trains_on_the_fork(
     assert command(capsys, *told)[0] == 0 and len(specs) == 2  # it is done
 
 
-def test_credit_of_older_iterations_without_rewards_is_made_again_where_they_are_trained_on(run: RunDirectory) -> None:
+def test_credit_of_older_iterations_without_rewards_is_made_again_where_they_are_trained_on(
+    run: RunDirectory,
+) -> None:
     content = yaml.safe_load(dump_recipe(run.recipe()))
     again = {"max_age": 1, "old_logps": "recompute", "tis_cap": 2.0}
     for role in ROLES:

@@ -1,4 +1,6 @@
-"""The stage before iteration 0 on the embedded model: real sandbox, real trainer, no model server."""
+"""The stage before iteration 0 on the embedded model: real sandbox, real trainer, no model
+server.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def test_version_0_of_both_adapters_is_trained_and_says_on_how_much(warmed):
     for role in ROLES:
         assert run.version(role) == 0
         assert run.sha256(role, 0) != adapter_sha256(run.untrained[role])
-        assert figures[role]["rows"] > 4 and figures[role]["loss_last"] < figures[role]["loss_first"]
+        assert (
+            figures[role]["rows"] > 4 and figures[role]["loss_last"] < figures[role]["loss_first"]
+        )
 
 
 def test_what_is_imitated_is_the_scripted_pair_in_the_models_own_tokens(warmed):
@@ -58,9 +62,14 @@ def test_what_is_imitated_is_the_scripted_pair_in_the_models_own_tokens(warmed):
     assert set(rows["adapter"]) == {"scripted"} and (rows["problem"] == "").all()
     for row in rows.to_dict("records"):
         assert list(row["prompt_ids"]) == tokenizer.prompt_ids(json.loads(row["messages"]))
-        assert tokenizer.text(row["completion_ids"]) == row["reply"] and row["completion_ids"][-1] in tokenizer.ends
+        assert (
+            tokenizer.text(row["completion_ids"]) == row["reply"]
+            and row["completion_ids"][-1] in tokenizer.ends
+        )
     engineer = rows[rows["role"] == ML_ENGINEER]
-    assert (engineer["compliance"] == 1).all() and engineer["reply"].str.startswith("```python\ndef build_pi").all()
+    assert (engineer["compliance"] == 1).all() and engineer["reply"].str.startswith(
+        "```python\ndef build_pi"
+    ).all()
     for text in rows.loc[rows["role"] == DATA_SCIENTIST, "reply"]:
         parse_action(text)
 
@@ -68,8 +77,14 @@ def test_what_is_imitated_is_the_scripted_pair_in_the_models_own_tokens(warmed):
 def test_wishes_to_finish_are_played_for_the_engineer_and_few_are_imitated(warmed):
     recipe, run = warmed
     rows = read_rows(run.warm_start / "trajectories")
-    kept = {role: read_credit(run.warm_start / "credit" / f"{role}.parquet")["kept"].to_numpy() for role in ROLES}
-    finishes = {role: rows.loc[rows["role"] == role, "action"].str.startswith("finish").to_numpy() for role in ROLES}
+    kept = {
+        role: read_credit(run.warm_start / "credit" / f"{role}.parquet")["kept"].to_numpy()
+        for role in ROLES
+    }
+    finishes = {
+        role: rows.loc[rows["role"] == role, "action"].str.startswith("finish").to_numpy()
+        for role in ROLES
+    }
     assert finishes[DATA_SCIENTIST].sum() >= 2 and finishes[ML_ENGINEER].any()
     imitated = finishes[DATA_SCIENTIST][kept[DATA_SCIENTIST]]
     assert imitated.mean() <= recipe.warm_start.finish and kept[ML_ENGINEER].all()
@@ -82,5 +97,7 @@ def test_what_is_done_is_not_done_again(warmed, monkeypatch):
     monkeypatch.setattr(warm_start, "run_trainer", lambda *_: pytest.fail("trained again"))
     with open_sandbox(recipe) as sandbox:
         warm_start_stage(recipe, run, sandbox)
-        warm_start_stage(recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, sandbox)
+        warm_start_stage(
+            recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, sandbox
+        )
     assert before == {role: run.sha256(role, 0) for role in ROLES}

@@ -1,4 +1,6 @@
-"""Fitting specs and generated code in this process, on a small frame with numbers, categories, a date and a text."""
+"""Fitting specs and generated code in this process, on a small frame with numbers, categories, a
+date and a text.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ from marl_llm.tasks import Task
 from tests.fixtures import small_frame
 
 SMALL = {
-    "n_estimators": 10, "max_iter": 50, "iterations": 10, "hidden_layer_sizes": 5, "n_restarts_optimizer": 0,
+    "n_estimators": 10,
+    "max_iter": 50,
+    "iterations": 10,
+    "hidden_layer_sizes": 5,
+    "n_restarts_optimizer": 0,
     "nu": 0.1,
     "reg_param": 0.1,
-}  # fmt: skip
+}
 
 
 @functools.cache
@@ -32,7 +38,20 @@ def mixed_task(kind: Kind) -> Task:
     frame = small_frame(kind, rows=360)
     days = pd.Timestamp("2021-01-01") + pd.to_timedelta(rng.integers(0, 900, len(frame)), unit="D")
     words = np.array(
-        ["parcel", "late", "broken", "thanks", "quick", "refund", "again", "courier", "lost", "never", "good", "bad"]
+        [
+            "parcel",
+            "late",
+            "broken",
+            "thanks",
+            "quick",
+            "refund",
+            "again",
+            "courier",
+            "lost",
+            "never",
+            "good",
+            "bad",
+        ]
     )
     frame["bought on"] = days
     frame["remark"] = [" ".join(rng.choice(words, rng.integers(3, 8))) for _ in range(len(frame))]
@@ -46,7 +65,9 @@ def mixed_card(kind: Kind) -> TaskCard:
 
 
 def columns_of(feature: Feature, kind: Kind) -> tuple[str, ...]:
-    """Columns of `mixed_task` that a feature takes: as few as may be, but two where order means nothing."""
+    """Columns of `mixed_task` that a feature takes: as few as may be, but two where order means
+    nothing.
+    """
     columns, takes = mixed_card(kind).columns, feature.takes
     first = next(c.alias for c in columns if c.kind in takes.allowed(0))
     rest = [c.alias for c in columns if c.kind in takes.kinds and c.alias != first]
@@ -57,32 +78,49 @@ def cheap(spec: PipelineSpec) -> PipelineSpec:
     """The same solution with few trees and iterations."""
     if spec.members:
         return spec.model_copy(update={"members": tuple(cheap(m) for m in spec.members)})
-    return spec.with_params({p.name: SMALL[p.name] for p in ESTIMATORS[spec.estimator].params if p.name in SMALL})
+    return spec.with_params(
+        {p.name: SMALL[p.name] for p in ESTIMATORS[spec.estimator].params if p.name in SMALL}
+    )
 
 
 def wandered(seed: int, kind: Kind, steps: int = 5) -> PipelineSpec:
-    """A solution some valid changes away from the baseline, from everything that can be proposed."""
+    """A solution some valid changes away from the baseline, from everything that can be
+    proposed.
+    """
     rng, card = random.Random(seed), mixed_card(kind)
-    spec, solutions = baseline(kind), {1: PipelineSpec(estimator=baseline(kind).estimator, scale="none")}
+    spec, solutions = (
+        baseline(kind),
+        {1: PipelineSpec(estimator=baseline(kind).estimator, scale="none")},
+    )
     for _ in range(rng.randint(0, steps)):
-        action = full_action(rng, card, spec, ("propose_model", "tune", "engineer_features"), solutions)
+        action = full_action(
+            rng, card, spec, ("propose_model", "tune", "engineer_features"), solutions
+        )
         if isinstance(action, Tune) and action.regions:
             continue
         spec = apply(resolve_columns(action, card.context()), spec, card.context(), solutions)
     return spec
 
 
-def predicted(estimator, kind: Kind, positive: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+def predicted(
+    estimator, kind: Kind, positive: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Labels and probabilities of 50 rows after fitting on 110; `positive`: a target above zero."""
     task = mixed_task(kind)
-    y = np.abs(task.development.y) + 0.1 if positive and kind is Kind.regression else task.development.y
+    y = (
+        np.abs(task.development.y) + 0.1
+        if positive and kind is Kind.regression
+        else task.development.y
+    )
     np.random.seed(3)
     random.seed(3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimator.fit(task.development.X.iloc[:110], y[:110])
         X = task.development.X.iloc[110:160]
-        return estimator.predict(X), estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+        return estimator.predict(X), estimator.predict_proba(X) if hasattr(
+            estimator, "predict_proba"
+        ) else None
 
 
 def executed(code: str):

@@ -125,7 +125,9 @@ def test_an_impossible_action_gives_one_short_sentence_that_says_why(reply, says
 texts = st.one_of(
     st.text(max_size=80),
     st.builds(
-        "{} {}".format, st.sampled_from(["tune", "analyze", "propose_model est =", "engineer_features", "{"]), st.text()
+        "{} {}".format,
+        st.sampled_from(["tune", "analyze", "propose_model est =", "engineer_features", "{"]),
+        st.text(),
     ),
     st.builds(
         lambda line, at, cut, put: line[:at] + put + line[at + cut :],
@@ -176,8 +178,12 @@ def test_deep_nesting_and_huge_numbers_are_only_invalid(text):
 
 
 def test_equal_solutions_reached_two_ways_are_equal():
-    one = carry_out('engineer_features drop ["x2"]; log ["x1", "x0"]', carry_out("tune max_iter=300, C=1"))
-    two = carry_out('engineer_features log ["x0", "x1", "x2"]; drop ["x2"]', carry_out("tune max_iter=300"))
+    one = carry_out(
+        'engineer_features drop ["x2"]; log ["x1", "x0"]', carry_out("tune max_iter=300, C=1")
+    )
+    two = carry_out(
+        'engineer_features log ["x0", "x1", "x2"]; drop ["x2"]', carry_out("tune max_iter=300")
+    )
     assert one == carry_out("tune C=1.0", two)
     assert hash(one) == hash(carry_out("tune C=1.0", two))
 

@@ -7,7 +7,14 @@ import pytest
 from sklearn.utils import all_estimators
 
 from marl_llm.core.kind import Kind
-from marl_llm.proposals import InvalidAction, PipelineSpec, apply, baseline, generate_code, parse_action
+from marl_llm.proposals import (
+    InvalidAction,
+    PipelineSpec,
+    apply,
+    baseline,
+    generate_code,
+    parse_action,
+)
 from marl_llm.proposals import compile as compile_spec
 from marl_llm.proposals.estimators import ESTIMATORS, estimators_for
 from tests.fixtures import context
@@ -31,18 +38,42 @@ NOT_FOR_A_TABLE = {
     "SelfTrainingClassifier": "semi-supervised",
 }
 WRAPPERS_OF_SEVERAL_TARGETS_OR_CLASSES = {
-    "ClassifierChain", "MultiOutputClassifier", "MultiOutputRegressor", "OneVsOneClassifier", "OneVsRestClassifier",
-    "OutputCodeClassifier", "RegressorChain", "TransformedTargetRegressor", "FixedThresholdClassifier",
-    "CCA", "PLSCanonical", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV",
-}  # fmt: skip
+    "ClassifierChain",
+    "MultiOutputClassifier",
+    "MultiOutputRegressor",
+    "OneVsOneClassifier",
+    "OneVsRestClassifier",
+    "OutputCodeClassifier",
+    "RegressorChain",
+    "TransformedTargetRegressor",
+    "FixedThresholdClassifier",
+    "CCA",
+    "PLSCanonical",
+    "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
+}
 SEARCHED_BY_TUNE_INSTEAD = {
-    "ElasticNetCV", "LarsCV", "LassoCV", "LassoLarsCV", "LassoLarsIC", "LogisticRegressionCV",
-    "OrthogonalMatchingPursuitCV", "RidgeCV", "RidgeClassifierCV", "Lars",
-}  # fmt: skip
+    "ElasticNetCV",
+    "LarsCV",
+    "LassoCV",
+    "LassoLarsCV",
+    "LassoLarsIC",
+    "LogisticRegressionCV",
+    "OrthogonalMatchingPursuitCV",
+    "RidgeCV",
+    "RidgeClassifierCV",
+    "Lars",
+}
 ACTIONS_OF_THEIR_OWN = {
-    "CalibratedClassifierCV", "TunedThresholdClassifierCV", "VotingClassifier", "VotingRegressor",
-    "StackingClassifier", "StackingRegressor",
-}  # fmt: skip
+    "CalibratedClassifierCV",
+    "TunedThresholdClassifierCV",
+    "VotingClassifier",
+    "VotingRegressor",
+    "StackingClassifier",
+    "StackingRegressor",
+}
 
 
 def test_every_estimator_of_scikit_learn_is_in_the_catalogue_or_left_out_for_a_reason():
@@ -53,7 +84,9 @@ def test_every_estimator_of_scikit_learn_is_in_the_catalogue_or_left_out_for_a_r
     }
 
 
-@pytest.mark.parametrize("name", [n for n, i in ESTIMATORS.items() if i.module.startswith("sklearn.")])
+@pytest.mark.parametrize(
+    "name", [n for n, i in ESTIMATORS.items() if i.module.startswith("sklearn.")]
+)
 def test_parameters_and_their_defaults_are_scikit_learns(name):
     info = ESTIMATORS[name]
     signature = inspect.signature(getattr(import_module(info.module), name)).parameters
@@ -76,7 +109,11 @@ def test_every_value_of_every_grid_can_be_built(kind):
     for info in estimators_for(kind):
         for param in info.params:
             for value in param.grid:
-                executed(generate_code(PipelineSpec(estimator=info.name).with_params({param.name: value})))
+                executed(
+                    generate_code(
+                        PipelineSpec(estimator=info.name).with_params({param.name: value})
+                    )
+                )
 
 
 def test_the_core_space_has_eight_families_for_each_kind_of_target():
@@ -99,4 +136,8 @@ def test_an_estimator_that_is_too_slow_for_the_rows_is_refused(reply, says):
 
 def test_a_regressor_of_positive_targets_is_refused_where_the_target_is_not():
     with pytest.raises(InvalidAction, match="positive target"):
-        apply(parse_action("propose_model est = GammaRegressor()"), baseline(Kind.regression), context(Kind.regression))
+        apply(
+            parse_action("propose_model est = GammaRegressor()"),
+            baseline(Kind.regression),
+            context(Kind.regression),
+        )

@@ -29,7 +29,9 @@ def test_compiled_object_and_generated_code_predict_identically_or_fail_alike(ki
     spec = cheap(wandered(seed, kind))
     try:
         predicted(compile(spec), kind)
-    except Exception as error:  # some solutions cannot be fitted: then the code fails in the same way
+    except (
+        Exception
+    ) as error:  # some solutions cannot be fitted: then the code fails in the same way
         with pytest.raises(type(error)):
             predicted(executed(generate_code(spec)), kind)
         return
@@ -49,24 +51,37 @@ def test_code_reads_back_as_the_solution_it_was_made_from(seed, kind):
 def test_target_encoding_of_a_row_does_not_know_the_rows_own_target():
     kind = Kind.binary
     X, y = mixed_task(kind).development.X.copy(), np.random.default_rng(0).integers(0, 2, 180)
-    X["x3"] = [f"level {i}" for i in range(len(X))]  # one row a level: a leaking encoder would return the target
-    spec = baseline(kind).model_copy(update={"encode": "target", "drop": ("x0", "x1", "x2", "x4", "x5")})
+    X["x3"] = [
+        f"level {i}" for i in range(len(X))
+    ]  # one row a level: a leaking encoder would return the target
+    spec = baseline(kind).model_copy(
+        update={"encode": "target", "drop": ("x0", "x1", "x2", "x4", "x5")}
+    )
     encoded = compile(spec)[:-1].fit_transform(X, y[: len(X)])
     assert abs(np.corrcoef(np.asarray(encoded)[:, -1], y[: len(X)])[0, 1]) < 0.2
 
 
 def test_date_parts_are_those_of_the_calendar():
-    moments = np.array(["1970-01-01T00", "2024-02-29T18", "1969-12-31T06", "2026-11-22T12"], dtype="datetime64[h]")
+    moments = np.array(
+        ["1970-01-01T00", "2024-02-29T18", "1969-12-31T06", "2026-11-22T12"], dtype="datetime64[h]"
+    )
     days = (moments - np.datetime64("1970-01-01T00")).astype(float)[:, None] / 24
     parts = date_parts(days)
     np.testing.assert_array_equal(
         parts,
-        [[1970, 1, 1, 3, 1, 0], [2024, 2, 29, 3, 60, 18], [1969, 12, 31, 2, 365, 6], [2026, 11, 22, 6, 326, 12]],
+        [
+            [1970, 1, 1, 3, 1, 0],
+            [2024, 2, 29, 3, 60, 18],
+            [1969, 12, 31, 2, 365, 6],
+            [2026, 11, 22, 6, 326, 12],
+        ],
     )
 
 
 def test_a_ratio_over_zero_is_zero_and_keeps_its_order():
-    np.testing.assert_array_equal(ratio(np.array([[6.0, 3.0], [1.0, 0.0], [3.0, 6.0]])), [[2.0], [0.0], [0.5]])
+    np.testing.assert_array_equal(
+        ratio(np.array([[6.0, 3.0], [1.0, 0.0], [3.0, 6.0]])), [[2.0], [0.0], [0.5]]
+    )
 
 
 def test_a_group_that_was_never_seen_gets_the_mean_of_all_rows():
@@ -80,9 +95,14 @@ def test_a_group_that_was_never_seen_gets_the_mean_of_all_rows():
 
 def test_the_code_of_the_core_space_is_what_the_embedded_model_learned():
     spec = PipelineSpec(
-        estimator="Ridge", params=(("alpha", 0.3),), drop=("x2",), scale="quantile", encode="one_hot", impute="median",
+        estimator="Ridge",
+        params=(("alpha", 0.3),),
+        drop=("x2",),
+        scale="quantile",
+        encode="one_hot",
+        impute="median",
         extra=(Extra(op="log", columns=("x0",)), Extra(op="polynomial", columns=("x0", "x1"))),
-    )  # fmt: skip
+    )
     assert generate_code(spec) == "\n".join(
         [
             "def build_pipeline():",

@@ -1,5 +1,5 @@
-"""Replies as models write them that were never trained on the grammar: what is read, what is forgiven, what stays an
-error.
+"""Replies as models write them that were never trained on the grammar: what is read, what is
+forgiven, what stays an error.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ DRAWN = ("analyze", "propose_model", "tune", "engineer_features", "finish")
 
 def drawn(seed: int, kind: Kind, full: bool) -> object:
     rng, card, spec = random.Random(seed), small_card(kind), baseline(kind)
-    return full_action(rng, card, spec, DRAWN, {1: spec}) if full else random_action(rng, card, spec)
+    return (
+        full_action(rng, card, spec, DRAWN, {1: spec}) if full else random_action(rng, card, spec)
+    )
 
 
 any_draw = st.tuples(st.integers(0, 10**6), st.sampled_from(list(Kind)), st.booleans())
@@ -75,27 +77,68 @@ READ = [
     ("propose model: Random Forest (n_estimators=300)", FOREST, "verb separator estimator_name"),
     ("propose_model est = RandomForest(n_estimators=300)", FOREST, "estimator_name"),
     ("propose_model est = randomforestclassifier(n_estimators=300)", FOREST, "case"),
-    ("propose_model est = sklearn.ensemble.RandomForestClassifier(n_estimators=300)", FOREST, "estimator_name"),
+    (
+        "propose_model est = sklearn.ensemble.RandomForestClassifier(n_estimators=300)",
+        FOREST,
+        "estimator_name",
+    ),
     ("propose_model model = RandomForestClassifier(n_estimators: 300)", FOREST, "separator"),
     ("propose_model est = RandomForestClassifier n_estimators=300", FOREST, "call"),
-    ("propose_model(estimator='RandomForestClassifier', params={'n_estimators': 300})", FOREST, "quotes call json"),
+    (
+        "propose_model(estimator='RandomForestClassifier', params={'n_estimators': 300})",
+        FOREST,
+        "quotes call json",
+    ),
     ('propose_model est = RandomForestClassifier(n_estimators="300")', FOREST, "number"),
     ("propose_model est = RandomForestClassifier(n_estimators=300.0)", FOREST, "number"),
-    ("propose_model est = RandomForestClassifier(n_estimators=300, random_state=42, n_jobs=-1, verbose=0)", FOREST,
-     "ignored_parameter"),
-    ("propose_model est = RandomForestClassifier(\n    n_estimators=300,  # many\n)\n", FOREST, "wrapped"),
-    ("propose_model est = RandomForestClassifier(n_estimators=300) to capture interactions.", FOREST,
-     "prose separator"),
-    ("```python\nest = RandomForestClassifier(n_estimators=300)\n```", FOREST, "fence bare_estimator"),
+    (
+        "propose_model est = RandomForestClassifier(n_estimators=300, random_state=42, "
+        "n_jobs=-1, verbose=0)",
+        FOREST,
+        "ignored_parameter",
+    ),
+    (
+        "propose_model est = RandomForestClassifier(\n    n_estimators=300,  # many\n)\n",
+        FOREST,
+        "wrapped",
+    ),
+    (
+        "propose_model est = RandomForestClassifier(n_estimators=300) to capture interactions.",
+        FOREST,
+        "prose separator",
+    ),
+    (
+        "```python\nest = RandomForestClassifier(n_estimators=300)\n```",
+        FOREST,
+        "fence bare_estimator",
+    ),
     ("RandomForestClassifier(n_estimators=300)", FOREST, "bare_estimator"),
-    ("from sklearn.ensemble import RandomForestClassifier\nclf = RandomForestClassifier(n_estimators=300)\n"
-     "clf.fit(X, y)", FOREST, "prose more_lines bare_estimator"),
-    ('{"action": "Propose_Model", "estimator": "RandomForestClassifier", "params": {"n_estimators": 300}, '
-     '"reason": "trees"}', FOREST, "case json"),
+    (
+        "from sklearn.ensemble import RandomForestClassifier\nclf = "
+        "RandomForestClassifier(n_estimators=300)\n"
+        "clf.fit(X, y)",
+        FOREST,
+        "prose more_lines bare_estimator",
+    ),
+    (
+        '{"action": "Propose_Model", "estimator": "RandomForestClassifier", "params": '
+        '{"n_estimators": 300}, '
+        '"reason": "trees"}',
+        FOREST,
+        "case json",
+    ),
     ('{"action": "propose_model est = RandomForestClassifier(n_estimators=300)"}', FOREST, "json"),
-    ("propose_model est = SVC(C=1.0, kernel=RBF)", 'propose_model est = SVC(C=1.0, kernel="rbf")', "quotes case"),
+    (
+        "propose_model est = SVC(C=1.0, kernel=RBF)",
+        'propose_model est = SVC(C=1.0, kernel="rbf")',
+        "quotes case",
+    ),
     ("Voting(0, 2)", "propose_model est = Voting(0, 2)", "bare_estimator"),
-    ("propose_model est = VotingClassifier(0, 2)", "propose_model est = Voting(0, 2)", "estimator_name"),
+    (
+        "propose_model est = VotingClassifier(0, 2)",
+        "propose_model est = Voting(0, 2)",
+        "estimator_name",
+    ),
     # tune
     ("1. tune C=0.3", "tune C=0.3", "bullet"),
     ("tune(C=0.3)", "tune C=0.3", "call"),
@@ -115,10 +158,17 @@ READ = [
     # engineer_features, analyze
     ("engineer_features log x1, x0", 'engineer_features log ["x0", "x1"]', ""),
     ("engineer_features log(['x1'])", 'engineer_features log ["x1"]', "call"),
-    ("engineer_features log [x1, x2], scale quantile", 'engineer_features log ["x1", "x2"]; scale quantile',
-     "quotes separator"),
+    (
+        "engineer_features log [x1, x2], scale quantile",
+        'engineer_features log ["x1", "x2"]; scale quantile',
+        "quotes separator",
+    ),
     ("engineer_features scale=quantile", "engineer_features scale quantile", "separator"),
-    ("Engineer features: drop(columns=['colour'])", 'engineer_features drop ["x3"]', "verb separator call"),
+    (
+        "Engineer features: drop(columns=['colour'])",
+        'engineer_features drop ["x3"]',
+        "verb separator call",
+    ),
     ("engineer_features log x0 x1", 'engineer_features log ["x0", "x1"]', "separator"),
     ("engineer_features log X1", 'engineer_features log ["x1"]', "case"),
     ('engineer_features log ["body size"]', 'engineer_features log ["x0"]', "case"),
@@ -127,14 +177,18 @@ READ = [
     ("select 2", "engineer_features select 2", "verb"),
     ("analyse distribution of x0", 'analyze distribution ["x0"]', "prose verb"),
     ("analyze(target, [x1])", 'analyze target ["x1"]', "quotes call"),
-    ("analyze code df.rename(columns={'action': 'x1'})", "analyze code df.rename(columns={'action': 'x1'})", ""),
+    (
+        "analyze code df.rename(columns={'action': 'x1'})",
+        "analyze code df.rename(columns={'action': 'x1'})",
+        "",
+    ),
     ("analyze code: df['x1'].mean()", "analyze code df['x1'].mean()", ""),
     # finish
     ("Answer: `finish`", "finish", "quotes label"),
     ("FINISH.", "finish", "case separator"),
     ("Finish(deliver='blend')", "finish blend", "case call"),
     ("I think we can finish.", "finish", "prose"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("reply", "means", "forgiven"), READ, ids=[case[0][:40] for case in READ])
@@ -145,41 +199,107 @@ def test_what_a_model_means_beyond_doubt_is_read(reply, means, forgiven):
 
 
 def test_a_name_without_its_kind_fits_the_kind_of_the_target():
-    assert read_action("RandomForest()", NUMBERS, "Ridge").action.estimator == "RandomForestRegressor"
+    assert (
+        read_action("RandomForest()", NUMBERS, "Ridge").action.estimator == "RandomForestRegressor"
+    )
     assert read_action("propose_model est = svm(C=1.0)", NUMBERS, "Ridge").action.estimator == "SVR"
 
 
 def test_a_column_whose_name_is_another_one_in_other_letters_case_is_not_guessed():
-    twins = {"x0": replace(BINARY.columns["x0"], name="AGE"), "x1": replace(BINARY.columns["x1"], name="Age")}
-    action = read_action('engineer_features log ["age"]', replace(BINARY, columns=twins), "LogisticRegression").action
+    twins = {
+        "x0": replace(BINARY.columns["x0"], name="AGE"),
+        "x1": replace(BINARY.columns["x1"], name="Age"),
+    }
+    action = read_action(
+        'engineer_features log ["age"]', replace(BINARY, columns=twins), "LogisticRegression"
+    ).action
     assert action.ops[0].columns == ("age",)
 
 
 REFUSED = [
-    ("", "no action found; start with one of analyze, propose_model, tune, engineer_features, finish"),
-    ("We could finish here, but a forest may help.", "a sentence is no action: answer with one line, e.g. finish"),
+    (
+        "",
+        "no action found; start with one of analyze, propose_model, tune, engineer_features, "
+        "finish",
+    ),
+    (
+        "We could finish here, but a forest may help.",
+        "a sentence is no action: answer with one line, e.g. finish",
+    ),
     ("Do not `finish` yet.", "a sentence is no action"),
     ("To finish the job, more features are needed.", "a sentence is no action"),
-    ("I would not tune C=0.3", "a sentence is no action: answer with one line, e.g. tune parameter=value"),
-    ("Finish the model", "it is not clear what 'Finish the model' asks for; write finish, finish best or finish blend"),
-    ("est = SVC()\nother = GaussianNB()", "names several models: propose one, propose_model est = NAME("),
-    ("def build_pipeline():\n    est = SVC()\n    return make_pipeline(est)", "propose one change, not a program"),
-    ("RandomForestRegressor(n_estimators=300)", "binary target, did you mean RandomForestClassifier?"),
-    ("propose_model est = Lasso()", "'Lasso' is no estimator for a binary target; there are LogisticRegression,"),
+    (
+        "I would not tune C=0.3",
+        "a sentence is no action: answer with one line, e.g. tune parameter=value",
+    ),
+    (
+        "Finish the model",
+        "it is not clear what 'Finish the model' asks for; write finish, finish best or "
+        "finish blend",
+    ),
+    (
+        "est = SVC()\nother = GaussianNB()",
+        "names several models: propose one, propose_model est = NAME(",
+    ),
+    (
+        "def build_pipeline():\n    est = SVC()\n    return make_pipeline(est)",
+        "propose one change, not a program",
+    ),
+    (
+        "RandomForestRegressor(n_estimators=300)",
+        "binary target, did you mean RandomForestClassifier?",
+    ),
+    (
+        "propose_model est = Lasso()",
+        "'Lasso' is no estimator for a binary target; there are LogisticRegression,",
+    ),
     ("propose_model est = RandomForestClasifier()", "did you mean RandomForestClassifier?"),
-    ("propose_model est = make_pipeline(SVC())", "write propose_model est = NAME(parameter=value) with one estimator"),
-    ("propose_model est = SVC(C=1.0) or LinearSVC()", "with one estimator, not 'SVC(C=1.0) or LinearSVC()'"),
-    ("propose_model est = SVC(C=1.0) or LinearSVC", "with one estimator, not 'SVC(C=1.0) or LinearSVC'"),
+    (
+        "propose_model est = make_pipeline(SVC())",
+        "write propose_model est = NAME(parameter=value) with one estimator",
+    ),
+    (
+        "propose_model est = SVC(C=1.0) or LinearSVC()",
+        "with one estimator, not 'SVC(C=1.0) or LinearSVC()'",
+    ),
+    (
+        "propose_model est = SVC(C=1.0) or LinearSVC",
+        "with one estimator, not 'SVC(C=1.0) or LinearSVC'",
+    ),
     ("propose_model est = SVC(C=1.0).fit(X, y)", "with one estimator"),
-    ("est = RandomForestClassifier(n_estimators=300", "write propose_model est = NAME(parameter=value)"),
-    ("propose_model est = RandomForestClassifier(trees=9)", "has no parameter 'trees' here; it has n_estimators, max_"),
-    ("propose_model est = RandomForestClassifier(n_estimators=many)", "takes a number between 10 and 1000"),
-    ("propose_model est = VotingClassifier(estimators=[a, b])", "write propose_model est = NAME(parameter=value)"),
-    ("propose_model est = Voting(0, 3)", "memory line 3 holds no solution that ran; there are 0 (0: current)"),
-    ("tune est = SVC(C=0.3)", "current LogisticRegression; for another model write propose_model est = SVC("),
-    ("tune SVC(C=0.3)", "current LogisticRegression; for another model write propose_model est = SVC("),
+    (
+        "est = RandomForestClassifier(n_estimators=300",
+        "write propose_model est = NAME(parameter=value)",
+    ),
+    (
+        "propose_model est = RandomForestClassifier(trees=9)",
+        "has no parameter 'trees' here; it has n_estimators, max_",
+    ),
+    (
+        "propose_model est = RandomForestClassifier(n_estimators=many)",
+        "takes a number between 10 and 1000",
+    ),
+    (
+        "propose_model est = VotingClassifier(estimators=[a, b])",
+        "write propose_model est = NAME(parameter=value)",
+    ),
+    (
+        "propose_model est = Voting(0, 3)",
+        "memory line 3 holds no solution that ran; there are 0 (0: current)",
+    ),
+    (
+        "tune est = SVC(C=0.3)",
+        "current LogisticRegression; for another model write propose_model est = SVC(",
+    ),
+    (
+        "tune SVC(C=0.3)",
+        "current LogisticRegression; for another model write propose_model est = SVC(",
+    ),
     ("tune n_estimators=300", "no parameter 'n_estimators' here; it has C, class_weight, max_iter"),
-    ("tune random_state=1", "is set by the environment; parameters of LogisticRegression: C, class_weight, max_iter"),
+    (
+        "tune random_state=1",
+        "is set by the environment; parameters of LogisticRegression: C, class_weight, max_iter",
+    ),
     ("tune C", "write tune parameter=value"),
     ("tune", "tune: params is missing; write tune parameter=value"),
     ("tune C=much", "C takes a number between 1e-05 and 100000"),
@@ -209,7 +329,9 @@ def test_what_is_in_doubt_is_refused_with_a_sentence_to_correct_it_from(reply, s
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_a_value_that_is_allowed_as_it_is_written_is_never_respelled(kind):
-    tuned = read_action("tune gamma='scale', C=1", context(kind), "SVC" if kind.is_classification else "SVR")
+    tuned = read_action(
+        "tune gamma='scale', C=1", context(kind), "SVC" if kind.is_classification else "SVR"
+    )
     assert tuned.action.params == {"gamma": "scale", "C": 1} and tuned.forgiven == ()
 
 
@@ -257,4 +379,8 @@ def test_no_reply_raises_anything_but_an_invalid_action(text):
 )
 def test_nesting_length_and_repetition_are_only_invalid(text):
     with pytest.raises(InvalidAction):
-        apply(resolve_columns(read_action(text, BINARY, "LogisticRegression").action, BINARY), LOGISTIC, BINARY)
+        apply(
+            resolve_columns(read_action(text, BINARY, "LogisticRegression").action, BINARY),
+            LOGISTIC,
+            BINARY,
+        )

@@ -1,4 +1,6 @@
-"""What holds of every record of a feature operation, so that a new one needs no test but of its own function."""
+"""What holds of every record of a feature operation, so that a new one needs no test but of its own
+function.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,10 @@ def test_code_without_the_feature_asked_for_lacks_a_component(name):
 def test_prompts_schema_and_prelude_name_the_feature(name):
     feature = FEATURES[name]
     assert feature.constant in ENGINEER_RULES and f"\n{feature.constant} = " in PRELUDE
-    assert name in data_scientist_rules(Kind.binary) and feature.constant in inspect.getmodule(engineer_chat)._NAMES
+    assert (
+        name in data_scientist_rules(Kind.binary)
+        and feature.constant in inspect.getmodule(engineer_chat)._NAMES
+    )
     described = action_schema()["$defs"]["AddFeatures"]
     assert name in described["properties"]["op"]["enum"]
     assert feature.meaning.split()[0] in described["description"]
@@ -92,7 +97,9 @@ def test_undirected_draws_reach_every_operation():
     rng, card = random.Random(0), mixed_card(Kind.binary)
     reduced = after("pca 0.9", Kind.binary)
     actions = [full_action(rng, card, reduced, ("engineer_features",)) for _ in range(600)]
-    drawn = {op.op for action in actions if isinstance(action, EngineerFeatures) for op in action.ops}
+    drawn = {
+        op.op for action in actions if isinstance(action, EngineerFeatures) for op in action.ops
+    }
     assert drawn == set(OPERATIONS)
 
 
@@ -104,13 +111,17 @@ def test_words_and_constants_mean_one_thing():
     spellings = [word for method in methods for word in method.synonyms]
     assert len(set(spellings)) == len(spellings)
     assert {method_word(word) for word in spellings} <= {method.word for method in methods}
-    constants = [node.targets[0].id for node in ast.parse(PRELUDE).body if isinstance(node, ast.Assign)]
+    constants = [
+        node.targets[0].id for node in ast.parse(PRELUDE).body if isinstance(node, ast.Assign)
+    ]
     assert len(set(constants)) == len(constants)
 
 
 def test_a_choice_lists_what_its_action_takes_and_starts_from_the_baseline():
     for choice in CHOICES:
-        assert [argument(with_argument(choice, word)) for word in choice.words] == list(choice.words)
+        assert [argument(with_argument(choice, word)) for word in choice.words] == list(
+            choice.words
+        )
         schema = choice.action.model_json_schema()["properties"]
         (values,) = (field["enum"] for name, field in schema.items() if name != "op")
         assert values == list(choice.words)
@@ -119,4 +130,6 @@ def test_a_choice_lists_what_its_action_takes_and_starts_from_the_baseline():
 
 def test_a_reduction_is_undone_by_its_own_word():
     undo = parse_action(f"engineer_features {KEEP_ALL.name} {KEEP_ALL.word}")
-    assert apply(undo, after("pca 0.9", Kind.binary), mixed_card(Kind.binary).context()).reduce is None
+    assert (
+        apply(undo, after("pca 0.9", Kind.binary), mixed_card(Kind.binary).context()).reduce is None
+    )

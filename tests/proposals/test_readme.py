@@ -21,12 +21,23 @@ def test_an_operation_is_one_file_and_its_registration(tmp_path: Path):
     insert(ops / "__init__.py", "from marl_llm.proposals.ops.dates", REGISTRATION)
     insert(ops / "__init__.py", '    )\n}\n"""Added features', "        CUBE_ROOT,\n")
     run_python(tmp_path, "-c", TEST)
-    options = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull, "--rootdir", str(tmp_path))
+    options = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(tmp_path),
+    )
     tests = ("tests/proposals/test_operations.py", "-k", "cube_root or draws or words")
     assert "6 passed" in run_python(tmp_path, "-m", "pytest", *options, *tests)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xgboost") is None, reason="XGBoost is not installed (extra boosting)")
+@pytest.mark.skipif(
+    importlib.util.find_spec("xgboost") is None, reason="XGBoost is not installed (extra boosting)"
+)
 def test_an_estimator_is_one_entry(tmp_path: Path):
     boosting = with_copied_room(tmp_path, "proposals") / "catalogue" / "boosting.py"
     insert(boosting, '    EstimatorInfo("CatBoostClassifier"', f"    {ENTRY.strip()},\n")

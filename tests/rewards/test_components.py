@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.core.verdict import Verdict
 from marl_llm.rewards import Outcome, RewardConfig
-from tests.rewards.outcomes import ANALYSED, DONE, FAILED, FINISHED, INVALID, REDUNDANT, REFUSED, SUGGESTED, changed
+from tests.rewards.outcomes import (
+    ANALYSED,
+    DONE,
+    FAILED,
+    FINISHED,
+    INVALID,
+    REDUNDANT,
+    REFUSED,
+    SUGGESTED,
+    changed,
+)
 
 CONFIG = RewardConfig()
 STEP = RewardConfig(credit="step")
@@ -64,8 +74,12 @@ facts = st.builds(
 
 
 @given(facts, st.booleans(), st.integers(0, 9999), st.floats(0, 99))
-def test_what_a_turn_shares_does_not_depend_on_the_call(turn: Outcome, refused: bool, tokens: int, cpu: float) -> None:
-    call = changed(turn, refused=refused, prompt_tokens=tokens, completion_tokens=tokens, analysis_cpu_s=cpu)
+def test_what_a_turn_shares_does_not_depend_on_the_call(
+    turn: Outcome, refused: bool, tokens: int, cpu: float
+) -> None:
+    call = changed(
+        turn, refused=refused, prompt_tokens=tokens, completion_tokens=tokens, analysis_cpu_s=cpu
+    )
     shared = [component for component in CONFIG.components() if not component.per_call]
     assert [component(call) for component in shared] == [component(turn) for component in shared]
 
@@ -73,13 +87,17 @@ def test_what_a_turn_shares_does_not_depend_on_the_call(turn: Outcome, refused: 
 @given(facts)
 def test_no_component_of_one_role_looks_at_the_others_facts(turn: Outcome) -> None:
     others: dict[str, Any] = (
-        {"compliance": 0.5, "rungs": 2} if turn.role == DATA_SCIENTIST else {"new_reference_gain": 1}
+        {"compliance": 0.5, "rungs": 2}
+        if turn.role == DATA_SCIENTIST
+        else {"new_reference_gain": 1}
     )
     assert CONFIG(changed(turn, **others)) == CONFIG(turn)
 
 
 @given(st.integers(0, 4), gains)
-def test_failing_is_never_better_than_carrying_out_a_bad_suggestion(rungs: int, gain: float) -> None:
+def test_failing_is_never_better_than_carrying_out_a_bad_suggestion(
+    rungs: int, gain: float
+) -> None:
     failed = CONFIG(changed(FAILED, rungs=rungs))
     assert failed < CONFIG(DONE)
     assert failed < CONFIG(changed(DONE, compliance=0.0))
@@ -111,20 +129,26 @@ def test_finishing_earns_nothing_and_is_better_than_a_suggestion_without_gain() 
 
 
 @given(gains, st.none() | st.floats(0, 1))
-def test_reference_credit_does_not_depend_on_the_engineer(gain: float, step_gain: float | None) -> None:
+def test_reference_credit_does_not_depend_on_the_engineer(
+    gain: float, step_gain: float | None
+) -> None:
     suggested = changed(SUGGESTED, new_reference_gain=gain)
-    assert CONFIG.by_component(changed(suggested, step_gain=step_gain)) == CONFIG.by_component(suggested)
+    assert CONFIG.by_component(changed(suggested, step_gain=step_gain)) == CONFIG.by_component(
+        suggested
+    )
 
 
 @given(gains)
-def test_under_step_credit_a_wrong_implementation_is_not_the_data_scientists_fault(gain: float) -> None:
+def test_under_step_credit_a_wrong_implementation_is_not_the_data_scientists_fault(
+    gain: float,
+) -> None:
     suggested = changed(SUGGESTED, new_reference_gain=gain, step_gain=None)
     assert STEP(suggested) == 0
     assert parts(changed(suggested, step_gain=0.0), STEP) == {"no_gain": -STEP.no_gain_penalty}
     assert parts(changed(suggested, step_gain=0.3), STEP) == {"metric_delta": pytest.approx(0.3)}
 
 
-def test_an_unparsable_action_is_worse_than_a_redundant_one_and_that_worse_than_one_without_gain() -> None:
+def test_an_unparsable_action_is_worse_than_a_redundant_one_than_one_without_gain() -> None:
     assert CONFIG(INVALID) < CONFIG(REDUNDANT) < CONFIG(SUGGESTED) < 0
 
 
@@ -137,7 +161,9 @@ def test_token_costs_are_negative_and_linear_and_weigh_prompt_and_completion_apa
         return CONFIG.by_component(call)["token_cost"]
 
     assert cost(prompt, completion) <= 0
-    assert cost(times * prompt, times * completion) == pytest.approx(times * cost(prompt, completion))
+    assert cost(times * prompt, times * completion) == pytest.approx(
+        times * cost(prompt, completion)
+    )
     assert cost(0, 1) < cost(1, 0) < 0
 
 
@@ -154,7 +180,16 @@ def test_weights_under_which_failing_pays_better_than_disobeying_are_refused() -
 
 def test_the_keys_of_the_section_are_those_that_recipes_have_always_had() -> None:
     assert set(RewardConfig.model_fields) - {"extra"} == {
-        "credit", "gain_weight", "no_gain_penalty", "invalid_penalty", "redundant_penalty", "compliance_penalty",
-        "failure_penalty", "rung_bonus", "prompt_token_price", "completion_token_price", "cpu_second_price",
-    }  # fmt: skip
+        "credit",
+        "gain_weight",
+        "no_gain_penalty",
+        "invalid_penalty",
+        "redundant_penalty",
+        "compliance_penalty",
+        "failure_penalty",
+        "rung_bonus",
+        "prompt_token_price",
+        "completion_token_price",
+        "cpu_second_price",
+    }
     assert DONE.role == ML_ENGINEER

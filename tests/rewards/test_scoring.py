@@ -44,7 +44,9 @@ def as_written(name: str) -> pd.DataFrame:
 
 
 def float32_close(found: pd.Series, wanted: pd.Series) -> None:
-    np.testing.assert_allclose(found.to_numpy(float), wanted.fillna(0.0).to_numpy(float), rtol=2e-7, atol=6e-8)
+    np.testing.assert_allclose(
+        found.to_numpy(float), wanted.fillna(0.0).to_numpy(float), rtol=2e-7, atol=6e-8
+    )
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -57,19 +59,29 @@ def test_a_runs_own_weights_give_the_rewards_it_was_played_with(name: str) -> No
 
 
 @pytest.mark.parametrize(("played", "other"), [("reference", "step"), ("step", "reference")])
-def test_rows_scored_by_other_weights_are_those_of_playing_with_them(played: str, other: str) -> None:
-    """But for processor time, which is the machine's, and what version 1 does not tell (see `version_1`): what had been
-    credited before, in rows played under `credit: step`."""
+def test_rows_scored_by_other_weights_are_those_of_playing_with_them(
+    played: str, other: str
+) -> None:
+    """But for processor time, which is the machine's, and what version 1 does not tell (see
+    `version_1`): what had been credited before, in rows played under `credit: step`.
+    """
     old, scored = as_written(other), score_rows(read_rows(trajectories(played)), weights(other))
-    assert old["seed"].tolist() == scored["seed"].tolist() and old["action"].tolist() == scored["action"].tolist()
+    assert (
+        old["seed"].tolist() == scored["seed"].tolist()
+        and old["action"].tolist() == scored["action"].tolist()
+    )
     known = np.ones(len(old), bool)
     if played == "step":
-        whole = old["reward_metric_delta"] == old["reference_gain"].where(old["significant"].astype(bool), 0.0)
+        whole = old["reward_metric_delta"] == old["reference_gain"].where(
+            old["significant"].astype(bool), 0.0
+        )
         known = (whole | (old["role"] != DATA_SCIENTIST)).to_numpy()
         assert known.sum() > 100
     cost = "reward_cpu_cost"
     float32_close((scored["reward"] - scored[cost])[known], (old["reward"] - old[cost])[known])
-    assert (scored["reward"] - score_rows(read_rows(trajectories(played)), weights(played))["reward"]).abs().max() > 0.1
+    assert (
+        scored["reward"] - score_rows(read_rows(trajectories(played)), weights(played))["reward"]
+    ).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -131,7 +143,9 @@ def extra(path: str, **keys: float) -> RewardConfig:
 
 
 def test_a_component_of_ones_own_is_named_by_its_import_path() -> None:
-    scored = score_rows(frame(SUGGESTED, changed(SUGGESTED, completion_tokens=90)), extra("Brevity", bonus=0.5))
+    scored = score_rows(
+        frame(SUGGESTED, changed(SUGGESTED, completion_tokens=90)), extra("Brevity", bonus=0.5)
+    )
     assert scored["reward_brevity"].tolist() == [0.5, 0.0]
     assert scored["reward_own"].tolist() == pytest.approx([0.5, -0.009])
     assert scored["reward"].iloc[0] == pytest.approx(0.48)
@@ -152,10 +166,14 @@ def test_a_mistake_in_it_is_one_sentence(config: RewardConfig, sentence: str) ->
         score_rows(frame(SUGGESTED), config)
 
 
-def test_the_component_of_the_readme_works_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_component_of_the_readme_works_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (Path(rewards.__file__).parent / "README.md").read_text()
     (tmp_path / "brevity.py").write_text(text.split("```python\n")[1].split("```")[0])
     monkeypatch.syspath_prepend(tmp_path)
     section = yaml.safe_load(text.split("`rewards: ")[1].split("`")[0])
-    scored = score_rows(frame(SUGGESTED, changed(SUGGESTED, completion_tokens=21)), RewardConfig(**section))
+    scored = score_rows(
+        frame(SUGGESTED, changed(SUGGESTED, completion_tokens=21)), RewardConfig(**section)
+    )
     assert scored["reward_brevity"].tolist() == pytest.approx([0.02, 0.0])

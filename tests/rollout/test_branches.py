@@ -1,4 +1,6 @@
-"""Episodes that merge their branches, are stopped or go on; turns that screen models; Engineers that write blends."""
+"""Episodes that merge their branches, are stopped or go on; turns that screen models; Engineers
+that write blends.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from marl_llm.agents.prompts import PromptConfig, data_scientist_prompt, functions_at_hand, proposal_text
+from marl_llm.agents.prompts import (
+    PromptConfig,
+    data_scientist_prompt,
+    functions_at_hand,
+    proposal_text,
+)
 from marl_llm.agents.style import PromptStyle
 from marl_llm.core.kind import Kind
 from marl_llm.environment import State, Suggestion, TeamEnv, Verdict
@@ -17,18 +24,29 @@ from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, EpisodeResult, Team
 from marl_llm.rollout.policies import Ask, PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.rows import EpisodeKey
-from marl_llm.rollout.turns import SCREENED_LINES, Turn, TurnContext, data_scientist_turn, engineer_turn
+from marl_llm.rollout.turns import (
+    SCREENED_LINES,
+    Turn,
+    TurnContext,
+    data_scientist_turn,
+    engineer_turn,
+)
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving import Completion, PromptTooLong
 from tests.fixtures import CONFIG, small_task
 
 PROMPTS = PromptConfig(instructions=False)
 FOREST = "propose_model est = RandomForestClassifier(n_estimators=30)"
-BAYES, TREE = "propose_model est = GaussianNB()", "propose_model est = DecisionTreeClassifier(max_depth=2)"
+BAYES, TREE = (
+    "propose_model est = GaussianNB()",
+    "propose_model est = DecisionTreeClassifier(max_depth=2)",
+)
 
 
 class Saying:
-    """Replies in the order in which it is asked; `too_long`: the question at which the prompt no longer fits."""
+    """Replies in the order in which it is asked; `too_long`: the question at which the prompt no
+    longer fits.
+    """
 
     info = PolicyInfo("saying")
 
@@ -82,10 +100,19 @@ def lines(state: State) -> list[str]:
 
 def test_a_merged_episode_goes_on_from_the_best_gain_and_remembers_what_the_others_found(make):
     result = play(make(steps=2), BAYES, FOREST)
-    assert result.last.spec.estimator == "RandomForestClassifier" and result.last.finished and result.last.step == 2
+    assert (
+        result.last.spec.estimator == "RandomForestClassifier"
+        and result.last.finished
+        and result.last.step == 2
+    )
     assert len(result.steps) == 1 and result.steps[0].outcome.accepted
     kept, other = lines(result.last)
-    assert kept.startswith("kept +") and kept.endswith(FOREST) and other.startswith("no ") and other.endswith(BAYES)
+    assert (
+        kept.startswith("kept +")
+        and kept.endswith(FOREST)
+        and other.startswith("no ")
+        and other.endswith(BAYES)
+    )
     assert [row.followed for row in result.rows if row.role == "data_scientist"] == [False, True]
 
 
@@ -93,7 +120,10 @@ def test_a_share_of_the_episodes_begins_with_the_models_screened_and_the_seed_sa
     env = make(steps=1)
 
     def began(looked: float) -> list[bool]:
-        return [play(env, "finish", proposals=1, looked=looked, seed=seed).first.looked for seed in range(8)]
+        return [
+            play(env, "finish", proposals=1, looked=looked, seed=seed).first.looked
+            for seed in range(8)
+        ]
 
     assert not any(began(0.0)) and all(began(1.0))
     assert 0 < sum(began(0.5)) < 8 and began(0.5) == began(0.5)
@@ -113,13 +143,18 @@ def test_a_merged_group_is_no_larger_than_the_steps_left(make):
 def test_what_the_others_tried_in_the_last_step_can_be_delivered(make):
     env = make(steps=2)
     result = play(env, FOREST, BAYES)
-    assert [entry.verdict for entry in result.last.memory.entries] == [Verdict.accepted, Verdict.no_gain]
+    assert [entry.verdict for entry in result.last.memory.entries] == [
+        Verdict.accepted,
+        Verdict.no_gain,
+    ]
     assert "GaussianNB" in [one.spec.estimator for one in env.tried(result.last)]
 
 
 def test_ending_beside_a_line_that_goes_on_is_not_remembered(make):
     result = play(make(steps=2), FOREST, "finish", "hm", proposals=2)
-    assert lines(result.last)[0].endswith(FOREST) and not any("finish" in line for line in lines(result.last))
+    assert lines(result.last)[0].endswith(FOREST) and not any(
+        "finish" in line for line in lines(result.last)
+    )
 
 
 def test_a_merged_episode_ends_where_all_of_the_group_say_so_and_best_prefers_going_on(make):
@@ -141,10 +176,18 @@ def test_of_equal_proposals_the_one_that_is_followed_says_whether_models_were_sc
     start = env.reset()
     for seed in range(6):
         one = player(
-            env, BAYES, "analyze models", BAYES, advance="sampled", seed=seed, stop=lambda state: state.step > 0
+            env,
+            BAYES,
+            "analyze models",
+            BAYES,
+            advance="sampled",
+            seed=seed,
+            stop=lambda state: state.step > 0,
         )
         result = asyncio.run(one.play(start=start))
-        followed = [row.followed for row in result.rows if row.role == "data_scientist" and row.call == 0]
+        followed = [
+            row.followed for row in result.rows if row.role == "data_scientist" and row.call == 0
+        ]
         seen.add(result.last.looked)
         assert result.last.looked == followed[1]
     assert seen == {True, False}
@@ -173,12 +216,19 @@ def test_an_episode_goes_on_from_where_another_stood(make):
 
 def test_steps_are_told_of_as_they_are_taken(make):
     told: list[tuple[int, int]] = []
-    play(make(steps=2), BAYES, TREE, on_step=lambda record: told.append((record.before.step, record.after.step)))
+    play(
+        make(steps=2),
+        BAYES,
+        TREE,
+        on_step=lambda record: told.append((record.before.step, record.after.step)),
+    )
     assert told == [(0, 2)]
 
 
 def turn(env: TeamEnv, state: State, policy: Saying) -> tuple[Suggestion, Turn]:
-    done = asyncio.run(data_scientist_turn(TurnContext(env, PromptStyle(PROMPTS)), state, policy, 0))
+    done = asyncio.run(
+        data_scientist_turn(TurnContext(env, PromptStyle(PROMPTS)), state, policy, 0)
+    )
     assert done.suggestion is not None
     return done.suggestion, done
 
@@ -243,14 +293,21 @@ ASKED = Suggestion("finish blend", Finish(deliver="blend"), PAIR)
 def engineered(env: TeamEnv, *replies: str):
     policy = Saying(*replies)
     state = env.reset()
-    done = asyncio.run(engineer_turn(TurnContext(env, PromptStyle(PROMPTS)), state, ASKED, policy, 0))
-    return policy.asked[0].messages[0]["content"], env.judge(state, ASKED, done.implementation), done
+    done = asyncio.run(
+        engineer_turn(TurnContext(env, PromptStyle(PROMPTS)), state, ASKED, policy, 0)
+    )
+    return (
+        policy.asked[0].messages[0]["content"],
+        env.judge(state, ASKED, done.implementation),
+        done,
+    )
 
 
 def test_the_engineer_reads_the_functions_at_hand_the_stub_and_what_to_return(make):
     prompt, _, _ = engineered(make(repairs=0), "1 = def build_pipeline():")
     assert prompt == (
-        "role: ml engineer\nsolution_1() RandomForestClassifier(n_estimators=20)\nsolution_2() LogisticRegression()\n"
+        "role: ml engineer\nsolution_1() "
+        "RandomForestClassifier(n_estimators=20)\nsolution_2() LogisticRegression()\n"
         "1 def build_pipeline():\n2     return solution_1()\n"
         "proposal: finish est = BlendClassifier(solution_1, solution_2, weights=[2, 1], power=0.5)"
     )
@@ -258,14 +315,19 @@ def test_the_engineer_reads_the_functions_at_hand_the_stub_and_what_to_return(ma
 
 def test_one_line_edit_on_the_stub_is_the_whole_blend_and_fits_the_members_only(make):
     env = make()
-    edit = '2 = return BlendClassifier([("s1", solution_1()), ("s2", solution_2())], weights=[2, 1], power=0.5)'
+    edit = (
+        '2 = return BlendClassifier([("s1", solution_1()), ("s2", solution_2())], weights=[2, '
+        "1], power=0.5)"
+    )
     for member in MEMBERS:
         env.evaluate(member)
     fits = env.evaluator.fits
     _, outcome, _ = engineered(env, edit)
     assert outcome.implementation is not None and outcome.implementation.code == generate_code(PAIR)
     assert env.evaluator.fits == fits
-    assert outcome.compliance == 1 and outcome.verdict is Verdict.finished and outcome.step_gain > 0.1
+    assert (
+        outcome.compliance == 1 and outcome.verdict is Verdict.finished and outcome.step_gain > 0.1
+    )
 
 
 def test_an_engineer_that_leaves_the_stub_has_not_done_what_was_asked(make):
@@ -274,21 +336,39 @@ def test_an_engineer_that_leaves_the_stub_has_not_done_what_was_asked(make):
 
 
 def test_a_failed_blend_is_repaired_in_the_same_turn(make):
-    wrong = '2 = return BlendClassifier([("s1", solution_1()), ("s3", solution_3())], weights=[2, 1], power=0.5)'
+    wrong = (
+        '2 = return BlendClassifier([("s1", solution_1()), ("s3", solution_3())], weights=[2, '
+        "1], power=0.5)"
+    )
     right = wrong.replace("3", "2")
     _, outcome, done = engineered(make(repairs=1), wrong, right)
-    assert len(done.calls) == 2 and "NameError" in done.calls[1].messages[-1]["content"] and outcome.compliance == 1
+    assert (
+        len(done.calls) == 2
+        and "NameError" in done.calls[1].messages[-1]["content"]
+        and outcome.compliance == 1
+    )
 
 
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
-        (PipelineSpec(estimator="Voting", members=MEMBERS), "VotingClassifier(solution_1, solution_2)"),
-        (PAIR.model_copy(update={"power": 0.0}), "BlendClassifier(solution_1, solution_2, weights=[2, 1])"),
-        (PAIR.model_copy(update={"power": 1.0}), "BlendClassifier(solution_1, solution_2, weights=[2, 1], power=1)"),
+        (
+            PipelineSpec(estimator="Voting", members=MEMBERS),
+            "VotingClassifier(solution_1, solution_2)",
+        ),
+        (
+            PAIR.model_copy(update={"power": 0.0}),
+            "BlendClassifier(solution_1, solution_2, weights=[2, 1])",
+        ),
+        (
+            PAIR.model_copy(update={"power": 1.0}),
+            "BlendClassifier(solution_1, solution_2, weights=[2, 1], power=1)",
+        ),
     ],
 )
 def test_an_ensemble_is_asked_for_by_the_names_of_its_functions(spec: PipelineSpec, text: str):
     assert proposal_text("finish best", spec) == f"finish est = {text}"
     assert functions_at_hand(spec)[1] == "solution_2() LogisticRegression()"
-    assert proposal_text("tune C=3", MEMBERS[1]) == "tune C=3" and functions_at_hand(MEMBERS[1]) == ()
+    assert (
+        proposal_text("tune C=3", MEMBERS[1]) == "tune C=3" and functions_at_hand(MEMBERS[1]) == ()
+    )

@@ -33,7 +33,10 @@ def test_a_budget_is_read_as_it_is_written(text: str, seconds: float, of: str):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("60 parsecs", r"--budget '60 parsecs': write a number with s, m or h, e\.g\. 60s, 5m, or '90s cpu'\."),
+        (
+            "60 parsecs",
+            r"--budget '60 parsecs': write a number with s, m or h, e\.g\. 60s, 5m, or '90s cpu'\.",
+        ),
         ("60d", r"--budget '60d': write a number with s, m or h"),
         ("soon", r"--budget 'soon': write a number with"),
         ("", r"--budget '': write a number with"),
@@ -58,8 +61,14 @@ def test_no_text_breaks_the_reader(text: str):
 
 @pytest.mark.parametrize("command", ["solve", "evaluate"])
 def test_the_command_line_refuses_it_before_anything_is_left(command: str, tmp_path: Path, capsys):
-    options = [str(CLIENTS), "--target", TARGET] if command == "solve" else ["--suite", str(CLIENTS.parent)]
-    assert main([command, *options, "--out", str(tmp_path / "out"), "--budget", "3 fortnights"]) == 2
+    options = (
+        [str(CLIENTS), "--target", TARGET]
+        if command == "solve"
+        else ["--suite", str(CLIENTS.parent)]
+    )
+    assert (
+        main([command, *options, "--out", str(tmp_path / "out"), "--budget", "3 fortnights"]) == 2
+    )
     assert capsys.readouterr().err.startswith("marl-llm: --budget '3 fortnights': write a number")
     assert not (tmp_path / "out").exists()
 
@@ -67,7 +76,9 @@ def test_the_command_line_refuses_it_before_anything_is_left(command: str, tmp_p
 def test_a_wall_budget_counts_wall_time_and_a_cpu_budget_what_all_processes_used():
     wall = Clock(Budget(60), began=100, wall=lambda: 130, cpu=lambda: 1e9)
     assert wall.left() == 30 and wall.left(reserve=40) == -10
-    cpu = Clock(Budget(60, "cpu"), cpu_began=2, wall=lambda: 1e9, cpu=lambda: 12, fits_cpu_s=lambda: 15)
+    cpu = Clock(
+        Budget(60, "cpu"), cpu_began=2, wall=lambda: 1e9, cpu=lambda: 12, fits_cpu_s=lambda: 15
+    )
     assert cpu.cpu_s == 25 and cpu.left(5) == 30
 
 

@@ -34,9 +34,13 @@ from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 TWO_STEPS = CONFIG.model_copy(update={"steps": 2})
 ONE_STEP = CONFIG.model_copy(update={"steps": 1})
 SETTINGS = CollectSettings(
-    "test", 0, 7, TWO_STEPS, PromptStyle(PromptConfig(instructions=False)),
+    "test",
+    0,
+    7,
+    TWO_STEPS,
+    PromptStyle(PromptConfig(instructions=False)),
     RolloutConfig(proposals=3, implementations=2, episodes_at_once=2),
-)  # fmt: skip
+)
 PLANS = [
     PlannedEpisode(f"e{i}", lambda kind=kind: small_task(kind, 200))
     for i, kind in enumerate((Kind.binary, Kind.regression))
@@ -44,7 +48,9 @@ PLANS = [
 SCRIPTED = Team(ScriptedPolicy(), ScriptedPolicy(0.4))
 
 
-def collect(directory: Path, team: Team = SCRIPTED, plans=PLANS, settings: CollectSettings = SETTINGS) -> pd.DataFrame:
+def collect(
+    directory: Path, team: Team = SCRIPTED, plans=PLANS, settings: CollectSettings = SETTINGS
+) -> pd.DataFrame:
     collector = Collector(directory, team, shared_sandbox(), 2, settings)
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
@@ -67,7 +73,9 @@ class Saying:
 
     info = PolicyInfo("saying")
 
-    def __init__(self, *texts: str, error: Exception | None = None, asked: list[Ask] | None = None) -> None:
+    def __init__(
+        self, *texts: str, error: Exception | None = None, asked: list[Ask] | None = None
+    ) -> None:
         self._texts, self._error, self._asked = texts, error, asked if asked is not None else []
 
     async def reply(self, ask: Ask) -> Completion:
@@ -90,8 +98,12 @@ def test_groups_hold_three_proposals_and_two_implementations_of_each_distinct_on
 
 
 def test_every_step_has_a_group_of_the_data_scientist_and_branches_name_their_parents(rows):
-    assert set(rows.loc[rows["role"] == DATA_SCIENTIST, "branch"]) <= {f"{s}.d{d}" for s in range(2) for d in range(3)}
-    for episode, step, branch in rows.loc[rows["role"] == ML_ENGINEER, ["episode", "step", "branch"]].to_numpy():
+    assert set(rows.loc[rows["role"] == DATA_SCIENTIST, "branch"]) <= {
+        f"{s}.d{d}" for s in range(2) for d in range(3)
+    }
+    for episode, step, branch in rows.loc[
+        rows["role"] == ML_ENGINEER, ["episode", "step", "branch"]
+    ].to_numpy():
         parent = branch.rsplit(".", 1)[0]
         assert parent.startswith(f"{step}.")
         assert ((rows["episode"] == episode) & (rows["branch"] == parent)).any()
@@ -118,7 +130,9 @@ def test_rows_say_which_turns_the_episode_went_on_from(rows):
         if len(answers):
             assert answers["action"].iloc[0] == taken["action"].iloc[0]
             after = turns[(turns["episode"] == episode) & (turns["step"] == step + 1)]
-            gone_on = answers["metrics_after" if answers["verdict"].iloc[0] == "accepted" else "metrics_before"]
+            gone_on = answers[
+                "metrics_after" if answers["verdict"].iloc[0] == "accepted" else "metrics_before"
+            ]
             assert set(after["metrics_before"]) <= {gone_on.iloc[0]}
 
 
@@ -132,8 +146,13 @@ def test_rows_of_engineers_say_what_became_of_their_code(rows):
     engineer = rows[rows["role"] == ML_ENGINEER]
     assert {"accepted", "no_gain", "not_as_asked", "failed"} >= set(engineer["verdict"])
     failed = engineer["verdict"] == "failed"
-    assert engineer.loc[failed, "compliance"].isna().all() and engineer.loc[~failed, "compliance"].between(0, 1).all()
-    assert (engineer.loc[failed, "reward_failure"] < 0).all() and (engineer.loc[~failed, "reward_failure"] == 0).all()
+    assert (
+        engineer.loc[failed, "compliance"].isna().all()
+        and engineer.loc[~failed, "compliance"].between(0, 1).all()
+    )
+    assert (engineer.loc[failed, "reward_failure"] < 0).all() and (
+        engineer.loc[~failed, "reward_failure"] == 0
+    ).all()
     assert (engineer.loc[engineer["verdict"] == "not_as_asked", "reward_compliance"] < 0).all()
     assert (engineer.loc[engineer["code"] != "", "isolation"] == "bubblewrap").any()
 
@@ -143,27 +162,37 @@ def test_the_same_seed_gives_the_same_rows_but_for_times(rows, tmp_path):
     rows = rows[again.columns]
     times = ["latency_s", "evaluation_s", "analysis_cpu_s", "created_at"]
     lists = ["prompt_ids", "completion_ids", "logprobs"]
-    pd.testing.assert_frame_equal(rows.drop(columns=times + lists), again.drop(columns=times + lists))
+    pd.testing.assert_frame_equal(
+        rows.drop(columns=times + lists), again.drop(columns=times + lists)
+    )
 
 
 def test_another_seed_gives_other_rows(rows, tmp_path):
-    other = collect(tmp_path, settings=replace(SETTINGS, seed=8, environment=ONE_STEP), plans=PLANS[:1])
+    other = collect(
+        tmp_path, settings=replace(SETTINGS, seed=8, environment=ONE_STEP), plans=PLANS[:1]
+    )
     first = rows[(rows["episode"] == "e0") & (rows["step"] == 0)]
     assert list(other["action"]) != list(first["action"])
 
 
 def test_finished_episodes_are_not_played_again(collected):
     before = {path: path.read_bytes() for path in collected.iterdir()}
-    silent = Team(Saying(error=AssertionError("asked again")), Saying(error=AssertionError("asked again")))
+    silent = Team(
+        Saying(error=AssertionError("asked again")), Saying(error=AssertionError("asked again"))
+    )
     collect(collected, silent)
     assert {path: path.read_bytes() for path in collected.iterdir()} == before
 
 
-def test_an_error_in_the_middle_loses_no_finished_episode_and_the_rest_is_made_up_for(rows, tmp_path):
+def test_an_error_in_the_middle_loses_no_finished_episode_and_the_rest_is_made_up_for(
+    rows, tmp_path
+):
     def broken():
         raise UserError("data.csv: there is no such file.")
 
-    one_by_one = replace(SETTINGS, rollout=SETTINGS.rollout.model_copy(update={"episodes_at_once": 1}))
+    one_by_one = replace(
+        SETTINGS, rollout=SETTINGS.rollout.model_copy(update={"episodes_at_once": 1})
+    )
     with pytest.raises(UserError, match=r"^data.csv: there is no such file.$"):
         collect(tmp_path, plans=[PLANS[0], PlannedEpisode("e1", broken)], settings=one_by_one)
     assert finished_episodes(tmp_path) == {"e0"}
@@ -190,7 +219,9 @@ def test_a_cancelled_collection_leaves_no_half_episode(tmp_path):
 
 def test_a_dying_server_surfaces_as_its_own_sentence(tmp_path):
     with pytest.raises(RunFailed, match="the model server ended"):
-        collect(tmp_path, Team(Saying(error=RunFailed("the model server ended.")), ScriptedPolicy()))
+        collect(
+            tmp_path, Team(Saying(error=RunFailed("the model server ended.")), ScriptedPolicy())
+        )
 
 
 def test_half_a_summary_line_of_a_killed_process_spoils_nothing(collected, tmp_path):
@@ -202,7 +233,10 @@ def test_half_a_summary_line_of_a_killed_process_spoils_nothing(collected, tmp_p
 
 def test_duplicates_of_a_proposal_are_implemented_once_and_share_what_came_of_it(tmp_path):
     asked: list[Ask] = []
-    scientist, engineer = Saying("tune C=3", "tune C=3.0", "tune C=3 # why not"), Saying("9 = est = x", asked=asked)
+    scientist, engineer = (
+        Saying("tune C=3", "tune C=3.0", "tune C=3 # why not"),
+        Saying("9 = est = x", asked=asked),
+    )
     one_step = replace(SETTINGS, environment=CONFIG.model_copy(update={"steps": 1, "repairs": 0}))
     rows = collect(tmp_path, Team(scientist, engineer), PLANS[:1], one_step)
     assert len(asked) == 2
@@ -223,18 +257,23 @@ def test_a_reply_the_model_sampled_is_stored_as_it_was_and_paid_by_its_tokens(tm
 
 def test_the_data_scientist_reads_its_answer_and_may_not_analyse_for_ever(tmp_path):
     one_step = replace(SETTINGS, environment=ONE_STEP)
-    rows = collect(tmp_path, Team(Saying('analyze target ["x0"]'), ScriptedPolicy()), PLANS[:1], one_step)
+    rows = collect(
+        tmp_path, Team(Saying('analyze target ["x0"]'), ScriptedPolicy()), PLANS[:1], one_step
+    )
     assert list(rows["call"]) == [0, 1] * 3 and set(rows["verdict"]) == {"invalid"}
     assert json.loads(rows.iloc[1]["messages"])[-1]["content"].startswith("answer: x0 ")
 
 
 def test_the_engineer_reads_its_error_and_its_second_code_counts(tmp_path):
     one_step = replace(
-        SETTINGS, environment=ONE_STEP,
+        SETTINGS,
+        environment=ONE_STEP,
         rollout=SETTINGS.rollout.model_copy(update={"proposals": 1, "implementations": 1}),
-    )  # fmt: skip
+    )
     engineer = Saying("8 = est = GaussianNB()", "8 = est = model")
-    rows = collect(tmp_path, Team(Saying("propose_model est = GaussianNB()"), engineer), PLANS[:1], one_step)
+    rows = collect(
+        tmp_path, Team(Saying("propose_model est = GaussianNB()"), engineer), PLANS[:1], one_step
+    )
     mine = rows[rows["role"] == ML_ENGINEER]
     assert list(mine["call"]) == [0, 1] and set(mine["compliance"]) == {1.0}
     assert json.loads(mine.iloc[1]["messages"])[-1]["content"].startswith("error: NameError")
@@ -256,7 +295,9 @@ def test_figures_of_a_collection_are_the_means_of_its_turns(rows, collected):
 
 
 def proposals_with_one_seed(frame: pd.DataFrame, split_seed: int = 0) -> list[tuple[str, str]]:
-    """What the careless scripted pair says in one episode of seed 3 on a CSV, as `solve` plays it."""
+    """What the careless scripted pair says in one episode of seed 3 on a CSV, as `solve` plays
+    it.
+    """
     task = Task.from_frame(frame, target="outcome", seed=split_seed)
     rollout = RolloutConfig(proposals=2, implementations=2)
     with closing(TeamEnv(task, shared_sandbox(), TWO_STEPS, 3)) as env:
@@ -264,7 +305,9 @@ def proposals_with_one_seed(frame: pd.DataFrame, split_seed: int = 0) -> list[tu
             TurnContext(env, PromptStyle(PromptConfig(instructions=False))),
             EpisodeKey("run", 0, "csv", "e", 1.0),
         )
-        player = EpisodePlayer(context, Team(ScriptedPolicy(), ScriptedPolicy(0.4)), rollout, key, 3)
+        player = EpisodePlayer(
+            context, Team(ScriptedPolicy(), ScriptedPolicy(0.4)), rollout, key, 3
+        )
         return [(row.role, str(row.seed)) for row in asyncio.run(player.play()).rows]
 
 
@@ -279,9 +322,17 @@ def test_one_seed_draws_otherwise_on_another_csv_and_the_same_on_the_same_csv(sa
 
 def test_a_searched_region_is_tried_at_other_points_on_another_csv(sandbox, monkeypatch):
     seeds = []
-    monkeypatch.setattr(team_env, "search_region", lambda *told: seeds.append(told[3]) or Tune(params={"C": 0.5}))
-    for frame in (small_frame(Kind.binary, 200), small_frame(Kind.binary, 200), small_frame(Kind.binary, 220)):
-        with closing(TeamEnv(Task.from_frame(frame, target="outcome"), shared_sandbox(), ONE_STEP, 3)) as env:
+    monkeypatch.setattr(
+        team_env, "search_region", lambda *told: seeds.append(told[3]) or Tune(params={"C": 0.5})
+    )
+    for frame in (
+        small_frame(Kind.binary, 200),
+        small_frame(Kind.binary, 200),
+        small_frame(Kind.binary, 220),
+    ):
+        with closing(
+            TeamEnv(Task.from_frame(frame, target="outcome"), shared_sandbox(), ONE_STEP, 3)
+        ) as env:
             state = env.reset()
             env.resolve(state, env.read(state, "tune C=between(0.1, 10)"))
     assert seeds[0] == seeds[1] != seeds[2]

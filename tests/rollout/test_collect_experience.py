@@ -35,10 +35,13 @@ from tests.environment.known import BAYES, FOREST, data_set
 from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 
 SETTINGS = CollectSettings(
-    "test", 0, 7, CONFIG.model_copy(update={"steps": 2}),
+    "test",
+    0,
+    7,
+    CONFIG.model_copy(update={"steps": 2}),
     PromptStyle(PromptConfig(instructions=False, experience_lines=3)),
     RolloutConfig(proposals=3, implementations=1, episodes_at_once=1),
-)  # fmt: skip
+)
 NO_SERVER = ServerSession(Path("none"), 0, Path("none.log"), ServerConfig())
 TEAM = Team(ScriptedPolicy(may_finish=False), ScriptedPolicy())
 TASKS = [small_task(Kind.binary, 200), small_task(Kind.binary, 240)]
@@ -66,20 +69,30 @@ def test_an_iteration_fills_the_store_with_what_it_visited_beside_the_line_too(t
     rows = collect(tmp_path / "a", remember=store)
     known = ExperienceStore(store).read().data_sets
     assert {d.key for d in known} == {table_key(task) for task in TASKS}
-    beside = rows[(rows["role"] == DATA_SCIENTIST) & ~rows["followed"] & rows["action"].str.startswith("propose")]
+    beside = rows[
+        (rows["role"] == DATA_SCIENTIST)
+        & ~rows["followed"]
+        & rows["action"].str.startswith("propose")
+    ]
     estimators = {f.text.split("(")[0] for d in known for f in d.findings}
     assert estimators & {action.split("(")[0] for action in beside["action"]}
     assert not any(seen(prompt) for prompt in prompts(rows))
 
 
-def test_episodes_that_begin_from_a_family_are_measured_against_the_baseline(tmp_path, sandbox, monkeypatch):
+def test_episodes_that_begin_from_a_family_are_measured_against_the_baseline(
+    tmp_path, sandbox, monkeypatch
+):
     monkeypatch.setattr(screened, "_FAMILIES", screened._FAMILIES[:4])
     store = tmp_path / "experience.jsonl"
     known: list[dict[str, tuple[float | None, ...]]] = []
     baselines: list[list[float]] = []
     for looked in (0.0, 1.0):
         directory = tmp_path / str(looked)
-        collect(directory, remember=store, rollout=SETTINGS.rollout.model_copy(update={"looked": looked}))
+        collect(
+            directory,
+            remember=store,
+            rollout=SETTINGS.rollout.model_copy(update={"looked": looked}),
+        )
         known.append({d.key: d.meta for d in ExperienceStore(store).read().data_sets})
         baselines.append([one.baseline for one in read_summaries(directory)])
         store.unlink()
@@ -103,9 +116,16 @@ def test_episodes_see_others_but_never_themselves(tmp_path, sandbox):
 
 def recipe_with(store: Path, lines: int = 3, steps: int = 1) -> Recipe:
     return Recipe.model_validate(
-        {"environment": {"steps": steps, "cv_folds": 2, "resamples": 100, "experience": str(store)},
-         "prompts": {"instructions": False, "experience_lines": lines}}
-    )  # fmt: skip
+        {
+            "environment": {
+                "steps": steps,
+                "cv_folds": 2,
+                "resamples": 100,
+                "experience": str(store),
+            },
+            "prompts": {"instructions": False, "experience_lines": lines},
+        }
+    )
 
 
 def test_an_iteration_that_goes_on_shows_what_it_showed_before_it_was_killed(tmp_path, sandbox):
@@ -114,7 +134,12 @@ def test_an_iteration_that_goes_on_shows_what_it_showed_before_it_was_killed(tmp
     recipe, iteration = recipe_with(store), tmp_path / "iteration_0000"
 
     def stage(plans) -> pd.DataFrame:
-        return collect(iteration / "trajectories", plans, seen=seen_experience(recipe, iteration), remember=store)
+        return collect(
+            iteration / "trajectories",
+            plans,
+            seen=seen_experience(recipe, iteration),
+            remember=store,
+        )
 
     stage(PLANS[:1])  # and here it is killed; others go on filling the store
     ExperienceStore(store).add(data_set("later", (BAYES, 0.9)))
@@ -138,7 +163,9 @@ def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
     before = store.read_bytes()
-    opened = OpenRun(recipe_with(store, steps=6), RunDirectory(tmp_path / "run"), NO_SERVER, shared_sandbox())
+    opened = OpenRun(
+        recipe_with(store, steps=6), RunDirectory(tmp_path / "run"), NO_SERVER, shared_sandbox()
+    )
     comparison = Comparison.of(opened, 0)
     trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(5)]
     arm = team_arm("scripted", opened.recipe, None, "", 0)

@@ -1,4 +1,6 @@
-"""The table of a team's figures: what is made of it, and that an entry is all a new figure needs."""
+"""The table of a team's figures: what is made of it, and that an entry is all a new figure
+needs.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,21 @@ def test_figures_are_those_worked_out_by_hand():
     found = team_metrics(two_turns(), [SUMMARY])
     assert found["reward"] == {DATA_SCIENTIST: pytest.approx(0.1), ML_ENGINEER: pytest.approx(-0.1)}
     by_hand = {
-        "gain": 0.1, "compliance": 0.5, "as_asked": 0.5, "failed_code": 0.5, "redundant_actions": 0.5,
-        "suggestions_with_gain": 0.5, "invalid_actions": 0.0, "tokens_per_step": 30.0, "steps": 2.0, "accepted": 1.0,
-        "finished_early": 1.0, "tokens": 60.0, "episodes": 1, "rows": 5,
-    }  # fmt: skip
+        "gain": 0.1,
+        "compliance": 0.5,
+        "as_asked": 0.5,
+        "failed_code": 0.5,
+        "redundant_actions": 0.5,
+        "suggestions_with_gain": 0.5,
+        "invalid_actions": 0.0,
+        "tokens_per_step": 30.0,
+        "steps": 2.0,
+        "accepted": 1.0,
+        "finished_early": 1.0,
+        "tokens": 60.0,
+        "episodes": 1,
+        "rows": 5,
+    }
     assert {key: found[key] for key in by_hand} == pytest.approx(by_hand)
     assert set(found) == {*by_hand, "reward"}
 

@@ -1,4 +1,6 @@
-"""An interrupted episode goes on from the completions sampled before: none is sampled again, nothing else changes."""
+"""An interrupted episode goes on from the completions sampled before: none is sampled again,
+nothing else changes.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,16 @@ from tests.fixtures import shared_sandbox
 from tests.rollout.test_collect import PLANS
 from tests.rollout.test_collect import SETTINGS as LARGER
 
-SETTINGS = replace(LARGER, rollout=LARGER.rollout.model_copy(update={"proposals": 2, "implementations": 1}))
+SETTINGS = replace(
+    LARGER, rollout=LARGER.rollout.model_copy(update={"proposals": 2, "implementations": 1})
+)
 TIMES = ["latency_s", "evaluation_s", "analysis_cpu_s", "created_at"]
 
 
 class Sampled:
-    """The scripted agent, as if sampled: its replies have tokens. Its server dies after `answers` replies."""
+    """The scripted agent, as if sampled: its replies have tokens. Its server dies after `answers`
+    replies.
+    """
 
     info = PolicyInfo("sampled", 3, "abc")
 
@@ -42,7 +48,13 @@ class Sampled:
             raise RunFailed("the model server ended.")
         self.seeds.append(ask.seed)
         reply = await self._scripted.reply(ask)
-        return replace(reply, prompt_ids=[1, 2], completion_ids=[3, ask.seed], logprobs=[-0.1, -1 / 3], latency_s=0.5)
+        return replace(
+            reply,
+            prompt_ids=[1, 2],
+            completion_ids=[3, ask.seed],
+            logprobs=[-0.1, -1 / 3],
+            latency_s=0.5,
+        )
 
 
 def collect(directory: Path, policy: Policy, meter: Meter | None = None) -> None:
@@ -75,11 +87,16 @@ def test_an_interrupted_episode_samples_nothing_again_and_its_rows_are_those_of_
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
-def test_a_journal_confuses_no_reader_of_the_directory_and_goes_with_the_episode(undisturbed, tmp_path):
+def test_a_journal_confuses_no_reader_of_the_directory_and_goes_with_the_episode(
+    undisturbed, tmp_path
+):
     whole, _ = undisturbed
     for part in whole.iterdir():
         (tmp_path / part.name).write_bytes(part.read_bytes())
-    with EpisodeJournal(tmp_path, "e0") as left, EpisodeJournal(tmp_path, "e1") as unfinished:  # killed before `remove`
+    with (
+        EpisodeJournal(tmp_path, "e0") as left,
+        EpisodeJournal(tmp_path, "e1") as unfinished,
+    ):  # killed before `remove`
         left.add("key", Completion("a", [1], [2], [-1.0], "stop", 0.1), Spent())
         unfinished.add("key", Completion("a", [1], [2], [-1.0], "stop", 0.1), Spent())
     assert finished_episodes(tmp_path) == {"e0"} and write_manifest(tmp_path)["episodes"] == 1
@@ -101,7 +118,9 @@ def test_a_line_cut_short_by_a_kill_is_ignored_and_the_next_one_is_whole(tmp_pat
     assert list(EpisodeJournal(tmp_path, "e").kept) == ["one", "three"]
 
 
-def asked_again(directory: Path, ask: Ask, sampling: str = "t", info: PolicyInfo = Sampled.info) -> bool:
+def asked_again(
+    directory: Path, ask: Ask, sampling: str = "t", info: PolicyInfo = Sampled.info
+) -> bool:
     """Whether a new process samples this, after one that sampled the ask of seed 1."""
     policy = Sampled()
     policy.info = info
@@ -128,7 +147,9 @@ def test_what_the_first_attempt_took_counts_and_the_start_of_the_server_once(tmp
     monkeypatch.setattr("marl_llm.rollout.collect._SETTLE_EVERY_S", 0.0)
     clock = iter(range(0, 10**6, 100))  # 100 CPU seconds between any two readings
     with pytest.raises(RunFailed):
-        collect(tmp_path, Sampled(answers=3), meter=Meter(lambda: float(next(clock)), startup_s=5000))
+        collect(
+            tmp_path, Sampled(answers=3), meter=Meter(lambda: float(next(clock)), startup_s=5000)
+        )
     spent = EpisodeJournal(tmp_path, "e0").spent
     assert spent.cpu_s > 5000
     collect(tmp_path, Sampled(), meter=Meter(lambda: 0.0, startup_s=5000))
@@ -151,7 +172,9 @@ def test_scripted_replies_are_not_worth_keeping(tmp_path):
 
 def test_a_disk_that_takes_no_journal_is_said_so(tmp_path):
     (tmp_path / UNFINISHED).write_text("in the way")
-    with pytest.raises(RunFailed, match=r"e0.jsonl: cannot be written .*; free some space and run again"):
+    with pytest.raises(
+        RunFailed, match=r"e0.jsonl: cannot be written .*; free some space and run again"
+    ):
         collect(tmp_path, Sampled())
 
 
@@ -159,4 +182,7 @@ def test_a_journal_is_json_lines_with_tokens_and_logprobs(tmp_path):
     with EpisodeJournal(tmp_path, "e") as journal:
         journal.add("k", Completion("a", [1], [2, 3], [-0.1, -1 / 3], "stop", 0.5), Spent(1.0, 2.0))
     line = json.loads((tmp_path / UNFINISHED / "e.jsonl").read_text())
-    assert line["completion"]["completion_ids"] == [2, 3] and line["completion"]["logprobs"] == [-0.1, -1 / 3]
+    assert line["completion"]["completion_ids"] == [2, 3] and line["completion"]["logprobs"] == [
+        -0.1,
+        -1 / 3,
+    ]

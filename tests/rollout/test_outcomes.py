@@ -51,7 +51,10 @@ def test_a_repeated_suggestion_that_is_built_at_last_pays_the_engineer(env: Team
     assert suggestion.spec is not None
     code = generate_code(suggestion.spec)
     outcome = env.judge(after, suggestion, Implementation(code, env.run(code, after.evaluated)))
-    assert outcome.accepted and RewardConfig().by_component(engineer_outcome(outcome))["metric_delta"] > 0
+    assert (
+        outcome.accepted
+        and RewardConfig().by_component(engineer_outcome(outcome))["metric_delta"] > 0
+    )
 
 
 def test_rewards_under_early_stopping_are_those_without_it(env: TeamEnv):
@@ -63,8 +66,15 @@ def test_rewards_under_early_stopping_are_those_without_it(env: TeamEnv):
             suggestion = one.read(state, reply)
             assert suggestion.spec is not None
             code = generate_code(suggestion.spec)
-            outcome = one.judge(state, suggestion, Implementation(code, one.run(code, state.evaluated)))
-            totals.append((outcome.verdict, RewardConfig()(data_scientist_outcome([outcome])),
-                           RewardConfig()(engineer_outcome(outcome))))  # fmt: skip
+            outcome = one.judge(
+                state, suggestion, Implementation(code, one.run(code, state.evaluated))
+            )
+            totals.append(
+                (
+                    outcome.verdict,
+                    RewardConfig()(data_scientist_outcome([outcome])),
+                    RewardConfig()(engineer_outcome(outcome)),
+                )
+            )
         assert totals[0] == totals[1]
     eager.close()

@@ -1,4 +1,6 @@
-"""A play under a budget: the clock is injected, so what is claimed does not depend on how fast the machine is."""
+"""A play under a budget: the clock is injected, so what is claimed does not depend on how fast the
+machine is.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +45,14 @@ def played(
     now: Callable[[TeamEnv], float] = lambda env: 0.0,
     watchers: Watchers = Watchers(),  # noqa: B008
 ) -> Iterator[tuple[TeamEnv, Play]]:
-    """A play of the scripted team; `now` is the clock's time, by whatever the environment has done so far."""
+    """A play of the scripted team; `now` is the clock's time, by whatever the environment has done
+    so far.
+    """
     choice = budgeted(choose_team("scripted", QUICK), limits)
     with closing(TeamEnv(small_task(kind), sandbox, choice.recipe.environment, 0)) as env:
-        clock = Clock(limits.budget, began=0, cpu_began=0, wall=lambda: now(env), cpu=lambda: now(env))
+        clock = Clock(
+            limits.budget, began=0, cpu_began=0, wall=lambda: now(env), cpu=lambda: now(env)
+        )
         yield env, Play(env, limits, clock, env.reset(memory), watchers)
 
 
@@ -68,10 +74,14 @@ def is_baseline(delivered: Tried, kind: Kind = Kind.binary) -> bool:
 def test_the_team_goes_on_from_the_best_of_the_families_and_of_an_earlier_solve(sandbox: Sandbox):
     entry = MemoryEntry("propose", Verdict.accepted, 0.1, TREES, "", 0.9)
     seen: list[State] = []
-    with played(sandbox, Limits(AMPLE), memory=Memory((entry,)), watchers=Watchers(looked=seen.append)) as (env, play):
+    with played(
+        sandbox, Limits(AMPLE), memory=Memory((entry,)), watchers=Watchers(looked=seen.append)
+    ) as (env, play):
         play.look()
         evidence = Evidence(env.evaluator, "folds")
-        known = {spec: evidence.score(env.evaluate(spec)) for spec in (*env.plain(looked=True), TREES)}
+        known = {
+            spec: evidence.score(env.evaluate(spec)) for spec in (*env.plain(looked=True), TREES)
+        }
         assert seen == [play.last] and play.last.looked and play.last.step == 0
         assert known[play.last.spec] == max(known.values()) > known[play.first.spec]
 
@@ -81,7 +91,9 @@ def test_a_budget_below_the_evaluation_of_the_baseline_delivers_it_and_says_so(s
         fits = env.evaluator.fits
         delivered = whole(play)
         assert is_baseline(delivered) and env.evaluator.fits == fits
-        assert play.stopped == "the budget of 5 s of wall time was used up before the first proposal"
+        assert (
+            play.stopped == "the budget of 5 s of wall time was used up before the first proposal"
+        )
         assert play.remark(delivered).startswith("The baseline is delivered")
         assert play.remark(delivered).endswith(
             ": the budget of 5 s of wall time left no time to evaluate anything else."
@@ -89,7 +101,9 @@ def test_a_budget_below_the_evaluation_of_the_baseline_delivers_it_and_says_so(s
 
 
 @pytest.mark.parametrize("of", ["wall", "cpu"])
-def test_no_step_and_no_fit_is_begun_after_the_budget(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, of):
+def test_no_step_and_no_fit_is_begun_after_the_budget(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, of
+):
     monkeypatch.setattr(playing, "_FINAL_FITS", 0.0)
     budget = Budget(45, of)
     with played(sandbox, Limits(budget), now=lambda env: float(env.evaluator.fits)) as (env, play):
@@ -109,7 +123,9 @@ def test_a_family_whose_final_fit_would_be_over_budget_is_not_evaluated(
         assert screened > 0 and env.evaluator.fits == fits and is_baseline(play.deliver())
 
 
-def test_what_delivering_takes_is_kept_in_reserve(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
+def test_what_delivering_takes_is_kept_in_reserve(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
     with played(sandbox, Limits(AMPLE)) as (_, play):
         play.look()
         monkeypatch.setattr(playing, "_FINAL_FITS", 1e6)
@@ -117,24 +133,35 @@ def test_what_delivering_takes_is_kept_in_reserve(sandbox: Sandbox, monkeypatch:
         assert play.steps == 0 and play.stopped.endswith("was used up before the first proposal")
 
 
-def test_the_screening_leaves_time_to_complete_the_best_families(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
+def test_the_screening_leaves_time_to_complete_the_best_families(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(playing, "_FINAL_FITS", 0.0)
     monkeypatch.setattr(screened, "_FAMILIES", ALL_FAMILIES)
-    with played(sandbox, Limits(Budget(14)), now=lambda env: float(env.evaluator.fits)) as (env, play):
+    with played(sandbox, Limits(Budget(14)), now=lambda env: float(env.evaluator.fits)) as (
+        env,
+        play,
+    ):
         delivered = whole(play)
         found = env.screen().found
-        assert any("no time" in one.problem for one in found) and any(one.score is not None for one in found)
+        assert any("no time" in one.problem for one in found) and any(
+            one.score is not None for one in found
+        )
         assert not is_baseline(delivered)
 
 
 def test_patience_ends_a_play_that_brings_nothing(sandbox: Sandbox):
     with played(sandbox, Limits(AMPLE, steps=30, patience=1)) as (_, play):
         whole(play)
-        assert play.stopped in (f"{n} proposals in a row brought no significant gain" for n in range(1, AT_ONCE + 1))
+        assert play.stopped in (
+            f"{n} proposals in a row brought no significant gain" for n in range(1, AT_ONCE + 1)
+        )
 
 
 @pytest.mark.parametrize("patience", [1, 20])
-def test_a_team_that_wants_to_finish_is_asked_again_until_patience_ends(sandbox: Sandbox, monkeypatch, patience: int):
+def test_a_team_that_wants_to_finish_is_asked_again_until_patience_ends(
+    sandbox: Sandbox, monkeypatch, patience: int
+):
     asked = []
 
     def finishes(self: ScriptedDataScientist, *_: object, **__: object) -> Finish:
@@ -170,7 +197,10 @@ def test_wishes_and_proposals_without_a_gain_are_counted_apart(sandbox: Sandbox,
         whole(play)
         assert (
             play.stopped
-            == (f"{play.steps} proposals in a row brought no significant gain and the team wanted to finish 2 times")
+            == (
+                f"{play.steps} proposals in a row brought no significant gain and the team "
+                "wanted to finish 2 times"
+            )
             and 1 <= play.steps <= AT_ONCE
         )
 
@@ -182,7 +212,9 @@ def test_steps_end_a_play_that_has_time_left(sandbox: Sandbox):
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_the_baseline_is_not_delivered_when_a_family_is_better_on_all_evidence(sandbox: Sandbox, kind: Kind):
+def test_the_baseline_is_not_delivered_when_a_family_is_better_on_all_evidence(
+    sandbox: Sandbox, kind: Kind
+):
     with played(sandbox, Limits(AMPLE, steps=1), kind=kind) as (env, play):
         play.look()
         delivered, evidence = play.deliver(), Evidence(env.evaluator, "all")
@@ -202,7 +234,9 @@ def test_where_every_family_runs_out_of_time_the_baseline_is_delivered_with_a_se
         assert is_baseline(delivered)
         others = [one for one in env.screen().found if one.spec != baseline(Kind.binary)]
         assert {one.problem for one in others} == {"out of time"}
-        assert play.remark(delivered).endswith(f": of {len(others)} other families of models none ran on this data.")
+        assert play.remark(delivered).endswith(
+            f": of {len(others)} other families of models none ran on this data."
+        )
 
 
 def remembered(spec: PipelineSpec) -> Memory:
@@ -211,10 +245,16 @@ def remembered(spec: PipelineSpec) -> Memory:
 
 def test_a_blend_of_an_earlier_solve_is_evaluated_again_within_the_budget(sandbox: Sandbox):
     blend = PipelineSpec(estimator=BLEND, members=(TREES, NAIVE), weights=(2, 1), power=0.5)
-    with played(sandbox, Limits(AMPLE), memory=Memory.from_json(remembered(blend).to_json())) as (env, play):
+    with played(sandbox, Limits(AMPLE), memory=Memory.from_json(remembered(blend).to_json())) as (
+        env,
+        play,
+    ):
         play.look()
         assert any(one.spec == blend for one in env.tried(play.last))
-    with played(sandbox, Limits(AMPLE), memory=remembered(blend), now=lambda env: 1e9) as (env, play):
+    with played(sandbox, Limits(AMPLE), memory=remembered(blend), now=lambda env: 1e9) as (
+        env,
+        play,
+    ):
         fits = env.evaluator.fits
         play.look()
         play.deliver()

@@ -15,7 +15,9 @@ SUMMARY = EpisodeSummary("e0", "t", 0.5, 0.6, 2, 1, False, 900, 9, 4)
 
 
 def lines(caplog: pytest.LogCaptureFixture, *told: Counters | None) -> str:
-    """The lines of a collection of one episode, with what the server tells at its beginning and after it."""
+    """The lines of a collection of one episode, with what the server tells at its beginning and
+    after it.
+    """
     readings = iter(told)
 
     async def read() -> Counters | None:
@@ -36,7 +38,9 @@ def test_a_line_tells_the_share_of_prompt_tokens_cached_since_the_collection_beg
     assert "25% of prompt tokens cached, mean gain +0.100" in lines(caplog, before, after)
 
 
-@pytest.mark.parametrize("told", [(), (None, None), (None, Counters(1, 1, 1, 1, 1)), (Counters(1, 1, 1, 1, 1),) * 2])
+@pytest.mark.parametrize(
+    "told", [(), (None, None), (None, Counters(1, 1, 1, 1, 1)), (Counters(1, 1, 1, 1, 1),) * 2]
+)
 def test_a_line_is_silent_about_the_cache_where_nothing_is_known(caplog, told):
     said = lines(caplog, *told)
     assert "1/2 episodes" in said and "cached" not in said

@@ -1,5 +1,7 @@
-"""What an adversarial candidate would submit. Each snippet tries one thing, in `attempt`, and reports how it went:
-the exception "GOT <something>" when it obtained what it wanted, "STOPPED <why>" when it did not."""
+"""What an adversarial candidate would submit. Each snippet tries one thing, in `attempt`, and
+reports how it went: the exception "GOT <something>" when it obtained what it wanted, "STOPPED
+<why>" when it did not.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,11 @@ def attempt(f):
 
 @dataclass(frozen=True)
 class Attack:
-    """A snippet. `{secret}`, `{folder}` and `{port}` stand for a file, its folder and a TCP port of the host.
+    """A snippet. `{secret}`, `{folder}` and `{port}` stand for a file, its folder and a TCP port of
+    the host.
 
-    `control`: without isolation the snippet must succeed. It is off where that would endanger the machine, and for
-    forbidden system calls, whose signal proves by itself that the call was made.
+    `control`: without isolation the snippet must succeed. It is off where that would endanger the
+    machine, and for forbidden system calls, whose signal proves by itself that the call was made.
     """
 
     name: str
@@ -73,10 +76,18 @@ attempt(f)
     ),
     Attack("reads the host's users", "attempt(lambda: open('/etc/passwd').readline())"),
     Attack(
-        "loads the data set with its labels", "import sklearn.datasets as d; attempt(lambda: d.load_iris().target[0])"
+        "loads the data set with its labels",
+        "import sklearn.datasets as d; attempt(lambda: d.load_iris().target[0])",
     ),
-    Attack("traces the zygote", "attempt(lambda: libc.ptrace(0x4206, os.getppid(), 0, 0))", control=False),
-    Attack("reads the zygote's memory", "attempt(lambda: open('/proc/%d/mem' % os.getppid(), 'r+b').fileno())"),
+    Attack(
+        "traces the zygote",
+        "attempt(lambda: libc.ptrace(0x4206, os.getppid(), 0, 0))",
+        control=False,
+    ),
+    Attack(
+        "reads the zygote's memory",
+        "attempt(lambda: open('/proc/%d/mem' % os.getppid(), 'r+b').fileno())",
+    ),
     Attack("signals the zygote", "attempt(lambda: os.kill(os.getppid(), 0) or 'sent')"),
     Attack(
         "changes the limits of the zygote",
@@ -107,41 +118,60 @@ attempt(f)
         control=False,
     ),
     Attack(
-        "stores in the kernel keyring", "attempt(lambda: syscall(248, b'user', b'zz', b'abc', 3, -5))", control=False
+        "stores in the kernel keyring",
+        "attempt(lambda: syscall(248, b'user', b'zz', b'abc', 3, -5))",
+        control=False,
     ),
     Attack(
         "locks a shared file",
         """
 import fcntl
-attempt(lambda: fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB) or "locked")
+opened = os.open(os.__file__, os.O_RDONLY)
+attempt(lambda: fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB) or "locked")
 """,
     ),
-    Attack("watches shared files", "attempt(lambda: libc.inotify_init() if libc.inotify_init() >= 0 else None)"),
+    Attack(
+        "watches shared files",
+        "attempt(lambda: libc.inotify_init() if libc.inotify_init() >= 0 else None)",
+    ),
     Attack(
         "looks into the page cache",
         """
 libc.mmap.restype = ctypes.c_void_p
 def f():
     descriptor = os.open(os.__file__, os.O_RDONLY)
-    address = ctypes.c_void_p(libc.mmap(None, ctypes.c_size_t(4096), 1, 2, descriptor, ctypes.c_long(0)))
+    mapped = libc.mmap(None, ctypes.c_size_t(4096), 1, 2, descriptor, ctypes.c_long(0))
+    address = ctypes.c_void_p(mapped)
     pages = ctypes.create_string_buffer(1)
     return "pages" if libc.mincore(address, ctypes.c_size_t(4096), pages) == 0 else None
 attempt(f)
 """,
     ),
-    Attack("writes a file", "attempt(lambda: os.unlink(open('/tmp/marl-canary', 'w').name) or 'wrote')"),
+    Attack(
+        "writes a file", "attempt(lambda: os.unlink(open('/tmp/marl-canary', 'w').name) or 'wrote')"
+    ),
     Attack("makes memory that no limit counts", "attempt(lambda: os.memfd_create('x'))"),
-    Attack("runs a shell", "import subprocess; attempt(lambda: subprocess.check_output(['/bin/sh', '-c', 'echo hi']))"),
+    Attack(
+        "runs a shell",
+        "import subprocess; attempt(lambda: subprocess.check_output(['/bin/sh', '-c', 'echo hi']))",
+    ),
     Attack("starts a process", "attempt(lambda: os.fork() or os._exit(0))"),
-    Attack("connects by TCP", "attempt(lambda: socket.create_connection(('127.0.0.1', {port}), 1).fileno())"),
+    Attack(
+        "connects by TCP",
+        "attempt(lambda: socket.create_connection(('127.0.0.1', {port}), 1).fileno())",
+    ),
     Attack("sends by UDP", "attempt(lambda: socket.socket(2, 2).sendto(b'x', ('127.0.0.1', 9)))"),
     Attack("opens a netlink socket", "attempt(lambda: socket.socket(16, 3, 0).fileno())"),
-    Attack("mounts over the packages", "attempt(lambda: libc.mount(b'x', b'/tmp', b'tmpfs', 0, None))", control=False),
+    Attack(
+        "mounts over the packages",
+        "attempt(lambda: libc.mount(b'x', b'/tmp', b'tmpfs', 0, None))",
+        control=False,
+    ),
     Attack("leaves its namespaces", "attempt(lambda: libc.unshare(0x10000000))", control=False),
 ]
 
-# The rows of one fold's training part are the validation rows of the others: a candidate that can carry its training
-# labels from fold to fold predicts pure noise perfectly.
+# The rows of one fold's training part are the validation rows of the others: a candidate that can
+# carry its training labels from fold to fold predicts pure noise perfectly.
 _CARRYING = """
 import hashlib, json
 def key(row):

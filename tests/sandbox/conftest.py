@@ -1,4 +1,6 @@
-"""One warm sandbox of each kind for the whole session. Where bubblewrap is missing, its tests are skipped."""
+"""One warm sandbox of each kind for the whole session. Where bubblewrap is missing, its tests are
+skipped.
+"""
 
 from __future__ import annotations
 

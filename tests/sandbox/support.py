@@ -48,7 +48,9 @@ def build_pipeline():
 
 
 def noise(rows: int = 200) -> tuple[pd.DataFrame, np.ndarray]:
-    """Features that say nothing about the label, in a file sorted by label: any score above chance is a leak."""
+    """Features that say nothing about the label, in a file sorted by label: any score above chance
+    is a leak.
+    """
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(rows, 4)), columns=[f"x{i}" for i in range(4)])
     return frame, np.repeat([0, 1], rows // 2)
@@ -56,7 +58,9 @@ def noise(rows: int = 200) -> tuple[pd.DataFrame, np.ndarray]:
 
 def splits(labels: np.ndarray, count: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
     """Stratified folds that keep the file's order within each part."""
-    return list(StratifiedKFold(count, shuffle=True, random_state=0).split(np.zeros(len(labels)), labels))
+    return list(
+        StratifiedKFold(count, shuffle=True, random_state=0).split(np.zeros(len(labels)), labels)
+    )
 
 
 def prepare(frame: pd.DataFrame, labels: np.ndarray, count: int = 5) -> list[Fold]:
@@ -80,28 +84,42 @@ def mixed_frame(rows: int = 120, seed: int = 0) -> pd.DataFrame:
         "x3": texts[:, 1],
         "x4": numbers[:, 2],
     }
-    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
+    return pd.DataFrame(
+        {name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()}
+    )
 
 
 def fit_here(
     code: str, fold: Fold, train: pd.DataFrame, labels: np.ndarray, valid: pd.DataFrame, seed: int
 ) -> Predictions:
-    """The same work in this process, on the rows in the fold's secret order; predictions in the caller's order."""
+    """The same work in this process, on the rows in the fold's secret order; predictions in the
+    caller's order.
+    """
     namespace: dict = {}
-    exec(code.replace("n_jobs=-1", "n_jobs=1"), namespace)  # threads would add up trees in any order
+    exec(
+        code.replace("n_jobs=-1", "n_jobs=1"), namespace
+    )  # threads would add up trees in any order
     np.random.seed(seed)
     with threadpool_limits(1):
-        model = namespace["build_pipeline"]().fit(train.iloc[fold.train_order], labels[fold.train_order])
+        model = namespace["build_pipeline"]().fit(
+            train.iloc[fold.train_order], labels[fold.train_order]
+        )
         rows = valid.iloc[fold.valid_order]
         given = np.asarray(model.predict(rows))
-        proba = model.predict_proba(rows) if fold.n_classes and hasattr(model, "predict_proba") else None
+        proba = (
+            model.predict_proba(rows)
+            if fold.n_classes and hasattr(model, "predict_proba")
+            else None
+        )
     return fold.restore(Predictions(given, proba))
 
 
 def accuracy(evaluation: Evaluation, labels: np.ndarray, count: int = 5) -> float:
     """Mean accuracy over folds, computed outside the sandbox."""
     parts = zip(evaluation.predictions, splits(labels, count), strict=True)
-    return float(np.mean([(predicted.labels == labels[valid]).mean() for predicted, (_, valid) in parts]))
+    return float(
+        np.mean([(predicted.labels == labels[valid]).mean() for predicted, (_, valid) in parts])
+    )
 
 
 def same(first: Sequence[Predictions], second: Sequence[Predictions]) -> bool:

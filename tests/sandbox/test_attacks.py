@@ -1,4 +1,6 @@
-"""Attacks on the labels, on the zygote and on the machine. Where it is safe, they are shown to work unprotected."""
+"""Attacks on the labels, on the zygote and on the machine. Where it is safe, they are shown to work
+unprotected.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_attack_is_stopped(
     check_health()
 
 
-@pytest.mark.parametrize("attack", [a for a in ESCAPES if a.control], ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack", [a for a in ESCAPES if a.control], ids=lambda attack: attack.name
+)
 def test_attack_would_succeed_without_isolation(
     attack: Attack, open_sandbox: Sandbox, noise_folds: list[Fold], host_values: dict[str, object]
 ) -> None:
@@ -63,7 +67,11 @@ def test_attack_would_succeed_without_isolation(
 
 @pytest.mark.parametrize("attack", CARRIERS, ids=lambda attack: attack.name)
 def test_labels_cannot_be_carried_from_fold_to_fold(
-    attack: Attack, sandbox: Sandbox, noise_folds: list[Fold], check_health: Callable[[], None], clean_host: None
+    attack: Attack,
+    sandbox: Sandbox,
+    noise_folds: list[Fold],
+    check_health: Callable[[], None],
+    clean_host: None,
 ) -> None:
     evaluation = sandbox.evaluate(attack.text(), noise_folds)
     assert evaluation.status is Status.ok, evaluation.error
@@ -71,7 +79,9 @@ def test_labels_cannot_be_carried_from_fold_to_fold(
     check_health()
 
 
-@pytest.mark.parametrize("attack", [a for a in CARRIERS if a.control], ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack", [a for a in CARRIERS if a.control], ids=lambda attack: attack.name
+)
 def test_labels_could_be_carried_without_isolation(
     attack: Attack, open_sandbox: Sandbox, noise_folds: list[Fold], clean_host: None
 ) -> None:
@@ -110,12 +120,18 @@ def unpermuted() -> list[Fold]:
     frame, labels = noise()
     folds = []
     for train, valid in splits(labels):
-        blocks = encode(frame.iloc[train], labels[train]), encode(frame.iloc[valid]), encode(frame.iloc[valid[:1]])
+        blocks = (
+            encode(frame.iloc[train], labels[train]),
+            encode(frame.iloc[valid]),
+            encode(frame.iloc[valid[:1]]),
+        )
         folds.append(Fold(blocks, np.arange(len(train)), np.arange(len(valid)), np.arange(1), 2))
     return folds
 
 
-@pytest.mark.parametrize("code", [SORTED_FILE, SORTED_TRAINING], ids=["validation order", "training order"])
+@pytest.mark.parametrize(
+    "code", [SORTED_FILE, SORTED_TRAINING], ids=["validation order", "training order"]
+)
 def test_position_in_a_sorted_file_says_nothing_about_the_label(
     code: str, open_sandbox: Sandbox, noise_folds: list[Fold]
 ) -> None:
@@ -147,8 +163,10 @@ FORGERIES = {
     "an unknown frame": "os.write(3, frame.pack(b'S', 8) + bytes(8)); time.sleep(9)",
     "a claimed score": "os.write(3, frame.pack(b'C', 12) + b'{\"f1\": 1.00}'); time.sleep(9)",
     "endless frames": "while True: os.write(3, frame.pack(b'C', 0) * 1000)",
-    "a frame of four gigabytes": "os.write(3, frame.pack(b'C', 0) + frame.pack(b'B', 2**32 - 1)); time.sleep(9)",
-    "predictions before the fit": "os.write(3, frame.pack(b'P', len(labels)) + labels); time.sleep(9)",
+    "a frame of four gigabytes": "os.write(3, frame.pack(b'C', 0) + frame.pack(b'B', 2**32 - "
+    "1)); time.sleep(9)",
+    "predictions before the fit": "os.write(3, frame.pack(b'P', len(labels)) + labels); "
+    "time.sleep(9)",
 }
 
 
@@ -161,25 +179,41 @@ def test_forged_frames_end_the_evaluation(
     check_health()
 
 
-def test_a_perfectly_forged_exchange_yields_predictions_and_no_score(sandbox: Sandbox, noise_folds: list[Fold]) -> None:
-    steps = "b''.join(frame.pack(kind, 0) for kind in (b'C', b'B', b'F')) + frame.pack(b'P', len(labels)) + labels"
+def test_a_perfectly_forged_exchange_yields_predictions_and_no_score(
+    sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
+    steps = (
+        "b''.join(frame.pack(kind, 0) for kind in (b'C', b'B', b'F')) + frame.pack(b'P', "
+        "len(labels)) + labels"
+    )
     forged = FORGED + f"os.write(3, {steps}); time.sleep(9)"
     evaluation = sandbox.evaluate(forged, noise_folds[:1], probe="never")
     assert evaluation.status is Status.ok
-    assert evaluation.predictions[0].labels.tolist() == [1] * 40  # worthless: the metric is computed outside
+    assert (
+        evaluation.predictions[0].labels.tolist() == [1] * 40
+    )  # worthless: the metric is computed outside
 
 
 @pytest.mark.parametrize(
-    "text", ["'[' * 60000", "'9' * 60000", "'\\xff\\x00'", "'null'"], ids=["deep", "long", "bytes", "null"]
+    "text",
+    ["'[' * 60000", "'9' * 60000", "'\\xff\\x00'", "'null'"],
+    ids=["deep", "long", "bytes", "null"],
 )
-def test_unreadable_reports_do_no_harm(text: str, sandbox: Sandbox, noise_folds: list[Fold]) -> None:
-    report = f"text = ({text}).encode('latin-1'); os.write(3, frame.pack(b'E', len(text)) + text); time.sleep(9)"
+def test_unreadable_reports_do_no_harm(
+    text: str, sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
+    report = (
+        f"text = ({text}).encode('latin-1'); os.write(3, frame.pack(b'E', len(text)) + text); "
+        "time.sleep(9)"
+    )
     evaluation = failing_with(sandbox, FORGED + report, noise_folds[0])
     assert evaluation.status is Status.error
     assert evaluation.error == "Unreadable: the report is not JSON"
 
 
-def test_validation_rows_are_not_sent_before_the_host_saw_the_fit(sandbox: Sandbox, noise_folds: list[Fold]) -> None:
+def test_validation_rows_are_not_sent_before_the_host_saw_the_fit(
+    sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
     early = """
 class Early(Base):
     def fit(self, X, y):
@@ -196,7 +230,9 @@ def build_pipeline():
     assert "STOPPED" in failing_with(sandbox, ESTIMATOR + early, noise_folds[0]).error
 
 
-def test_descriptors_sent_by_a_candidate_do_not_reach_the_host(sandbox: Sandbox, noise_folds: list[Fold]) -> None:
+def test_descriptors_sent_by_a_candidate_do_not_reach_the_host(
+    sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
     sending = """
 import array
 sock = socket.socket.__new__(socket.socket)
@@ -204,7 +240,8 @@ class Iov(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 class Message(ctypes.Structure):
     _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint), ("iov", ctypes.c_void_p),
-                ("iovlen", ctypes.c_size_t), ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t),
+                ("iovlen", ctypes.c_size_t), ("control", ctypes.c_void_p),
+                ("controllen", ctypes.c_size_t),
                 ("flags", ctypes.c_int)]
 data = ctypes.create_string_buffer(b"C" + bytes(4), 5)
 iov = Iov(ctypes.addressof(data), 5)
@@ -273,7 +310,9 @@ def build_pipeline():
 def test_endless_code_meets_the_deadline(
     name: str, sandbox: Sandbox, noise_folds: list[Fold], check_health: Callable[[], None]
 ) -> None:
-    evaluation = failing_with(sandbox, ESTIMATOR + ENDLESS[name], noise_folds[0], Limits(wall_s=1.0))
+    evaluation = failing_with(
+        sandbox, ESTIMATOR + ENDLESS[name], noise_folds[0], Limits(wall_s=1.0)
+    )
     assert evaluation.status is Status.timeout
     assert evaluation.seconds < 5  # the machine may be busy
     check_health()
@@ -287,7 +326,11 @@ def test_cpu_time_of_all_threads_is_limited(sandbox: Sandbox, noise_folds: list[
 
 @pytest.mark.parametrize(
     "code",
-    ["import numpy as np\nnp.ones(10**10)", "x = []\nwhile True: x.append(bytes(1 << 20))", "b'x' * (1 << 40)"],
+    [
+        "import numpy as np\nnp.ones(10**10)",
+        "x = []\nwhile True: x.append(bytes(1 << 20))",
+        "b'x' * (1 << 40)",
+    ],
     ids=["one array", "bit by bit", "one string"],
 )
 def test_memory_is_limited(
@@ -298,7 +341,9 @@ def test_memory_is_limited(
     check_health()
 
 
-def test_threads_are_limited(sandbox: Sandbox, noise_folds: list[Fold], check_health: Callable[[], None]) -> None:
+def test_threads_are_limited(
+    sandbox: Sandbox, noise_folds: list[Fold], check_health: Callable[[], None]
+) -> None:
     bomb = """
 import threading, time
 count = 0

@@ -1,4 +1,6 @@
-"""Gradient boosting libraries under full isolation: what they predict inside is what they predict here."""
+"""Gradient boosting libraries under full isolation: what they predict inside is what they predict
+here.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +44,20 @@ def test_boosting_predicts_inside_what_it_predicts_here(
     code, prelude = boosting(name)
     train, valid = mixed
     labels = target(name, train)
-    fold = Fold.prepare(train, labels, valid, n_classes=2 if ESTIMATORS[name].classifier else None, seed=0)
+    fold = Fold.prepare(
+        train, labels, valid, n_classes=2 if ESTIMATORS[name].classifier else None, seed=0
+    )
     evaluation = sandbox.evaluate(code, [fold], prelude=prelude)
     assert evaluation.status is Status.ok, evaluation.error
-    assert same(evaluation.predictions, [fit_here(f"{prelude}\n{code}", fold, train, labels, valid, seed=0)])
+    assert same(
+        evaluation.predictions, [fit_here(f"{prelude}\n{code}", fold, train, labels, valid, seed=0)]
+    )
     assert len(np.unique(evaluation.predictions[0].labels)) > 1
 
 
-def test_boosting_that_fails_inside_says_why(sandbox: Sandbox, mixed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_boosting_that_fails_inside_says_why(
+    sandbox: Sandbox, mixed: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
     code, prelude = boosting("CatBoostClassifier")
     train, valid = mixed
     fold = Fold.prepare(train, target("CatBoostClassifier", train), valid, n_classes=2, seed=0)
@@ -70,7 +78,8 @@ class Base(Base):
         assert os.cpu_count() == 1
         found = []
         found += os.listdir("/proc/self") + os.listdir("/sys/devices/system/cpu")
-        for folder, name in (("/proc/self", "statm"), ("/proc/self", "maps"), ("/sys/devices/system/cpu", "online")):
+        sysfs = "/sys/devices/system/cpu"
+        for folder, name in (("/proc/self", "statm"), ("/proc/self", "maps"), (sysfs, "online")):
             os.close(os.open(f"{folder}/{name}", os.O_RDONLY))
             for path in (f"{folder}/{name}", f"{folder}/new"):
                 try:
@@ -84,7 +93,9 @@ class Base(Base):
 
 
 def test_neighbours_of_many_columns_are_found(sandbox: Sandbox) -> None:
-    """Over 15 columns scikit-learn searches by brute force, which asks threadpoolctl, which reads /proc/self/maps."""
+    """Over 15 columns scikit-learn searches by brute force, which asks threadpoolctl, which reads
+    /proc/self/maps.
+    """
     rng = np.random.default_rng(0)
     wide = pd.DataFrame(rng.normal(size=(80, 20)), columns=[f"x{i}" for i in range(20)])
     y = np.asarray(wide["x0"] > 0, dtype=np.int64)

@@ -1,4 +1,6 @@
-"""Honest candidates: what an evaluation returns, and that it is what fitting in this process would have given."""
+"""Honest candidates: what an evaluation returns, and that it is what fitting in this process would
+have given.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (BaggingClassifier, ExtraTreesClassifier, GradientBoostingRegressor,
-    HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor,
+    HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier,
+    RandomForestRegressor,
     StackingClassifier, VotingClassifier)
 from sklearn.feature_selection import SelectKBest
 from sklearn.experimental import enable_iterative_imputer
@@ -36,7 +39,8 @@ columns = make_column_transformer(
     (OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_include=object)),
 )
 ordinal = make_column_transformer(
-    (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), make_column_selector(dtype_include=object)),
+    (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+     make_column_selector(dtype_include=object)),
     remainder="passthrough",
 )
 """
@@ -70,7 +74,8 @@ OTHERS = [
     "StackingClassifier([('a', GaussianNB()), ('b', ExtraTreesClassifier(10))], n_jobs=2, cv=3)",
     "VotingClassifier([('a', GaussianNB()), ('b', LogisticRegression())], voting='soft', n_jobs=2)",
     "make_pipeline(PCA(2), QuadraticDiscriminantAnalysis())",
-    "make_pipeline(FunctionTransformer(lambda d: d.assign(z=d['x0'] / d['x1'])), BaggingClassifier(n_jobs=-1))",
+    "make_pipeline(FunctionTransformer(lambda d: d.assign(z=d['x0'] / d['x1'])), "
+    "BaggingClassifier(n_jobs=-1))",
 ]
 
 
@@ -111,7 +116,9 @@ def test_regressor_predicts_bit_for_bit_as_in_this_process(
     (predictions,) = evaluation.predictions
     assert predictions.proba is None
     assert predictions.labels.dtype == np.float64
-    assert np.array_equal(predictions.labels, fit_here(returning(expression), fold, train, target, valid, 7).labels)
+    assert np.array_equal(
+        predictions.labels, fit_here(returning(expression), fold, train, target, valid, 7).labels
+    )
 
 
 @pytest.mark.parametrize("expression", OTHERS)
@@ -130,7 +137,8 @@ def build_pipeline():
     raise RuntimeError("unreachable" if not hasattr(Spy, "fit") else "")
 class Spy:
     def fit(self, X, y):
-        raise RuntimeError(" ".join(f"{name}:{kind}" for name, kind in X.dtypes.items()) + f" y:{y.dtype} {X.shape}")
+        types = " ".join(f"{name}:{kind}" for name, kind in X.dtypes.items())
+        raise RuntimeError(types + f" y:{y.dtype} {X.shape}")
 def build_pipeline():
     return Spy()
 """
@@ -158,7 +166,9 @@ def build_pipeline():
 
 def test_a_class_that_a_fold_lacks_gets_probability_zero(sandbox: Sandbox) -> None:
     frame = pd.DataFrame({"x0": np.arange(30.0)})
-    fold = Fold.prepare(frame, np.arange(30) % 2 * 2, frame, n_classes=4, seed=0)  # classes 0 and 2 of 0..3
+    fold = Fold.prepare(
+        frame, np.arange(30) % 2 * 2, frame, n_classes=4, seed=0
+    )  # classes 0 and 2 of 0..3
     (predictions,) = sandbox.evaluate(HONEST, [fold]).predictions
     assert predictions.proba is not None
     assert predictions.proba.shape == (30, 4)
@@ -170,9 +180,15 @@ def test_folds_give_one_prediction_each_and_a_description(
     sandbox: Sandbox, cancer: tuple[pd.DataFrame, np.ndarray], cancer_folds: list[Fold]
 ) -> None:
     evaluation = sandbox.evaluate(HONEST, cancer_folds)
-    assert (evaluation.status, evaluation.stage, evaluation.error) == (Status.ok, Stage.predicted, "")
+    assert (evaluation.status, evaluation.stage, evaluation.error) == (
+        Status.ok,
+        Stage.predicted,
+        "",
+    )
     assert evaluation.isolation == sandbox.level == "bubblewrap"
-    assert [len(p) for p in evaluation.predictions] == [len(valid) for _, valid in splits(cancer[1])]
+    assert [len(p) for p in evaluation.predictions] == [
+        len(valid) for _, valid in splits(cancer[1])
+    ]
     assert evaluation.description is not None
     assert evaluation.description["class"] == "Pipeline"
     assert evaluation.description["params"]["logisticregression__C"] == "1.0"
@@ -181,21 +197,32 @@ def test_folds_give_one_prediction_each_and_a_description(
 
 
 def test_seed_decides_what_random_estimators_do(sandbox: Sandbox, cancer_folds: list[Fold]) -> None:
-    code = "from sklearn.ensemble import ExtraTreesClassifier\ndef build_pipeline(): return ExtraTreesClassifier(5)"
-    first, again, other = (sandbox.evaluate(code, cancer_folds[:1], seed=seed).predictions for seed in (1, 1, 2))
+    code = (
+        "from sklearn.ensemble import ExtraTreesClassifier\ndef build_pipeline(): return "
+        "ExtraTreesClassifier(5)"
+    )
+    first, again, other = (
+        sandbox.evaluate(code, cancer_folds[:1], seed=seed).predictions for seed in (1, 1, 2)
+    )
     assert same(first, again)
     assert not same(first, other)
 
 
-def test_prelude_runs_first_and_does_not_shift_line_numbers(sandbox: Sandbox, cancer_folds: list[Fold]) -> None:
+def test_prelude_runs_first_and_does_not_shift_line_numbers(
+    sandbox: Sandbox, cancer_folds: list[Fold]
+) -> None:
     prelude = "from sklearn.naive_bayes import GaussianNB\n\n\n"
-    good = sandbox.evaluate("def build_pipeline(): return GaussianNB()", cancer_folds[:1], prelude=prelude)
+    good = sandbox.evaluate(
+        "def build_pipeline(): return GaussianNB()", cancer_folds[:1], prelude=prelude
+    )
     assert good.status is Status.ok
     bad = sandbox.evaluate("x = 1\nGaussianNB(wrong=1)", cancer_folds[:1], prelude=prelude)
     assert bad.error.endswith("(line 2)")
 
 
-def test_code_can_define_classes_that_scikit_learn_clones(sandbox: Sandbox, cancer_folds: list[Fold]) -> None:
+def test_code_can_define_classes_that_scikit_learn_clones(
+    sandbox: Sandbox, cancer_folds: list[Fold]
+) -> None:
     code = """
 from __future__ import annotations
 from dataclasses import dataclass

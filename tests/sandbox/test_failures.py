@@ -1,4 +1,6 @@
-"""Candidates that fail: which status, which rung, which line, and that no malformed prediction is accepted."""
+"""Candidates that fail: which status, which rung, which line, and that no malformed prediction is
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,15 @@ RUNGS = {
     "": (Stage.none, "NameError: the code does not define a function build_pipeline()"),
     "x = (": (Stage.none, "SyntaxError: '(' was never closed (line 1)"),
     "\nx = model": (Stage.none, "NameError: name 'model' is not defined (line 2)"),
-    "def build_pipeline():\n    return model": (Stage.parsed, "NameError: name 'model' is not defined (line 2)"),
+    "def build_pipeline():\n    return model": (
+        Stage.parsed,
+        "NameError: name 'model' is not defined (line 2)",
+    ),
     "def build_pipeline():\n    exit(3)": (Stage.parsed, "SystemExit: 3 (line 2)"),
-    "def build_pipeline():\n    return 5": (Stage.built, "AttributeError: 'int' object has no attribute 'fit'"),
+    "def build_pipeline():\n    return 5": (
+        Stage.built,
+        "AttributeError: 'int' object has no attribute 'fit'",
+    ),
     "raise ValueError('two\\nlines \\x1b[2J \\u202e')": (
         Stage.none,
         "ValueError: two lines \\x1b[2J \\u202e (line 1)",
@@ -31,17 +39,25 @@ def test_failure_names_rung_and_line(code: str, sandbox: Sandbox, noise_folds: l
     assert evaluation.predictions == ()
 
 
-def test_failure_while_fitting_and_while_predicting(sandbox: Sandbox, noise_folds: list[Fold]) -> None:
+def test_failure_while_fitting_and_while_predicting(
+    sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
     def failing_in(method: str) -> str:
-        return f"{ESTIMATOR}\ndef fail(self, *rows):\n    raise KeyError('x9')\nBase.{method} = fail\n"
+        return (
+            f"{ESTIMATOR}\ndef fail(self, *rows):\n    raise KeyError('x9')\nBase.{method} = fail\n"
+        )
 
     line = failing_in("fit")[: failing_in("fit").index("raise")].count("\n") + 1
-    fit, predict = (failing_with(sandbox, failing_in(method), noise_folds[0]) for method in ("fit", "predict"))
+    fit, predict = (
+        failing_with(sandbox, failing_in(method), noise_folds[0]) for method in ("fit", "predict")
+    )
     assert (fit.stage, predict.stage) == (Stage.built, Stage.fitted)
     assert fit.error == predict.error == f"KeyError: 'x9' (line {line})"
 
 
-def test_evaluation_stops_at_the_first_fold_that_fails(sandbox: Sandbox, noise_folds: list[Fold]) -> None:
+def test_evaluation_stops_at_the_first_fold_that_fails(
+    sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
     picky = HONEST.replace("def build", "import numpy as np\ndef build") + (
         "\nclass Picky(LogisticRegression):\n"
         "    def fit(self, X, y):\n"
@@ -49,7 +65,10 @@ def test_evaluation_stops_at_the_first_fold_that_fails(sandbox: Sandbox, noise_f
         "        return super().fit(X, y)\n"
         "def build_pipeline(): return Picky()\n"
     )
-    sums = "import numpy as np\nclass S:\n    def fit(self, X, y): raise ValueError(float(np.asarray(X)[:, 0].sum()))\n"
+    sums = (
+        "import numpy as np\nclass S:\n    def fit(self, X, y): raise "
+        "ValueError(float(np.asarray(X)[:, 0].sum()))\n"
+    )
     told = failing_with(sandbox, sums + "def build_pipeline(): return S()", noise_folds[2]).error
     value = told.split("ValueError: ")[1].split()[0]
     evaluation = sandbox.evaluate(picky.replace("SUM", value), noise_folds)
@@ -69,18 +88,33 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_probabilities_are_rejected(name: str, sandbox: Sandbox, noise_folds: list[Fold]) -> None:
-    code = f"{ESTIMATOR}\nBase.predict = lambda self, X: np.zeros(len(X))\ndef f(self, X):\n    {MALFORMED[name]}\n"
+def test_malformed_probabilities_are_rejected(
+    name: str, sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
+    code = (
+        f"{ESTIMATOR}\nBase.predict = lambda self, X: np.zeros(len(X))\ndef f(self, X):\n    "
+        f"{MALFORMED[name]}\n"
+    )
     evaluation = failing_with(sandbox, code + "Base.predict_proba = f\n", noise_folds[0])
     assert (evaluation.status, evaluation.stage) == (Status.bad_predictions, Stage.fitted)
 
 
 @pytest.mark.parametrize(
     "labels",
-    ["np.zeros(3)", "np.zeros((len(X), 2))", "np.full(len(X), 2)", "np.full(len(X), -1)", "np.full(len(X), 0.5)"],
+    [
+        "np.zeros(3)",
+        "np.zeros((len(X), 2))",
+        "np.full(len(X), 2)",
+        "np.full(len(X), -1)",
+        "np.full(len(X), 0.5)",
+    ],
 )
-def test_malformed_labels_are_rejected(labels: str, sandbox: Sandbox, noise_folds: list[Fold]) -> None:
-    evaluation = failing_with(sandbox, f"{ESTIMATOR}\nBase.predict = lambda self, X: {labels}\n", noise_folds[0])
+def test_malformed_labels_are_rejected(
+    labels: str, sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
+    evaluation = failing_with(
+        sandbox, f"{ESTIMATOR}\nBase.predict = lambda self, X: {labels}\n", noise_folds[0]
+    )
     assert (evaluation.status, evaluation.stage) == (Status.bad_predictions, Stage.fitted)
 
 
@@ -107,9 +141,12 @@ def build_pipeline():
 
 INCONSISTENT = {
     "random": "P = np.random.default_rng().random((len(X), 1)); return np.hstack([P, 1 - P])",
-    "by call": "Base.n = n = getattr(Base, 'n', 0) + 1; return np.tile([1 / n, 1 - 1 / n], (len(X), 1))",
+    "by call": "Base.n = n = getattr(Base, 'n', 0) + 1; return np.tile([1 / n, 1 - 1 / n], "
+    "(len(X), 1))",
     "by position": "P = np.arange(len(X))[:, None] / len(X); return np.hstack([P, 1 - P])",
-    "by batch": "P = np.asarray(X)[:, :1]; P = (P - P.min()) / (P.max() - P.min()); return np.hstack([P, 1 - P])",
+    "by batch": "P = np.asarray(X)[:, :1]; P = (P - P.min()) / (P.max() - P.min()); return "
+    "np.hstack([P, "
+    "1 - P])",
 }
 
 
@@ -117,7 +154,10 @@ INCONSISTENT = {
 def test_predictions_that_depend_on_anything_but_the_row_are_found(
     name: str, sandbox: Sandbox, noise_folds: list[Fold]
 ) -> None:
-    code = f"{ESTIMATOR}\nBase.predict = lambda self, X: np.zeros(len(X))\ndef f(self, X):\n    {INCONSISTENT[name]}\n"
+    code = (
+        f"{ESTIMATOR}\nBase.predict = lambda self, X: np.zeros(len(X))\ndef f(self, X):\n    "
+        f"{INCONSISTENT[name]}\n"
+    )
     code += "Base.predict_proba = f\n"
     evaluation = failing_with(sandbox, code, noise_folds[0])
     assert (evaluation.status, evaluation.stage) == (Status.inconsistent, Stage.predicted)
@@ -125,7 +165,9 @@ def test_predictions_that_depend_on_anything_but_the_row_are_found(
     assert unprobed.status is Status.ok  # so it was the probe that found it
 
 
-def test_the_last_fold_is_probed_unless_asked_otherwise(sandbox: Sandbox, noise_folds: list[Fold]) -> None:
+def test_the_last_fold_is_probed_unless_asked_otherwise(
+    sandbox: Sandbox, noise_folds: list[Fold]
+) -> None:
     frame, labels = noise(100)
     code = (
         ESTIMATOR

@@ -32,7 +32,9 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def round_trip(frame: pd.DataFrame, target: np.ndarray | None = None) -> tuple[pd.DataFrame, np.ndarray | None]:
+def round_trip(
+    frame: pd.DataFrame, target: np.ndarray | None = None
+) -> tuple[pd.DataFrame, np.ndarray | None]:
     encoded = encode(frame, target)
     return block.decode(encoded.open(), encoded.layout)
 
@@ -42,7 +44,9 @@ def test_any_frame_arrives_as_it_was_sent(frame: pd.DataFrame) -> None:
     assert_frame_equal(round_trip(frame)[0], frame, check_exact=True)
 
 
-@pytest.mark.parametrize("target", [np.arange(120), np.linspace(0, 1, 120)], ids=["int64", "float64"])
+@pytest.mark.parametrize(
+    "target", [np.arange(120), np.linspace(0, 1, 120)], ids=["int64", "float64"]
+)
 def test_target_arrives_with_its_type(target: np.ndarray) -> None:
     frame, arrived = round_trip(mixed_frame(), target)
     assert_frame_equal(frame, mixed_frame())
@@ -78,7 +82,12 @@ def test_a_column_of_another_type_is_refused_by_name(column: pd.Series, message:
     ("train", "labels", "valid", "message"),
     [
         (mixed_frame(10), np.zeros(9, int), mixed_frame(5), "10 rows"),
-        (mixed_frame(10), np.zeros(10, int), mixed_frame(5)[["x1", "x0", "x2", "x3", "x4"]], "same columns"),
+        (
+            mixed_frame(10),
+            np.zeros(10, int),
+            mixed_frame(5)[["x1", "x0", "x2", "x3", "x4"]],
+            "same columns",
+        ),
         (mixed_frame(10), np.zeros(10, int), mixed_frame(5).iloc[:0], "at least one"),
     ],
 )
@@ -97,7 +106,10 @@ def test_blocks_hold_the_rows_in_the_secret_order_and_no_validation_label() -> N
         assert_frame_equal(rows, train.iloc[fold.train_order].reset_index(drop=True))
         assert target is not None
         assert np.array_equal(target, labels[fold.train_order])
-        for part, order in ((fold.valid, fold.valid_order), (fold.probe, fold.valid_order[fold.probe_rows])):
+        for part, order in (
+            (fold.valid, fold.valid_order),
+            (fold.probe, fold.valid_order[fold.probe_rows]),
+        ):
             rows, target = block.decode(part.open(), part.layout)
             assert_frame_equal(rows, valid.iloc[order].reset_index(drop=True))
             assert target is None
@@ -109,7 +121,9 @@ def test_blocks_hold_the_rows_in_the_secret_order_and_no_validation_label() -> N
 def test_restored_predictions_are_in_the_callers_order(rows: int, seed: int) -> None:
     frame = pd.DataFrame({"x0": np.arange(float(rows))})
     fold = Fold.prepare(frame, np.zeros(rows), frame, n_classes=None, seed=seed)
-    assert fold.restore(Predictions(fold.valid_order.astype(float))).labels.tolist() == list(range(rows))
+    assert fold.restore(Predictions(fold.valid_order.astype(float))).labels.tolist() == list(
+        range(rows)
+    )
 
 
 def encoded(labels: list[int], proba: list[list[float]]) -> bytes:
@@ -121,7 +135,10 @@ def test_well_formed_predictions_are_read_back() -> None:
     assert predictions.labels.tolist() == [1, 0]
     assert predictions.proba is not None
     assert predictions.proba.tolist() == [[0.25, 0.75], [1.0, 0.0]]
-    assert parse_predictions(np.array([1.5, -2.0]).tobytes(), 2, None).labels.tolist() == [1.5, -2.0]
+    assert parse_predictions(np.array([1.5, -2.0]).tobytes(), 2, None).labels.tolist() == [
+        1.5,
+        -2.0,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +176,10 @@ def test_rounding_and_ties_are_no_inconsistency_but_a_changed_label_is() -> None
     assert same_predictions(first, rounded)
     assert not same_predictions(first, Predictions(np.array([0, 0]), first.proba))
     even = np.full((4, 2), 0.5)
-    assert not same_predictions(Predictions(np.array([0, 0, 1, 1]), even), Predictions(np.array([1, 1, 0, 0]), even))
+    assert not same_predictions(
+        Predictions(np.array([0, 0, 1, 1]), even), Predictions(np.array([1, 1, 0, 0]), even)
+    )
     assert same_predictions(Predictions(np.array([1e6, 1e-9])), Predictions(np.array([1e6, 2e-9])))
-    assert not same_predictions(Predictions(np.array([1.0, 2.0])), Predictions(np.array([1.0, 2.01])))
+    assert not same_predictions(
+        Predictions(np.array([1.0, 2.0])), Predictions(np.array([1.0, 2.01]))
+    )

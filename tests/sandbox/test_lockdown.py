@@ -1,4 +1,6 @@
-"""The seccomp program, run by a small interpreter for each architecture, and the paths that Landlock is given."""
+"""The seccomp program, run by a small interpreter for each architecture, and the paths that
+Landlock is given.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ def interpret(program: bytes, number: int, arguments: tuple[int, ...], audit: in
         elif code == 0x54:
             accumulator &= value
         else:
-            holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[code]
+            holds = {
+                0x15: accumulator == value,
+                0x35: accumulator >= value,
+                0x45: bool(accumulator & value),
+            }[code]
             at += if_true if holds else if_false
 
 
@@ -90,14 +96,21 @@ def test_forbidden_calls_kill_and_unknown_ones_fail(call: Call, architecture: Ar
     assert call("ptrace") == call("mount") == call("bpf") == seccomp.KILL
     program = seccomp.assemble(architecture)
     assert interpret(program, 999, (), architecture.audit) == DENIED
-    assert interpret(program, architecture.numbers["read"], (), 0x40000003) == seccomp.KILL  # i386 numbers
+    assert (
+        interpret(program, architecture.numbers["read"], (), 0x40000003) == seccomp.KILL
+    )  # i386 numbers
     if architecture.first_foreign is not None:
-        assert interpret(program, architecture.first_foreign, (), architecture.audit) == seccomp.KILL
+        assert (
+            interpret(program, architecture.first_foreign, (), architecture.audit) == seccomp.KILL
+        )
 
 
 def test_landlock_allows_the_neighbours_of_what_is_hidden(tmp_path: Path) -> None:
     for name in ("lib/sklearn/data", "lib/sklearn/svm", "lib/numpy", "bin"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "lib" / "link").symlink_to(tmp_path / "lib/sklearn/data")
-    allowed = {str(p.relative_to(tmp_path)) for p in landlock._all_but(tmp_path, {tmp_path / "lib/sklearn/data"})}
+    allowed = {
+        str(p.relative_to(tmp_path))
+        for p in landlock._all_but(tmp_path, {tmp_path / "lib/sklearn/data"})
+    }
     assert allowed == {"lib/sklearn/svm", "lib/numpy", "bin"}

@@ -1,4 +1,6 @@
-"""Slots: two at once, replaced when they die, refused where isolation is not what it claims, and never left behind."""
+"""Slots: two at once, replaced when they die, refused where isolation is not what it claims, and
+never left behind.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +37,27 @@ def two_slots(sandbox: Sandbox) -> Iterator[Sandbox]:
 def test_two_slots_evaluate_at_once(two_slots: Sandbox, cancer_folds: list[Fold]) -> None:
     start = time.perf_counter()
     with ThreadPoolExecutor(2) as threads:
-        outcomes = list(threads.map(lambda _: two_slots.evaluate(SLEEPING + HONEST, cancer_folds[:1]), range(2)))
+        outcomes = list(
+            threads.map(lambda _: two_slots.evaluate(SLEEPING + HONEST, cancer_folds[:1]), range(2))
+        )
     assert [outcome.status for outcome in outcomes] == [Status.ok] * 2
     assert time.perf_counter() - start < 0.8 * sum(outcome.seconds for outcome in outcomes)
 
 
-def test_more_threads_than_slots_wait_and_agree(two_slots: Sandbox, cancer_folds: list[Fold]) -> None:
+def test_more_threads_than_slots_wait_and_agree(
+    two_slots: Sandbox, cancer_folds: list[Fold]
+) -> None:
     with ThreadPoolExecutor(6) as threads:
-        outcomes = list(threads.map(lambda _: two_slots.evaluate(HONEST, cancer_folds[:2]), range(8)))
+        outcomes = list(
+            threads.map(lambda _: two_slots.evaluate(HONEST, cancer_folds[:2]), range(8))
+        )
     assert all(outcome.status is Status.ok for outcome in outcomes)
     assert all(same(outcome.predictions, outcomes[0].predictions) for outcome in outcomes)
 
 
-def test_a_killed_zygote_is_replaced(two_slots: Sandbox, cancer_folds: list[Fold], sandbox: Sandbox) -> None:
+def test_a_killed_zygote_is_replaced(
+    two_slots: Sandbox, cancer_folds: list[Fold], sandbox: Sandbox
+) -> None:
     before = sandbox.evaluate(HONEST, cancer_folds[:1])
     slots = dict(two_slots._slots)
     for slot in slots.values():
@@ -75,7 +85,9 @@ def test_an_evaluation_whose_zygote_dies_is_repeated(
     assert same(evaluation.predictions, sandbox.evaluate(HONEST, cancer_folds[:1]).predictions)
 
 
-def test_a_slot_outlives_the_thread_that_asked_for_it_but_not_close(cancer_folds: list[Fold], sandbox: Sandbox) -> None:
+def test_a_slot_outlives_the_thread_that_asked_for_it_but_not_close(
+    cancer_folds: list[Fold], sandbox: Sandbox
+) -> None:
     made: list[Sandbox] = []
     others = descendants(os.getpid())
     maker = threading.Thread(target=lambda: made.append(Sandbox()))
@@ -137,16 +149,22 @@ def test_no_process_outlives_the_caller(number: signal.Signals, sandbox: Sandbox
     assert not running(started)
 
 
-def test_missing_bubblewrap_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_bubblewrap_is_one_clear_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SandboxUnavailable, match="bubblewrap is not installed: apt-get install bubblewrap"):
+    with pytest.raises(
+        SandboxUnavailable, match="bubblewrap is not installed: apt-get install bubblewrap"
+    ):
         Sandbox()
     result = self_test()
     assert not result.ok
     assert "not installed" in result.summary
 
 
-def test_forbidden_namespaces_are_reported_with_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_forbidden_namespaces_are_reported_with_advice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     fake = tmp_path / "bwrap"
     fake.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && echo "bubblewrap 0.9.0" && exit 0\n'
@@ -160,9 +178,13 @@ def test_forbidden_namespaces_are_reported_with_advice(monkeypatch: pytest.Monke
 
 def test_a_sandbox_that_does_not_isolate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     original = launch.command
-    monkeypatch.setattr(launch, "command", lambda level, control, slot: original(Level.none, control, slot))
+    monkeypatch.setattr(
+        launch, "command", lambda level, control, slot: original(Level.none, control, slot)
+    )
     monkeypatch.setattr(pool, "_verified", set())
-    with pytest.raises(SandboxUnavailable, match="not safe on this machine.*read a file of the host"):
+    with pytest.raises(
+        SandboxUnavailable, match="not safe on this machine.*read a file of the host"
+    ):
         Sandbox()
 
 
@@ -194,6 +216,8 @@ def test_level_none_must_be_accepted_and_is_written_into_the_result(
     assert open_sandbox.evaluate(HONEST, cancer_folds[:1]).isolation == "none"
 
 
-def test_levels_agree_bit_for_bit(sandbox: Sandbox, open_sandbox: Sandbox, cancer_folds: list[Fold]) -> None:
+def test_levels_agree_bit_for_bit(
+    sandbox: Sandbox, open_sandbox: Sandbox, cancer_folds: list[Fold]
+) -> None:
     first, second = (s.evaluate(HONEST, cancer_folds).predictions for s in (sandbox, open_sandbox))
     assert same(first, second)

@@ -57,7 +57,9 @@ def text(sandbox: Sandbox, code: str, **options: int) -> str:
         ("object()", "<object object>"),
     ],
 )
-def test_the_answer_is_what_was_printed_and_the_last_expression(code: str, answer: str, sandbox: Sandbox) -> None:
+def test_the_answer_is_what_was_printed_and_the_last_expression(
+    code: str, answer: str, sandbox: Sandbox
+) -> None:
     assert text(sandbox, code) == answer
 
 
@@ -74,7 +76,10 @@ def test_large_values_are_shortened_and_the_answer_is_cut(sandbox: Sandbox) -> N
 def test_a_snippet_sees_every_row_with_its_own_label(sandbox: Sandbox) -> None:
     frame = mixed_frame(60)
     labels = frame["x0"].fillna(0.0).to_numpy() * 2
-    code = "assert ((df.x0.fillna(0) * 2) == df.target).all()\nprint(df.x1.isna().sum(), len(df))\ndf.target.sum()"
+    code = (
+        "assert ((df.x0.fillna(0) * 2) == df.target).all()\nprint(df.x1.isna().sum(), "
+        "len(df))\ndf.target.sum()"
+    )
     result = sandbox.analyze(code, frame, labels)
     assert result.text == f"{frame['x1'].isna().sum()} 60\n{labels.sum():.6g}", result.error
 
@@ -85,7 +90,9 @@ def test_row_order_says_nothing_about_the_label(sandbox: Sandbox) -> None:
     assert text(sandbox, "df.index") == "RangeIndex(start=0, stop=200, step=1)"
 
 
-def test_the_secret_order_is_the_same_in_every_run_and_differs_with_the_seed(sandbox: Sandbox) -> None:
+def test_the_secret_order_is_the_same_in_every_run_and_differs_with_the_seed(
+    sandbox: Sandbox,
+) -> None:
     first, again, other = (text(sandbox, "df.x0.head(9)", seed=seed) for seed in (0, 0, 1))
     assert first == again != other
     frame, labels = noise()
@@ -106,19 +113,26 @@ def test_the_secret_order_is_the_same_in_every_run_and_differs_with_the_seed(san
         ("import pyarrow", "ModuleNotFoundError: No module named 'pyarrow' (line 1)"),
     ],
 )
-def test_an_error_is_one_short_line_with_the_line_of_the_snippet(code: str, error: str, sandbox: Sandbox) -> None:
+def test_an_error_is_one_short_line_with_the_line_of_the_snippet(
+    code: str, error: str, sandbox: Sandbox
+) -> None:
     result = analyze(sandbox, code)
     assert (result.status, result.text, result.error) == (Status.error, "", error)
 
 
 @pytest.mark.parametrize("name", ["__str__", "__repr__"])
-def test_an_exception_that_cannot_be_printed_is_reported_all_the_same(name: str, sandbox: Sandbox) -> None:
+def test_an_exception_that_cannot_be_printed_is_reported_all_the_same(
+    name: str, sandbox: Sandbox
+) -> None:
     hostile = f"class Hostile(Exception):\n    def {name}(self):\n        raise SystemExit(3)\n"
     raised = analyze(sandbox, hostile + "raise Hostile()")
     assert raised.status is Status.error
     assert raised.error.endswith("(line 4)")
     assert analyze(sandbox, hostile + "Hostile()").status in (Status.ok, Status.error)
-    endless = "class Hostile(Exception):\n    def __str__(self):\n        while True: pass\nraise Hostile()"
+    endless = (
+        "class Hostile(Exception):\n    def __str__(self):\n        while True: pass\nraise "
+        "Hostile()"
+    )
     assert analyze(sandbox, endless, Limits(wall_s=0.5)).status is Status.timeout
 
 
@@ -130,13 +144,17 @@ def test_a_huge_repr_is_cut_or_left_out(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("attack", ESCAPES, ids=lambda attack: attack.name)
-def test_attack_is_stopped(attack: Attack, sandbox: Sandbox, host_values: dict[str, object]) -> None:
+def test_attack_is_stopped(
+    attack: Attack, sandbox: Sandbox, host_values: dict[str, object]
+) -> None:
     result = analyze(sandbox, attack.text(**host_values))
     assert "GOT" not in result.error + result.text
     assert result.status is Status.tamper or "STOPPED" in result.error, result
 
 
-def test_attack_would_succeed_without_isolation(open_sandbox: Sandbox, host_values: dict[str, object]) -> None:
+def test_attack_would_succeed_without_isolation(
+    open_sandbox: Sandbox, host_values: dict[str, object]
+) -> None:
     result = analyze(open_sandbox, f"open({host_values['secret']!r}).read()")
     assert result.text == "id,label\n1,0"
 
@@ -146,7 +164,11 @@ BOMBS = {
     "loops": ("while True: pass", Limits(wall_s=20, cpu_s=1), Status.cpu_limit),
     "computes in C": ("3 ** 10 ** 9", Limits(wall_s=0.5), Status.timeout),
     "one array": ("np.ones(10 ** 10)", Limits(wall_s=10, memory_bytes=256 << 20), Status.memory),
-    "bit by bit": ("x = []\nwhile True: x.append(bytes(1 << 20))", Limits(memory_bytes=256 << 20), Status.memory),
+    "bit by bit": (
+        "x = []\nwhile True: x.append(bytes(1 << 20))",
+        Limits(memory_bytes=256 << 20),
+        Status.memory,
+    ),
     "a huge text": ("'x' * (1 << 40)", SMALL, Status.memory),
     "forks": ("import os\nwhile True: os.fork()", SMALL, Status.error),
     "crashes": ("import ctypes; ctypes.string_at(0)", SMALL, Status.died),
@@ -166,7 +188,10 @@ def test_a_bomb_ends_within_its_limits_and_harms_nobody(name: str, sandbox: Sand
 
 
 def test_a_gigabyte_of_output_is_accepted_and_forgotten(sandbox: Sandbox) -> None:
-    assert text(sandbox, "x = 'y' * (1 << 20)\nfor _ in range(1 << 10): print(x)") == "y" * MAX_CHARACTERS
+    assert (
+        text(sandbox, "x = 'y' * (1 << 20)\nfor _ in range(1 << 10): print(x)")
+        == "y" * MAX_CHARACTERS
+    )
 
 
 DIRTY = "\x1b[31mred\x1b]0;title\x07 \u202eabc\u202c \x00 \r\n a\tb \u2028 \ud800 <|im_start|>"
@@ -179,30 +204,49 @@ def test_only_printable_text_comes_back(way: str, sandbox: Sandbox) -> None:
     assert all(c.isprintable() or c == "\n" for c in told)
 
 
-FORGED = "import os, struct, time\nos.write(3, struct.pack('<cI', {kind!r}, {length}) + {content})\ntime.sleep(9)"
+FORGED = (
+    "import os, struct, time\nos.write(3, struct.pack('<cI', {kind!r}, {length}) + "
+    "{content})\ntime.sleep(9)"
+)
 
 
 def test_a_forged_answer_is_validated_like_an_honest_one(sandbox: Sandbox) -> None:
-    code = FORGED.format(kind=b"T", length=4 * MAX_CHARACTERS, content=f"bytes([27, 255, 0, 97]) * {MAX_CHARACTERS}")
+    code = FORGED.format(
+        kind=b"T", length=4 * MAX_CHARACTERS, content=f"bytes([27, 255, 0, 97]) * {MAX_CHARACTERS}"
+    )
     told = text(sandbox, code)
     assert len(told) <= MAX_CHARACTERS
     assert set(told) == {"a", "\ufffd"}
 
 
-@pytest.mark.parametrize(("kind", "length"), [(b"T", 4 * MAX_CHARACTERS + 1), (b"T", 2**32 - 1), (b"P", 8), (b"F", 0)])
-def test_a_frame_that_was_not_asked_for_is_refused(kind: bytes, length: int, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("kind", "length"), [(b"T", 4 * MAX_CHARACTERS + 1), (b"T", 2**32 - 1), (b"P", 8), (b"F", 0)]
+)
+def test_a_frame_that_was_not_asked_for_is_refused(
+    kind: bytes, length: int, sandbox: Sandbox
+) -> None:
     result = analyze(sandbox, FORGED.format(kind=kind, length=length, content="b''"))
     assert (result.status, result.text) == (Status.protocol, "")
 
 
 def test_nothing_is_kept_from_one_snippet_to_the_next(sandbox: Sandbox) -> None:
-    text(sandbox, "import builtins\npd.stash = np.stash = builtins.stash = 1\ndf['x0'] = 0\npd.DataFrame.sum = None")
-    code = "import builtins\n[hasattr(x, 'stash') for x in (pd, np, builtins)], int(df.x0.nunique()), 'n' in globals()"
+    text(
+        sandbox,
+        "import builtins\npd.stash = np.stash = builtins.stash = 1\ndf['x0'] = "
+        "0\npd.DataFrame.sum = None",
+    )
+    code = (
+        "import builtins\n[hasattr(x, 'stash') for x in (pd, np, builtins)], "
+        "int(df.x0.nunique()), 'n' in globals()"
+    )
     assert text(sandbox, code) == "([False, False, False], 200, False)"
 
 
 def test_random_numbers_are_seeded(sandbox: Sandbox) -> None:
-    code = "import random\nrandom.random(), np.random.rand(), df.sample(3).x0.tolist(), {'a', 'b', 'c'}"
+    code = (
+        "import random\nrandom.random(), np.random.rand(), df.sample(3).x0.tolist(), {'a', 'b', "
+        "'c'}"
+    )
     assert text(sandbox, code) == text(sandbox, code)
     assert text(sandbox, code, seed=1) != text(sandbox, code)
 
@@ -222,7 +266,9 @@ def test_a_snippet_whose_zygote_died_runs_in_the_next_one() -> None:
         (lambda frame, labels: (frame.astype("float32"), labels), "dtype float32"),
     ],
 )
-def test_rows_that_cannot_be_shown_are_named(change: Callable, problem: str, sandbox: Sandbox) -> None:
+def test_rows_that_cannot_be_shown_are_named(
+    change: Callable, problem: str, sandbox: Sandbox
+) -> None:
     frame, labels = noise()
     with pytest.raises(ValueError, match=problem):
         sandbox.analyze("1", *change(frame, NAMES[labels]))
@@ -236,7 +282,9 @@ def test_any_index_is_left_behind() -> None:
 
 
 @given(payload=st.binary(max_size=300), characters=st.integers(0, 50))
-def test_whatever_a_child_sends_becomes_short_printable_text(payload: bytes, characters: int) -> None:
+def test_whatever_a_child_sends_becomes_short_printable_text(
+    payload: bytes, characters: int
+) -> None:
     told = readable(payload, characters)
     assert len(told) <= characters
     assert all(c.isprintable() or c == "\n" for c in told)

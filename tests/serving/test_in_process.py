@@ -1,4 +1,6 @@
-"""Claims about the model in this process, against transformers and PEFT; `test_in_process_vllm.py` has the server."""
+"""Claims about the model in this process, against transformers and PEFT; `test_in_process_vllm.py`
+has the server.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,24 @@ from marl_llm.serving.in_process.sampling import draw
 from tests.tiny_model import make_adapter, make_model
 
 SHORT = [{"role": "user", "content": "tune max_depth=5"}]
-LONG = [{"role": "system", "content": "build_pipeline " * 6}, {"role": "user", "content": "est = SVC(C=0.3)\n" * 30}]
-TURNS = [*LONG, {"role": "assistant", "content": "tune C=0.1"}, {"role": "user", "content": "failed: größer als π\n"}]
+LONG = [
+    {"role": "system", "content": "build_pipeline " * 6},
+    {"role": "user", "content": "est = SVC(C=0.3)\n" * 30},
+]
+TURNS = [
+    *LONG,
+    {"role": "assistant", "content": "tune C=0.1"},
+    {"role": "user", "content": "failed: größer als π\n"},
+]
 CHATS = [SHORT, LONG, TURNS]
 
 T = TypeVar("T")
 
 
 @pytest.fixture(scope="module", params=["embedded", "grouped heads, untied"])
-def base(request: pytest.FixtureRequest, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(
+    request: pytest.FixtureRequest, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     if request.param == "embedded":
         return tiny_base
     return make_model(tmp_path_factory.mktemp("grouped") / "base")
@@ -83,14 +94,20 @@ def test_greedy_tokens_and_logprobs_are_those_of_transformers_and_peft(
         model.load_adapter(role, path)
     for chat in [*CHATS, *CHATS]:  # the second time with their keys and values kept
         got = ask(model, name, chat, temperature=0)
-        expected = logprobs_of(peft_model, name, got.prompt_ids + got.completion_ids)[len(got.prompt_ids) - 1 : -1]
+        expected = logprobs_of(peft_model, name, got.prompt_ids + got.completion_ids)[
+            len(got.prompt_ids) - 1 : -1
+        ]
         assert got.completion_ids == expected.argmax(-1).tolist()
         assert (expected.max(-1).values - torch.tensor(got.logprobs)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("chat", CHATS)
-def test_the_prompt_is_rendered_as_transformers_renders_it(base: Path, chat: list[dict[str, str]]) -> None:
-    rendered = AutoTokenizer.from_pretrained(base).apply_chat_template(chat, add_generation_prompt=True)
+def test_the_prompt_is_rendered_as_transformers_renders_it(
+    base: Path, chat: list[dict[str, str]]
+) -> None:
+    rendered = AutoTokenizer.from_pretrained(base).apply_chat_template(
+        chat, add_generation_prompt=True
+    )
     assert ask(InProcessModel(base, 1024), "base", chat).prompt_ids == rendered["input_ids"]
 
 
@@ -110,10 +127,14 @@ def test_a_sample_depends_on_its_prompt_and_seed_only(tiny_base: Path) -> None:
     asks = [(chat, seed) for seed in (7, 8) for chat in CHATS]
 
     async def at_once(client: InProcessClient) -> list[Completion]:
-        return await asyncio.gather(*(client.sample("base", c, max_tokens=24, seed=s) for c, s in asks))
+        return await asyncio.gather(
+            *(client.sample("base", c, max_tokens=24, seed=s) for c, s in asks)
+        )
 
     together = [got.completion_ids for got in with_model(InProcessModel(tiny_base, 1024), at_once)]
-    alone = [ask(InProcessModel(tiny_base, 1024), "base", c, seed=s).completion_ids for c, s in asks]
+    alone = [
+        ask(InProcessModel(tiny_base, 1024), "base", c, seed=s).completion_ids for c, s in asks
+    ]
     assert together == alone
     assert together[:3] != together[3:]
 
@@ -130,11 +151,15 @@ def test_tokens_are_drawn_with_the_probabilities_that_are_logged(temperature: fl
         assert logprob == pytest.approx(np.log(probabilities[token]), abs=1e-5)
 
 
-def test_a_completion_says_how_it_ended_and_is_decoded_without_its_end_token(tiny_base: Path) -> None:
+def test_a_completion_says_how_it_ended_and_is_decoded_without_its_end_token(
+    tiny_base: Path,
+) -> None:
     model = InProcessModel(tiny_base, 1024)
     got = [ask(model, "base", LONG, seed=seed, max_tokens=64) for seed in range(8)]
     ended = [one for one in got if one.finish_reason == "stop"]
-    assert ended and all(one.completion_ids[-1] in model.chat.ends and "<|" not in one.text for one in ended)
+    assert ended and all(
+        one.completion_ids[-1] in model.chat.ends and "<|" not in one.text for one in ended
+    )
     cut = ask(model, "base", LONG, max_tokens=2, seed=0)
     assert (cut.finish_reason, len(cut.completion_ids), len(cut.logprobs)) == ("length", 2, 2)
 
@@ -157,7 +182,9 @@ def test_a_prompt_fits_exactly_or_is_refused(tiny_base: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_weights_of_half_precision_and_in_shards_are_read(tiny_base: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+def test_weights_of_half_precision_and_in_shards_are_read(
+    tiny_base: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=dtype)
     model.save_pretrained(tmp_path / "half", max_shard_size="1MB")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -165,7 +192,9 @@ def test_weights_of_half_precision_and_in_shards_are_read(tiny_base: Path, tmp_p
     assert len(list((tmp_path / "half").glob("model-*.safetensors"))) > 1
     got = ask(InProcessModel(tmp_path / "half", 1024), "base", LONG, temperature=0)
     with torch.no_grad():
-        logits = model.float()(input_ids=torch.tensor([got.prompt_ids + got.completion_ids])).logits[0]
+        logits = model.float()(
+            input_ids=torch.tensor([got.prompt_ids + got.completion_ids])
+        ).logits[0]
     assert got.completion_ids == logits[len(got.prompt_ids) - 1 : -1].argmax(-1).tolist()
 
 
@@ -176,11 +205,15 @@ def test_small_models_of_a_known_kind_suit(tiny_base: Path, tmp_path: Path) -> N
     assert not suits_in_process(tiny_base, 0)
     other = altered(tiny_base, tmp_path, lambda config: config | {"model_type": "llama"})
     assert not suits_in_process(other, count)
-    scaled = altered(tiny_base, tmp_path, lambda config: config | {"rope_parameters": {"rope_type": "yarn"}})
+    scaled = altered(
+        tiny_base, tmp_path, lambda config: config | {"rope_parameters": {"rope_type": "yarn"}}
+    )
     assert not suits_in_process(scaled, count)
 
 
-def altered(base: Path, directory: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+def altered(
+    base: Path, directory: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Path:
     copy = Path(shutil.copytree(base, directory / "altered", dirs_exist_ok=True))
     config = json.loads((base / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(change(config)))
@@ -190,14 +223,42 @@ def altered(base: Path, directory: Path, change: Callable[[dict[str, Any]], dict
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        ("model.safetensors", None, r"holds no weights \(model\.safetensors\): get the model again\.$"),
-        ("model.safetensors", b"half a file", r"model\.safetensors cannot be read as weights \(.*\): get it again\.$"),
-        ("tokenizer.json", None, r"tokenizer\.json cannot be read \(No such file or directory\): get it again\.$"),
+        (
+            "model.safetensors",
+            None,
+            r"holds no weights \(model\.safetensors\): get the model again\.$",
+        ),
+        (
+            "model.safetensors",
+            b"half a file",
+            r"model\.safetensors cannot be read as weights \(.*\): get it again\.$",
+        ),
+        (
+            "tokenizer.json",
+            None,
+            r"tokenizer\.json cannot be read \(No such file or directory\): get it again\.$",
+        ),
         ("tokenizer.json", b"{", r"tokenizer\.json cannot be read \(.*\): get it again\.$"),
-        ("chat_template.jinja", None, r"has no chat template \(chat_template\.jinja\): get the model again\.$"),
-        ("config.json", None, r"config\.json cannot be read \(No such file or directory\): get it again\.$"),
-        ("config.json", b'{"model_type": "llama"}', r"cannot be played in this process, its architecture is 'llama'"),
-        ("config.json", b'{"model_type": "qwen3", "hidden_act": "silu"}', r"config\.json has no 'num_hidden_layers'"),
+        (
+            "chat_template.jinja",
+            None,
+            r"has no chat template \(chat_template\.jinja\): get the model again\.$",
+        ),
+        (
+            "config.json",
+            None,
+            r"config\.json cannot be read \(No such file or directory\): get it again\.$",
+        ),
+        (
+            "config.json",
+            b'{"model_type": "llama"}',
+            r"cannot be played in this process, its architecture is 'llama'",
+        ),
+        (
+            "config.json",
+            b'{"model_type": "qwen3", "hidden_act": "silu"}',
+            r"config\.json has no 'num_hidden_layers'",
+        ),
     ],
 )
 def test_a_dead_model_directory_is_one_sentence(
@@ -211,14 +272,20 @@ def test_a_dead_model_directory_is_one_sentence(
         InProcessModel(copy, 1024)
 
 
-def test_a_missing_weight_and_a_context_too_long_are_one_sentence(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_missing_weight_and_a_context_too_long_are_one_sentence(
+    tiny_base: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     weights = load_file(copy / "model.safetensors")
     del weights["model.norm.weight"]
     save_file(weights, copy / "model.safetensors")
-    with pytest.raises(UserError, match=r"files hold no model\.norm\.weight: get the model again\.$"):
+    with pytest.raises(
+        UserError, match=r"files hold no model\.norm\.weight: get the model again\.$"
+    ):
         InProcessModel(copy, 1024)
-    with pytest.raises(UserError, match=r"^serving\.max_model_len is 4096, .* has 2048 positions: lower it\.$"):
+    with pytest.raises(
+        UserError, match=r"^serving\.max_model_len is 4096, .* has 2048 positions: lower it\.$"
+    ):
         InProcessModel(tiny_base, 4096)
 
 
@@ -235,15 +302,29 @@ def test_an_adapter_that_does_not_fit_is_one_sentence(
     model, adapter = InProcessModel(tiny_base, 1024), tiny_adapters[DATA_SCIENTIST]
     other = make_adapter(make_model(tmp_path / "tiny"), tmp_path / "other", seed=0)
     renamed = changed_adapter(other, tmp_path, base_model_name_or_path=tiny_base.name)
-    with pytest.raises(AdapterError, match=r"does not fit the base model at model\.layers\.0\..*: it was made for"):
+    with pytest.raises(
+        AdapterError, match=r"does not fit the base model at model\.layers\.0\..*: it was made for"
+    ):
         model.load_adapter("shape", renamed)
     foreign = changed_adapter(adapter, tmp_path, base_model_name_or_path="user/giant")
-    with pytest.raises(AdapterError, match=r"was made for the base model 'giant', this one is '.*': name the"):
+    with pytest.raises(
+        AdapterError, match=r"was made for the base model 'giant', this one is '.*': name the"
+    ):
         model.load_adapter("foreign", foreign)
-    for changes in ({"use_rslora": True}, {"use_dora": True}, {"bias": "all"}, {"peft_type": "IA3"}):
-        with pytest.raises(AdapterError, match=rf"is no plain LoRA \({next(iter(changes))} in adapter_config\.json\)"):
+    for changes in (
+        {"use_rslora": True},
+        {"use_dora": True},
+        {"bias": "all"},
+        {"peft_type": "IA3"},
+    ):
+        with pytest.raises(
+            AdapterError,
+            match=rf"is no plain LoRA \({next(iter(changes))} in adapter_config\.json\)",
+        ):
             model.load_adapter("kind", changed_adapter(adapter, tmp_path, **changes))
-    with pytest.raises(AdapterError, match=r"cannot be loaded: .*adapter_config\.json cannot be read"):
+    with pytest.raises(
+        AdapterError, match=r"cannot be loaded: .*adapter_config\.json cannot be read"
+    ):
         model.load_adapter("gone", tmp_path / "nowhere")
     assert "shape" not in model and "gone" not in model
 
@@ -251,7 +332,9 @@ def test_an_adapter_that_does_not_fit_is_one_sentence(
 def test_the_base_model_may_also_go_by_the_recipe_s_name(
     tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path
 ) -> None:
-    named = changed_adapter(tiny_adapters[DATA_SCIENTIST], tmp_path, base_model_name_or_path="user/small")
+    named = changed_adapter(
+        tiny_adapters[DATA_SCIENTIST], tmp_path, base_model_name_or_path="user/small"
+    )
     model = InProcessModel(tiny_base, 1024, "user/small")
     model.load_adapter("v0", named)
     assert "v0" in model
@@ -265,5 +348,7 @@ def test_an_adapter_s_name_is_never_used_twice_and_must_be_loaded(
     model.load_adapter("v0", tiny_adapters[DATA_SCIENTIST])  # idempotent
     with pytest.raises(ValueError, match="adapter name 'v0' is taken, .* needs a name of its own"):
         model.load_adapter("v0", tiny_adapters[ML_ENGINEER])
-    with pytest.raises(AdapterError, match="No model 'v1' is loaded in this process: load its adapter first"):
+    with pytest.raises(
+        AdapterError, match="No model 'v1' is loaded in this process: load its adapter first"
+    ):
         ask(model, "v1", SHORT)

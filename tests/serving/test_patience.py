@@ -64,8 +64,12 @@ def test_every_sign_of_work_begins_the_silence_anew_and_an_idle_server_is_never_
     assert not patience.spent(10_000)
 
 
-@given(st.lists(st.tuples(st.integers(1, 500), st.floats(0.01, 100)), max_size=20), st.floats(1, 500))
-def test_the_least_patience_is_granted_whatever_the_pace_was(history: list[tuple[int, float]], least_s: float):
+@given(
+    st.lists(st.tuples(st.integers(1, 500), st.floats(0.01, 100)), max_size=20), st.floats(1, 500)
+)
+def test_the_least_patience_is_granted_whatever_the_pace_was(
+    history: list[tuple[int, float]], least_s: float
+):
     patience, now = Patience(least_s), 0.0
     for tokens, seconds in history:
         patience.asked(tokens, now)

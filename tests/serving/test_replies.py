@@ -24,7 +24,11 @@ def answer(ids: list[int] | None, logprobs: list[float]) -> dict[str, Any]:
 
 def test_tokens_and_logprobs_are_read_as_sampled() -> None:
     completion = parse_completion(answer([5, 2], [-0.5, -0.25]), 1.5)
-    assert (completion.prompt_ids, completion.completion_ids, completion.logprobs) == ([1, 2, 3], [5, 2], [-0.5, -0.25])
+    assert (completion.prompt_ids, completion.completion_ids, completion.logprobs) == (
+        [1, 2, 3],
+        [5, 2],
+        [-0.5, -0.25],
+    )
     assert (completion.text, completion.finish_reason, completion.latency_s) == ("hi", "stop", 1.5)
 
 
@@ -37,18 +41,24 @@ def test_tokens_and_logprobs_are_read_as_sampled() -> None:
         (answer([5], [-9999.0]), "lacks the log-probability"),
         ({"choices": []}, "must be vLLM"),
         (
-            {"choices": [{"token_ids": [1], "logprobs": None, "message": {"content": ""}}], "prompt_token_ids": [1]},
+            {
+                "choices": [{"token_ids": [1], "logprobs": None, "message": {"content": ""}}],
+                "prompt_token_ids": [1],
+            },
             "vLLM",
         ),
     ],
 )
-def test_an_answer_that_cannot_be_trained_on_is_refused(reply: dict[str, Any], message: str) -> None:
+def test_an_answer_that_cannot_be_trained_on_is_refused(
+    reply: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BadReply, match=message):
         parse_completion(reply, 0.1)
 
 
 LOG = """\
-(APIServer pid=9) WARNING 11-22 16:05:13 [utils.py:302] Found ulimit of 20000. This can cause `OSError: [Errno 24]`
+(APIServer pid=9) WARNING 11-22 16:05:13 [utils.py:302] Found ulimit of 20000. This can cause \
+`OSError: [Errno 24]`
 (EngineCore pid=9) ERROR 11-22 16:05:23 [core.py:1433] Traceback (most recent call last):
 (EngineCore pid=9) ERROR 11-22 16:05:23 [core.py:1433]   File "loader.py", line 349, in load
 (EngineCore pid=9) ERROR 11-22 16:05:23 [core.py:1433] safetensors.SafetensorError: header too small
@@ -60,7 +70,10 @@ nanobind: leaked 4 instances!
 
 def test_last_words_are_the_errors_not_the_stack_or_the_noise_after_them(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(LOG)
-    expected = "safetensors.SafetensorError: header too small | RuntimeError: Engine core initialization failed."
+    expected = (
+        "safetensors.SafetensorError: header too small | RuntimeError: Engine core "
+        "initialization failed."
+    )
     assert last_words(tmp_path / "log") == expected
 
 

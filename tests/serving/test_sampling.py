@@ -19,14 +19,19 @@ from marl_llm.serving import AdapterError, ChatClient, Completion, ModelServer, 
 pytestmark = pytest.mark.vllm
 
 SHORT = [{"role": "user", "content": "tune max_depth=5"}]
-LONG = [{"role": "system", "content": "build_pipeline " * 6}, {"role": "user", "content": "est = SVC(C=0.3)\n" * 12}]
+LONG = [
+    {"role": "system", "content": "build_pipeline " * 6},
+    {"role": "user", "content": "est = SVC(C=0.3)\n" * 12},
+]
 CHATS = [SHORT, LONG]
 
 
 T = TypeVar("T")
 
 
-def with_client(server: ModelServer, use: Callable[[ChatClient], Awaitable[T]], adapters: dict[str, Path]) -> T:
+def with_client(
+    server: ModelServer, use: Callable[[ChatClient], Awaitable[T]], adapters: dict[str, Path]
+) -> T:
     async def run() -> T:
         async with ChatClient(server, request_timeout_s=60) as client:
             for name, path in adapters.items():
@@ -39,7 +44,9 @@ def with_client(server: ModelServer, use: Callable[[ChatClient], Awaitable[T]], 
 def distributions_by_transformers(
     model: PeftModel, name: str, completion: Completion, temperature: float = 1.0
 ) -> torch.Tensor:
-    """Log-probabilities of every token at each place of the completion, by transformers and PEFT: shape (T, V)."""
+    """Log-probabilities of every token at each place of the completion, by transformers and PEFT:
+    shape (T, V).
+    """
     ids = torch.tensor([completion.prompt_ids + completion.completion_ids])
     with torch.no_grad():
         if name == "base":
@@ -51,7 +58,9 @@ def distributions_by_transformers(
     return (logits[len(completion.prompt_ids) - 1 : -1] / temperature).log_softmax(-1)
 
 
-def logprobs_by_transformers(model: PeftModel, name: str, completion: Completion, temperature: float) -> torch.Tensor:
+def logprobs_by_transformers(
+    model: PeftModel, name: str, completion: Completion, temperature: float
+) -> torch.Tensor:
     """The completion's log-probabilities by transformers and PEFT: shape (T,)."""
     every = distributions_by_transformers(model, name, completion, temperature)
     return every.gather(1, torch.tensor(completion.completion_ids)[:, None])[:, 0]
@@ -60,7 +69,9 @@ def logprobs_by_transformers(model: PeftModel, name: str, completion: Completion
 @pytest.fixture(scope="module")
 def peft_model(tiny_base: Path, tiny_adapters: dict[str, Path]) -> PeftModel:
     base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
-    model = PeftModel.from_pretrained(base, tiny_adapters[DATA_SCIENTIST], adapter_name=DATA_SCIENTIST)
+    model = PeftModel.from_pretrained(
+        base, tiny_adapters[DATA_SCIENTIST], adapter_name=DATA_SCIENTIST
+    )
     model.load_adapter(tiny_adapters[ML_ENGINEER], adapter_name=ML_ENGINEER)
     return model.eval()
 
@@ -68,7 +79,11 @@ def peft_model(tiny_base: Path, tiny_adapters: dict[str, Path]) -> PeftModel:
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("name", ["base", DATA_SCIENTIST, ML_ENGINEER])
 def test_logged_logprobs_agree_with_transformers_and_peft(
-    tiny_server: ModelServer, tiny_adapters: dict[str, Path], peft_model: PeftModel, name: str, temperature: float
+    tiny_server: ModelServer,
+    tiny_adapters: dict[str, Path],
+    peft_model: PeftModel,
+    name: str,
+    temperature: float,
 ) -> None:
     async def use(client: ChatClient) -> list[Completion]:
         return [
@@ -82,8 +97,12 @@ def test_logged_logprobs_agree_with_transformers_and_peft(
 
 
 def test_prompt_ids_are_the_rendered_chat(tiny_server: ModelServer, tiny_base: Path) -> None:
-    completion = with_client(tiny_server, lambda client: client.sample("base", LONG, max_tokens=1), {})
-    rendered = AutoTokenizer.from_pretrained(tiny_base).apply_chat_template(LONG, add_generation_prompt=True)
+    completion = with_client(
+        tiny_server, lambda client: client.sample("base", LONG, max_tokens=1), {}
+    )
+    rendered = AutoTokenizer.from_pretrained(tiny_base).apply_chat_template(
+        LONG, add_generation_prompt=True
+    )
     assert completion.prompt_ids == rendered["input_ids"]
 
 
@@ -92,11 +111,18 @@ def test_a_completion_that_ends_by_itself_includes_its_end_token_and_its_logprob
 ) -> None:
     async def use(client: ChatClient) -> list[Completion]:
         return await asyncio.gather(
-            *(client.sample("base", SHORT, temperature=2.0, max_tokens=900, seed=seed) for seed in range(8))
+            *(
+                client.sample("base", SHORT, temperature=2.0, max_tokens=900, seed=seed)
+                for seed in range(8)
+            )
         )
 
     end = AutoTokenizer.from_pretrained(tiny_base).eos_token_id
-    ended = [completion for completion in with_client(tiny_server, use, {}) if completion.finish_reason == "stop"]
+    ended = [
+        completion
+        for completion in with_client(tiny_server, use, {})
+        if completion.finish_reason == "stop"
+    ]
     assert ended
     for completion in ended:
         assert completion.completion_ids[-1] == end
@@ -125,7 +151,10 @@ def test_sixteen_requests_at_once_keep_base_and_adapters_apart(
 
 @pytest.mark.parametrize("order", itertools.permutations(["base", *ROLES]), ids=", ".join)
 def test_base_and_both_adapters_in_one_batch_each_answer_as_transformers_and_peft_do(
-    tiny_server: ModelServer, tiny_adapters: dict[str, Path], peft_model: PeftModel, order: tuple[str, ...]
+    tiny_server: ModelServer,
+    tiny_adapters: dict[str, Path],
+    peft_model: PeftModel,
+    order: tuple[str, ...],
 ) -> None:
     asked = [(name, chat) for chat in CHATS for name in order]
 
@@ -138,13 +167,20 @@ def test_base_and_both_adapters_in_one_batch_each_answer_as_transformers_and_pef
     for (name, _), completion in zip(asked, completions, strict=True):
         every = distributions_by_transformers(peft_model, name, completion)
         chosen = every.gather(1, torch.tensor(completion.completion_ids)[:, None])[:, 0]
-        assert (every.amax(1) - chosen).max() < 1e-4, f"{name} chose a token that is not the most probable one"
+        assert (every.amax(1) - chosen).max() < 1e-4, (
+            f"{name} chose a token that is not the most probable one"
+        )
         assert (chosen - torch.tensor(completion.logprobs)).abs().max() < 1e-4
 
 
-def test_the_same_seed_gives_the_same_tokens_and_another_seed_others(tiny_server: ModelServer) -> None:
+def test_the_same_seed_gives_the_same_tokens_and_another_seed_others(
+    tiny_server: ModelServer,
+) -> None:
     async def use(client: ChatClient) -> list[list[int]]:
-        samples = [await client.sample("base", SHORT, temperature=2.0, max_tokens=24, seed=seed) for seed in (7, 7, 8)]
+        samples = [
+            await client.sample("base", SHORT, temperature=2.0, max_tokens=24, seed=seed)
+            for seed in (7, 7, 8)
+        ]
         return [sample.completion_ids for sample in samples]
 
     first, again, other = with_client(tiny_server, use, {})
@@ -156,7 +192,10 @@ def test_a_new_adapter_version_is_served_while_the_server_runs(
 ) -> None:
     from tests.tiny_model import make_adapter
 
-    versions = {"hot-v0": tiny_adapters[DATA_SCIENTIST], "hot-v1": make_adapter(tiny_base, tmp_path / "v1", seed=99)}
+    versions = {
+        "hot-v0": tiny_adapters[DATA_SCIENTIST],
+        "hot-v1": make_adapter(tiny_base, tmp_path / "v1", seed=99),
+    }
 
     async def use(client: ChatClient) -> list[list[float]]:
         samples = [await client.sample(name, SHORT, max_tokens=4, seed=1) for name in versions]
@@ -187,24 +226,36 @@ def test_an_unknown_adapter_is_a_clear_error(tiny_server: ModelServer) -> None:
         with_client(tiny_server, lambda client: client.sample("nobody-v3", SHORT, max_tokens=4), {})
 
 
-def test_an_adapter_directory_that_does_not_exist_is_a_clear_error(tiny_server: ModelServer, tmp_path: Path) -> None:
+def test_an_adapter_directory_that_does_not_exist_is_a_clear_error(
+    tiny_server: ModelServer, tmp_path: Path
+) -> None:
     with pytest.raises(AdapterError, match=r"could not load adapter 'gone' from .*nowhere"):
-        with_client(tiny_server, lambda client: client.load_adapter("gone", tmp_path / "nowhere"), {})
+        with_client(
+            tiny_server, lambda client: client.load_adapter("gone", tmp_path / "nowhere"), {}
+        )
 
 
 def test_other_weights_under_a_name_the_server_knows_are_refused(
     tiny_server: ModelServer, tiny_adapters: dict[str, Path]
 ) -> None:
-    with_client(tiny_server, lambda client: client.load_adapter("taken", tiny_adapters[DATA_SCIENTIST]), {})
+    with_client(
+        tiny_server, lambda client: client.load_adapter("taken", tiny_adapters[DATA_SCIENTIST]), {}
+    )
     with pytest.raises(AdapterError, match="already has other weights under the name 'taken'"):
-        with_client(tiny_server, lambda client: client.load_adapter("taken", tiny_adapters[ML_ENGINEER]), {})
+        with_client(
+            tiny_server, lambda client: client.load_adapter("taken", tiny_adapters[ML_ENGINEER]), {}
+        )
 
 
 @pytest.mark.parametrize("repeats", [300, 20_000])
-def test_a_prompt_that_does_not_fit_is_typed_and_the_server_goes_on(tiny_server: ModelServer, repeats: int) -> None:
+def test_a_prompt_that_does_not_fit_is_typed_and_the_server_goes_on(
+    tiny_server: ModelServer, repeats: int
+) -> None:
     async def use(client: ChatClient) -> Completion:
         with pytest.raises(PromptTooLong, match="into the 1024 tokens") as caught:
-            await client.sample("base", [{"role": "user", "content": "zq 9\n" * repeats}], max_tokens=200)
+            await client.sample(
+                "base", [{"role": "user", "content": "zq 9\n" * repeats}], max_tokens=200
+            )
         assert (caught.value.max_model_len, caught.value.max_tokens) == (1024, 200)
         return await client.sample("base", SHORT, max_tokens=4)
 
@@ -214,5 +265,7 @@ def test_a_prompt_that_does_not_fit_is_typed_and_the_server_goes_on(tiny_server:
 def test_one_can_attach_to_a_running_server(tiny_server: ModelServer) -> None:
     with ModelServer.attach(tiny_server.url + "/v1/") as attached:
         assert (attached.base_name, attached.max_model_len, attached.owned) == ("base", 1024, False)
-        assert with_client(attached, lambda client: client.sample("base", SHORT, max_tokens=4), {}).completion_ids
+        assert with_client(
+            attached, lambda client: client.sample("base", SHORT, max_tokens=4), {}
+        ).completion_ids
     assert tiny_server.alive()

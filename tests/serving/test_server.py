@@ -1,4 +1,6 @@
-"""Claims about starting, attaching and ending a server that need no vLLM: other real processes stand in its place."""
+"""Claims about starting, attaching and ending a server that need no vLLM: other real processes
+stand in its place.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,16 @@ def test_a_port_in_use_is_refused_before_anything_starts(
     model_dir: Path, silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_instead_of_vllm(monkeypatch, "raise SystemExit('started')")
-    with pytest.raises(UserError, match=f"Port {silent_port} on 127.0.0.1 cannot be used .*: name another port"):
+    with pytest.raises(
+        UserError, match=f"Port {silent_port} on 127.0.0.1 cannot be used .*: name another port"
+    ):
         ModelServer.start(model_dir, silent_port, log_path=model_dir / "log")
     assert not (model_dir / "log").exists()
 
 
-def test_a_directory_without_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_without_a_model_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_instead_of_vllm(monkeypatch, "")
     with pytest.raises(UserError, match=r"is not a model directory \(it has no config.json\)"):
         ModelServer.start(tmp_path, log_path=tmp_path / "log")
@@ -62,17 +68,24 @@ def test_a_server_that_ends_while_starting_is_reported_with_its_last_words(
     with pytest.raises(
         ServerDied, match=r"could not start.*no memory left for the cache.*ended with status 1"
     ) as caught:
-        ModelServer.start(model_dir, log_path=model_dir / "log", config=ServerConfig(start_timeout_s=10))
+        ModelServer.start(
+            model_dir, log_path=model_dir / "log", config=ServerConfig(start_timeout_s=10)
+        )
     assert "earlier server" not in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_in_time_is_ended(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_in_time_is_ended(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_instead_of_vllm(
         monkeypatch,
-        f"import os, time; open({str(model_dir / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)",
+        f"import os, time; open({str(model_dir / 'pid')!r}, 'w').write(str(os.getpid())); "
+        "time.sleep(60)",
     )
     with pytest.raises(ServerDied, match="did not answer within 1 s"):
-        ModelServer.start(model_dir, log_path=model_dir / "log", config=ServerConfig(start_timeout_s=1))
+        ModelServer.start(
+            model_dir, log_path=model_dir / "log", config=ServerConfig(start_timeout_s=1)
+        )
     assert not Path(f"/proc/{(model_dir / 'pid').read_text()}").exists()
 
 
@@ -89,10 +102,13 @@ def test_attaching_to_what_is_no_address_says_so(url: str) -> None:
         ModelServer.attach(url)
 
 
-def test_attaching_to_what_does_not_answer_says_so(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attaching_to_what_does_not_answer_says_so(
+    silent_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "_ANSWER_S", 0.2)
     with pytest.raises(
-        UserError, match=f"listens at http://127.0.0.1:{silent_port} does not answer .*: try again when"
+        UserError,
+        match=f"listens at http://127.0.0.1:{silent_port} does not answer .*: try again when",
     ):
         ModelServer.attach(f"http://127.0.0.1:{silent_port}")
 
@@ -120,9 +136,14 @@ class ForeignServer(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.parametrize(("names", "seeds"), [(("qwen",), False), (("qwen", "base-takes-seeds"), True)])
+@pytest.mark.parametrize(
+    ("names", "seeds"), [(("qwen",), False), (("qwen", "base-takes-seeds"), True)]
+)
 def test_an_attached_server_gets_seeds_if_it_says_so_and_a_warning_if_not(
-    names: tuple[str, ...], seeds: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    names: tuple[str, ...],
+    seeds: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(ForeignServer, "names", names)
     with HTTPServer(("127.0.0.1", 0), ForeignServer) as other:
@@ -141,7 +162,8 @@ def test_a_server_of_ours_says_that_it_takes_seeds_unless_prompts_come_in_chunks
 
 OWNER = """
 import subprocess, sys, time
-guard = subprocess.Popen([sys.executable, sys.argv[1], str(__import__("os").getpid()), sys.executable, "-c",
+guard = subprocess.Popen([
+    sys.executable, sys.argv[1], str(__import__("os").getpid()), sys.executable, "-c",
     "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"],
     stdout=subprocess.PIPE, start_new_session=True)
 print(guard.stdout.readline().decode().strip(), flush=True)
@@ -151,7 +173,9 @@ time.sleep(60)
 
 def test_nothing_of_a_server_outlives_an_owner_that_was_killed() -> None:
     guard = Path(server.__file__).with_name("guard.py")
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(guard)], stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(guard)], stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout is not None
     grandchild = int(owner.stdout.readline())
     os.kill(owner.pid, signal.SIGKILL)
@@ -185,7 +209,9 @@ def test_a_cuda_build_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_gpu_server_runs_in_bfloat16_and_may_chunk_its_prefill() -> None:
-    chunked = config.command("m", "h", 1, ServerConfig(chunked_prefill=True, extra_args=("--seed", "1")), Device.cuda)
+    chunked = config.command(
+        "m", "h", 1, ServerConfig(chunked_prefill=True, extra_args=("--seed", "1")), Device.cuda
+    )
     assert chunked[chunked.index("--dtype") + 1] == "bfloat16"
     assert "--no-enable-chunked-prefill" not in chunked and "--enforce-eager" not in chunked
     assert chunked[-2:] == ["--seed", "1"]

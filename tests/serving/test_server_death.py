@@ -1,4 +1,6 @@
-"""What happens when the shared server is killed: these tests end it, so they run after all others."""
+"""What happens when the shared server is killed: these tests end it, so they run after all
+others.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def alive_in(group: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit():
-                state, _, member_of = (entry / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[:3]
+                state, _, member_of = (
+                    (entry / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[:3]
+                )
                 found += [int(entry.name)] if int(member_of) == group and state != "Z" else []
         except OSError:
             continue
@@ -50,10 +54,17 @@ def test_a_server_killed_in_the_middle_of_requests_is_reported_at_once_and_leave
 
     async def use() -> tuple[list[Completion | BaseException], float]:
         async with ChatClient(tiny_server) as client:
-            many = [client.sample("base", chat, temperature=2.0, max_tokens=1000, seed=seed) for seed in range(200)]
+            many = [
+                client.sample("base", chat, temperature=2.0, max_tokens=1000, seed=seed)
+                for seed in range(200)
+            ]
             answers = asyncio.gather(*many, return_exceptions=True)
             await asyncio.sleep(0.3)
-            api = next(pid for pid in processes(port) if b"guard.py" not in Path(f"/proc/{pid}/cmdline").read_bytes())
+            api = next(
+                pid
+                for pid in processes(port)
+                if b"guard.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+            )
             os.kill(api, signal.SIGKILL)
             killed = time.monotonic()
             return await answers, time.monotonic() - killed
@@ -66,6 +77,8 @@ def test_a_server_killed_in_the_middle_of_requests_is_reported_at_once_and_leave
     with pytest.raises(ServerDied):
         tiny_server.check()
     deadline = time.monotonic() + 10
-    while alive_in(group) and time.monotonic() < deadline:  # a killed process takes a while to give its memory back
+    while (
+        alive_in(group) and time.monotonic() < deadline
+    ):  # a killed process takes a while to give its memory back
         time.sleep(0.05)
     assert not alive_in(group)  # the engine, which holds the memory, is gone too

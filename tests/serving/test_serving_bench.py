@@ -1,5 +1,6 @@
-"""The comparison of served tokens: what a round asks for, and the rates. That the plugin is faster, `marl-llm bench`
-shows: no test may depend on a quiet machine."""
+"""The comparison of served tokens: what a round asks for, and the rates. That the plugin is faster,
+`marl-llm bench` shows: no test may depend on a quiet machine.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,11 @@ def test_a_round_makes_all_its_tokens_with_every_model_in_turn(
 
     def made() -> float:
         lines = httpx.get(f"{tiny_server.url}/metrics", trust_env=False).text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:generation_tokens_total"))
+        return sum(
+            float(line.split()[-1])
+            for line in lines
+            if line.startswith("vllm:generation_tokens_total")
+        )
 
     asyncio.run(load())
     before = made()

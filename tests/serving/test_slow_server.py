@@ -65,7 +65,7 @@ def test_a_request_that_takes_longer_than_the_least_patience_is_waited_for_while
     assert slowest.latency_s > 5 and len(slowest.completion_ids) == 900
 
 
-def test_a_server_that_is_up_and_does_nothing_is_reported_with_the_setting_that_says_how_long_to_wait(
+def test_a_server_that_is_up_and_does_nothing_is_reported_with_the_setting_for_it(
     tiny_server: ModelServer,
 ) -> None:
     async def use() -> Completion:
@@ -74,13 +74,18 @@ def test_a_server_that_is_up_and_does_nothing_is_reported_with_the_setting_that_
                 await asking.sample("base", CHAT, max_tokens=900)
             said = str(caught.value)
             assert "sampled nothing and answered none of 1 requests" in said
-            assert "raise serving.request_timeout_s (2) in the recipe" in said and str(tiny_server.log_path) in said
+            assert (
+                "raise serving.request_timeout_s (2) in the recipe" in said
+                and str(tiny_server.log_path) in said
+            )
             return await asking.sample("base", CHAT, max_tokens=4)
 
     assert asyncio.run(use()).completion_ids  # the same server goes on
 
 
-def test_no_more_requests_are_sent_than_the_server_decodes_at_once(tiny_server: ModelServer, endless: None) -> None:
+def test_no_more_requests_are_sent_than_the_server_decodes_at_once(
+    tiny_server: ModelServer, endless: None
+) -> None:
     attached = ModelServer.attach(tiny_server.url, max_num_seqs=2)
 
     async def in_server(http: httpx.AsyncClient) -> float:
@@ -114,7 +119,9 @@ def test_what_the_server_did_is_told_with_its_prefix_cache_hits(tiny_server: Mod
         async with ChatClient(tiny_server) as asking:
             for seed in range(4):
                 await asking.sample("base", long, max_tokens=4, seed=seed)
-        while (after := await told()).answered < before.answered + 4:  # counted a moment after the answer
+        while (
+            after := await told()
+        ).answered < before.answered + 4:  # counted a moment after the answer
             await asyncio.sleep(0.1)
         return before, after
 

@@ -19,7 +19,9 @@ from marl_llm.workspace.recipe import Recipe
 CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 TARGET = "Cancelou"
 STEPS, SEED = 3, 0
-QUICK = Recipe.model_validate({"environment": {"cv_folds": 2, "resamples": 100, "screen_folds": 1, "blend_members": 3}})
+QUICK = Recipe.model_validate(
+    {"environment": {"cv_folds": 2, "resamples": 100, "screen_folds": 1, "blend_members": 3}}
+)
 ALL_FAMILIES = screened._FAMILIES
 AMPLE = Budget(600)
 """So much that results do not depend on the machine."""
@@ -41,7 +43,9 @@ class Solved:
 
 @contextmanager
 def five_families() -> Iterator[None]:
-    """Five are enough to be claimed of, and quick; of all of them there are tests in tests/environment."""
+    """Five are enough to be claimed of, and quick; of all of them there are tests in
+    tests/environment.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(screened, "_FAMILIES", ALL_FAMILIES[:5])
         yield
@@ -58,5 +62,12 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
     out, lines = tmp_path_factory.mktemp("solve") / "out", []
     entry = TaskFile(CLIENTS, TARGET, seed=SEED)
     with five_families():
-        report = solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, on_line=lines.append)
+        report = solve_task(
+            entry,
+            team="scripted",
+            limits=at_most(STEPS),
+            out=out,
+            recipe=QUICK,
+            on_line=lines.append,
+        )
     return Solved(out, report, lines)

@@ -1,4 +1,6 @@
-"""What people get wrong: one clear sentence each, before any process is started and any file is left."""
+"""What people get wrong: one clear sentence each, before any process is started and any file is
+left.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch):
 
 def attempt(directory: Path, **changes: Any) -> None:
     keys = ("csv", "target", "features", "metrics", "seed")
-    entry: dict[str, Any] = {"csv": CLIENTS, "target": TARGET} | {k: v for k, v in changes.items() if k in keys}
+    entry: dict[str, Any] = {"csv": CLIENTS, "target": TARGET} | {
+        k: v for k, v in changes.items() if k in keys
+    }
     options: dict[str, Any] = {"team": "scripted", "out": directory / "out"}
     solve_task(TaskFile(**entry), **options | {k: v for k, v in changes.items() if k not in keys})
 
@@ -42,22 +46,34 @@ def csv_file(directory: Path, text: str) -> Path:
     ("changes", "sentence"),
     [
         ({"csv": Path("gone.csv")}, r"^There is no file gone\.csv: check the path\.$"),
-        ({"target": "Cancelo"}, r"^The target 'Cancelo' is not a column: did you mean 'Cancelou'\?$"),
-        ({"features": ["Idade", "Plana"]}, r"^The feature 'Plana' is not a column: did you mean 'Plano'\?$"),
+        (
+            {"target": "Cancelo"},
+            r"^The target 'Cancelo' is not a column: did you mean 'Cancelou'\?$",
+        ),
+        (
+            {"features": ["Idade", "Plana"]},
+            r"^The feature 'Plana' is not a column: did you mean 'Plano'\?$",
+        ),
         ({"metrics": {"r2": 1.0}}, r"^Metric 'r2' does not fit a binary target"),
         ({"metrics": {"f1_marco": 1.0}}, r"^Unknown metric 'f1_marco': did you mean 'f1_macro'\?$"),
         ({"team": "script"}, r"^There is no team 'script': did you mean 'scripted'\?$"),
         (
             {"team": "tests/gone"},  # a folder that is here: a directory was meant
-            r"^There is no team 'tests/gone': choose trained, untrained, scripted, the directory of a run, "
+            r"^There is no team 'tests/gone': choose trained, untrained, scripted, the "
+            r"directory of a run, "
             r"or user/name@revision of a team on the Hub\.$",
         ),
         ({"limits": Limits(Budget(9), 0)}, r"^0 steps leave nothing to do: ask for at least 1\.$"),
-        ({"limits": Limits(Budget(9), 1, 0)}, r"^A patience of 0 leaves nothing to do: ask for at least 1\.$"),
+        (
+            {"limits": Limits(Budget(9), 1, 0)},
+            r"^A patience of 0 leaves nothing to do: ask for at least 1\.$",
+        ),
         ({"seed": -1}, r"^The seed is -1: give a whole number from 0 to 2147483647\.$"),
     ],
 )
-def test_one_sentence_says_what_is_wrong_and_what_to_do(tmp_path: Path, changes: dict[str, Any], sentence: str):
+def test_one_sentence_says_what_is_wrong_and_what_to_do(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+):
     with pytest.raises(UserError, match=sentence) as caught:
         attempt(tmp_path, **changes)
     assert caught.value.exit_code == 2
@@ -71,7 +87,9 @@ def test_an_empty_csv(tmp_path: Path):
 
 def test_a_target_with_one_class(tmp_path: Path):
     path = csv_file(tmp_path, "a,y\n" + "".join(f"{i},yes\n" for i in range(60)))
-    with pytest.raises(UserError, match="has the same value 'yes' in every row: there is nothing to predict"):
+    with pytest.raises(
+        UserError, match="has the same value 'yes' in every row: there is nothing to predict"
+    ):
         attempt(tmp_path, csv=path, target="y")
 
 
@@ -105,5 +123,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path):
 
 def test_a_directory_with_files_of_somebody_else(tmp_path: Path):
     (tmp_path / "thesis.txt").write_text("do not lose")
-    with pytest.raises(UserError, match="holds other files than results for .*name a new or empty directory"):
+    with pytest.raises(
+        UserError, match="holds other files than results for .*name a new or empty directory"
+    ):
         attempt(tmp_path, out=tmp_path)

@@ -1,4 +1,6 @@
-"""However `solve` ends, what was found is delivered, and why it ended stands on the screen and in report.json."""
+"""However `solve` ends, what was found is delivered, and why it ended stands on the screen and in
+report.json.
+"""
 
 from __future__ import annotations
 
@@ -30,26 +32,46 @@ def test_a_budget_that_the_baseline_has_used_up_delivers_it_and_says_so(tmp_path
     limits, lines = Limits(Budget(5)), []
     late = Clock(limits.budget, began=time.monotonic() - 3600)
     report = solve_task(
-        ENTRY, team="scripted", limits=limits, out=tmp_path, recipe=QUICK, clock=late, on_line=lines.append
+        ENTRY,
+        team="scripted",
+        limits=limits,
+        out=tmp_path,
+        recipe=QUICK,
+        clock=late,
+        on_line=lines.append,
     )
     spent = "the budget of 5 s of wall time"
     assert report.status == "done" and report.steps == 0 and report.final["test"] is not None
     assert report.stopped == f"{spent} was used up before the first proposal"
     assert report.remark.endswith(f": {spent} left no time to evaluate anything else.")
-    assert on_disk(tmp_path)["stopped"] == report.stopped and on_disk(tmp_path)["remark"] == report.remark
-    assert report.remark in lines and any(line.startswith(f"Stopped after 0 proposals: {spent}") for line in lines)
-    assert report.seconds >= 3600 and (tmp_path / "solution.py").is_file() and (tmp_path / "model.joblib").is_file()
+    assert (
+        on_disk(tmp_path)["stopped"] == report.stopped
+        and on_disk(tmp_path)["remark"] == report.remark
+    )
+    assert report.remark in lines and any(
+        line.startswith(f"Stopped after 0 proposals: {spent}") for line in lines
+    )
+    assert (
+        report.seconds >= 3600
+        and (tmp_path / "solution.py").is_file()
+        and (tmp_path / "model.joblib").is_file()
+    )
 
 
 def test_data_on_which_every_family_runs_out_of_time_still_get_a_model(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(Budget, "fold_s", 0.01)
     report = solve_task(ENTRY, team="scripted", limits=at_most(1), out=tmp_path, recipe=QUICK)
     assert report.status == "done" and report.final["test"] is not None
-    assert report.remark.startswith("The baseline is delivered") and "none ran on this data" in report.remark
+    assert (
+        report.remark.startswith("The baseline is delivered")
+        and "none ran on this data" in report.remark
+    )
     assert [f["why"] for f in report.screened if f["score"] is None].count("out of time") >= 3
 
 
-def test_a_team_that_breaks_down_is_named_as_the_reason_and_what_was_found_is_delivered(tmp_path: Path, monkeypatch):
+def test_a_team_that_breaks_down_is_named_as_the_reason_and_what_was_found_is_delivered(
+    tmp_path: Path, monkeypatch
+):
     def dead(self: Play, *arguments: object) -> None:
         raise RunFailed("the model server ended.")
 
@@ -74,7 +96,9 @@ def test_a_second_ctrl_c_loses_the_fitted_model_only(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("moment", ["   0", "   1"], ids=["before the play", "in the play"])
-def test_a_store_that_is_damaged_meanwhile_is_one_line_and_the_model_is_delivered(tmp_path: Path, moment: str):
+def test_a_store_that_is_damaged_meanwhile_is_one_line_and_the_model_is_delivered(
+    tmp_path: Path, moment: str
+):
     store, lines = tmp_path / "experience.jsonl", []
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
 
@@ -87,7 +111,13 @@ def test_a_store_that_is_damaged_meanwhile_is_one_line_and_the_model_is_delivere
     recipe = Recipe.model_validate({"environment": QUICK.environment.model_dump()})
     out = tmp_path / "out"
     report = solve_task(
-        ENTRY, team="scripted", limits=at_most(4), out=out, recipe=recipe, experience=store, on_line=damage
+        ENTRY,
+        team="scripted",
+        limits=at_most(4),
+        out=out,
+        recipe=recipe,
+        experience=store,
+        on_line=damage,
     )
     said = [line for line in lines if "going on without experience" in line]
     assert len(said) == 1 and f"{store} is no experience store" in said[0]

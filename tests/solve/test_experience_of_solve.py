@@ -1,4 +1,6 @@
-"""What `solve` leaves for later CSVs in a store of the user's own, and what it is told of earlier ones."""
+"""What `solve` leaves for later CSVs in a store of the user's own, and what it is told of earlier
+ones.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 ENTRY = TaskFile(CLIENTS, TARGET, seed=0)
 RECIPE = Recipe.model_validate(
-    {"environment": QUICK.environment.model_dump(), "prompts": {"instructions": False, "experience_lines": 3}}
+    {
+        "environment": QUICK.environment.model_dump(),
+        "prompts": {"instructions": False, "experience_lines": 3},
+    }
 )
 
 
@@ -42,7 +47,9 @@ def asked(monkeypatch) -> list[str]:
 
 
 def run(out: Path, store: Path | None, steps: int = 2):
-    return solve_task(ENTRY, team="scripted", limits=at_most(steps), out=out, recipe=RECIPE, experience=store)
+    return solve_task(
+        ENTRY, team="scripted", limits=at_most(steps), out=out, recipe=RECIPE, experience=store
+    )
 
 
 def test_a_solve_tells_its_agents_of_earlier_csvs_and_adds_its_own(tmp_path, asked):
@@ -61,7 +68,9 @@ def test_a_team_brings_along_what_its_training_found(tmp_path, asked, monkeypatc
     store, brought = tmp_path / "experience.jsonl", tmp_path / "team" / STORE_FILE
     ExperienceStore(brought).add(data_set("trained on", (FOREST, 0.2)))
     choose = teams.choose_team
-    monkeypatch.setattr(solve, "choose_team", lambda *a: replace(choose(*a), run=RunDirectory(tmp_path / "team")))
+    monkeypatch.setattr(
+        solve, "choose_team", lambda *a: replace(choose(*a), run=RunDirectory(tmp_path / "team"))
+    )
     run(tmp_path / "a", store)
     assert asked and all(f"seen: +0.20 {FOREST}\n" in prompt for prompt in asked)
     assert "set trained on" not in [d.name for d in ExperienceStore(store).read().data_sets]
@@ -96,10 +105,21 @@ def test_a_damaged_store_is_one_sentence_before_anything_starts(tmp_path, capsys
     store.write_text('{"store": "marl_llm experience", "version": 0}\n')
     with pytest.raises(UserError, match="is an experience store of version 0, this is 1"):
         run(tmp_path / "out", store)
-    options = [str(CLIENTS), "--target", TARGET, "--team", "scripted", "--out", str(tmp_path / "out")]
+    options = [
+        str(CLIENTS),
+        "--target",
+        TARGET,
+        "--team",
+        "scripted",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(["solve", *options, "--experience", str(store)]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"marl-llm: {store} is an experience store") and "or delete this one" in said
+    assert (
+        said.startswith(f"marl-llm: {store} is an experience store")
+        and "or delete this one" in said
+    )
     assert not (tmp_path / "out").exists()
 
 

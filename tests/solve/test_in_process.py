@@ -21,7 +21,9 @@ from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.teams import EMBEDDED, TINY_PROMPTS
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
-pytestmark = pytest.mark.skipif(not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here")
+pytestmark = pytest.mark.skipif(
+    not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here"
+)
 
 VALUES = {
     "name": "alone",
@@ -47,24 +49,32 @@ def trained(tmp_path: Path) -> Path:
 
 
 def proposals(out: Path) -> list[str]:
-    return [json.loads(line)["proposal"] for line in (out / "history.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)["proposal"] for line in (out / "history.jsonl").read_text().splitlines()
+    ]
 
 
 def test_the_embedded_team_plays_without_a_server_and_repeats_itself(tmp_path: Path) -> None:
     for out in ("first", "again"):
         entry, recipe = TaskFile(CLIENTS, TARGET), Recipe.model_validate(VALUES)
-        report = solve_task(entry, team="untrained", limits=at_most(2), out=tmp_path / out, recipe=recipe)
+        report = solve_task(
+            entry, team="untrained", limits=at_most(2), out=tmp_path / out, recipe=recipe
+        )
         assert report.status == "done" and report.tokens[DATA_SCIENTIST]["completion"] > 0
     assert proposals(tmp_path / "first") == proposals(tmp_path / "again") != []
 
 
-def test_a_trained_run_plays_with_its_adapters_and_one_of_another_base_is_refused(trained: Path) -> None:
+def test_a_trained_run_plays_with_its_adapters_and_one_of_another_base_is_refused(
+    trained: Path,
+) -> None:
     entry = TaskFile(CLIENTS, TARGET)
     report = solve_task(entry, team=str(trained), limits=at_most(6), out=trained / "solved")
     assert all(report.tokens[role]["prompt"] > 0 for role in ROLES)
     config = RunDirectory(trained).adapter(DATA_SCIENTIST, 0) / "adapter_config.json"
     config.write_text(config.read_text().replace('"tiny"', '"large"'))
-    with pytest.raises(AdapterError, match="was made for the base model 'large', this one is 'tiny'"):
+    with pytest.raises(
+        AdapterError, match="was made for the base model 'large', this one is 'tiny'"
+    ):
         solve_task(entry, team=str(trained), limits=at_most(1), out=trained / "refused")
 
 
@@ -73,11 +83,17 @@ def test_a_larger_model_or_a_limit_of_0_needs_a_server(tmp_path: Path) -> None:
         recipe = Recipe.model_validate(VALUES | {"serving": {"in_process_parameters": limit}})
         with pytest.raises(ServerDied, match="a server was started"):
             solve_task(
-                TaskFile(CLIENTS, TARGET), team="untrained", limits=at_most(1), out=tmp_path / "out", recipe=recipe
+                TaskFile(CLIENTS, TARGET),
+                team="untrained",
+                limits=at_most(1),
+                out=tmp_path / "out",
+                recipe=recipe,
             )
 
 
-def test_one_model_serves_all_csvs_of_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_model_serves_all_csvs_of_a_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded: list[Path] = []
     load = InProcessModel.__init__
 
@@ -91,7 +107,16 @@ def test_one_model_serves_all_csvs_of_a_directory(tmp_path: Path, monkeypatch: p
     (tmp_path / "suite" / "suite.yaml").write_text(yaml.safe_dump(tasks))
     for task in tasks:
         (tmp_path / "suite" / task["csv"]).write_bytes(CLIENTS.read_bytes())
-    arguments = ["solve", tmp_path / "suite", "--team", "untrained", "--steps", "1", "--out", tmp_path / "out"]
+    arguments = [
+        "solve",
+        tmp_path / "suite",
+        "--team",
+        "untrained",
+        "--steps",
+        "1",
+        "--out",
+        tmp_path / "out",
+    ]
     assert main([str(a) for a in arguments]) == 0
     assert len(loaded) == 1
     assert all((tmp_path / "out" / name / "solution.py").is_file() for name in ("a", "b"))
@@ -104,5 +129,7 @@ def test_nothing_slow_to_import_stands_before_the_first_step(tmp_path: Path) -> 
         f"'--out', {str(tmp_path)!r}]); "
         "print(code, sorted({'torch', 'transformers', 'peft', 'vllm'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "0 []"

@@ -1,4 +1,6 @@
-"""A delivered `solution.py` reads any CSV as its task did: dates, text, money, odd names, however it is written."""
+"""A delivered `solution.py` reads any CSV as its task did: dates, text, money, odd names, however
+it is written.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,27 @@ NAMES = ["a", "a", "", "[b] <c>", "{d}: e", "ação", 'q"r', "x;y,z", "t0", "x1"
 
 def money(rng: np.random.Generator, mark: str) -> str:
     text = f"{rng.uniform(-5000, 5000):,.2f}"
-    return ("R$ " if rng.random() < 0.8 else "") + (text.translate(str.maketrans(",.", ".,")) if mark == "," else text)
+    return ("R$ " if rng.random() < 0.8 else "") + (
+        text.translate(str.maketrans(",.", ".,")) if mark == "," else text
+    )
 
 
 def moment(rng: np.random.Generator, mark: str) -> str:
     day, month, year = rng.integers(1, 29), rng.integers(1, 13), rng.integers(1950, 2060)
-    return f"{day:02}/{month:02}/{year}" + (f" {rng.integers(24)}:{rng.integers(60):02}" if rng.random() < 0.5 else "")
+    return f"{day:02}/{month:02}/{year}" + (
+        f" {rng.integers(24)}:{rng.integers(60):02}" if rng.random() < 0.5 else ""
+    )
 
 
 def iso(rng: np.random.Generator, mark: str) -> str:
-    return (
-        f"{rng.integers(1950, 2060)}-{rng.integers(1, 13):02}-{rng.integers(1, 29):02}T10:00:00+0{rng.integers(4)}:00"
-    )
+    year, month, day = rng.integers(1950, 2060), rng.integers(1, 13), rng.integers(1, 29)
+    return f"{year}-{month:02}-{day:02}T10:00:00+0{rng.integers(4)}:00"
 
 
 def review(rng: np.random.Generator, mark: str) -> str:
     return (
-        f'the "{rng.choice(["red", "blue"])}" one,\nbought; {rng.integers(999)} times was {rng.choice(["good", "bad"])}'
+        f'the "{rng.choice(["red", "blue"])}" one,\nbought; {rng.integers(999)} times was '
+        f"{rng.choice(['good', 'bad'])}"
     )
 
 
@@ -71,14 +77,18 @@ STYLES = (money, moment, iso, review, number, percent, grouped, boolean, level)
 
 
 def quoted(cell: str, delimiter: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if any(c in cell for c in f'"\r\n{delimiter}') else cell
+    return (
+        '"' + cell.replace('"', '""') + '"' if any(c in cell for c in f'"\r\n{delimiter}') else cell
+    )
 
 
 @st.composite
 def nasty_files(draw: st.DrawFn) -> bytes:
     """A CSV with a target `y` as its last column."""
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
-    delimiter, mark = draw(st.sampled_from([(";", ","), (",", "."), ("\t", ","), ("|", "."), (";", ".")]))
+    delimiter, mark = draw(
+        st.sampled_from([(";", ","), (",", "."), ("\t", ","), ("|", "."), (";", ".")])
+    )
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]))
     styles = draw(st.lists(st.sampled_from(STYLES), min_size=1, max_size=6))
     gaps = draw(st.sampled_from(["", "NA", "?", " "]))
@@ -100,7 +110,9 @@ def delivered(task: Task) -> dict[str, Any]:
 
 
 @given(nasty_files())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_features_are_those_of_the_task(tmp_path: Path, content: bytes):
     path = tmp_path / "nasty.csv"
     path.write_bytes(content)
@@ -111,7 +123,9 @@ def test_features_are_those_of_the_task(tmp_path: Path, content: bytes):
     table = whole_table(task)
     pd.testing.assert_frame_equal(features, table.X, check_exact=True)
     parts = pd.concat([part.X for part in (task.development, task.holdout, task.test)])
-    assert sorted(hash_pandas_object(parts, index=False)) == sorted(hash_pandas_object(table.X, index=False))
+    assert sorted(hash_pandas_object(parts, index=False)) == sorted(
+        hash_pandas_object(table.X, index=False)
+    )
     np.testing.assert_array_equal(solution["_target"](frame).dropna(), table.y)
 
 
@@ -122,18 +136,26 @@ def test_few_rows_are_read_like_many(tmp_path: Path):
     (tmp_path / "new.csv").write_text("d;n\n3/4/2020;1.250\n")
     task = Task.from_csv(tmp_path / "train.csv", target="y", decimal=",")
     solution = delivered(task)
-    assert solution["features"](solution["read"](str(tmp_path / "new.csv"))).to_numpy().tolist() == [[18355.0, 1250.0]]
+    assert solution["features"](
+        solution["read"](str(tmp_path / "new.csv"))
+    ).to_numpy().tolist() == [[18355.0, 1250.0]]
 
 
 def test_frames_of_other_dtypes_are_taken_too(tmp_path: Path):
     rows = [f"2020-01-{i % 28 + 1:02} {i % 24}:00,{i % 7},{i % 5},{'uv'[i % 2]}" for i in range(60)]
     (tmp_path / "train.csv").write_text("\n".join(["d,n,c,y", *rows]))
-    task = Task.from_csv(tmp_path / "train.csv", target="y", kinds={"c": "categorical"}, missing=["6"])
+    task = Task.from_csv(
+        tmp_path / "train.csv", target="y", kinds={"c": "categorical"}, missing=["6"]
+    )
     solution = delivered(task)
     frame = pd.read_csv(tmp_path / "train.csv", parse_dates=["d"])
     pd.testing.assert_frame_equal(solution["features"](frame), whole_table(task).X)
     with_gap = frame.assign(c=frame["c"].astype(float).where(frame.index != 3))
-    assert solution["features"](with_gap)["x2"].fillna("missing").tolist()[2:5] == ["2", "missing", "4"]
+    assert solution["features"](with_gap)["x2"].fillna("missing").tolist()[2:5] == [
+        "2",
+        "missing",
+        "4",
+    ]
 
 
 def test_a_named_encoding_is_that_of_the_solution(tmp_path: Path):
@@ -141,11 +163,15 @@ def test_a_named_encoding_is_that_of_the_solution(tmp_path: Path):
     (tmp_path / "t.csv").write_bytes("\n".join(["n;y", *rows]).encode("utf-16-le"))
     task = Task.from_csv(tmp_path / "t.csv", target="y", encoding="utf-16-le", delimiter=";")
     solution = delivered(task)
-    pd.testing.assert_frame_equal(solution["features"](solution["read"](str(tmp_path / "t.csv"))), whole_table(task).X)
+    pd.testing.assert_frame_equal(
+        solution["features"](solution["read"](str(tmp_path / "t.csv"))), whole_table(task).X
+    )
 
 
 def test_rows_without_a_time_are_no_sign_of_a_changed_file(tmp_path: Path):
-    rows = [f"{'' if i == 5 else f'2020-01-{i % 28 + 1:02}'},{i * 0.5},{'uv'[i % 2]}" for i in range(60)]
+    rows = [
+        f"{'' if i == 5 else f'2020-01-{i % 28 + 1:02}'},{i * 0.5},{'uv'[i % 2]}" for i in range(60)
+    ]
     (tmp_path / "t.csv").write_text("\n".join(["d,n,y", *rows]))
     assert len(whole_table(Task.from_csv(tmp_path / "t.csv", target="y", time="d")).y) == 60
 
@@ -157,7 +183,10 @@ def test_no_name_of_the_reading_part_hides_one_of_the_prelude(module: Any):
         defined = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
         assigned = [node for node in body if isinstance(node, (ast.Assign, ast.AnnAssign))]
         return defined | {
-            n.id for a in assigned for n in ast.walk(a) if isinstance(n, ast.Name) and "Store" in str(n.ctx)
+            n.id
+            for a in assigned
+            for n in ast.walk(a)
+            if isinstance(n, ast.Name) and "Store" in str(n.ctx)
         }
 
     assert not names(Path(module.__file__).read_text(encoding="utf-8")) & names(PRELUDE)

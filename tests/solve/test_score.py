@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-NUMBERS = ["Idade", "Renda mensal (R$)", "Tempo de contrato (meses)", "Chamadas ao suporte", "Fatura média (R$)",
+NUMBERS = ["Idade", "Renda mensal (R$)", "Tempo de contrato (meses)", "Chamadas ao suporte",
+           "Fatura média (R$)",
            "Satisfação"]
 WORDS = ["Região", "Plano", "Método de pagamento"]
 
@@ -41,7 +42,9 @@ def score(directory: Path, code: str) -> dict:
     return score_file(path, TaskFile(CLIENTS, TARGET))
 
 
-def test_a_file_under_own_column_names_scores_as_the_same_model_does_in_solve(solved: Solved, tmp_path: Path):
+def test_a_file_under_own_column_names_scores_as_the_same_model_does_in_solve(
+    solved: Solved, tmp_path: Path
+):
     result = score(tmp_path, BASELINE)
     assert (result["status"], result["error"], result["isolation"]) == ("ok", "", "bubblewrap")
     assert result["code_sha256"] == hashlib.sha256(BASELINE.encode()).hexdigest()
@@ -57,11 +60,17 @@ def test_a_file_under_own_column_names_scores_as_the_same_model_does_in_solve(so
         ("model = 1\n", "error", "does not define a function build_pipeline()"),
         ("def build_pipeline(:\n", "error", "SyntaxError"),
         # The names of the agents' prelude are not there: a person's file brings its own imports.
-        ("def build_pipeline():\n    return Ridge()\n", "error", "NameError: name 'Ridge' is not defined (line 2)"),
+        (
+            "def build_pipeline():\n    return Ridge()\n",
+            "error",
+            "NameError: name 'Ridge' is not defined (line 2)",
+        ),
         ("import ctypes\nctypes.CDLL(None).ptrace(0, 0, 0, 0)\n", "tamper", ""),
     ],
 )
-def test_a_candidate_that_fails_is_a_result_with_an_error(tmp_path: Path, code: str, status: str, error: str):
+def test_a_candidate_that_fails_is_a_result_with_an_error(
+    tmp_path: Path, code: str, status: str, error: str
+):
     result = score(tmp_path, code)
     assert (result["status"], result["metrics"]) == (status, {})
     assert result["error"] and error in result["error"] and "\n" not in result["error"]

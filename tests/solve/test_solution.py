@@ -1,4 +1,6 @@
-"""`solution.py`, run as a program where marl_llm cannot be imported, against the model fitted in this process."""
+"""`solution.py`, run as a program where marl_llm cannot be imported, against the model fitted in
+this process.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def write(path: Path, rows: list[list[object]], encoding: str, delimiter: str) -
 
 
 def regression_csv(directory: Path) -> Path:
-    """Byte order mark, grouped thousands, a column of the other decimal mark, booleans, a quoted newline, odd names."""
+    """Byte order mark, grouped thousands, a column of the other decimal mark, booleans, a quoted
+    newline, odd names.
+    """
     rng = random.Random(1)
     rows: list[list[object]] = [["price", "size", "", "size", "city", "sold", "rate", "always"]]
     for i in range(90):
@@ -64,28 +68,51 @@ def numbered_classes_csv(directory: Path) -> Path:
     rng = random.Random(2)
     rows: list[list[object]] = [["grade", "a", "b", "kind"]]
     for i in range(90):
-        rows.append([i % 3 + 1, i % 3 + rng.random(), "" if i % 11 == 0 else rng.random(), rng.choice(["á", "ß", "ż"])])
+        rows.append(
+            [
+                i % 3 + 1,
+                i % 3 + rng.random(),
+                "" if i % 11 == 0 else rng.random(),
+                rng.choice(["á", "ß", "ż"]),
+            ]
+        )
     return write(directory / "grades.csv", rows, "utf-16", "\t")
 
 
 FOREST = PipelineSpec(
-    estimator="ExtraTreesClassifier", params=(("n_estimators", 20),), encode="one_hot", scale="quantile",
+    estimator="ExtraTreesClassifier",
+    params=(("n_estimators", 20),),
+    encode="one_hot",
+    scale="quantile",
     extra=(Extra(op="log", columns=("x0",)),),
-)  # fmt: skip
+)
 FOREST_REGRESSOR = PipelineSpec(
-    estimator="RandomForestRegressor", params=(("n_estimators", 20),), impute="median", drop=("x1",),
+    estimator="RandomForestRegressor",
+    params=(("n_estimators", 20),),
+    impute="median",
+    drop=("x1",),
     extra=(Extra(op="polynomial", columns=("x0", "x2")),),
-)  # fmt: skip
+)
 
 
 BLENDED = PipelineSpec(
-    estimator=BLEND, weights=(3, 1, 2), power=0.75,
-    members=(FOREST, PipelineSpec(estimator="LogisticRegression"), PipelineSpec(estimator="LGBMClassifier")),
-)  # fmt: skip
+    estimator=BLEND,
+    weights=(3, 1, 2),
+    power=0.75,
+    members=(
+        FOREST,
+        PipelineSpec(estimator="LogisticRegression"),
+        PipelineSpec(estimator="LGBMClassifier"),
+    ),
+)
 BLENDED_REGRESSOR = PipelineSpec(
-    estimator=BLEND, weights=(1, 4),
-    members=(FOREST_REGRESSOR, PipelineSpec(estimator="CatBoostRegressor", params=(("iterations", 30),))),
-)  # fmt: skip
+    estimator=BLEND,
+    weights=(1, 4),
+    members=(
+        FOREST_REGRESSOR,
+        PipelineSpec(estimator="CatBoostRegressor", params=(("iterations", 30),)),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -100,8 +127,19 @@ class Delivered:
 
     def run(self, train: Path, new: Path, out: Path) -> subprocess.CompletedProcess[str]:
         """As people run it, in a process without marl_llm."""
-        command = [sys.executable, "-I", "-c", WITHOUT_PACKAGE, str(self.script), str(train), str(new), str(out)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.script.parent)
+        command = [
+            sys.executable,
+            "-I",
+            "-c",
+            WITHOUT_PACKAGE,
+            str(self.script),
+            str(train),
+            str(new),
+            str(out),
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=self.script.parent
+        )
 
     def names(self) -> dict[str, Any]:
         """As people import it; quicker than `run`."""
@@ -116,21 +154,33 @@ class Delivered:
             return pd.DataFrame({self.task.target: predicted})
         shares = pd.DataFrame(self.model.predict_proba(self.table.X))
         named = shares.set_axis([f"probability {name}" for name in self.task.classes], axis=1)
-        return pd.concat([pd.Series([self.task.classes[i] for i in predicted], name=self.task.target), named], axis=1)
+        return pd.concat(
+            [pd.Series([self.task.classes[i] for i in predicted], name=self.task.target), named],
+            axis=1,
+        )
 
     def text_frame(self) -> pd.DataFrame:
         """The CSV as text."""
         dialect = self.task.dialect
         assert dialect is not None
         return pd.read_csv(
-            self.source, sep=dialect.delimiter, encoding=dialect.encoding, dtype=str, keep_default_na=False
+            self.source,
+            sep=dialect.delimiter,
+            encoding=dialect.encoding,
+            dtype=str,
+            keep_default_na=False,
         )
 
     def read_predictions(self, path: Path) -> pd.DataFrame:
         dialect = self.task.dialect
         assert dialect is not None
         names = {} if not self.task.classes else {self.task.target: str}
-        how = {"sep": dialect.delimiter, "decimal": dialect.decimal, "encoding": dialect.encoding, "dtype": names}
+        how = {
+            "sep": dialect.delimiter,
+            "decimal": dialect.decimal,
+            "encoding": dialect.encoding,
+            "dtype": names,
+        }
         return pd.read_csv(path, float_precision="round_trip", **how)
 
 
@@ -143,11 +193,14 @@ def deliver(directory: Path, source: Path, target: str, spec: PipelineSpec) -> D
 
 
 NASTY = PipelineSpec(
-    estimator="ExtraTreesClassifier", params=(("n_estimators", 20),),
+    estimator="ExtraTreesClassifier",
+    params=(("n_estimators", 20),),
     extra=(
-        Extra(op="tfidf", columns=("t2",)), Extra(op="dates", columns=("x1",)), Extra(op="missing", columns=("x5",)),
+        Extra(op="tfidf", columns=("t2",)),
+        Extra(op="dates", columns=("x1",)),
+        Extra(op="missing", columns=("x5",)),
     ),
-)  # fmt: skip
+)
 
 CASES = {
     "semicolons, decimal comma, latin-1": (lambda directory: CLIENTS, TARGET, FOREST),
@@ -160,7 +213,9 @@ CASES = {
 
 
 @pytest.fixture(scope="module", params=list(CASES))
-def delivered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+def delivered(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Delivered:
     make, target, spec = CASES[request.param]
     directory = tmp_path_factory.mktemp("solution")
     return deliver(directory, make(directory), target, spec)
@@ -174,7 +229,9 @@ def test_it_predicts_exactly_as_the_model_fitted_here(delivered: Delivered, tmp_
     assert (done.returncode, done.stderr) == (0, "")
     answers = delivered.read_predictions(tmp_path / "out.csv")
     known = (delivered.text_frame()[delivered.task.target] != "").to_numpy()
-    pd.testing.assert_frame_equal(answers[known].reset_index(drop=True), delivered.expected(), check_exact=True)
+    pd.testing.assert_frame_equal(
+        answers[known].reset_index(drop=True), delivered.expected(), check_exact=True
+    )
 
 
 def test_a_blend_decides_by_weights_and_rule_of_its_members_fitted_alone(tmp_path: Path):
@@ -191,18 +248,26 @@ def test_a_blend_decides_by_weights_and_rule_of_its_members_fitted_alone(tmp_pat
 
 
 def test_a_blend_needs_no_package_but_those_of_its_members(tmp_path: Path):
-    for spec, needs in ((BLENDED, {"lightgbm"}), (BLENDED_REGRESSOR, {"catboost"}), (FOREST, set())):
+    for spec, needs in (
+        (BLENDED, {"lightgbm"}),
+        (BLENDED_REGRESSOR, {"catboost"}),
+        (FOREST, set()),
+    ):
         source = regression_csv(tmp_path) if spec is BLENDED_REGRESSOR else CLIENTS
         target = "price" if spec is BLENDED_REGRESSOR else TARGET
         deliver(tmp_path, source, target, spec)
         tree = ast.parse((tmp_path / "solution.py").read_text(encoding="utf-8"))
-        found = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+        found = {
+            a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names
+        }
         found |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         packages = {name.split(".")[0] for name in found} - sys.stdlib_module_names
         assert packages == {"numpy", "pandas", "sklearn"} | needs
 
 
-def test_a_few_rows_in_other_columns_order_without_target_are_predicted_alike(delivered: Delivered, tmp_path: Path):
+def test_a_few_rows_in_other_columns_order_without_target_are_predicted_alike(
+    delivered: Delivered, tmp_path: Path
+):
     dialect = delivered.task.dialect
     assert dialect is not None
     text = delivered.text_frame()
@@ -213,10 +278,16 @@ def test_a_few_rows_in_other_columns_order_without_target_are_predicted_alike(de
         rows = text.drop(columns=delivered.task.target).iloc[:, ::-1]
     few = rows.iloc[[11, 3, 30]]
     few.to_csv(tmp_path / "new.csv", sep=dialect.delimiter, encoding=dialect.encoding, index=False)
-    delivered.names()["main"]([str(delivered.source), str(tmp_path / "new.csv"), str(tmp_path / "out.csv")])
+    delivered.names()["main"](
+        [str(delivered.source), str(tmp_path / "new.csv"), str(tmp_path / "out.csv")]
+    )
     answers = delivered.read_predictions(tmp_path / "out.csv")
-    positions = [11, 3, 30] if delivered.task.target != "price" else [10, 3, 29]  # row 7 has no target
-    pd.testing.assert_frame_equal(answers, delivered.expected().iloc[positions].reset_index(drop=True))
+    positions = (
+        [11, 3, 30] if delivered.task.target != "price" else [10, 3, 29]
+    )  # row 7 has no target
+    pd.testing.assert_frame_equal(
+        answers, delivered.expected().iloc[positions].reset_index(drop=True)
+    )
 
 
 def test_dates_text_money_and_odd_names_are_learned_from_and_predicted_alike(tmp_path: Path):
@@ -224,15 +295,23 @@ def test_dates_text_money_and_odd_names_are_learned_from_and_predicted_alike(tmp
     delivered = deliver(tmp_path, source, "y", NASTY)
     done = delivered.run(source, source, tmp_path / "out.csv")
     assert (done.returncode, done.stderr) == (0, "")
-    pd.testing.assert_frame_equal(delivered.read_predictions(tmp_path / "out.csv"), delivered.expected())
+    pd.testing.assert_frame_equal(
+        delivered.read_predictions(tmp_path / "out.csv"), delivered.expected()
+    )
 
 
 def test_every_column_kind_is_met_by_the_cases(tmp_path: Path):
-    readings = whole_table(Task.from_csv(regression_csv(tmp_path), target="price")).readings.values()
+    readings = whole_table(
+        Task.from_csv(regression_csv(tmp_path), target="price")
+    ).readings.values()
     assert {(r.name, r.kind, r.mark) for r in readings} >= {
-        ("size", "number", "."), ("size_2", "number", "."), ("column_3", "text", ""), ("city", "text", ""),
-        ("sold", "boolean", ""), ("rate", "number", ","),
-    }  # fmt: skip
+        ("size", "number", "."),
+        ("size_2", "number", "."),
+        ("column_3", "text", ""),
+        ("city", "text", ""),
+        ("sold", "boolean", ""),
+        ("rate", "number", ","),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +320,9 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
 
 
 def ending(delivered: Delivered, *paths: Path) -> str:
-    """What it says when it gives up; text of `sys.exit`, which is one line on stderr and exit code 1."""
+    """What it says when it gives up; text of `sys.exit`, which is one line on stderr and exit code
+    1.
+    """
     with pytest.raises(SystemExit) as caught:
         delivered.names()["main"]([str(path) for path in paths])
     said = str(caught.value.code)
@@ -256,12 +337,18 @@ def ending(delivered: Delivered, *paths: Path) -> str:
         (lambda f: f.iloc[:0], "has no rows of data"),
     ],
 )
-def test_a_new_csv_that_does_not_fit_ends_with_one_sentence(clients: Delivered, tmp_path: Path, change, sentence: str):
-    change(clients.text_frame()).to_csv(tmp_path / "new.csv", sep=";", encoding="latin-1", index=False)
+def test_a_new_csv_that_does_not_fit_ends_with_one_sentence(
+    clients: Delivered, tmp_path: Path, change, sentence: str
+):
+    change(clients.text_frame()).to_csv(
+        tmp_path / "new.csv", sep=";", encoding="latin-1", index=False
+    )
     assert sentence in ending(clients, CLIENTS, tmp_path / "new.csv", tmp_path / "out.csv")
 
 
-def test_a_training_csv_with_an_unknown_class_ends_with_one_sentence(clients: Delivered, tmp_path: Path):
+def test_a_training_csv_with_an_unknown_class_ends_with_one_sentence(
+    clients: Delivered, tmp_path: Path
+):
     frame = clients.text_frame()
     frame.loc[3, TARGET] = "Talvez"
     frame.to_csv(tmp_path / "train.csv", sep=";", encoding="latin-1", index=False)
@@ -281,14 +368,59 @@ def test_it_names_no_path_of_this_machine(clients: Delivered):
 
 
 NUMBERS = st.sampled_from(
-    ["1", "-2.5", "3,75", "1.234,5", "1,234.5", "12,345", "12.345", "1e3", "", "NA", "?", "inf", " 7 ", "0,5", "+.5",
-     "R$ 1.234,50", "-US$5", "(3)", "12,5 %", "1 234", "1\u00a0234,5", "5 EUR", "1'000", "−4", "none", "1_0"]
-)  # fmt: skip
+    [
+        "1",
+        "-2.5",
+        "3,75",
+        "1.234,5",
+        "1,234.5",
+        "12,345",
+        "12.345",
+        "1e3",
+        "",
+        "NA",
+        "?",
+        "inf",
+        " 7 ",
+        "0,5",
+        "+.5",
+        "R$ 1.234,50",
+        "-US$5",
+        "(3)",
+        "12,5 %",
+        "1 234",
+        "1\u00a0234,5",
+        "5 EUR",
+        "1'000",
+        "−4",
+        "none",
+        "1_0",
+    ]
+)
 DATES = st.sampled_from(
-    ["2020-04-03", "2020-4-3 10:20", "3/4/2020", "25/4/2020", "4/25/20", "3.4.2020", "2020-04-03T01:02:03.5+02:00",
-     "3 abr 2020", "April 3, 2020 2:05 PM", "2020-04", "04/2020", "20200403", "2020-02-30", "", "NA", "0000-00-00", "x"]
-)  # fmt: skip
-WORDS = st.text("abcé 1,.\u00a0", max_size=6) | st.sampled_from(["true", "FALSE", "True", "NA", "sim", "a long text"])
+    [
+        "2020-04-03",
+        "2020-4-3 10:20",
+        "3/4/2020",
+        "25/4/2020",
+        "4/25/20",
+        "3.4.2020",
+        "2020-04-03T01:02:03.5+02:00",
+        "3 abr 2020",
+        "April 3, 2020 2:05 PM",
+        "2020-04",
+        "04/2020",
+        "20200403",
+        "2020-02-30",
+        "",
+        "NA",
+        "0000-00-00",
+        "x",
+    ]
+)
+WORDS = st.text("abcé 1,.\u00a0", max_size=6) | st.sampled_from(
+    ["true", "FALSE", "True", "NA", "sim", "a long text"]
+)
 
 
 @given(
@@ -296,7 +428,9 @@ WORDS = st.text("abcé 1,.\u00a0", max_size=6) | st.sampled_from(["true", "FALSE
     st.sampled_from([".", ","]),
     st.sampled_from([None, "numeric", "categorical", "date", "month-first date", "text"]),
 )
-def test_a_column_is_read_again_as_the_loader_read_it(cells: list[str], decimal: str, kind: str | None):
+def test_a_column_is_read_again_as_the_loader_read_it(
+    cells: list[str], decimal: str, kind: str | None
+):
     raw = pd.Series(cells, name="c")
     try:
         typed = read_column(raw, decimal, kind)

@@ -29,17 +29,28 @@ BUNDLED = CLIENTS.parents[1] / "bundled"
 
 
 def history(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def test_the_report_on_disk_is_the_report_returned(solved: Solved):
-    assert json.loads((solved.out / "report.json").read_text()) == json.loads(json.dumps(solved.report.to_dict()))
+    assert json.loads((solved.out / "report.json").read_text()) == json.loads(
+        json.dumps(solved.report.to_dict())
+    )
     assert solved.report.status == "done"
     assert solved.report.isolation == "bubblewrap"
 
 
-def test_steps_are_an_upper_bound_and_every_proposal_is_in_the_history_the_one_tried_beside_too(solved: Solved):
-    assert [(line["step"], line["beside"]) for line in history(solved.out)] == [(1, False), (2, True), (3, False)]
+def test_steps_are_an_upper_bound_and_every_proposal_is_in_the_history_the_one_tried_beside_too(
+    solved: Solved,
+):
+    assert [(line["step"], line["beside"]) for line in history(solved.out)] == [
+        (1, False),
+        (2, True),
+        (3, False),
+    ]
     assert solved.report.steps == STEPS and solved.report.stopped == "3 proposals were made"
 
 
@@ -59,14 +70,19 @@ def test_the_history_tells_what_became_of_each_suggestion(solved: Solved):
         assert (line["gain"] is not None) == (line["p_value"] is not None) == ran
         assert set(line["tokens"]) == {"data_scientist", "ml_engineer"}
         assert line["seconds"] > 0
-    assert len([line for line in followed if line["verdict"] == "accepted"]) == solved.report.accepted
+    assert (
+        len([line for line in followed if line["verdict"] == "accepted"]) == solved.report.accepted
+    )
 
 
 def test_each_step_is_shown_as_a_line_and_the_model_at_the_end(solved: Solved):
     steps = [line for line in solved.lines if line.lstrip()[:1].isdigit()]
     assert [int(line.split()[0]) for line in steps] == [0, 1, 2, 3]
     assert any("decimal comma" in line for line in solved.lines)
-    assert any(line.startswith("Stopped after 3 proposals: 3 proposals were made. ") for line in solved.lines)
+    assert any(
+        line.startswith("Stopped after 3 proposals: 3 proposals were made. ")
+        for line in solved.lines
+    )
     assert any(line.strip().startswith("test (read once)") for line in solved.lines)
 
 
@@ -77,7 +93,9 @@ def test_the_model_file_predicts_as_the_spec_fitted_here(solved: Solved):
     reference = fit_model(PipelineSpec.model_validate(solved.report.spec), table, SEED)
     assert np.array_equal(content["model"].predict_proba(table.X), reference.predict_proba(table.X))
     assert content["classes"] == ["Não", "Sim"]
-    assert [(c["alias"], c["name"]) for c in content["columns"]] == [(c.alias, c.name) for c in task.columns]
+    assert [(c["alias"], c["name"]) for c in content["columns"]] == [
+        (c.alias, c.name) for c in task.columns
+    ]
 
 
 def test_the_delivered_code_is_the_code_of_the_spec(solved: Solved):
@@ -95,11 +113,17 @@ def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_pa
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         solve_task(
-            TaskFile(CLIENTS, TARGET, seed=SEED), team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK,
+            TaskFile(CLIENTS, TARGET, seed=SEED),
+            team="scripted",
+            limits=at_most(STEPS),
+            out=out,
+            recipe=QUICK,
             on_line=stop_at_two,
-        )  # fmt: skip
+        )
     kept = [(line["proposal"], line["verdict"], line["gain"]) for line in history(out)]
-    assert kept == [(line["proposal"], line["verdict"], line["gain"]) for line in history(solved.out)[:2]]
+    assert kept == [
+        (line["proposal"], line["verdict"], line["gain"]) for line in history(solved.out)[:2]
+    ]
     report = json.loads((out / "report.json").read_text())
     assert (
         report["status"] == "interrupted"
@@ -113,25 +137,40 @@ def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_pa
         .any()
     )
     done = subprocess.run(
-        [sys.executable, str(out / "solution.py"), str(CLIENTS), str(CLIENTS), str(tmp_path / "predicted.csv")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(out / "solution.py"),
+            str(CLIENTS),
+            str(CLIENTS),
+            str(tmp_path / "predicted.csv"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("moment", ["in the look", "in the play"])
 def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: str):
-    """At once: without waiting for fits that run, in the process that ends as much as on the screen."""
+    """At once: without waiting for fits that run, in the process that ends as much as on the
+    screen.
+    """
     out = tmp_path / "out"
     program = (
-        "from pathlib import Path; from marl_llm.solve import solve_task; from marl_llm.tasks import TaskFile; "
+        "from pathlib import Path; from marl_llm.solve import solve_task; from "
+        "marl_llm.tasks import TaskFile; "
         "from marl_llm.rollout.playing import Limits; from marl_llm.rollout.budget import Budget; "
         f"task = TaskFile(Path({str(CLIENTS)!r}), {TARGET!r}); "
         f"solve_task(task, team='scripted', limits=Limits(Budget(600)), out=Path({str(out)!r}))"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE, text=True, preexec_fn=heeding_ctrl_c
+        [sys.executable, "-c", program],
+        cwd=root,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeding_ctrl_c,
     )
     deadline = time.monotonic() + 90
     while not ((out / "history.jsonl").is_file() and (moment == "in the look" or history(out))):
@@ -148,7 +187,10 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: s
 
 def test_results_of_another_csv_are_not_overwritten(solved: Solved):
     before = (solved.out / "report.json").read_bytes()
-    with pytest.raises(UserError, match="holds other files than results for .*wine.csv: name a new or empty directory"):
+    with pytest.raises(
+        UserError,
+        match="holds other files than results for .*wine.csv: name a new or empty directory",
+    ):
         solve_task(TaskFile(BUNDLED / "wine.csv", "cultivar"), team="scripted", out=solved.out)
     assert (solved.out / "report.json").read_bytes() == before
 
@@ -161,20 +203,32 @@ def test_what_an_earlier_solve_tried_is_not_tried_again(solved: Solved, tmp_path
     proposals = [line["proposal"] for line in history(solved.out)]
     families, tried = memory.entries[: -len(proposals)], memory.entries[-len(proposals) :]
     assert [entry.text for entry in tried] == proposals and families
-    assert all(entry.text.startswith("propose_model") and entry.spec is not None for entry in families)
+    assert all(
+        entry.text.startswith("propose_model") and entry.spec is not None for entry in families
+    )
     out = tmp_path / "again"
     entry = TaskFile(CLIENTS, TARGET, seed=SEED)
     solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, memory=memory)
     again = read_memory(out).entries[len(memory.entries) :]
-    known = [one.spec.normal() for one in memory.entries if one.spec is not None and one.verdict in MEASURED]
-    measured = [one.spec.normal() for one in again if one.spec is not None and one.verdict in MEASURED]
-    assert not any(spec in known for spec in measured) and "redundant" in [one.verdict for one in again]
+    known = [
+        one.spec.normal()
+        for one in memory.entries
+        if one.spec is not None and one.verdict in MEASURED
+    ]
+    measured = [
+        one.spec.normal() for one in again if one.spec is not None and one.verdict in MEASURED
+    ]
+    assert not any(spec in known for spec in measured) and "redundant" in [
+        one.verdict for one in again
+    ]
     assert len(read_memory(out).entries) == len(families) + 2 * STEPS, "families are not told twice"
 
 
 def test_a_file_that_is_no_memory_is_named(tmp_path: Path):
     (tmp_path / "memory.json").write_text('[{"text": 1}]')
-    with pytest.raises(UserError, match=r"memory\.json is no memory of an earlier solve \(not a memory: 0\.text"):
+    with pytest.raises(
+        UserError, match=r"memory\.json is no memory of an earlier solve \(not a memory: 0\.text"
+    ):
         read_memory(tmp_path)
 
 
@@ -182,12 +236,32 @@ def test_a_file_that_is_no_memory_is_named(tmp_path: Path):
 def test_small_classes_are_learned_and_predicted_by_their_names(sizes: list[int], tmp_path: Path):
     table, out = tmp_path / "t.csv", tmp_path / "out"
     small_classes(sizes).drop(columns="day").to_csv(table, index=False)
-    arguments = ["solve", table, "--target", "y", "--team", "scripted", "--steps", "2", "--out", out]
-    done = subprocess.run([sys.executable, "-m", "marl_llm.cli", *map(str, arguments)], capture_output=True, text=True)
+    arguments = [
+        "solve",
+        table,
+        "--target",
+        "y",
+        "--team",
+        "scripted",
+        "--steps",
+        "2",
+        "--out",
+        out,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "marl_llm.cli", *map(str, arguments)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    assert ("'c2' (1 row), 'c3' (2 rows), 'c4' (3 rows)" in done.stdout + done.stderr) == (len(sizes) > 2)
+    assert ("'c2' (1 row), 'c3' (2 rows), 'c4' (3 rows)" in done.stdout + done.stderr) == (
+        len(sizes) > 2
+    )
     predicted = tmp_path / "predicted.csv"
-    subprocess.run([sys.executable, str(out / "solution.py"), str(table), str(table), str(predicted)], check=True)
+    subprocess.run(
+        [sys.executable, str(out / "solution.py"), str(table), str(table), str(predicted)],
+        check=True,
+    )
     names = [f"c{i}" for i in range(len(sizes))]
     answer = pd.read_csv(predicted)
-    assert list(answer.columns) == ["y", *(f"probability {name}" for name in names)] and set(answer["y"]) <= set(names)
+    assert list(answer.columns) == ["y", *(f"probability {name}" for name in names)] and set(
+        answer["y"]
+    ) <= set(names)

@@ -26,20 +26,38 @@ FOREST = PipelineSpec(estimator="RandomForestClassifier", params=(("n_estimators
 
 def result(task: str, test: float, **without: float | None) -> Result:
     figures = {PREFIX + part: value for part, value in without.items()}
-    return Result(arm="solve", trial=task, task=task, repeat=0, kind="binary", test=test, team={"steps": 3, **figures})
+    return Result(
+        arm="solve",
+        trial=task,
+        task=task,
+        repeat=0,
+        kind="binary",
+        test=test,
+        team={"steps": 3, **figures},
+    )
 
 
 def test_a_part_adds_what_the_play_loses_without_it():
-    results = [result("a", 0.8, team=0.7, blend=0.8, rule=None), result("b", 0.6, team=0.6, blend=0.65, rule=0.5)]
+    results = [
+        result("a", 0.8, team=0.7, blend=0.8, rule=None),
+        result("b", 0.6, team=0.6, blend=0.65, rule=0.5),
+    ]
     found = differences(results)
-    assert found["team"].mean == pytest.approx(0.05) and found["blend"].mean == pytest.approx(-0.025)
-    assert found["rule"].mean == pytest.approx(0.1) and (found["rule"].tasks, found["rule"].low) == (1, None)
+    assert found["team"].mean == pytest.approx(0.05) and found["blend"].mean == pytest.approx(
+        -0.025
+    )
+    assert found["rule"].mean == pytest.approx(0.1) and (
+        found["rule"].tasks,
+        found["rule"].low,
+    ) == (1, None)
     assert found["team"].low is not None and found["team"].low < 0.05
 
 
 @pytest.fixture
 def env(sandbox: Sandbox) -> Iterator[TeamEnv]:
-    with closing(TeamEnv(small_task(Kind.binary), sandbox, EnvironmentConfig(cv_folds=2, resamples=100), 0)) as one:
+    with closing(
+        TeamEnv(small_task(Kind.binary), sandbox, EnvironmentConfig(cv_folds=2, resamples=100), 0)
+    ) as one:
         yield one
 
 
@@ -50,7 +68,9 @@ def test_without_the_team_nothing_of_it_is_delivered_and_without_a_rule_the_prob
     start = env.reset()
     entry = MemoryEntry("propose", Verdict.no_gain, None, FOREST, "", 0.99)
     last = env.look(type(start)(start.spec, start.code, start.evaluated, start.memory.add(entry)))
-    blend = PipelineSpec(estimator=BLEND, members=(FOREST, baseline(env.task.kind)), weights=(1, 2), power=0.5)
+    blend = PipelineSpec(
+        estimator=BLEND, members=(FOREST, baseline(env.task.kind)), weights=(1, 2), power=0.5
+    )
     found = deliveries(env, last, blend)
     assert FOREST not in (found["team"], *found["team"].members)
     assert len(found["blend"].members) <= 1
@@ -61,18 +81,33 @@ def test_without_the_team_nothing_of_it_is_delivered_and_without_a_rule_the_prob
 
 def report(path: Path, *results: Result) -> Path:
     empty = EvaluationReport(
-        name="s", level=0.95, repeats=1, seed=0, tasks=2, settings={}, arms=[], differences=[], results=list(results),
-        problems=[], created_at="",
-    )  # fmt: skip
+        name="s",
+        level=0.95,
+        repeats=1,
+        seed=0,
+        tasks=2,
+        settings={},
+        arms=[],
+        differences=[],
+        results=list(results),
+        problems=[],
+        created_at="",
+    )
     path.write_text(json.dumps(empty.to_dict()))
     return path
 
 
 def test_the_command_prints_a_line_for_each_part(tmp_path: Path, capsys):
-    path = report(tmp_path / "evaluation.json", result("a", 0.8, team=0.7), result("b", 0.6, team=0.6))
+    path = report(
+        tmp_path / "evaluation.json", result("a", 0.8, team=0.7), result("b", 0.6, team=0.6)
+    )
     assert main([str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:]] == [["team", "+0.0500"], ["blend", "-"], ["rule", "-"]]
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["team", "+0.0500"],
+        ["blend", "-"],
+        ["rule", "-"],
+    ]
 
 
 def test_a_report_without_plays_is_one_sentence(tmp_path: Path, caplog):

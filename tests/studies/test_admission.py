@@ -35,14 +35,18 @@ def test_settings_are_of_the_tuned_kinds_and_of_this_target(sandbox, kind: Kind)
     with closing(TeamEnv(small_task(kind), sandbox, QUICK, 0)) as env:
         drawn = settings(env, random.Random(0))
     assert {ESTIMATORS[spec.estimator].classifier for spec in drawn} == {kind.is_classification}
-    assert len(drawn) == 4 and all(spec.estimator.startswith(("ExtraTrees", "RandomForest")) for spec in drawn)
+    assert len(drawn) == 4 and all(
+        spec.estimator.startswith(("ExtraTrees", "RandomForest")) for spec in drawn
+    )
 
 
 def test_settings_that_never_count_add_nothing(sandbox, monkeypatch):
     with closing(TeamEnv(small_task(Kind.binary), sandbox, QUICK, 0)) as env:
         monkeypatch.setattr(module.Evidence, "clearly_better", lambda *_: False)
         found = admission(env, "small", random.Random(0))
-        assert found.clear == 0 and found.rows == len(env.task.development.y) + len(env.task.holdout.y)
+        assert found.clear == 0 and found.rows == len(env.task.development.y) + len(
+            env.task.holdout.y
+        )
         monkeypatch.setattr(module.Evidence, "clearly_better", lambda *_: True)
         assert admission(env, "small", random.Random(0)).clear == found.everything
 
@@ -51,13 +55,26 @@ def test_tables_that_are_finished_are_not_played_again(tmp_path: Path, monkeypat
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(160, 3)).round(3), columns=list("abc"))
     frame.assign(y=frame["a"] * frame["b"]).to_csv(tmp_path / "one.csv", index=False)
-    (tmp_path / "suite.yaml").write_text(yaml.safe_dump([{"csv": "one.csv", "target": "y", "kind": "regression"}]))
-    arguments = ["--suite", str(tmp_path), "--every", "1", "--out", str(tmp_path / "runs" / "found.jsonl")]
+    (tmp_path / "suite.yaml").write_text(
+        yaml.safe_dump([{"csv": "one.csv", "target": "y", "kind": "regression"}])
+    )
+    arguments = [
+        "--suite",
+        str(tmp_path),
+        "--every",
+        "1",
+        "--out",
+        str(tmp_path / "runs" / "found.jsonl"),
+    ]
     assert main(arguments) == 0
     first = capsys.readouterr().out
     monkeypatch.setattr(module, "_play", lambda *_: pytest.fail("played again"))
     assert main(arguments) == 0 and capsys.readouterr().out == first
-    assert "of 1 tables" in first and "left out" not in first and main(["--suite", str(tmp_path / "none")]) == 2
+    assert (
+        "of 1 tables" in first
+        and "left out" not in first
+        and main(["--suite", str(tmp_path / "none")]) == 2
+    )
 
 
 def test_tables_are_told_apart_by_their_rows():

@@ -1,4 +1,6 @@
-"""Simulated comparisons with a known true gain: no more false gains than the level allows, and real ones found."""
+"""Simulated comparisons with a known true gain: no more false gains than the level allows, and real
+ones found.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def test_the_false_gain_rate_stays_at_the_level(test: str, setting: str, n: int)
 
 
 def test_textbook_degrees_of_freedom_would_find_false_gains_in_repeated_validation() -> None:
-    setting = next(setting for setting in fold_settings() if setting.name == "regression, 3 folds x 5")
+    setting = next(
+        setting for setting in fold_settings() if setting.name == "regression, 3 folds x 5"
+    )
     p_values = []
     for seed in range(200):
         differences = setting.differences(np.random.default_rng(seed), 99, setting.strength(0, 99))
@@ -50,21 +54,27 @@ def test_textbook_degrees_of_freedom_would_find_false_gains_in_repeated_validati
     assert stats.binomtest(int(np.sum(np.array(p_values) <= 0.05)), 200).proportion_ci().low > 0.05
 
 
-@pytest.mark.parametrize("name", ["binary, 5%, overconfident", "regression, Laplace errors, swapped"])
+@pytest.mark.parametrize(
+    "name", ["binary, 5%, overconfident", "regression, Laplace errors, swapped"]
+)
 def test_unlike_models_without_a_true_gain_have_none_on_very_many_rows(name: str) -> None:
     setting = next(setting for setting in holdout_settings() if setting.name == name)
     noise, rng, gains = setting.strength(0, 0), np.random.default_rng(0), []
     for _ in range(20):
         y, before, after = setting.pair(rng.random((20_000, setting.n_dimensions)), noise)
-        gains.append(setting.goal.gain(y, before, after, setting.goal.reference(y, setting.n_classes)))
+        gains.append(
+            setting.goal.gain(y, before, after, setting.goal.reference(y, setting.n_classes))
+        )
     assert stats.ttest_1samp(gains, 0).pvalue > 0.001  # pyright: ignore[reportAttributeAccessIssue]
     assert stats.sem(gains) < 0.004
-    assert not np.array_equal(before.labels, after.labels)  # pyright: ignore[reportPossiblyUnboundVariable]
+    # pyright: ignore[reportPossiblyUnboundVariable]
+    assert not np.array_equal(before.labels, after.labels)
 
 
 def test_a_larger_true_gain_and_more_rows_are_found_more_often() -> None:
     few, large, many = (
-        rate(BOOTSTRAP, "regression", n, gain, 60) for n, gain in ((300, 0.02), (300, 0.05), (1000, 0.05))
+        rate(BOOTSTRAP, "regression", n, gain, 60)
+        for n, gain in ((300, 0.02), (300, 0.05), (1000, 0.05))
     )
     assert few.rate < large.rate < many.rate
     assert many.mean_gain == pytest.approx(0.05, abs=0.01)
@@ -99,15 +109,30 @@ def test_the_command_prints_a_table_and_writes_figures_and_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, plot = tmp_path / "rates.json", tmp_path / "rates.png"
-    main(["--comparisons", "4", "--only", "regression, 3 folds x", "--out", str(out), "--plot", str(plot)])
+    main(
+        [
+            "--comparisons",
+            "4",
+            "--only",
+            "regression, 3 folds x",
+            "--out",
+            str(out),
+            "--plot",
+            str(plot),
+        ]
+    )
     shown = capsys.readouterr().out
-    assert "regression, 3 folds x 5" in shown and "No false-gain rate of 2 is above the level" in shown
+    assert (
+        "regression, 3 folds x 5" in shown and "No false-gain rate of 2 is above the level" in shown
+    )
     assert [entry["n"] for entry in json.loads(out.read_text())["rates"]] == [300, 1000]
     assert plot.stat().st_size > 1000
 
 
 def test_the_committed_figures_show_no_false_gain_rate_above_the_level() -> None:
-    entries = json.loads((Path(__file__).parents[2] / "data/results/significance.json").read_text())["rates"]
+    entries = json.loads(
+        (Path(__file__).parents[2] / "data/results/significance.json").read_text()
+    )["rates"]
     rates = [Rate(**entry) for entry in entries]
     assert {(r.test, r.setting, r.n, r.gain) for r in rates} == {
         (j.test, j.setting, j.n, j.gain) for j in jobs(500, 0.05)

@@ -47,7 +47,12 @@ def code_of(env: TeamEnv, reply: str) -> str:
 
 def same(a: Evaluated, b: Evaluated) -> bool:
     """True if everything that was measured is equal; times and memory addresses are not."""
-    return (a.status, a.cv, a.holdout, a.stopped_after) == (b.status, b.cv, b.holdout, b.stopped_after) and all(
+    return (a.status, a.cv, a.holdout, a.stopped_after) == (
+        b.status,
+        b.cv,
+        b.holdout,
+        b.stopped_after,
+    ) and all(
         (x is None) == (y is None) and (x is None or np.array_equal(x.proba, y.proba))
         for x, y in ((a.out_of_fold, b.out_of_fold), (a.holdout_predictions, b.holdout_predictions))
     )
@@ -58,7 +63,12 @@ def test_a_candidate_without_a_gain_on_the_holdout_is_not_cross_validated(make):
     before, code = env.reset().evaluated, code_of(env, WORSE)
     fits = env.evaluator.fits
     stopped = env.run(code, before)
-    assert stopped.ok and not stopped.complete and stopped.stopped_after == 1 and env.evaluator.fits == fits + 1
+    assert (
+        stopped.ok
+        and not stopped.complete
+        and stopped.stopped_after == 1
+        and env.evaluator.fits == fits + 1
+    )
     assert stopped.cv is None and stopped.out_of_fold is None
     assert stopped.holdout == env.run(code).holdout
 
@@ -78,9 +88,12 @@ def test_the_first_fold_of_the_cross_validation_may_decide_the_t_test(make):
     assert stopped.stopped_after == 1 and stopped.holdout is None and full.complete
     start, stop = env.evaluator.fold_bounds[0]
     assert np.array_equal(stopped.out_of_fold.proba, full.out_of_fold.proba[start:stop])
-    assert stopped.cv == env.evaluator.scores(env.evaluator.out_of_fold_labels[start:stop], stopped.out_of_fold)
+    assert stopped.cv == env.evaluator.scores(
+        env.evaluator.out_of_fold_labels[start:stop], stopped.out_of_fold
+    )
     assert env.compare(before, stopped).gain == pytest.approx(
-        stopped.cv.score - env.evaluator.scores(env.evaluator.out_of_fold_labels[:stop], first(before, stop)).score
+        stopped.cv.score
+        - env.evaluator.scores(env.evaluator.out_of_fold_labels[:stop], first(before, stop)).score
     )
 
 
@@ -99,7 +112,9 @@ def test_stopping_does_not_change_a_decision(make, significance):
     for reply in PROPOSALS:
         code = code_of(whole, reply)
         early, full = stopping.run(code, before), whole.run(code, before)
-        assert stopping.compare(before, early).significant == whole.compare(before, full).significant
+        assert (
+            stopping.compare(before, early).significant == whole.compare(before, full).significant
+        )
         assert full.complete
         stopped += not early.complete
     assert stopped >= 3
@@ -147,7 +162,9 @@ def test_what_an_episode_accepts_has_all_its_folds_and_verdicts_stay_the_same(ma
         for reply in (WORSE, "propose_model est = GaussianNB()", FOREST):
             suggestion = env.read(state, reply)
             code = generate_code(suggestion.spec)
-            outcome = env.judge(state, suggestion, Implementation(code, env.run(code, state.evaluated)))
+            outcome = env.judge(
+                state, suggestion, Implementation(code, env.run(code, state.evaluated))
+            )
             state = env.advance(state, outcome)
             found.append((outcome.verdict, outcome.compliance))
             assert state.evaluated.complete
@@ -176,7 +193,15 @@ def test_threads_that_ask_for_the_same_code_at_once_fit_each_fold_once(make):
 @pytest.mark.parametrize("significance", TESTS)
 def test_the_report_counts_folds_and_decisions_of_each_candidate(sandbox, tmp_path, significance):
     setting = Setting(significance, 3, 0.02)
-    decided = list(walk(small_task(Kind.binary), sandbox, setting.config(tmp_path / "cache"), proposals=4, seed=2))
+    decided = list(
+        walk(
+            small_task(Kind.binary),
+            sandbox,
+            setting.config(tmp_path / "cache"),
+            proposals=4,
+            seed=2,
+        )
+    )
     found = summarise(setting, decided)
     assert found.candidates == len(decided) == 4 and found.false_gains == 0
     assert all(one.gain == one.full_gain and 1 <= one.fits <= one.all_fits == 4 for one in decided)

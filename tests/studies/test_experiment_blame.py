@@ -26,7 +26,9 @@ CODE = (
 
 
 def a_run(root: Path) -> RunDirectory:
-    """A run of one iteration with the Engineer's completions in `CODE`, one an episode, and their group credit."""
+    """A run of one iteration with the Engineer's completions in `CODE`, one an episode, and their
+    group credit.
+    """
     run = RunDirectory(root)
     writer, credit = TrajectoryWriter(run.trajectories(0)), []
     for number, (verdict, asked, advantage, kept) in enumerate(CODE):
@@ -40,7 +42,9 @@ def a_run(root: Path) -> RunDirectory:
 
 
 def test_what_was_asked_is_told_apart_by_what_came_of_the_suggestion() -> None:
-    frame = pd.DataFrame([code[:3] for code in CODE], columns=["verdict", "compliance", "advantage"])
+    frame = pd.DataFrame(
+        [code[:3] for code in CODE], columns=["verdict", "compliance", "advantage"]
+    )
     found = blame(frame.iloc[:4])
     assert found == {
         "completions": 4,
@@ -64,7 +68,9 @@ def test_groups_count_what_they_kept(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_the_advantages_of_ppo_are_whitened_over_tokens(tmp_path: Path) -> None:
     run, out = a_run(tmp_path / "run"), tmp_path / "blame.json"
     values = pd.read_parquet(run.credit(0, ML_ENGINEER)).drop(columns=["kept"])
-    values["advantage"] = [np.array(tokens) for tokens in ([4.0, 4.0], [0.0], [0.0, 0.0], [0.0], [0.0, 0.0])]
+    values["advantage"] = [
+        np.array(tokens) for tokens in ([4.0, 4.0], [0.0], [0.0, 0.0], [0.0], [0.0, 0.0])
+    ]
     (run.iteration(0) / "training").mkdir()
     values.to_parquet(run.iteration(0) / "training" / f"{ML_ENGINEER}-values.parquet")
     assert main([str(run.root), "--out", str(out)]) == 0
@@ -75,7 +81,9 @@ def test_the_advantages_of_ppo_are_whitened_over_tokens(tmp_path: Path) -> None:
     assert found["mean_without_gain"] == found["mean_otherwise"] == pytest.approx(-mean / deviation)
 
 
-def test_a_run_that_was_not_trained_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_was_not_trained_is_said_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(tmp_path / "blame.json")
     assert main([str(tmp_path / "nowhere"), "--out", out]) == 2
     assert "no finished iteration; name a run directory." in capsys.readouterr().err

@@ -24,18 +24,43 @@ from marl_llm.pipeline.experiment.layout import ExperimentDirectory, Point
 TASKS = [f"t{i}" for i in range(6)]
 BASE = [0.5, 0.6, 0.4, 0.8, 0.5, 0.6]
 UNTRAINED = [0.02, 0.00, 0.04, 0.00, 0.02, 0.04]  # gains over the baseline; sum 0.12
-TRAINED = {0: [0.06, 0.02, 0.10, 0.00, 0.04, 0.08], 1: [0.10, 0.02, 0.14, -0.02, 0.04, 0.12]}  # sums 0.30, 0.40
-BEST = [0.08, 0.00, 0.12, 0.00, 0.10, 0.10]  # sum 0.40; task 1 has no significant step, task 3 only on the hold-out
+TRAINED = {
+    0: [0.06, 0.02, 0.10, 0.00, 0.04, 0.08],
+    1: [0.10, 0.02, 0.14, -0.02, 0.04, 0.12],
+}  # sums 0.30, 0.40
+BEST = [
+    0.08,
+    0.00,
+    0.12,
+    0.00,
+    0.10,
+    0.10,
+]  # sum 0.40; task 1 has no significant step, task 3 only on the hold-out
 
 
-def a_result(arm: str, i: int, gain: float, tokens: float = 1000.0, steps: float = 4.0, **team: float) -> Result:
-    figures_ = {"tokens": tokens, "steps": steps, "finished_early": float(steps < 4), "accepted": 1.0}
+def a_result(
+    arm: str, i: int, gain: float, tokens: float = 1000.0, steps: float = 4.0, **team: float
+) -> Result:
+    figures_ = {
+        "tokens": tokens,
+        "steps": steps,
+        "finished_early": float(steps < 4),
+        "accepted": 1.0,
+    }
     figures_ |= {"compliance": 0.97, "failed_code": 0.04, "as_asked": 0.9, "invalid_actions": 0.0}
     figures_ |= {"redundant_actions": 0.1, "suggestions_with_gain": 0.2, **team}
     return Result(
-        arm=arm, trial=f"{TASKS[i]}-r0", task=TASKS[i], repeat=0, kind="binary", test=BASE[i] + gain, gain=gain,
-        low=gain - 0.05, high=gain + 0.05, team={} if arm == "baseline" else figures_,
-    )  # fmt: skip
+        arm=arm,
+        trial=f"{TASKS[i]}-r0",
+        task=TASKS[i],
+        repeat=0,
+        kind="binary",
+        test=BASE[i] + gain,
+        gain=gain,
+        low=gain - 0.05,
+        high=gain + 0.05,
+        team={} if arm == "baseline" else figures_,
+    )
 
 
 def untrained() -> list[Played]:
@@ -47,17 +72,34 @@ def trained(seed: int, **changes: float) -> list[Played]:
     return [
         Played(seed, a_result("trained@4", i, gain, 600.0, steps[i], **changes))
         for i, gain in enumerate(TRAINED[seed])
-    ]  # fmt: skip
+    ]
 
 
 def a_room(i: int) -> Headroom:
-    best = Step(action="tune C=3.0", family="tune", gain=0.1, p_value=0.01, significant=True, test_gain=BEST[i])
+    best = Step(
+        action="tune C=3.0",
+        family="tune",
+        gain=0.1,
+        p_value=0.01,
+        significant=True,
+        test_gain=BEST[i],
+    )
     oracle = best.model_copy(update={"test_gain": BEST[i] + 0.02})
     found = {} if i == 1 else {"best": best, "low": BEST[i] - 0.05, "high": BEST[i] + 0.05}
     return Headroom(
-        trial=f"{TASKS[i]}-r0", task=TASKS[i], repeat=0, kind="binary", rows=100, columns=3, baseline=BASE[i],
-        proposals=100, failed=0, significant=5, oracle=oracle, **found,
-    )  # fmt: skip
+        trial=f"{TASKS[i]}-r0",
+        task=TASKS[i],
+        repeat=0,
+        kind="binary",
+        rows=100,
+        columns=3,
+        baseline=BASE[i],
+        proposals=100,
+        failed=0,
+        significant=5,
+        oracle=oracle,
+        **found,
+    )
 
 
 def a_part(*played: list[Played], rooms: bool = True) -> Part:
@@ -78,7 +120,9 @@ def test_gain_difference_and_ratios_are_those_worked_out_by_hand():
     assert one.of_best.mean == pytest.approx(0.30 / 0.40)
     assert one.of_oracle.mean == pytest.approx(0.30 / 0.52)
     assert one.tokens_change.mean == pytest.approx(-0.4)
-    assert one.improved.mean == pytest.approx(3 / 6)  # 0.06, 0.10 and 0.08 lie more than 0.05 above zero
+    assert one.improved.mean == pytest.approx(
+        3 / 6
+    )  # 0.06, 0.10 and 0.08 lie more than 0.05 above zero
     assert one.worse.mean == 0
     differences = [0.04, 0.02, 0.06, 0.0, 0.02, 0.04]
     half = 2.570582 * np.std(differences, ddof=1) / 6**0.5  # Student's t, 5 degrees of freedom
@@ -90,16 +134,24 @@ def test_seeds_are_repetitions_within_a_task_and_stand_by_themselves():
     both, seeds = figures(part, part.final("per_role")), by_seed(part, part.final("per_role"))
     assert both.gain.mean == pytest.approx(0.70 / 12)
     assert both.of_best.mean == pytest.approx(0.35 / 0.40)
-    assert {seed: round(one.gain.mean or 0, 6) for seed, one in seeds.items()} == {0: 0.05, 1: round(0.4 / 6, 6)}
+    assert {seed: round(one.gain.mean or 0, 6) for seed, one in seeds.items()} == {
+        0: 0.05,
+        1: round(0.4 / 6, 6),
+    }
     again = [Played(9, one.result) for one in trained(0)]
     same = figures(a_part(trained(0), again), [*trained(0), *again])
-    assert same.gain.low == pytest.approx(seeds[0].gain.low)  # the same answers again tell nothing new
+    assert same.gain.low == pytest.approx(
+        seeds[0].gain.low
+    )  # the same answers again tell nothing new
     assert same.over_untrained.low == pytest.approx(seeds[0].over_untrained.low)
     assert (same.gain.tasks, same.gain.trials) == (6, 12)
 
 
 def test_a_trial_without_a_score_is_counted_and_not_averaged():
-    lost = Played(0, a_result("trained@4", 0, 0.0).model_copy(update={"test": None, "gain": None, "low": None}))
+    lost = Played(
+        0,
+        a_result("trained@4", 0, 0.0).model_copy(update={"test": None, "gain": None, "low": None}),
+    )
     one = figures(a_part(), [lost, *trained(0)[1:]])
     assert (one.trials, one.failed, one.gain.tasks) == (6, 1, 5)
     assert one.gain.mean == pytest.approx(0.24 / 5)
@@ -119,7 +171,9 @@ def test_steps_are_compared_between_tasks_with_something_to_gain_and_without():
     assert split["headroom"].steps_without.mean == 1
     assert split["headroom"].steps_difference.mean == pytest.approx(1 - 16 / 5)
     assert split["headroom"].steps_difference.low is None  # a single task without: no interval
-    assert split["confirmed"].steps_with.mean == pytest.approx((4 + 3 + 4 + 3) / 4)  # task 3's best step fails the test
+    assert split["confirmed"].steps_with.mean == pytest.approx(
+        (4 + 3 + 4 + 3) / 4
+    )  # task 3's best step fails the test
     assert split["confirmed"].finished_without.mean == 1
 
 
@@ -133,7 +187,10 @@ def test_targets_are_met_or_missed_by_so_much():
     found = verdicts()
     assert found["test score above the untrained pair's"] == ("met", None)
     assert found["tokens of an episode"] == ("met", None)
-    assert found["steps without headroom minus steps with (a significant step exists)"][0] == "too few tasks"
+    assert (
+        found["steps without headroom minus steps with (a significant step exists)"][0]
+        == "too few tasks"
+    )
     assert found["failed code"] == found["compliance"] == ("met", None)
     assert verdicts(failed_code=0.08)["failed code"] == ("missed", pytest.approx(0.03))
     assert verdicts(compliance=0.9)["compliance"] == ("missed", pytest.approx(0.05))
@@ -145,7 +202,9 @@ def test_targets_are_met_or_missed_by_so_much():
 def test_there_is_no_verdict_before_all_seeds_are_done():
     part = a_part(trained(0))
     found = targets(figures(part, part.final("per_role")), complete=False)
-    assert {one.verdict for one in found} == {"unfinished"} and not any(one.missed_by for one in found)
+    assert {one.verdict for one in found} == {"unfinished"} and not any(
+        one.missed_by for one in found
+    )
 
 
 def test_an_interval_that_touches_zero_is_no_gain():
@@ -157,22 +216,48 @@ def test_an_interval_that_touches_zero_is_no_gain():
 def an_experiment(root: Path, *, headroom_seed: int = 0) -> ExperimentDirectory:
     """A finished experiment of two arms on a benchmark of six tasks."""
     directory = ExperimentDirectory(root)
-    arms = {"per_role": {"seeds": [0, 1], "about": "an adapter each"}, "swapped": {"of": "per_role", "seeds": [0]}}
-    experiment = Experiment.model_validate({"name": "made-up", "base": {"iterations": 4}, "arms": arms})
+    arms = {
+        "per_role": {"seeds": [0, 1], "about": "an adapter each"},
+        "swapped": {"of": "per_role", "seeds": [0]},
+    }
+    experiment = Experiment.model_validate(
+        {"name": "made-up", "base": {"iterations": 4}, "arms": arms}
+    )
     write_text(root / "experiment.yaml", dump_experiment(experiment))
-    teams = {Point("benchmark", "untrained", None, 0): untrained(), Point("benchmark", "swapped", 0, 4): trained(0)}
-    teams |= {Point("benchmark", "per_role", seed, version): trained(seed) for seed in (0, 1) for version in (2, 4)}
-    settings = {"environment": EnvironmentConfig().model_dump(mode="json"), "isolation": "bubblewrap"}
+    teams = {
+        Point("benchmark", "untrained", None, 0): untrained(),
+        Point("benchmark", "swapped", 0, 4): trained(0),
+    }
+    teams |= {
+        Point("benchmark", "per_role", seed, version): trained(seed)
+        for seed in (0, 1)
+        for version in (2, 4)
+    }
+    settings = {
+        "environment": EnvironmentConfig().model_dump(mode="json"),
+        "isolation": "bubblewrap",
+    }
     for point, played in teams.items():
         results = [a_result("baseline", i, 0.0) for i in range(6)] + [one.result for one in played]
         report = EvaluationReport(
-            name="bench", level=0.95, repeats=1, seed=0, tasks=6, settings=settings, arms=[], differences=[],
-            results=results, problems=[], created_at="2026-01-01T00:00:00+00:00",
-        )  # fmt: skip
+            name="bench",
+            level=0.95,
+            repeats=1,
+            seed=0,
+            tasks=6,
+            settings=settings,
+            arms=[],
+            differences=[],
+            results=results,
+            problems=[],
+            created_at="2026-01-01T00:00:00+00:00",
+        )
         write_json(directory.report(point), report.to_dict())
     decides = {key: settings["environment"][key] for key in DECIDES}
     found = HeadroomFile(
-        settings={"seed": headroom_seed, "environment": decides}, fingerprint="", trials=[a_room(i) for i in range(6)]
+        settings={"seed": headroom_seed, "environment": decides},
+        fingerprint="",
+        trials=[a_room(i) for i in range(6)],
     )
     write_json(root / "headroom-benchmark.json", found.model_dump(mode="json"))
     promotion = {"promoted": {"data_scientist": True, "ml_engineer": False}}
@@ -180,10 +265,19 @@ def an_experiment(root: Path, *, headroom_seed: int = 0) -> ExperimentDirectory:
     training["ml_engineer"] = {"tokens": 1000, "frozen": True}
     done = {"iteration": 0, "promotion": promotion, "collected": {"rows": 90}, "training": training}
     write_json(directory.run("per_role", 1).metrics(0), done)
-    later = training | {"data_scientist": {"tokens": 1000, "critic": {"explained_variance_heldout": 0.25}}}
-    write_json(directory.run("per_role", 1).metrics(1), {"iteration": 1, "collected": {"rows": 30}, "training": later})
+    later = training | {
+        "data_scientist": {"tokens": 1000, "critic": {"explained_variance_heldout": 0.25}}
+    }
+    write_json(
+        directory.run("per_role", 1).metrics(1),
+        {"iteration": 1, "collected": {"rows": 30}, "training": later},
+    )
     seconds = {"iteration": (240, 360), "benchmark": (600,)}
-    units = [{"job": "per_role.s1", "kind": kind, "seconds": s} for kind, all_s in seconds.items() for s in all_s]
+    units = [
+        {"job": "per_role.s1", "kind": kind, "seconds": s}
+        for kind, all_s in seconds.items()
+        for s in all_s
+    ]
     write_text(root / "units.jsonl", "".join(json.dumps(unit) + "\n" for unit in units))
     return directory
 
@@ -192,13 +286,19 @@ def test_the_report_holds_every_arm_version_and_seed(tmp_path: Path):
     directory = an_experiment(tmp_path / "runs")
     files = write_report(directory.root, tmp_path / "out")
     assert [file.name for file in files] == [
-        "made-up.json", "made-up.md", "made-up-curves.png", "made-up-arms.png", "made-up-headroom.png",
-    ]  # fmt: skip
+        "made-up.json",
+        "made-up.md",
+        "made-up-curves.png",
+        "made-up-arms.png",
+        "made-up-headroom.png",
+    ]
     assert all(file.read_bytes()[:4] == b"\x89PNG" for file in files[2:])
     part = json.loads(files[0].read_text())["parts"]["benchmark"]
     assert {arm: sorted(versions) for arm, versions in part["arms"].items()} == {
-        "untrained": ["0"], "per_role": ["2", "4"], "swapped": ["4"],
-    }  # fmt: skip
+        "untrained": ["0"],
+        "per_role": ["2", "4"],
+        "swapped": ["4"],
+    }
     last = part["arms"]["per_role"]["4"]
     assert last["all"]["gain"]["mean"] == pytest.approx(0.70 / 12)
     assert last["seeds"]["1"]["of_best"]["mean"] == pytest.approx(1.0)
@@ -222,7 +322,10 @@ def test_each_runs_size_and_time_are_told_and_what_its_critic_foresaw(tmp_path: 
     text = to_markdown(material)
     assert "| per_role, seed 1 | 2 | 60 | 3000 | 5.0 | 10.0 | 0.33 |" in text
     assert "| per_role, seed 0 |" not in text, "nothing of it is finished"
-    assert "per_role, seed 1: the data_scientist's critic" in text and "before it learned from them: -, 0.25" in text
+    assert (
+        "per_role, seed 1: the data_scientist's critic" in text
+        and "before it learned from them: -, 0.25" in text
+    )
     assert [run["iteration_s"] for run in material.runs] == [[], [240, 360]]
 
 
@@ -231,9 +334,12 @@ def test_a_search_with_another_seed_cannot_be_joined(tmp_path: Path):
         read_material(an_experiment(tmp_path, headroom_seed=3))
 
 
-def test_an_experiment_without_a_finished_point_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_experiment_without_a_finished_point_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     write_text(
-        tmp_path / "experiment.yaml", dump_experiment(Experiment.model_validate({"base": {}, "arms": {"per_role": {}}}))
+        tmp_path / "experiment.yaml",
+        dump_experiment(Experiment.model_validate({"base": {}, "arms": {"per_role": {}}})),
     )
     assert main([str(tmp_path), str(tmp_path / "out")]) == 2
     with pytest.raises(UserError, match="nothing was evaluated yet"):

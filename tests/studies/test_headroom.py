@@ -1,4 +1,6 @@
-"""The one-step search: what is tried, what is chosen, and that its gains are those of the evaluations."""
+"""The one-step search: what is tried, what is chosen, and that its gains are those of the
+evaluations.
+"""
 
 from __future__ import annotations
 
@@ -42,19 +44,30 @@ def texts(kind: Kind, card_of=small_card) -> list[str]:
 def test_each_common_value_is_tried_alone_and_defaults_once():
     found = texts(Kind.binary)
     forests = [text for text in found if "RandomForestClassifier" in text]
-    # as it comes, n_estimators 50 and 200 (100 is the default), 4 depths, 4 leaf sizes (1 is the default), balanced
+    # as it comes, n_estimators 50 and 200 (100 is the default), 4 depths, 4 leaf sizes (1 is the
+    # default), balanced
     assert len(forests) == 1 + 2 + 4 + 4 + 1
     assert forests[0] == "propose_model est = RandomForestClassifier()"
     assert not any("max_features" in text or "criterion" in text for text in found)
     tunes = [text for text in found if text.startswith("tune")]
     assert tunes == [
-        "tune C=0.01", "tune C=0.1", "tune C=0.3", "tune C=3.0", "tune C=10.0", 'tune class_weight="balanced"',
-        "tune max_iter=300", "tune max_iter=1000",
-    ]  # fmt: skip
+        "tune C=0.01",
+        "tune C=0.1",
+        "tune C=0.3",
+        "tune C=3.0",
+        "tune C=10.0",
+        'tune class_weight="balanced"',
+        "tune max_iter=300",
+        "tune max_iter=1000",
+    ]
 
 
 def test_preparations_are_tried_for_all_columns_and_for_single_ones():
-    found = [text.removeprefix("engineer_features ") for text in texts(Kind.regression) if text.startswith("eng")]
+    found = [
+        text.removeprefix("engineer_features ")
+        for text in texts(Kind.regression)
+        if text.startswith("eng")
+    ]
     columns = ["x0", "x1", "x2", "x3", "x4"]
     wanted = {
         "impute median",
@@ -67,9 +80,14 @@ def test_preparations_are_tried_for_all_columns_and_for_single_ones():
     }
     wanted |= {f'drop ["{c}"]' for c in columns} | {f'log ["{c}"]' for c in columns[:3]}
     wanted |= {'log ["x0", "x1", "x2"]', 'bin ["x0", "x1", "x2"]', 'missing ["x1", "x4"]'}
-    wanted |= {f"polynomial {pair}" for pair in ('["x0", "x1"]', '["x0", "x2"]', '["x1", "x2"]', '["x0", "x1", "x2"]')}
+    wanted |= {
+        f"polynomial {pair}"
+        for pair in ('["x0", "x1"]', '["x0", "x2"]', '["x1", "x2"]', '["x0", "x1", "x2"]')
+    }
     assert wanted <= set(found)
-    assert not {"impute mean", "encode ordinal", "scale standard"} & set(found)  # the baseline's own
+    assert not {"impute mean", "encode ordinal", "scale standard"} & set(
+        found
+    )  # the baseline's own
 
 
 def test_of_many_columns_the_strongest_are_transformed_and_the_weakest_removed():
@@ -85,7 +103,12 @@ def test_of_many_columns_the_strongest_are_transformed_and_the_weakest_removed()
 
 def step(gain: float, significant: bool, test: float | None = 0.0) -> Step:
     return Step(
-        action=f"tune C={gain}", family="tune", gain=gain, p_value=0.01, significant=significant, test_gain=test
+        action=f"tune C={gain}",
+        family="tune",
+        gain=gain,
+        p_value=0.01,
+        significant=significant,
+        test_gain=test,
     )
 
 
@@ -96,8 +119,18 @@ def test_the_best_step_is_the_largest_significant_gain_and_not_the_largest():
 
 
 def room(**changes) -> Headroom:
-    fields = {"trial": "a-r0", "task": "a", "repeat": 0, "kind": "binary", "rows": 9, "columns": 2, "baseline": 0.5}
-    return Headroom.model_validate({**fields, "proposals": 3, "failed": 0, "significant": 1, **changes})
+    fields = {
+        "trial": "a-r0",
+        "task": "a",
+        "repeat": 0,
+        "kind": "binary",
+        "rows": 9,
+        "columns": 2,
+        "baseline": 0.5,
+    }
+    return Headroom.model_validate(
+        {**fields, "proposals": 3, "failed": 0, "significant": 1, **changes}
+    )
 
 
 def test_headroom_is_confirmed_only_by_the_test_part():
@@ -115,8 +148,16 @@ def a_trial(name: str = "small-r0") -> Trial:
 def test_gains_of_the_search_are_those_of_an_evaluation_of_the_same_solution(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ):
-    wanted = ("propose_model est = RandomForestClassifier()", "tune C=0.01", "propose_model est = GaussianNB()")
-    few = [one for one in one_steps(small_card(Kind.binary), baseline(Kind.binary)) if one.text in wanted]
+    wanted = (
+        "propose_model est = RandomForestClassifier()",
+        "tune C=0.01",
+        "propose_model est = GaussianNB()",
+    )
+    few = [
+        one
+        for one in one_steps(small_card(Kind.binary), baseline(Kind.binary))
+        if one.text in wanted
+    ]
     monkeypatch.setattr(search_module, "one_steps", lambda card, spec: few)
     found = Searcher(sandbox, RECIPE, 7, 2).search(a_trial())
     assert (found.proposals, found.failed, len(found.leading)) == (3, 0, 3)
@@ -130,7 +171,9 @@ def test_gains_of_the_search_are_those_of_an_evaluation_of_the_same_solution(
     assert (found.low, found.high) == (result.low, result.high)
     assert found.baseline == pytest.approx((result.test or 0) - (result.gain or 0), abs=1e-12)
     assert found.oracle.test_gain == max(one.test_gain or 0.0 for one in found.leading)
-    assert [one.gain for one in found.leading] == sorted((one.gain for one in found.leading), reverse=True)
+    assert [one.gain for one in found.leading] == sorted(
+        (one.gain for one in found.leading), reverse=True
+    )
 
 
 def test_a_search_goes_on_where_it_ended_and_leaves_out_what_defeats_it(

@@ -12,7 +12,9 @@ LIMIT = 4 * 2**30  # bytes for 1,000,000 rows of 50 columns
 
 
 @pytest.mark.parametrize("shape", ["numbers", "messy"])
-def test_a_cell_takes_less_memory_than_four_gigabytes_allow_for_a_million_rows(tmp_path: Path, shape: str):
+def test_a_cell_takes_less_memory_than_four_gigabytes_allow_for_a_million_rows(
+    tmp_path: Path, shape: str
+):
     path = tmp_path / "large.csv"
     write_large(path, shape, ROWS)
     found = measure(path)

@@ -1,4 +1,6 @@
-"""The rate of deliveries that are worse than the start: exact intervals, counts by kind, and a run that resumes."""
+"""The rate of deliveries that are worse than the start: exact intervals, counts by kind, and a run
+that resumes.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,14 @@ def test_of_no_tasks_there_is_no_interval():
 
 def result(arm: str, seed: int, gain: float | None, high: float | None = None) -> Result:
     return Result(
-        arm=arm, trial=f"n{seed}", task=f"noisy-{seed}", repeat=0, kind="binary", gain=gain, low=-1.0, high=high
+        arm=arm,
+        trial=f"n{seed}",
+        task=f"noisy-{seed}",
+        repeat=0,
+        kind="binary",
+        gain=gain,
+        low=-1.0,
+        high=high,
     )
 
 
@@ -45,8 +54,12 @@ def test_worse_at_all_and_significantly_worse_are_counted_by_kind_of_task():
         result("no_agents", 1 + many, None),
     ]
     found = {rate.kind: rate for rate in worse_rates(results)}
-    assert list(found) == ["all", KINDS[0], KINDS[1]] and {rate.arm for rate in found.values()} == {"no_agents"}
-    counts = {k: (r.worse.count, r.significant.count, r.worse.of, r.failed) for k, r in found.items()}
+    assert list(found) == ["all", KINDS[0], KINDS[1]] and {rate.arm for rate in found.values()} == {
+        "no_agents"
+    }
+    counts = {
+        k: (r.worse.count, r.significant.count, r.worse.of, r.failed) for k, r in found.items()
+    }
     assert counts == {"all": (2, 1, 3, 1), KINDS[0]: (2, 1, 2, 0), KINDS[1]: (0, 0, 1, 1)}
 
 
@@ -66,8 +79,10 @@ def test_it_plays_reports_and_resumes(tmp_path: Path, capsys, monkeypatch):
     shown = capsys.readouterr().out
     written = json.loads((tmp_path / "noise.json").read_text())
     assert [(rate["kind"], rate["worse"]["of"]) for rate in written["rates"]] == [
-        ("all", 2), ("pareto", 1), ("lognormal", 1),
-    ]  # fmt: skip
+        ("all", 2),
+        ("pareto", 1),
+        ("lognormal", 1),
+    ]
     assert written["budget"] == "4 s of wall time" and "significantly worse" in shown
     monkeypatch.setattr(play_module, "BudgetedArm", lambda *_: pytest.fail("played again"))
     assert main(arguments) == 0 and capsys.readouterr().out == shown
@@ -81,7 +96,9 @@ def test_it_plays_reports_and_resumes(tmp_path: Path, capsys, monkeypatch):
         (["--arms", "no_agent"], "Unknown arm 'no_agent': did you mean 'no_agents'?"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: list[str], says: str, tmp_path: Path, caplog):
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str], says: str, tmp_path: Path, caplog
+):
     with caplog.at_level("ERROR", logger=module.__name__):
         assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     assert says in caplog.text and not (tmp_path / "out").exists()

@@ -23,6 +23,7 @@ def test_the_table_counts_wins() -> None:
     ]
     assert wins(contests) == {"LogisticRegression": 0.5, "RandomForest": 0.5}
     assert share_without_trees(contests) == 0.5
-    assert "2 tasks (binary 1, multiclass 0, regression 1), median 400 rows\nno tree ensemble wins 50%" in table(
-        contests
+    assert (
+        "2 tasks (binary 1, multiclass 0, regression 1), median 400 rows\nno tree ensemble wins 50%"
+        in table(contests)
     )

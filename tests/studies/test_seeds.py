@@ -23,8 +23,12 @@ def _report(**arms: list[float | None]) -> Any:
 def test_seeds_are_averaged_and_tasks_are_what_the_interval_is_over() -> None:
     one = _report(baseline=[0.1, 0.2, 0.3], trained=[0.2, 0.4, 0.3], untrained=[0.2, 0.2, 0.3])
     two = _report(baseline=[0.1, 0.2, 0.3], trained=[0.4, 0.2, None])
-    found = {line.what: line.difference for line in seeds.lines([one, two], "trained", ["untrained"])}
-    assert found["seed 0, gain"].mean == pytest.approx(0.1) and found["seed 1, gain"].mean == pytest.approx(0.15)
+    found = {
+        line.what: line.difference for line in seeds.lines([one, two], "trained", ["untrained"])
+    }
+    assert found["seed 0, gain"].mean == pytest.approx(0.1) and found[
+        "seed 1, gain"
+    ].mean == pytest.approx(0.15)
     assert (found["all, minus untrained"].tasks, found["all, minus untrained"].trials) == (3, 5)
     assert found["all, minus untrained"].mean == pytest.approx((0.1 + 0.1 + 0.0) / 3)
 

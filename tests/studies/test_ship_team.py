@@ -1,4 +1,6 @@
-"""The default team: the main arm's seed that gains most on procedural tasks, whatever it does on the benchmark."""
+"""The default team: the main arm's seed that gains most on procedural tasks, whatever it does on
+the benchmark.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,19 @@ from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.teams import choose_team
 
-MAIN = Experiment.model_validate({"base": {}, "arms": {"per_role": {"seeds": [0, 1]}, "other": {}}, "main": "per_role"})
+MAIN = Experiment.model_validate(
+    {"base": {}, "arms": {"per_role": {"seeds": [0, 1]}, "other": {}}, "main": "per_role"}
+)
 
 
 def played(seed: int, *values: float | None) -> list[Played]:
     return [
-        Played(seed, Result(arm="trained", trial=f"t{i}-r0", task=f"t{i}", repeat=0, kind="binary", gain=value))
+        Played(
+            seed,
+            Result(
+                arm="trained", trial=f"t{i}-r0", task=f"t{i}", repeat=0, kind="binary", gain=value
+            ),
+        )
         for i, value in enumerate(values)
     ]
 
@@ -57,7 +66,9 @@ def a_run(root: Path, versions: int) -> RunDirectory:
 
 
 def test_the_seed_is_chosen_on_procedural_tasks_and_by_the_main_arm_only():
-    procedural = part("procedural", per_role=played(0, 0.1, 0.3) + played(1, 0.2, None), other=played(2, 0.9))
+    procedural = part(
+        "procedural", per_role=played(0, 0.1, 0.3) + played(1, 0.2, None), other=played(2, 0.9)
+    )
     found = gains(material(procedural, part("benchmark", per_role=played(0, 0.0) + played(1, 0.9))))
     assert found == {0: pytest.approx(0.2), 1: pytest.approx(0.2)}
 
@@ -70,7 +81,11 @@ def test_the_best_seeds_last_team_takes_the_place_of_the_one_before(tmp_path, mo
     out.mkdir()
     (out / "old").write_text("of the team before")
     assert ship(directory, out) == {0: 0.1, 1: 0.2}
-    assert sorted(path.name for path in out.iterdir()) == ["adapters", "experience.jsonl", "recipe.yaml"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "adapters",
+        "experience.jsonl",
+        "recipe.yaml",
+    ]
     assert (out / "experience.jsonl").read_text() == "after 2"
     assert [RunDirectory(out).version(role) for role in ROLES] == [3, 3]
     monkeypatch.setattr(teams, "EMBEDDED_TEAM", out)
@@ -80,7 +95,11 @@ def test_the_best_seeds_last_team_takes_the_place_of_the_one_before(tmp_path, mo
 
 
 def test_nothing_is_shipped_before_a_final_team_was_evaluated(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipping, "read_material", lambda asked: material(part("benchmark", per_role=played(0, 1.0))))
+    monkeypatch.setattr(
+        shipping,
+        "read_material",
+        lambda asked: material(part("benchmark", per_role=played(0, 1.0))),
+    )
     with pytest.raises(UserError, match="no final team of per_role"):
         ship(ExperimentDirectory(tmp_path), tmp_path / "team")
     assert not (tmp_path / "team").exists()

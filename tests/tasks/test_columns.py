@@ -1,4 +1,6 @@
-"""Cells become the numbers, dates, categories and texts that people meant, whatever way they are written."""
+"""Cells become the numbers, dates, categories and texts that people meant, whatever way they are
+written.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,15 @@ from marl_llm.tasks.columns.cells import numbers_of
 from marl_llm.tasks.columns.text_columns import Cells
 
 REVIEWS = [
-    f"the {colour} one was {how}" for colour in ("red", "blue", "old") for how in ("good", "bad", "late", "fine")
+    f"the {colour} one was {how}"
+    for colour in ("red", "blue", "old")
+    for how in ("good", "bad", "late", "fine")
 ]
 
 
-def column(*cells: str, decimal: str = ".", kind: str | None = None, missing: tuple[str, ...] = ()) -> TypedColumn:
+def column(
+    *cells: str, decimal: str = ".", kind: str | None = None, missing: tuple[str, ...] = ()
+) -> TypedColumn:
     return read_column(pd.Series(list(cells), name="c"), decimal, kind, missing)
 
 
@@ -53,7 +59,8 @@ def test_numbers_with_signs_and_groups(cell: str, decimal: str, value: float):
 
 
 @pytest.mark.parametrize(
-    "cell", ["5 kg", "A-5", "1.2.3", "1-2", "12 34", "1,23,4", "EURO 5", "0x10", "1_0", "--5", "5 %%"]
+    "cell",
+    ["5 kg", "A-5", "1.2.3", "1-2", "12 34", "1,23,4", "EURO 5", "0x10", "1_0", "--5", "5 %%"],
 )
 def test_what_is_no_number_stays_text(cell: str):
     assert column(cell, cell).kind == "categorical"
@@ -67,14 +74,25 @@ def test_signs_around_numbers_are_noted():
 @given(st.lists(st.floats(-1e9, 1e9).map(lambda x: round(x, 3)), min_size=1, max_size=9), st.data())
 def test_grouped_numbers_are_read_back_exactly(values: list[float], data: st.DataObject):
     group, mark = data.draw(
-        st.sampled_from([(",", "."), (".", ","), (" ", ","), ("\u00a0", ","), ("'", "."), ("", ",")])
+        st.sampled_from(
+            [(",", "."), (".", ","), (" ", ","), ("\u00a0", ","), ("'", "."), ("", ",")]
+        )
     )
     sign = data.draw(st.sampled_from(["{}", "R$ {}", "{} %", "{}€"]))
-    cells = [sign.format(f"{value:,.3f}".replace(",", "G").replace(".", mark).replace("G", group)) for value in values]
+    cells = [
+        sign.format(f"{value:,.3f}".replace(",", "G").replace(".", mark).replace("G", group))
+        for value in values
+    ]
     assert numbers_of(cells, mark).tolist() == values
 
 
-@given(st.lists(st.text("0123456789.,eE+-infa_x", max_size=7) | st.floats().map(repr), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.text("0123456789.,eE+-infa_x", max_size=7) | st.floats().map(repr),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_the_quick_way_to_numbers_is_the_slow_one(texts: list[str]):
     cells = Cells.of(pd.Series(texts, dtype=object), frozenset({""}))
     for mark in ".,":
@@ -97,8 +115,13 @@ FORMATS = {
 }
 
 
-@given(st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2067, 12, 31)), min_size=1, max_size=8), st.data())
-def test_dates_are_read_as_pandas_reads_them_when_told_the_format(moments: list[datetime], data: st.DataObject):
+@given(
+    st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2067, 12, 31)), min_size=1, max_size=8),
+    st.data(),
+)
+def test_dates_are_read_as_pandas_reads_them_when_told_the_format(
+    moments: list[datetime], data: st.DataObject
+):
     style = data.draw(st.sampled_from(list(FORMATS)))
     moments = [*moments, datetime(2001, 12, 31)]  # a day that can be no month
     cells = [moment.strftime(style) for moment in moments]
@@ -131,11 +154,22 @@ def test_dates_are_read_as_pandas_reads_them_when_told_the_format(moments: list[
 def test_other_ways_to_write_a_date(cell: str, moment: datetime):
     typed = column(cell, "31/12/1999")
     assert typed.kind == "date"
-    assert typed.values[0] == pytest.approx((moment - datetime(1970, 1, 1)) / timedelta(days=1), abs=1e-9)
+    assert typed.values[0] == pytest.approx(
+        (moment - datetime(1970, 1, 1)) / timedelta(days=1), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(
-    "cell", ["2020-13-01", "30/02/2020", "2020-04-03 25:00", "10-12", "1.2.3", "март 2020", "Mayor 12, 2020"]
+    "cell",
+    [
+        "2020-13-01",
+        "30/02/2020",
+        "2020-04-03 25:00",
+        "10-12",
+        "1.2.3",
+        "март 2020",
+        "Mayor 12, 2020",
+    ],
 )
 def test_what_is_no_date_stays_text(cell: str):
     assert column(cell, cell).kind == "categorical"
@@ -149,9 +183,15 @@ def test_one_day_above_twelve_settles_the_order_of_the_whole_column():
 
 @pytest.mark.parametrize(
     ("cell", "decimal", "order"),
-    [("01/02/2020", ",", "day first"), ("01/02/2020", ".", "month first"), ("01.02.2020", ".", "day first")],
+    [
+        ("01/02/2020", ",", "day first"),
+        ("01/02/2020", ".", "month first"),
+        ("01.02.2020", ".", "day first"),
+    ],
 )
-def test_dates_of_either_order_are_read_as_the_decimal_mark_suggests_with_a_note(cell: str, decimal: str, order: str):
+def test_dates_of_either_order_are_read_as_the_decimal_mark_suggests_with_a_note(
+    cell: str, decimal: str, order: str
+):
     typed = column(cell, decimal=decimal)
     assert typed.how == order
     assert typed.note == f"dates such as '{cell}' can be read in two ways: read {order}"
@@ -203,7 +243,12 @@ def test_equal_words_share_one_string():
 @pytest.mark.parametrize(
     ("kind", "cells", "values", "note"),
     [
-        ("numeric", ("1", "x", "y"), [1.0, np.nan, np.nan], "'x', 'y' among its numbers read as missing"),
+        (
+            "numeric",
+            ("1", "x", "y"),
+            [1.0, np.nan, np.nan],
+            "'x', 'y' among its numbers read as missing",
+        ),
         ("categorical", ("1", "2.0", ""), ["1", "2.0", np.nan], None),
         ("text", ("1", "2"), ["1", "2"], None),
         ("day-first date", ("1/2/2020",), [18293.0], None),
@@ -215,25 +260,40 @@ def test_equal_words_share_one_string():
         ),
     ],
 )
-def test_a_kind_that_is_named_is_obeyed(kind: str, cells: tuple[str, ...], values: list, note: str | None):
+def test_a_kind_that_is_named_is_obeyed(
+    kind: str, cells: tuple[str, ...], values: list, note: str | None
+):
     typed = column(*cells, kind=kind)
     assert typed.kind == kind.split()[0].replace("day-first", "date").replace("month-first", "date")
     assert pd.Series(values).equals(typed.values.astype(pd.Series(values).dtype))
     assert typed.note == note
 
 
-@pytest.mark.parametrize(("kind", "what"), [("numeric", "a number"), ("date", "a date"), ("day-first date", "a date")])
+@pytest.mark.parametrize(
+    ("kind", "what"), [("numeric", "a number"), ("date", "a date"), ("day-first date", "a date")]
+)
 def test_a_kind_that_fits_no_value_is_refused(kind: str, what: str):
     with pytest.raises(UserError, match=f"No value is {what} .the first is 'x'"):
         column("x", "y", kind=kind)
 
 
 def test_numbers_of_a_frame_can_be_categories_or_text():
-    assert read_column(pd.Series([1.0, 2.0, np.nan]), kind="categorical").values.tolist() == ["1", "2", np.nan]
+    assert read_column(pd.Series([1.0, 2.0, np.nan]), kind="categorical").values.tolist() == [
+        "1",
+        "2",
+        np.nan,
+    ]
     assert read_column(pd.Series([1, 20200403]), kind="date").values.tolist()[1] == 18355.0
 
 
 def test_further_words_can_mean_missing():
-    assert column("1", "-999", "9", missing=("-999",)).values.isna().tolist() == [False, True, False]
+    assert column("1", "-999", "9", missing=("-999",)).values.isna().tolist() == [
+        False,
+        True,
+        False,
+    ]
     assert column("a", "keine", missing=("keine",)).values.isna().tolist() == [False, True]
-    assert read_column(pd.Series([1.0, -999.0]), missing=("-999",)).values.isna().tolist() == [False, True]
+    assert read_column(pd.Series([1.0, -999.0]), missing=("-999",)).values.isna().tolist() == [
+        False,
+        True,
+    ]

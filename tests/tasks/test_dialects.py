@@ -1,4 +1,6 @@
-"""Files in other encodings, with Excel's first line, with broken lines; what is named overrides what is found."""
+"""Files in other encodings, with Excel's first line, with broken lines; what is named overrides
+what is found.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ GREEK = "όνομα;πόλη;τιμή\n" + "Γιώργος;Αθήνα;καλή\n
 CHINESE = "姓名;城市;评价\n" + "王伟;北京;很好\n李娜;上海;一般\n" * 20
 
 
-@pytest.mark.parametrize(("text", "encoding"), [(RUSSIAN, "cp1251"), (GREEK, "cp1253"), (CHINESE, "gb18030")])
+@pytest.mark.parametrize(
+    ("text", "encoding"), [(RUSSIAN, "cp1251"), (GREEK, "cp1253"), (CHINESE, "gb18030")]
+)
 def test_other_scripts_are_recognised(tmp_path: Path, text: str, encoding: str):
     read = table(tmp_path, text, encoding)
     assert (read.dialect.encoding, read.dialect.delimiter) == (encoding, ";")
@@ -49,13 +53,17 @@ def test_a_named_encoding_is_used_and_what_is_not_in_it_is_named_by_line(tmp_pat
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 @pytest.mark.parametrize("first", ["sep=|\n", '"sep=|"\r\n'])
-def test_the_first_line_of_excel_names_the_delimiter_and_is_no_header(tmp_path: Path, encoding: str, first: str):
+def test_the_first_line_of_excel_names_the_delimiter_and_is_no_header(
+    tmp_path: Path, encoding: str, first: str
+):
     read = table(tmp_path, f"{first}a;b|c\né,1|2\n", encoding)
     assert read.dialect.delimiter == "|"
     assert read.frame.to_dict("list") == {"a;b": ["é,1"], "c": ["2"]}
 
 
-@pytest.mark.parametrize(("delimiter", "mark"), [("tab", "\t"), (":", ":"), ("pipe", "|"), (" ", " ")])
+@pytest.mark.parametrize(
+    ("delimiter", "mark"), [("tab", "\t"), (":", ":"), ("pipe", "|"), (" ", " ")]
+)
 def test_a_named_delimiter_is_used(tmp_path: Path, delimiter: str, mark: str):
     read = table(tmp_path, f"a,1{mark}b\nx,1{mark}y\n", delimiter=delimiter)
     assert read.frame.to_dict("list") == {"a,1": ["x,1"], "b": ["y"]}
@@ -70,7 +78,9 @@ def test_a_named_delimiter_is_used(tmp_path: Path, delimiter: str, mark: str):
         ({"decimal": ";"}, "The decimal mark ';' is none: name '.' or ','"),
     ],
 )
-def test_an_override_that_makes_no_sense_is_refused(tmp_path: Path, overrides: dict[str, str], message: str):
+def test_an_override_that_makes_no_sense_is_refused(
+    tmp_path: Path, overrides: dict[str, str], message: str
+):
     with pytest.raises(UserError, match=message):
         table(tmp_path, "a,b\n1,2\n", **overrides)
 
@@ -78,13 +88,22 @@ def test_an_override_that_makes_no_sense_is_refused(tmp_path: Path, overrides: d
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('a,b,c\n"x\ny",2,3\n4,5,6,7\n', r"line 4, has 4 fields where the header has 3 .* \(4,5,6,7\)\.$"),
+        (
+            'a,b,c\n"x\ny",2,3\n4,5,6,7\n',
+            r"line 4, has 4 fields where the header has 3 .* \(4,5,6,7\)\.$",
+        ),
         ("a,b\n\n\n1,2,3\n", "line 4, has 3 fields"),
         ("sep=,\na,b\n1,2\n1,2,3\n", "line 4, has 3 fields"),
         (f"a,b\n1,2\n{'long ' * 40},2,3\n", r"line 3, has 3 fields .*\(long long .* \.\.\.\)\.$"),
-        ('a,b,c\n1,2,3\n4,"5,6\n7,8,9\n', "lines 3 to 4, are read as one record of 2 fields where the header has 3"),
+        (
+            'a,b,c\n1,2,3\n4,"5,6\n7,8,9\n',
+            "lines 3 to 4, are read as one record of 2 fields where the header has 3",
+        ),
         ('a,b\n1,2\n3,"4\n5,6\n', "line 3, has a quotation mark that is never closed"),
-        ('a,b\n1,2\n3,"4' + "x" * 140_000 + "\n", "line 3, has a field of more than 131,072 characters"),
+        (
+            'a,b\n1,2\n3,"4' + "x" * 140_000 + "\n",
+            "line 3, has a field of more than 131,072 characters",
+        ),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, text: str, message: str):
@@ -95,14 +114,23 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, text: str, message:
 
 def test_rows_that_end_early_are_filled_up_and_the_first_is_named(tmp_path: Path):
     read = table(tmp_path, 'a,b,c\n"1\n1",2,3\n4\n5,6\n')
-    assert read.frame.to_dict("list") == {"a": ["1\n1", "4", "5"], "b": ["2", "", "6"], "c": ["3", "", ""]}
+    assert read.frame.to_dict("list") == {
+        "a": ["1\n1", "4", "5"],
+        "b": ["2", "", "6"],
+        "c": ["3", "", ""],
+    }
     assert (
-        "2 lines, the first of them line 4, have fewer than 3 fields: the last ones are read as missing" in read.notes
+        "2 lines, the first of them line 4, have fewer than 3 fields: the last ones are read "
+        "as missing" in read.notes
     )
 
 
 def test_rows_of_delimiters_only_are_no_rows_not_even_in_front_of_the_header(tmp_path: Path):
-    assert table(tmp_path, ";;\na;b;c\n;;\n1;2;3\n").frame.to_dict("list") == {"a": ["1"], "b": ["2"], "c": ["3"]}
+    assert table(tmp_path, ";;\na;b;c\n;;\n1;2;3\n").frame.to_dict("list") == {
+        "a": ["1"],
+        "b": ["2"],
+        "c": ["3"],
+    }
 
 
 def written(cell: str, quote_all: bool) -> str:
@@ -115,15 +143,24 @@ CELLS = st.text('ab1,;. "\n\r\té', max_size=5)
 
 
 @given(
-    st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=2, max_size=6)),
+    st.integers(1, 4).flatmap(
+        lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=2, max_size=6)
+    ),
     st.sampled_from(",;\t|"),
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.booleans(),
     st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_both_readers_agree_and_read_what_was_written(
-    tmp_path: Path, rows: list[list[str]], delimiter: str, ending: str, quote_all: bool, encoding: str
+    tmp_path: Path,
+    rows: list[list[str]],
+    delimiter: str,
+    ending: str,
+    quote_all: bool,
+    encoding: str,
 ):
     path = tmp_path / "t.csv"
     lines = [delimiter.join(written(cell, quote_all) for cell in row) + ending for row in rows]
@@ -137,7 +174,13 @@ def test_both_readers_agree_and_read_what_was_written(
     if fast is not None:
         careful, _ = _parse_carefully(file, layout)
         of_fast, of_careful = (
-            [row for row in zip(*(column.to_pylist() for column in columns), strict=True) if "".join(row).strip()]
+            [
+                row
+                for row in zip(*(column.to_pylist() for column in columns), strict=True)
+                if "".join(row).strip()
+            ]
             for columns in (fast, careful)
         )
-        assert [[cell.strip() for cell in row] for row in of_fast] == [[c.strip() for c in row] for row in of_careful]
+        assert [[cell.strip() for cell in row] for row in of_fast] == [
+            [c.strip() for c in row] for row in of_careful
+        ]

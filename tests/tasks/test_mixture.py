@@ -23,7 +23,11 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory, rng = tmp_path_factory.mktemp("suite"), np.random.default_rng(0)
     for name in "abcde":
         frame = pd.DataFrame(
-            {"x": rng.normal(size=160), "z": rng.normal(size=160), "y": rng.choice(["no", "yes"], 160)}
+            {
+                "x": rng.normal(size=160),
+                "z": rng.normal(size=160),
+                "y": rng.choice(["no", "yes"], 160),
+            }
         )
         frame.to_csv(directory / f"{name}.csv", index=False)
     entries = [{"csv": f"{name}.csv", "target": "y"} for name in "abcde"]
@@ -32,7 +36,9 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mixed(suite: Path, share: float = 0.5, **keys: int) -> TaskSection:
-    return TaskSection.model_validate({"suite": str(suite), "suite_share": share, "per_iteration": 8, **keys})
+    return TaskSection.model_validate(
+        {"suite": str(suite), "suite_share": share, "per_iteration": 8, **keys}
+    )
 
 
 def tables(section: TaskSection, episodes: range, seed: int = 0) -> list[str]:
@@ -42,10 +48,14 @@ def tables(section: TaskSection, episodes: range, seed: int = 0) -> list[str]:
 
 
 def test_half_of_the_episodes_are_of_the_suite_and_the_seeds_of_the_others_leave_no_gap(suite):
-    recipe = Recipe.model_validate({"iterations": 3, "tasks": mixed(suite, first_seed=70).model_dump()})
+    recipe = Recipe.model_validate(
+        {"iterations": 3, "tasks": mixed(suite, first_seed=70).model_dump()}
+    )
     names = [plan.name for k in range(3) for plan in training_plans(recipe, k)]
     assert len(set(names)) == len(names) == 24
-    assert [name for name in names if name.startswith("p")] == [f"p{seed}" for seed in range(70, 82)]
+    assert [name for name in names if name.startswith("p")] == [
+        f"p{seed}" for seed in range(70, 82)
+    ]
     assert recipe.seeds()["tasks.first_seed"] == range(70, 82)
     for k in range(3):
         assert Counter(name[0] for name in names[8 * k : 8 * k + 8]) == {"e": 4, "p": 4}
@@ -67,9 +77,13 @@ def test_every_table_is_played_once_before_one_is_played_again(suite):
 
 
 def test_a_table_comes_back_with_another_split(suite):
-    planned = [task for task in planned_tasks(mixed(suite, 1.0), range(15), 0) if task.name.endswith("-a")]
+    planned = [
+        task for task in planned_tasks(mixed(suite, 1.0), range(15), 0) if task.name.endswith("-a")
+    ]
     tasks = [task.load() for task in planned]
-    assert len(tasks) == len({task.seed for task in tasks}) == len({task.key for task in tasks}) == 3
+    assert (
+        len(tasks) == len({task.seed for task in tasks}) == len({task.key for task in tasks}) == 3
+    )
 
 
 def test_what_is_played_follows_from_the_recipes_seed(suite):
@@ -82,9 +96,13 @@ def test_what_is_played_follows_from_the_recipes_seed(suite):
 
 def test_without_a_share_a_suite_is_all_that_is_played_and_without_a_suite_nothing_of_one(suite):
     assert len(tables(mixed(suite, 1.0), range(9))) == 9
-    assert [task.name for task in planned_tasks(TaskSection(suite_share=0.3, first_seed=5), range(3), 0)] == [
-        "p5", "p6", "p7",
-    ]  # fmt: skip
+    assert [
+        task.name for task in planned_tasks(TaskSection(suite_share=0.3, first_seed=5), range(3), 0)
+    ] == [
+        "p5",
+        "p6",
+        "p7",
+    ]
 
 
 def test_seeds_that_only_the_procedural_share_would_not_reach_are_free_for_validation(suite):
@@ -96,10 +114,17 @@ def test_seeds_that_only_the_procedural_share_would_not_reach_are_free_for_valid
         Recipe.model_validate(content)
 
 
-def test_a_suite_that_is_not_there_is_refused_before_a_run_begins_and_says_how_to_build_one(tmp_path):
-    (tmp_path / "recipe.yaml").write_text(f"tasks: {{suite: {tmp_path / 'none'}, suite_share: 0.5}}\n")
+def test_a_suite_that_is_not_there_is_refused_before_a_run_begins_and_says_how_to_build_one(
+    tmp_path,
+):
+    (tmp_path / "recipe.yaml").write_text(
+        f"tasks: {{suite: {tmp_path / 'none'}, suite_share: 0.5}}\n"
+    )
     with pytest.raises(UserError) as caught, open_run(tmp_path / "recipe.yaml", tmp_path / "run"):
         pass
     message = str(caught.value)
-    assert "There is no directory" in message and f"marl-llm suite build --out {tmp_path / 'none'}" in message
+    assert (
+        "There is no directory" in message
+        and f"marl-llm suite build --out {tmp_path / 'none'}" in message
+    )
     assert "\n" not in message and not (tmp_path / "run" / "recipe.yaml").exists()

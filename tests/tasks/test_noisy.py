@@ -41,7 +41,9 @@ def test_rare_classes_are_rare_and_can_be_split():
     for frame, kind in of_kind("imbalanced"):
         sizes = frame["target"].value_counts()
         assert (
-            kind.is_classification and sizes.min() >= 8 and sizes.min() / len(frame) < 0.16 < sizes.max() / len(frame)
+            kind.is_classification
+            and sizes.min() >= 8
+            and sizes.min() / len(frame) < 0.16 < sizes.max() / len(frame)
         )
 
 
@@ -55,8 +57,20 @@ def test_noise_holds_no_signal_and_a_weak_one_holds_some():
 
     def follows(kind: str) -> float:
         """Mean rank correlation of the target with the first column, over 100 tasks."""
-        tables = [noisy_frame(seed)[0] for seed in range(100 * len(KINDS)) if noisy_kind(seed) == kind]
-        targets = [pd.Series(f["target"].map(lambda cell: order.get(cell, cell)).astype(float)) for f in tables]
-        return float(np.mean([pd.Series(f["n0"]).rank().corr(y.rank()) for f, y in zip(tables, targets, strict=True)]))
+        tables = [
+            noisy_frame(seed)[0] for seed in range(100 * len(KINDS)) if noisy_kind(seed) == kind
+        ]
+        targets = [
+            pd.Series(f["target"].map(lambda cell: order.get(cell, cell)).astype(float))
+            for f in tables
+        ]
+        return float(
+            np.mean(
+                [
+                    pd.Series(f["n0"]).rank().corr(y.rank())
+                    for f, y in zip(tables, targets, strict=True)
+                ]
+            )
+        )
 
     assert abs(follows("pure noise")) < 0.03 and 0.08 < follows("weak signal") < 0.35

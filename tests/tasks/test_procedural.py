@@ -39,7 +39,9 @@ def test_sizes_and_kinds_are_as_promised(tasks: list[Task]) -> None:
 def test_metrics_fit_and_classes_are_named(tasks: list[Task]) -> None:
     for task in tasks:
         assert check_metrics(task.metrics, task.kind) == task.metrics
-        assert len(task.classes) == (0 if task.kind is Kind.regression else len(np.unique(task.development.y)))
+        assert len(task.classes) == (
+            0 if task.kind is Kind.regression else len(np.unique(task.development.y))
+        )
         assert task.name.startswith("procedural-")
 
 
@@ -50,7 +52,11 @@ def test_the_difficulties_all_occur(tasks: list[Task]) -> None:
     frames = [task.development.X for task in tasks]
     numeric = [frame.select_dtypes("number") for frame in frames]
     assert 0.3 < share([frame.isna().any(axis=None) for frame in frames]) < 0.8
-    assert 0.3 < share([any(column.kind == "categorical" for column in task.columns) for task in tasks]) < 0.8
+    assert (
+        0.3
+        < share([any(column.kind == "categorical" for column in task.columns) for task in tasks])
+        < 0.8
+    )
     assert share([bool((frame.skew().abs() > 2).any()) for frame in numeric]) > 0.4
     binary = [task for task in tasks if task.kind is Kind.binary]
     assert 0.2 < share([float(np.mean(task.development.y)) < 0.26 for task in binary]) < 0.6

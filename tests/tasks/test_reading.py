@@ -17,10 +17,14 @@ from marl_llm.tasks.csv.reading import read_csv
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzéãçüßÉ"
 _SPECIAL = ",;|\t\n\"' "
-words = st.text(_LETTERS + _SPECIAL, min_size=1, max_size=12).map(lambda text: "w" + text.strip() + "w")
+words = st.text(_LETTERS + _SPECIAL, min_size=1, max_size=12).map(
+    lambda text: "w" + text.strip() + "w"
+)
 numbers = st.decimals(-9_999, 9_999, places=2).map(float)
 rows = st.lists(
-    st.tuples(numbers, st.integers(-500, 500), words, st.one_of(st.none(), numbers)), min_size=5, max_size=25
+    st.tuples(numbers, st.integers(-500, 500), words, st.one_of(st.none(), numbers)),
+    min_size=5,
+    max_size=25,
 )
 
 
@@ -31,10 +35,14 @@ def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 @given(
     rows,
-    st.sampled_from([(",", "."), (";", ","), (";", "."), ("\t", ","), ("\t", "."), ("|", "."), ("|", ",")]),
+    st.sampled_from(
+        [(",", "."), (";", ","), (";", "."), ("\t", ","), ("\t", "."), ("|", "."), ("|", ",")]
+    ),
     st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]),
 )
-@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=70, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_what_is_written_is_read_whatever_delimiter_decimal_and_encoding(
     tmp_path: Path, drawn: list, style: tuple[str, str], encoding: str
 ) -> None:
@@ -50,7 +58,9 @@ def test_what_is_written_is_read_whatever_delimiter_decimal_and_encoding(
     assert list(table.frame.columns) == list(frame.columns)
     for name in ("preço", "anzahl", "gap"):
         column = read_column(table.frame.loc[:, name], table.dialect.decimal).values
-        np.testing.assert_array_equal(column.to_numpy(dtype=float), frame[name].to_numpy(dtype=float))
+        np.testing.assert_array_equal(
+            column.to_numpy(dtype=float), frame[name].to_numpy(dtype=float)
+        )
     assert read_column(table.frame.loc[:, "texto"]).values.tolist() == frame["texto"].tolist()
 
 
@@ -73,7 +83,15 @@ def test_decimal_comma_with_thousands_points(cell: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "value"), [("1,234.56", 1234.56), ("1,234", 1234.0), ("3.5", 3.5), (".5", 0.5), ("+7", 7.0), ("3,5", 3.5)]
+    ("cell", "value"),
+    [
+        ("1,234.56", 1234.56),
+        ("1,234", 1234.0),
+        ("3.5", 3.5),
+        (".5", 0.5),
+        ("+7", 7.0),
+        ("3,5", 3.5),
+    ],
 )
 def test_decimal_point_with_thousands_commas(cell: str, value: float) -> None:
     column = read_column(pd.Series([cell]), ".").values
@@ -82,7 +100,10 @@ def test_decimal_point_with_thousands_commas(cell: str, value: float) -> None:
 
 def test_three_decimals_behind_a_comma_are_decimals_in_a_semicolon_file(tmp_path: Path) -> None:
     table = read_csv(written(tmp_path / "t.csv", "a;b\n1,234;x\n5,678;y\n"))
-    assert read_column(table.frame.loc[:, "a"], table.dialect.decimal).values.tolist() == [1.234, 5.678]
+    assert read_column(table.frame.loc[:, "a"], table.dialect.decimal).values.tolist() == [
+        1.234,
+        5.678,
+    ]
 
 
 def test_windows_quotes_make_it_cp1252(tmp_path: Path) -> None:
@@ -121,14 +142,23 @@ def test_a_word_among_many_numbers_is_missing_and_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[True, False, True], ["true", "FALSE", "true"], pd.array([True, False, True], dtype="boolean")]
+    "values",
+    [
+        [True, False, True],
+        ["true", "FALSE", "true"],
+        pd.array([True, False, True], dtype="boolean"),
+    ],
 )
 def test_booleans_are_the_categories_true_and_false(values: list) -> None:
     assert read_column(pd.Series(values)).values.tolist() == ["True", "False", "True"]
 
 
 def test_infinite_numbers_are_missing() -> None:
-    assert read_column(pd.Series([1.0, np.inf, -np.inf])).values.isna().tolist() == [False, True, True]
+    assert read_column(pd.Series([1.0, np.inf, -np.inf])).values.isna().tolist() == [
+        False,
+        True,
+        True,
+    ]
     assert read_column(pd.Series(["1", "inf"])).values.isna().tolist() == [False, True]
 
 
@@ -144,7 +174,9 @@ def test_infinite_numbers_are_missing() -> None:
         ("a,b\n1,\x002\n", "not a text file"),
     ],
 )
-def test_a_file_that_is_no_table_gives_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_no_table_gives_one_sentence(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as caught:
         read_csv(written(tmp_path / "t.csv", text))
     assert "\n" not in str(caught.value)
@@ -159,7 +191,10 @@ def test_missing_file_and_directory_are_told_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["a,b\r\n1,2\r\n", "a,b\r1,2\r", "\na,b\n\n1,2\n\n", "a,b\n1,2"])
 def test_line_endings_and_blank_lines_do_not_matter(tmp_path: Path, text: str) -> None:
-    assert read_csv(written(tmp_path / "t.csv", text)).frame.to_dict("list") == {"a": ["1"], "b": ["2"]}
+    assert read_csv(written(tmp_path / "t.csv", text)).frame.to_dict("list") == {
+        "a": ["1"],
+        "b": ["2"],
+    }
 
 
 def test_blanks_before_a_quoted_field_do_not_end_the_quotation(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""Classes with a handful of rows: they are kept where they can be learned and said by name, and nothing is refused that
-can be scored.
+"""Classes with a handful of rows: they are kept where they can be learned and said by name, and
+nothing is refused that can be scored.
 """
 
 from __future__ import annotations
@@ -61,16 +61,21 @@ def rows_by_part(task: Task) -> list[list[int]]:
 def test_a_class_too_small_for_three_parts_is_in_development_whole(sizes, parts, tmp_path):
     task = task_of(sizes, tmp_path)
     assert rows_by_part(task) == parts and task.classes == tuple(f"c{i}" for i in range(len(sizes)))
-    whole = [f"'c{c}' ({n} row{'s' if n > 1 else ''})" for c, n in enumerate(sizes) if n == parts[0][c]]
+    whole = [
+        f"'c{c}' ({n} row{'s' if n > 1 else ''})" for c, n in enumerate(sizes) if n == parts[0][c]
+    ]
     notes = [note for note in task.notes if "all in development" in note]
     assert notes == (
-        [f"classes of 'y' whose rows are all in development, too few to divide: {', '.join(whole)}"] * bool(whole)
+        [f"classes of 'y' whose rows are all in development, too few to divide: {', '.join(whole)}"]
+        * bool(whole)
     )
 
 
 @pytest.mark.parametrize("sizes", [[80, 3], [80, 1], [80, 2, 2], [80, 3, 3, 3]], ids=str)
 def test_a_target_without_two_classes_to_score_is_refused_in_one_sentence(sizes, tmp_path):
-    with pytest.raises(UserError, match=r"needs two classes of at least 4 rows, .* it has 'c1' \(\d rows?\)") as caught:
+    with pytest.raises(
+        UserError, match=r"needs two classes of at least 4 rows, .* it has 'c1' \(\d rows?\)"
+    ) as caught:
         task_of(sizes, tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -116,5 +121,7 @@ def test_a_small_class_that_comes_last_in_time_is_said_and_not_refused(tmp_path)
     assert said == "Class 'c2' (3 rows) of 'y' not in development and hold-out: cannot be learned."
     frame.loc[frame["y"] == "c1", "day"] += 1000
     frame.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(UserError, match="Class 'c1' of the target 'y' has no row in development of the time split"):
+    with pytest.raises(
+        UserError, match="Class 'c1' of the target 'y' has no row in development of the time split"
+    ):
         Task.from_csv(tmp_path / "t.csv", target="y", time="day")

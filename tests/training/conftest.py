@@ -1,4 +1,6 @@
-"""A tiny random Qwen3 with its own tokenizer, an adapter, and rows sampled from the pair with transformers alone."""
+"""A tiny random Qwen3 with its own tokenizer, an adapter, and rows sampled from the pair with
+transformers alone.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from marl_llm.training.quiet import quiet_libraries
 
 quiet_libraries()
 
-WORDS = "scale encode impute drop tune forest boost linear depth rate column target feature fold score"
+WORDS = (
+    "scale encode impute drop tune forest boost linear depth rate column target feature fold score"
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ def base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vocab_size=300, initial_alphabet=alphabet, special_tokens=special, show_progress=False
     )
     bpe.train_from_iterator([WORDS] * 3, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
     tokenizer.save_pretrained(directory)
     torch.manual_seed(0)
     config = Qwen3Config(
@@ -73,7 +79,9 @@ def tiny(base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
     from marl_llm.training.adapters import WEIGHTS_FILE, adapter_sha256, create_adapter
 
-    adapter = create_adapter(base_dir, tmp_path_factory.mktemp("adapters") / "ds-v0", rank=4, alpha=8, seed=1)
+    adapter = create_adapter(
+        base_dir, tmp_path_factory.mktemp("adapters") / "ds-v0", rank=4, alpha=8, seed=1
+    )
     generator = torch.Generator().manual_seed(2)
     weights = load_file(adapter / WEIGHTS_FILE)
     moved = {
@@ -92,14 +100,18 @@ def load(base_dir: Path) -> Callable[..., Any]:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
 
-        return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_dir), str(adapter_dir)).eval()
+        return PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(base_dir), str(adapter_dir)
+        ).eval()
 
     return _load
 
 
 @pytest.fixture(scope="session")
 def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
-    """Sample logged rows: `sample(adapter_dir, groups=, size=, temperature=, top_k=, top_p=, seed=, prompt_seed=)`."""
+    """Sample logged rows: `sample(adapter_dir, groups=, size=, temperature=, top_k=, top_p=, seed=,
+    prompt_seed=)`.
+    """
 
     def _sample(
         adapter_dir: Path,
@@ -122,7 +134,11 @@ def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
         rng = np.random.default_rng(seed if prompt_seed is None else prompt_seed)
         rows = []
         for group in range(groups if prompts is None else len(prompts)):
-            prompt = rng.integers(2, 250, size=int(rng.integers(3, 20))) if prompts is None else prompts[group]
+            prompt = (
+                rng.integers(2, 250, size=int(rng.integers(3, 20)))
+                if prompts is None
+                else prompts[group]
+            )
             batch = torch.from_numpy(prompt)[None].repeat(size, 1)
             with torch.no_grad():
                 out = model.generate(
@@ -137,8 +153,15 @@ def sample(load: Callable[..., Any]) -> Callable[..., pd.DataFrame]:
                     output_scores=True,
                 )
             completions = out.sequences[:, batch.shape[1] :]
-            logps = torch.stack(out.scores, dim=1).float().log_softmax(-1).gather(2, completions[..., None])[..., 0]
-            for member, (ids, logp) in enumerate(zip(completions.tolist(), logps.tolist(), strict=True)):
+            logps = (
+                torch.stack(out.scores, dim=1)
+                .float()
+                .log_softmax(-1)
+                .gather(2, completions[..., None])[..., 0]
+            )
+            for member, (ids, logp) in enumerate(
+                zip(completions.tolist(), logps.tolist(), strict=True)
+            ):
                 length = ids.index(1) + 1 if 1 in ids else len(ids)  # 1 is the end-of-turn token
                 rows.append(
                     {

@@ -1,6 +1,7 @@
-"""One process of a distributed phase, or the only one: `python one_of_two.py JOB.json`; torch.distributed's variables
-say which. Writes the first step's gradient, the scores and, after the phase, the weights into an .npz file per
-process."""
+"""One process of a distributed phase, or the only one: `python one_of_two.py JOB.json`;
+torch.distributed's variables say which. Writes the first step's gradient, the scores and, after the
+phase, the weights into an .npz file per process.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +20,15 @@ from marl_llm.training.phase import Phase
 
 
 def first_gradient(trainer: Any) -> dict[str, np.ndarray]:
-    """Gradients of the first optimizer step, as transformers.Trainer computes them, and its loss."""
+    """Gradients of the first optimizer step, as transformers.Trainer computes them, and its
+    loss.
+    """
     model = trainer.accelerator.prepare(trainer.model)
     trainer.annotate()
     batches = trainer.args.gradient_accumulation_steps
-    samples, _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), batches, trainer.args.device)
+    samples, _ = trainer.get_batch_samples(
+        iter(trainer.get_train_dataloader()), batches, trainer.args.device
+    )
     trainer.current_gradient_accumulation_steps = len(samples)
     loss = 0.0
     for number, batch in enumerate(samples, start=1):
@@ -32,9 +37,17 @@ def first_gradient(trainer: Any) -> dict[str, np.ndarray]:
                 loss += trainer.training_step(model, batch)
         else:
             loss += trainer.training_step(model, batch)
-    found = {name: weight.grad.numpy() for name, weight in trainer.model.named_parameters() if weight.grad is not None}
+    found = {
+        name: weight.grad.numpy()
+        for name, weight in trainer.model.named_parameters()
+        if weight.grad is not None
+    }
     mean = trainer.accelerator.reduce(loss, reduction="mean").numpy()
-    ratios = {name: np.array(values) for name, values in trainer._metrics["train"].items() if name != "step_time"}
+    ratios = {
+        name: np.array(values)
+        for name, values in trainer._metrics["train"].items()
+        if name != "step_time"
+    }
     return {**found, "loss": mean, **{f"metric {name}": values for name, values in ratios.items()}}
 
 

@@ -1,5 +1,6 @@
-"""What tests of training share: an independent way to score completions (one row at a time with transformers alone, no
-padding, numpy out), and a worker's specification with its files."""
+"""What tests of training share: an independent way to score completions (one row at a time with
+transformers alone, no padding, numpy out), and a worker's specification with its files.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +19,17 @@ ROOT = Path(__file__).parents[2]
 
 def grpo_trainer(rows: Any, tiny: Any, workdir: Path, **config: Any) -> Any:
     """The trainer of a GRPO phase on the tiny pair, without gate and diagnosis."""
-    return GRPO(**config).trainer(rows, Phase(tiny.base_dir, tiny.adapter_dir, tiny.sha256, workdir, seed=0))
+    return GRPO(**config).trainer(
+        rows, Phase(tiny.base_dir, tiny.adapter_dir, tiny.sha256, workdir, seed=0)
+    )
 
 
-def completion_logps(model: Any, rows: pd.DataFrame, column: str = "completion_ids") -> list[np.ndarray]:
-    """Log-probabilities (nats) of the tokens of `column` after `prompt_ids`; one array of shape (T,) a row."""
+def completion_logps(
+    model: Any, rows: pd.DataFrame, column: str = "completion_ids"
+) -> list[np.ndarray]:
+    """Log-probabilities (nats) of the tokens of `column` after `prompt_ids`; one array of shape
+    (T,) a row.
+    """
     return [token_logps(model, p, c) for p, c in zip(rows["prompt_ids"], rows[column], strict=True)]
 
 
@@ -45,12 +52,20 @@ def some_credit(rows: pd.DataFrame) -> pd.DataFrame:
     return assign_credit(scored, "data_scientist", CreditConfig())[0]
 
 
-def worker_spec(tiny: Any, logged: pd.DataFrame, directory: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """A specification with its files in `directory`: trajectories as the collector leaves them, and credit."""
+def worker_spec(
+    tiny: Any, logged: pd.DataFrame, directory: Path, config: dict[str, Any]
+) -> dict[str, Any]:
+    """A specification with its files in `directory`: trajectories as the collector leaves them, and
+    credit.
+    """
     from marl_llm.trajectories import SCHEMA
 
     (directory / "rows").mkdir()
-    _as_written(logged.drop(columns="advantage").assign(adapter_sha256=tiny.sha256), SCHEMA, directory / "rows")
+    _as_written(
+        logged.drop(columns="advantage").assign(adapter_sha256=tiny.sha256),
+        SCHEMA,
+        directory / "rows",
+    )
     write_credit(some_credit(logged), directory / "credit.parquet")
     return {
         "role": "data_scientist",
@@ -72,7 +87,9 @@ def _as_written(rows: pd.DataFrame, schema: Any, directory: Path) -> None:
 
     for episode, part in rows.groupby("episode"):
         columns = [_column(part, field) for field in schema]
-        pq.write_table(pa.Table.from_arrays(columns, schema=schema), directory / f"part-{episode}.parquet")
+        pq.write_table(
+            pa.Table.from_arrays(columns, schema=schema), directory / f"part-{episode}.parquet"
+        )
 
 
 def _column(part: pd.DataFrame, field: Any) -> Any:
@@ -81,8 +98,15 @@ def _column(part: pd.DataFrame, field: Any) -> Any:
     from marl_llm.trajectories import SCHEMA_VERSION
 
     if field.name in part:
-        return pa.array([getattr(value, "tolist", lambda v=value: v)() for value in part[field.name]], field.type)
+        return pa.array(
+            [getattr(value, "tolist", lambda v=value: v)() for value in part[field.name]],
+            field.type,
+        )
     if field.name == "schema_version":
         return pa.array([SCHEMA_VERSION] * len(part), field.type)
-    blank: Any = "{}" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
-    return pa.array([blank if not pa.types.is_boolean(field.type) else False] * len(part), field.type)
+    blank: Any = (
+        "{}" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
+    )
+    return pa.array(
+        [blank if not pa.types.is_boolean(field.type) else False] * len(part), field.type
+    )

@@ -1,4 +1,6 @@
-"""Adapter directories: what is in them, that they load, that they never leak a path and are never overwritten."""
+"""Adapter directories: what is in them, that they load, that they never leak a path and are never
+overwritten.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,12 @@ def test_the_start_of_a_is_that_of_peft(base_dir: Path, tmp_path: Path) -> None:
 
     ours = _weights(create_adapter(base_dir, tmp_path / "ds-v0", rank=16, alpha=8, seed=0))
     config = LoraConfig(r=16, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    theirs = get_peft_model_state_dict(get_peft_model(AutoModelForCausalLM.from_pretrained(base_dir), config))
-    assert {name: tensor.shape for name, tensor in ours.items()} == {n: t.shape for n, t in theirs.items()}
+    theirs = get_peft_model_state_dict(
+        get_peft_model(AutoModelForCausalLM.from_pretrained(base_dir), config)
+    )
+    assert {name: tensor.shape for name, tensor in ours.items()} == {
+        n: t.shape for n, t in theirs.items()
+    }
     for name in ours:
         assert ours[name].abs().max() <= theirs[name].abs().max() * 1.1
         assert ours[name].std() == pytest.approx(float(theirs[name].std()), rel=0.1)
@@ -63,13 +69,19 @@ def test_the_start_of_a_is_that_of_peft(base_dir: Path, tmp_path: Path) -> None:
 
 def test_the_configuration_names_the_base_and_holds_no_path(base_dir: Path, tmp_path: Path) -> None:
     directory = create_adapter(base_dir, tmp_path / "ds-v0", rank=2, alpha=4, seed=0)
-    named = create_adapter(base_dir, tmp_path / "ds-v1", rank=2, alpha=4, seed=0, base_name="org/model")
+    named = create_adapter(
+        base_dir, tmp_path / "ds-v1", rank=2, alpha=4, seed=0, base_name="org/model"
+    )
     assert base_name_of(directory) == "tiny-base" and base_name_of(named) == "org/model"
     assert sorted(entry.name for entry in directory.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
     text = (directory / CONFIG_FILE).read_text()
     assert str(tmp_path) not in text and str(base_dir.parent) not in text
     config = json.loads(text)
-    assert config["bias"] == "none" and not config["modules_to_save"] and "lm_head" not in config["target_modules"]
+    assert (
+        config["bias"] == "none"
+        and not config["modules_to_save"]
+        and "lm_head" not in config["target_modules"]
+    )
 
 
 def test_a_trained_adapter_keeps_the_base_name_and_holds_only_lora(
@@ -78,11 +90,16 @@ def test_a_trained_adapter_keeps_the_base_name_and_holds_only_lora(
     model = load(tiny.adapter_dir)
     model.add_adapter("ref", model.peft_config["default"])
     save_adapter(model, tmp_path / "saved", base_name="org/model")
-    assert sorted(entry.name for entry in (tmp_path / "saved").iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
+    assert sorted(entry.name for entry in (tmp_path / "saved").iterdir()) == [
+        CONFIG_FILE,
+        WEIGHTS_FILE,
+    ]
     assert all("lora_" in name for name in _weights(tmp_path / "saved"))
     assert str(base_dir.parent) not in (tmp_path / "saved" / CONFIG_FILE).read_text()
     before, after = _weights(tiny.adapter_dir), _weights(tmp_path / "saved")
-    assert before.keys() == after.keys() and all((before[name] == after[name]).all() for name in before)
+    assert before.keys() == after.keys() and all(
+        (before[name] == after[name]).all() for name in before
+    )
 
 
 def test_fingerprint_follows_seed_and_content(base_dir: Path, tmp_path: Path) -> None:
@@ -110,7 +127,9 @@ def test_a_version_is_never_overwritten(tmp_path: Path, occupant: str) -> None:
     assert occupant != "version" or (final / WEIGHTS_FILE).read_text() == "old"
 
 
-def test_a_version_that_appears_in_between_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_appears_in_between_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     staged, final = tmp_path / "staged", tmp_path / "ds-v1"
     for directory, text in ((staged, "new"), (final, "old")):
         directory.mkdir()

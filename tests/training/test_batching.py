@@ -1,4 +1,6 @@
-"""Batches and pieces: every row once, groups together, little padding, budgets kept, an order that follows the seed."""
+"""Batches and pieces: every row once, groups together, little padding, budgets kept, an order that
+follows the seed.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +8,40 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_llm.training.batching import Sizes, StepBatches, piece_cells, pieces, sequence_cells, step_batches
+from marl_llm.training.batching import (
+    Sizes,
+    StepBatches,
+    piece_cells,
+    pieces,
+    sequence_cells,
+    step_batches,
+)
 
 
 def _sizes(prompt: np.ndarray, prompts: np.ndarray, completions: np.ndarray) -> Sizes:
-    """Sizes of rows of these lengths; equal numbers in `prompt` are equal prompts, others differ at once."""
-    return Sizes.of([np.full(n, number) for number, n in zip(prompt, prompts, strict=True)], completions.tolist())
+    """Sizes of rows of these lengths; equal numbers in `prompt` are equal prompts, others differ at
+    once.
+    """
+    return Sizes.of(
+        [np.full(n, number) for number, n in zip(prompt, prompts, strict=True)],
+        completions.tolist(),
+    )
 
 
 def _rows(groups: int, size: int, seed: int = 0) -> tuple[np.ndarray, Sizes]:
     """Prompt number and sizes of `groups` groups of `size` rows."""
     rng = np.random.default_rng(seed)
     prompt = np.repeat(np.arange(groups), size)
-    return prompt, _sizes(prompt, rng.integers(50, 300, groups)[prompt], rng.integers(2, 30, groups * size))
+    return prompt, _sizes(
+        prompt, rng.integers(50, 300, groups)[prompt], rng.integers(2, 30, groups * size)
+    )
 
 
 def test_what_prompts_have_in_common_is_counted_along_their_order() -> None:
-    prompts = [np.array(ids) for ids in ([1, 2, 3, 4], [9], [1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 3], [300, 1])]
+    prompts = [
+        np.array(ids)
+        for ids in ([1, 2, 3, 4], [9], [1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 3], [300, 1])
+    ]
     sizes = Sizes.of(prompts, [1, 2, 3, 4, 5, 6])
     assert sizes.order.tolist() == [4, 0, 2, 3, 1, 5]
     assert sizes.shared.tolist() == [2, 0, 3, 2, 0, 0]
@@ -31,7 +50,9 @@ def test_what_prompts_have_in_common_is_counted_along_their_order() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=70), st.integers(1, 12), st.integers(0, 5))
-def test_every_row_comes_once_in_the_promised_number_of_batches(prompt: list[int], batch_rows: int, seed: int) -> None:
+def test_every_row_comes_once_in_the_promised_number_of_batches(
+    prompt: list[int], batch_rows: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 50, (2, len(prompt)))
     batches = step_batches(_sizes(np.array(prompt, int), *lengths), batch_rows, rng)
@@ -47,31 +68,47 @@ def test_rows_of_one_prompt_share_a_batch_and_batches_are_of_equal_size() -> Non
 
 
 def test_a_group_larger_than_a_batch_is_split() -> None:
-    batches = step_batches(_sizes(np.zeros(20, int), np.full(20, 5), np.full(20, 4)), 8, np.random.default_rng(0))
+    batches = step_batches(
+        _sizes(np.zeros(20, int), np.full(20, 5), np.full(20, 4)), 8, np.random.default_rng(0)
+    )
     assert sorted(map(len, batches)) == [6, 7, 7]
 
 
-def test_requests_on_one_state_share_a_batch_and_what_they_have_in_common_is_computed_once() -> None:
-    """Prompts of 200 tokens that differ in the last 20, as the Engineer's on one program; each twice."""
+def test_requests_on_one_state_share_a_batch_and_what_they_have_in_common_is_computed_once() -> (
+    None
+):
+    """Prompts of 200 tokens that differ in the last 20, as the Engineer's on one program; each
+    twice.
+    """
     state = np.repeat(np.arange(8), 8)
-    prompts = [np.concatenate([np.full(180, s), np.full(20, 100 + i // 2)]) for i, s in enumerate(state)]
+    prompts = [
+        np.concatenate([np.full(180, s), np.full(20, 100 + i // 2)]) for i, s in enumerate(state)
+    ]
     sizes = Sizes.of(prompts, [10] * len(prompts))
     batches = step_batches(sizes, 16, np.random.default_rng(0))
     assert sum(len(set(state[batch])) for batch in batches) == 8
-    assert sum(piece_cells(piece, sizes)[0] for piece in pieces(sizes)) == 8 * (180 + 4 * 19 + 8 * 10)
-    short = Sizes.of([prompt[100:] for prompt in prompts], [10] * len(prompts))  # 80 in common: better mixed
+    assert sum(piece_cells(piece, sizes)[0] for piece in pieces(sizes)) == 8 * (
+        180 + 4 * 19 + 8 * 10
+    )
+    short = Sizes.of(
+        [prompt[100:] for prompt in prompts], [10] * len(prompts)
+    )  # 80 in common: better mixed
     batches = step_batches(short, 4, np.random.default_rng(0))
     assert sum(len(set(state[batch])) for batch in batches) > 8
 
 
 def test_groups_of_similar_lengths_share_batches() -> None:
     _, sizes = _rows(64, 4)
-    spread = [np.ptp(sizes.prompt[batch]) for batch in step_batches(sizes, 16, np.random.default_rng(0))]
+    spread = [
+        np.ptp(sizes.prompt[batch]) for batch in step_batches(sizes, 16, np.random.default_rng(0))
+    ]
     assert np.mean(spread) < 60 < 0.5 * np.ptp(sizes.prompt)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 12), st.integers(1, 9), st.integers(100, 3000), st.booleans(), st.integers(1, 4))
+@given(
+    st.integers(0, 12), st.integers(1, 9), st.integers(100, 3000), st.booleans(), st.integers(1, 4)
+)
 def test_pieces_hold_every_row_once_and_keep_the_budget(
     groups: int, size: int, budget: int, share: bool, processes: int
 ) -> None:
@@ -99,11 +136,14 @@ def test_a_prompt_is_computed_once_and_little_is_padding() -> None:
     shared = [piece_cells(piece, sizes) for piece in pieces(sizes, 4096)]
     alone = [piece_cells(piece, sizes) for piece in pieces(sizes, 4096, share=False)]
     packed, cells = np.sum(shared, axis=0)
-    assert packed == sum(sizes.prompt[::8] - 1) + sizes.completion.sum() and packed < 0.3 * np.sum(alone, axis=0)[0]
+    assert (
+        packed == sum(sizes.prompt[::8] - 1) + sizes.completion.sum()
+        and packed < 0.3 * np.sum(alone, axis=0)[0]
+    )
     assert 1 - packed / cells < 0.1
 
 
-def test_long_completions_are_not_strung_together_where_attention_would_cost_more_than_the_prompt() -> None:
+def test_long_completions_are_not_strung_together_where_attention_would_cost_more() -> None:
     same, count = np.zeros(8, int), np.full(8, 100)
     [piece] = pieces(_sizes(same, count, np.full(8, 2000)))
     assert len(piece) == 8

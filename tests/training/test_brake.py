@@ -28,7 +28,9 @@ def _train(logged: pd.DataFrame, tiny: Any, folder: Path, **config: Any) -> dict
 
 
 @pytest.mark.parametrize("rate", [0.03, 0.3])
-def test_a_rate_that_is_too_high_is_survived(logged: pd.DataFrame, tiny: Any, tmp_path: Path, rate: float) -> None:
+def test_a_rate_that_is_too_high_is_survived(
+    logged: pd.DataFrame, tiny: Any, tmp_path: Path, rate: float
+) -> None:
     free = _train(logged, tiny, tmp_path / "free", learning_rate=rate)
     assert free["diagnostics"]["end"]["approx_kl"] > 4 * LIMIT and free["undone"] == 0
     held = _train(logged, tiny, tmp_path / "held", learning_rate=rate, kl_limit=LIMIT)
@@ -38,12 +40,16 @@ def test_a_rate_that_is_too_high_is_survived(logged: pd.DataFrame, tiny: Any, tm
     assert (adapter_sha256(tmp_path / "held" / "ds-v1") == tiny.sha256) == unchanged
 
 
-def test_the_last_update_is_looked_at_as_well(logged: pd.DataFrame, tiny: Any, tmp_path: Path) -> None:
+def test_the_last_update_is_looked_at_as_well(
+    logged: pd.DataFrame, tiny: Any, tmp_path: Path
+) -> None:
     one = _train(logged.iloc[:8], tiny, tmp_path, epochs=1, learning_rate=0.3, kl_limit=LIMIT)
     assert one["steps"] == one["undone"] == 1 and one["adapter_sha256"] == tiny.sha256
 
 
-def test_a_phase_within_the_limit_is_the_same_as_without(logged: pd.DataFrame, tiny: Any, tmp_path: Path) -> None:
+def test_a_phase_within_the_limit_is_the_same_as_without(
+    logged: pd.DataFrame, tiny: Any, tmp_path: Path
+) -> None:
     free = _train(logged, tiny, tmp_path / "free", learning_rate=1e-4)
     held = _train(logged, tiny, tmp_path / "held", learning_rate=1e-4, kl_limit=LIMIT)
     assert free["adapter_sha256"] == held["adapter_sha256"] != tiny.sha256 and held["undone"] == 0

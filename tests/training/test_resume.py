@@ -44,13 +44,19 @@ def spec(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> dict[str, Any]:
 
 def _worker(path: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(path)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
 
 
-def test_a_worker_killed_in_the_middle_goes_on_to_the_same_weights(spec: dict[str, Any], tmp_path: Path) -> None:
+def test_a_worker_killed_in_the_middle_goes_on_to_the_same_weights(
+    spec: dict[str, Any], tmp_path: Path
+) -> None:
     from marl_llm.algorithms.worker import main
 
-    whole = spec | {name: str(tmp_path / "whole" / name) for name in ("out_dir", "workdir", "metrics")}
+    whole = spec | {
+        name: str(tmp_path / "whole" / name) for name in ("out_dir", "workdir", "metrics")
+    }
     (tmp_path / "whole.json").write_text(json.dumps(whole))
     assert main([str(tmp_path / "whole.json")]) == 0
     (tmp_path / "spec.json").write_text(json.dumps(spec))
@@ -70,8 +76,13 @@ def test_a_worker_killed_in_the_middle_goes_on_to_the_same_weights(spec: dict[st
     ours, theirs = (json.loads(Path(one["metrics"]).read_text()) for one in (spec, whole))
     assert ours["resumed_from_step"] in (10, 15, 20, 25) and theirs["resumed_from_step"] == 0
     assert ours["loss"] == theirs["loss"] and len(ours["loss"]) == 60
-    assert ours["history"] == theirs["history"] and ours["importance_weights"] == theirs["importance_weights"]
-    assert not list((tmp_path / "work").glob("checkpoint-*")), "a finished phase leaves no checkpoints"
+    assert (
+        ours["history"] == theirs["history"]
+        and ours["importance_weights"] == theirs["importance_weights"]
+    )
+    assert not list((tmp_path / "work").glob("checkpoint-*")), (
+        "a finished phase leaves no checkpoints"
+    )
 
 
 @pytest.fixture
@@ -80,7 +91,9 @@ def phase(tiny: Any, logged: pd.DataFrame, tmp_path: Path) -> Callable[..., dict
 
     def _phase(on_step: Any = None, rows: int = 24, **changes: Any) -> dict[str, Any]:
         config = GRPO(**{**CONFIG, "epochs": 2, "batch_rows": 4, **PLAIN, **changes})
-        given = Phase(tiny.base_dir, tiny.adapter_dir, tiny.sha256, tmp_path / "work", seed=1, on_step=on_step)
+        given = Phase(
+            tiny.base_dir, tiny.adapter_dir, tiny.sha256, tmp_path / "work", seed=1, on_step=on_step
+        )
         chosen = replay_rows(logged.iloc[:rows])[0]
         return config.train(chosen, given)[1]
 
@@ -103,7 +116,13 @@ def _stop_at(step: int) -> Callable[..., None]:
 def test_imitation_and_preferences_go_on_to_the_same_weights(
     algorithm: str, tiny: Any, logged: pd.DataFrame, tmp_path: Path
 ) -> None:
-    settings = {"algorithm": algorithm, "batch_rows": 2, "epochs": 6, "lr_scheduler": "cosine", "checkpoint_steps": 2}
+    settings = {
+        "algorithm": algorithm,
+        "batch_rows": 2,
+        "epochs": 6,
+        "lr_scheduler": "cosine",
+        "checkpoint_steps": 2,
+    }
 
     def train(name: str, on_step: Any = None) -> dict[str, Any]:
         return train_role(
@@ -121,7 +140,9 @@ def test_imitation_and_preferences_go_on_to_the_same_weights(
     with pytest.raises(_Stop):
         train("stopped", _stop_at(5))
     resumed = train("stopped")
-    assert resumed["resumed_from_step"] == 4 and whole["resumed_from_step"] == 0 and whole["steps"] > 6
+    assert (
+        resumed["resumed_from_step"] == 4 and whole["resumed_from_step"] == 0 and whole["steps"] > 6
+    )
     assert resumed["adapter_sha256"] == whole["adapter_sha256"] and resumed["loss"] == whole["loss"]
 
 
@@ -133,7 +154,9 @@ def test_a_half_written_checkpoint_does_not_count(phase: Callable, tmp_path: Pat
 
 
 @pytest.mark.parametrize("change", [{"rows": 20}, {"learning_rate": 2e-3}])
-def test_a_checkpoint_of_other_rows_or_settings_is_removed(phase: Callable, change: dict[str, Any]) -> None:
+def test_a_checkpoint_of_other_rows_or_settings_is_removed(
+    phase: Callable, change: dict[str, Any]
+) -> None:
     with pytest.raises(_Stop):
         phase(_stop_at(8))
     assert phase(**change)["resumed_from_step"] == 0
@@ -145,7 +168,9 @@ def test_without_checkpoints_nothing_is_written(phase: Callable, tmp_path: Path)
     assert not list((tmp_path / "work").glob("checkpoint-*"))
 
 
-def test_the_fingerprint_follows_all_that_the_weights_follow_from(logged: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_fingerprint_follows_all_that_the_weights_follow_from(
+    logged: pd.DataFrame, tmp_path: Path
+) -> None:
     rows, config = replay_rows(logged)[0], GRPO()
     changed = logged.copy()
     changed.loc[3, "advantage"] += 1e-3

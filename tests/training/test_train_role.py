@@ -1,4 +1,6 @@
-"""One training phase, end to end on a tiny model: what it learns, what it writes, what it counts, what it refuses."""
+"""One training phase, end to end on a tiny model: what it learns, what it writes, what it counts,
+what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +31,27 @@ def train(tiny: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "seed": 3,
         }
         config = {"learning_rate": 1e-3, "batch_rows": 8}
-        options |= {name: changes.pop(name) for name in list(changes) if name in {*options, "on_step"}}
+        options |= {
+            name: changes.pop(name) for name in list(changes) if name in {*options, "on_step"}
+        }
         return train_role(rows, algorithm=read_algorithm(config | changes), **options)
 
     return _train
 
 
 def test_metrics_tell_the_whole_phase(
-    train: Callable, logged: pd.DataFrame, tmp_path: Path, tiny: Any, capsys: pytest.CaptureFixture[str]
+    train: Callable,
+    logged: pd.DataFrame,
+    tmp_path: Path,
+    tiny: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     steps: list[tuple[int, int, float]] = []
     metrics = train(logged, epochs=2, beta=0.05, on_step=lambda *event: steps.append(event))
     assert metrics["trained"] and metrics["rows"] == 24 and metrics["steps"] == 6
-    assert [step for step, _, _ in steps] == [1, 2, 3, 4, 5, 6] and {total for _, total, _ in steps} == {6}
+    assert [step for step, _, _ in steps] == [1, 2, 3, 4, 5, 6] and {
+        total for _, total, _ in steps
+    } == {6}
     assert [loss for _, _, loss in steps] == metrics["loss"]
     assert abs(metrics["ratio0"] - 1) < 1e-3 and metrics["gate"]["abs_log_ratio"] < 1e-4
     assert metrics["history"][0]["ratio_mean"] == pytest.approx(1, abs=1e-3)
@@ -64,29 +74,51 @@ def test_same_seed_gives_the_same_adapter(train: Callable, logged: pd.DataFrame)
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "learning_rate"), [("grpo", 5e-3), ("rloo", 5e-3), ("ppo", 5e-3), ("sft", 1e-2), ("dpo", 1e-2)]
+    ("algorithm", "learning_rate"),
+    [("grpo", 5e-3), ("rloo", 5e-3), ("ppo", 5e-3), ("sft", 1e-2), ("dpo", 1e-2)],
 )
 def test_rewarded_tokens_become_more_probable(
     tiny: Any, sample: Callable, tmp_path: Path, algorithm: str, learning_rate: float
 ) -> None:
-    """Collect and train three times on the same 16 prompts; the reward is 1 for a first token with an id below 75."""
+    """Collect and train three times on the same 16 prompts; the reward is 1 for a first token with
+    an id below 75.
+    """
     from marl_llm.credit import CreditConfig, assign_credit
 
     adapter, rates = copy_version(tiny.adapter_dir, tmp_path / "ds-v0"), []
     for iteration in range(4):
-        rows = sample(adapter, groups=16, size=8, seed=iteration, prompt_seed=0, max_new=2).drop(columns="advantage")
+        rows = sample(adapter, groups=16, size=8, seed=iteration, prompt_seed=0, max_new=2).drop(
+            columns="advantage"
+        )
         rows["reward"] = rows["completion_ids"].map(lambda ids: float(ids[0] < 75))
         rates.append(rows["reward"].mean())
         if iteration == 3:
             break
-        credit, _ = assign_credit(rows, "data_scientist", CreditConfig(leave_one_out=algorithm == "rloo"))
+        credit, _ = assign_credit(
+            rows, "data_scientist", CreditConfig(leave_one_out=algorithm == "rloo")
+        )
         fingerprint = adapter_sha256(adapter)
-        plain = {"step": 0, "verdict": "no_gain", "reward_own": 0.0, "followed": None}  # read by ppo only
-        settings = {"algorithm": algorithm, "learning_rate": learning_rate, "batch_rows": 32, "epochs": 3}
+        plain = {
+            "step": 0,
+            "verdict": "no_gain",
+            "reward_own": 0.0,
+            "followed": None,
+        }  # read by ppo only
+        settings = {
+            "algorithm": algorithm,
+            "learning_rate": learning_rate,
+            "batch_rows": 32,
+            "epochs": 3,
+        }
         settings |= {"critic_epochs": 1} if algorithm == "ppo" else {}
         out = tmp_path / f"ds-v{iteration + 1}"
         train_role(
-            rows.assign(advantage=credit["advantage"], kept=credit["kept"], adapter_sha256=fingerprint, **plain),
+            rows.assign(
+                advantage=credit["advantage"],
+                kept=credit["kept"],
+                adapter_sha256=fingerprint,
+                **plain,
+            ),
             base_dir=tiny.base_dir,
             adapter_dir=adapter,
             out_dir=out,
@@ -101,7 +133,9 @@ def test_rewarded_tokens_become_more_probable(
 def test_rloo_weighs_each_completion_by_what_it_exceeds_the_mean_of_the_others(
     train: Callable, logged: pd.DataFrame
 ) -> None:
-    """At the first step the ratio is 1, so the loss is minus the advantages' mean over tokens, to the digit."""
+    """At the first step the ratio is 1, so the loss is minus the advantages' mean over tokens, to
+    the digit.
+    """
     from marl_llm.credit import CreditConfig, assign_credit
 
     rewards = np.random.default_rng(0).normal(size=(6, 4))
@@ -123,9 +157,16 @@ def test_without_a_row_to_train_on_the_version_is_an_unchanged_copy(
     assert adapter_sha256(tmp_path / "ds-v1") == tiny.sha256
 
 
-def test_dropped_and_empty_rows_are_counted_and_not_trained_on(train: Callable, logged: pd.DataFrame) -> None:
-    rows = logged.assign(kept=[False] * 4 + [True] * 20).astype({"completion_ids": object, "logprobs": object})
-    rows.at[5, "completion_ids"], rows.at[5, "logprobs"] = np.zeros(0, np.int32), np.zeros(0, np.float32)
+def test_dropped_and_empty_rows_are_counted_and_not_trained_on(
+    train: Callable, logged: pd.DataFrame
+) -> None:
+    rows = logged.assign(kept=[False] * 4 + [True] * 20).astype(
+        {"completion_ids": object, "logprobs": object}
+    )
+    rows.at[5, "completion_ids"], rows.at[5, "logprobs"] = (
+        np.zeros(0, np.int32),
+        np.zeros(0, np.float32),
+    )
     metrics = train(rows)
     assert metrics["rows"] == 19 and metrics["dropped"] == {"not_kept": 4, "empty": 1}
 
@@ -136,9 +177,13 @@ def test_recompute_reports_its_importance_weights(train: Callable, logged: pd.Da
     assert metrics["history"][0]["ratio_mean"] == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"])
+@pytest.mark.parametrize(
+    "loss_type", ["grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"]
+)
 def test_every_loss_type_trains(train: Callable, logged: pd.DataFrame, loss_type: str) -> None:
-    metrics = train(logged.iloc[:8], loss_type=loss_type, gradient_accumulation=2, batch_rows=4, gate_rows=4)
+    metrics = train(
+        logged.iloc[:8], loss_type=loss_type, gradient_accumulation=2, batch_rows=4, gate_rows=4
+    )
     assert metrics["steps"] == 1
     assert math.isfinite(metrics["loss"][0]) and metrics["history"][0]["grad_norm"] > 0
 
@@ -167,20 +212,28 @@ def test_divergence_publishes_nothing_and_leaves_no_temporary_directory(
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("logprobs", np.zeros(2, np.float32), "log-probabilities; the rows must be collected again"),
+        (
+            "logprobs",
+            np.zeros(2, np.float32),
+            "log-probabilities; the rows must be collected again",
+        ),
         ("logprobs", None, "not a finite number"),
         ("prompt_ids", np.zeros(0, np.int32), "prompt has no tokens"),
         ("sampling", "{broken", "not a JSON object"),
     ],
 )
-def test_a_malformed_row_is_named(train: Callable, logged: pd.DataFrame, column: str, value: Any, message: str) -> None:
+def test_a_malformed_row_is_named(
+    train: Callable, logged: pd.DataFrame, column: str, value: Any, message: str
+) -> None:
     rows = logged.assign(sampling="{}").astype(object)
     rows.at[3, column] = np.full_like(rows.at[3, "logprobs"], np.nan) if value is None else value
     with pytest.raises(UserError, match=f"episode e0, branch 1.d3, call 0: .*{message}"):
         train(rows)
 
 
-def test_a_missing_model_and_a_missing_adapter_are_named(train: Callable, logged: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_missing_model_and_a_missing_adapter_are_named(
+    train: Callable, logged: pd.DataFrame, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="no model here"):
         train(logged, base_dir=tmp_path / "nowhere")
     with pytest.raises(UserError, match="not an adapter"):

@@ -1,4 +1,6 @@
-"""What we rely on inside TRL 1.16: the private seams exist, and the loss they compute is the one we mean."""
+"""What we rely on inside TRL 1.16: the private seams exist, and the loss they compute is the one we
+mean.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +44,27 @@ def test_the_private_seams_exist() -> None:
     from trl.trainer.dpo_trainer import DPOTrainer
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    for name in ("_compute_loss", "_get_per_token_logps_and_entropies", "_prepare_inputs", "training_step"):
+    for name in (
+        "_compute_loss",
+        "_get_per_token_logps_and_entropies",
+        "_prepare_inputs",
+        "training_step",
+    ):
         assert callable(getattr(GRPOTrainer, name)), name
-    for name in ("get_train_dataloader", "get_batch_samples", "_prepare_inputs", "training_step", "_save_checkpoint"):
+    for name in (
+        "get_train_dataloader",
+        "get_batch_samples",
+        "_prepare_inputs",
+        "training_step",
+        "_save_checkpoint",
+    ):
         assert callable(getattr(Trainer, name)), name
     arguments = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
     assert arguments[1:5] == ["model", "input_ids", "attention_mask", "logits_to_keep"]
     assert "return self._compute_loss(model, inputs)" in inspect.getsource(GRPOTrainer.compute_loss)
-    assert "self._metrics[mode].items()" in inspect.getsource(GRPOTrainer.log), "figures are logged otherwise"
+    assert "self._metrics[mode].items()" in inspect.getsource(GRPOTrainer.log), (
+        "figures are logged otherwise"
+    )
     for name in ("_prepare_dataset", "_load_from_checkpoint"):
         assert callable(getattr(DPOTrainer, name)), name
 
@@ -57,10 +72,15 @@ def test_the_private_seams_exist() -> None:
 def test_what_the_loss_returns_is_not_scaled(build: Callable) -> None:
     """Of a step of three batches each batch's gradient counts whole."""
     trainer = build(gradient_accumulation=3)
-    assert trainer.compute_loss_func is not None and trainer.accelerator.gradient_accumulation_steps == 1
+    assert (
+        trainer.compute_loss_func is not None
+        and trainer.accelerator.gradient_accumulation_steps == 1
+    )
 
 
-def test_the_fused_head_still_takes_shifted_labels_a_mask_of_our_own_and_positions(build: Callable) -> None:
+def test_the_fused_head_still_takes_shifted_labels_a_mask_of_our_own_and_positions(
+    build: Callable,
+) -> None:
     import torch
 
     trainer = build()
@@ -73,7 +93,9 @@ def test_the_fused_head_still_takes_shifted_labels_a_mask_of_our_own_and_positio
     assert out.log_probs.shape == out.entropy.shape == (1, 6)
     assert out.log_probs[0, 0] == out.log_probs[0, 3] == 0
     for place in (1, 2, 4, 5):
-        assert out.log_probs[0, place].item() == pytest.approx(plain[place, labels[0, place]].item(), abs=1e-5)
+        assert out.log_probs[0, place].item() == pytest.approx(
+            plain[place, labels[0, place]].item(), abs=1e-5
+        )
 
 
 def test_the_trainer_never_enters_trls_generation(build: Callable) -> None:
@@ -81,17 +103,33 @@ def test_the_trainer_never_enters_trls_generation(build: Callable) -> None:
     trainer._generate_and_score_completions = None
     assert trainer.ref_model is None and list(trainer.model.peft_config) == ["default"]
     with_kl = build(beta=0.1)
-    assert with_kl.replay.reference and list(with_kl.model.peft_config) == ["default"] and not trainer.use_vllm
+    assert (
+        with_kl.replay.reference
+        and list(with_kl.model.peft_config) == ["default"]
+        and not trainer.use_vllm
+    )
     trainer.train()
     assert trainer.state.global_step == 1
 
 
-def test_recompute_folds_the_truncated_weight_per_token(build: Callable, rows: list[ReplayRow]) -> None:
+def test_recompute_folds_the_truncated_weight_per_token(
+    build: Callable, rows: list[ReplayRow]
+) -> None:
     trainer = build(old_logps="recompute", tis_cap=1.1)
     shift = np.linspace(-0.5, 0.5, len(rows[0].completion_ids)).astype(np.float32)
     true = rows[0].logged_logprobs
-    changed = replay_rows(pd.DataFrame([{"prompt_ids": rows[0].prompt_ids, "completion_ids": rows[0].completion_ids,
-                                         "logprobs": true - shift, "advantage": 2.0}]))[0]  # fmt: skip
+    changed = replay_rows(
+        pd.DataFrame(
+            [
+                {
+                    "prompt_ids": rows[0].prompt_ids,
+                    "completion_ids": rows[0].completion_ids,
+                    "logprobs": true - shift,
+                    "advantage": 2.0,
+                }
+            ]
+        )
+    )[0]
     trainer.logged = changed
     trainer.annotate()
     row = trainer.rows[0]

@@ -27,17 +27,32 @@ CONFIGS = {
     "dapo": {"batch_rows": 22, "batch_tokens": 100, "beta": 0.05, "old_logps": "recompute"},
     "grpo": {"batch_rows": 8, "loss_type": "grpo", "gradient_accumulation": 2},
     "bnpo": {"batch_rows": 22, "loss_type": "bnpo", "batch_tokens": 60},
-    "one prompt": {"batch_rows": 4, "loss_type": "dr_grpo"},  # a piece for the first process, a blank for the second
+    "one prompt": {
+        "batch_rows": 4,
+        "loss_type": "dr_grpo",
+    },  # a piece for the first process, a blank for the second
 }
-PHASE = {"batch_rows": 8, "epochs": 2, "learning_rate": 1e-3, "batch_tokens": 80, "checkpoint_steps": 2}
+PHASE = {
+    "batch_rows": 8,
+    "epochs": 2,
+    "learning_rate": 1e-3,
+    "batch_tokens": 80,
+    "checkpoint_steps": 2,
+}
 
 
 @pytest.fixture(scope="module")
-def found(tiny: Any, logged: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(
+    tiny: Any, logged: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """What one process found, and what each of two did."""
     directory = tmp_path_factory.mktemp("two")
     logged.iloc[:22].to_pickle(directory / "rows.pkl")
-    job = {"base_dir": str(tiny.base_dir), "adapter_dir": str(tiny.adapter_dir), "sha256": tiny.sha256}
+    job = {
+        "base_dir": str(tiny.base_dir),
+        "adapter_dir": str(tiny.adapter_dir),
+        "sha256": tiny.sha256,
+    }
     job |= {"rows": str(directory / "rows.pkl"), "configs": CONFIGS, "phase": PHASE}
     for name in ("alone", "two"):
         (directory / name).mkdir()
@@ -50,12 +65,22 @@ def found(tiny: Any, logged: pd.DataFrame, tmp_path_factory: pytest.TempPathFact
 
 @contextmanager
 def two(*arguments: str) -> Iterator[None]:
-    """Python with these arguments, as both processes of one group; at the end both must have succeeded."""
+    """Python with these arguments, as both processes of one group; at the end both must have
+    succeeded.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    running = [_start(arguments, shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
+    shared = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
+    running = [
+        _start(arguments, shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
     try:
         yield
         for process in running:
@@ -70,11 +95,17 @@ def two(*arguments: str) -> Iterator[None]:
 def _start(arguments: tuple[str, ...], variables: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, *arguments]
     environment = os.environ | variables
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
 
 
 def _of(found: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    return {key.removeprefix(f"{name}/"): value for key, value in found.items() if key.startswith(f"{name}/")}
+    return {
+        key.removeprefix(f"{name}/"): value
+        for key, value in found.items()
+        if key.startswith(f"{name}/")
+    }
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
@@ -128,7 +159,9 @@ def test_the_first_of_two_workers_publishes_what_one_would(
         assert main([str(tmp_path / "alone.json")]) == 0
     published = {path.name for path in (tmp_path / "two").iterdir() if path.is_dir()} - {"workdir"}
     assert published == {"ds-v0", "out_dir"} | ({"ds-critic-v1"} if algorithm == "ppo" else set())
-    one, both = (load_file(Path(spec["out_dir"]) / WEIGHTS_FILE) for spec in (alone, alone | two_of))
+    one, both = (
+        load_file(Path(spec["out_dir"]) / WEIGHTS_FILE) for spec in (alone, alone | two_of)
+    )
     assert one.keys() == both.keys()
     for name in one:
         np.testing.assert_allclose(both[name], one[name], rtol=2e-3, atol=2e-5)

@@ -10,23 +10,35 @@ from marl_llm.rewards import FACTS
 from marl_llm.trajectories import SCHEMA, Row, data_card
 from tests.trajectories.rows import make_row
 
-CONTRACT = """run iteration task episode step role branch turn call group state followed policy_version adapter
-adapter_sha256 sampling messages prompt_ids completion_ids logprobs finish_reason action reply
-problem forgiven code verdict compliance metrics_before metrics_after skill_gain reference_gain significant p_value
-step_gain new_reference_gain rungs refused prompt_tokens completion_tokens latency_s evaluation_s analysis_cpu_s seed
-isolation created_at schema_version"""
+CONTRACT = """run iteration task episode step role branch turn call group state followed
+policy_version adapter adapter_sha256 sampling messages prompt_ids completion_ids logprobs
+finish_reason action reply problem forgiven code verdict compliance metrics_before metrics_after
+skill_gain reference_gain significant p_value step_gain new_reference_gain rungs refused
+prompt_tokens completion_tokens latency_s evaluation_s analysis_cpu_s seed isolation created_at
+schema_version"""
 
 
 def test_schema_and_row_have_the_agreed_columns_in_one_order() -> None:
-    assert SCHEMA.names == [field.name for field in fields(Row)] == list(make_row().to_dict()) == CONTRACT.split()
+    assert (
+        SCHEMA.names
+        == [field.name for field in fields(Row)]
+        == list(make_row().to_dict())
+        == CONTRACT.split()
+    )
 
 
 def test_only_outcomes_that_may_not_exist_may_be_missing() -> None:
     nullable = {field.name for field in SCHEMA if field.nullable}
     assert nullable == {
-        "followed", "compliance", "skill_gain", "reference_gain", "significant", "p_value", "step_gain",
+        "followed",
+        "compliance",
+        "skill_gain",
+        "reference_gain",
+        "significant",
+        "p_value",
+        "step_gain",
         "new_reference_gain",
-    }  # fmt: skip
+    }
 
 
 def test_rows_hold_every_fact_that_rewards_are_computed_from_and_no_reward() -> None:

@@ -1,4 +1,6 @@
-"""Claims about trajectories on disk: nothing is lost, nothing is half there, and bad files are named."""
+"""Claims about trajectories on disk: nothing is lost, nothing is half there, and bad files are
+named.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marl_llm.core.errors import RunFailed, UserError
-from marl_llm.trajectories import SCHEMA, Row, TrajectoryWriter, finished_episodes, read_rows, store, write_manifest
+from marl_llm.trajectories import (
+    SCHEMA,
+    Row,
+    TrajectoryWriter,
+    finished_episodes,
+    read_rows,
+    store,
+    write_manifest,
+)
 from tests.trajectories.rows import any_row, make_row
 
 
@@ -71,7 +81,9 @@ def test_a_finished_episode_is_known_and_not_written_again(tmp_path: Path) -> No
         ([make_row(logprobs=[-0.5, float("nan")])], "logprobs must be finite"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused_and_leave_no_file(tmp_path: Path, rows: list[Row], message: str) -> None:
+def test_rows_that_do_not_fit_are_refused_and_leave_no_file(
+    tmp_path: Path, rows: list[Row], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         TrajectoryWriter(tmp_path).append(rows)
     assert not list(tmp_path.iterdir())
@@ -90,7 +102,9 @@ TrajectoryWriter(Path(sys.argv[1])).append([make_row()])
 
 
 def test_a_writer_killed_in_the_middle_leaves_no_part_and_can_be_run_again(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=Path(__file__).parents[2], check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], cwd=Path(__file__).parents[2], check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     assert list(tmp_path.iterdir())  # its temporary file
     assert finished_episodes(tmp_path) == set()
@@ -99,7 +113,9 @@ def test_a_writer_killed_in_the_middle_leaves_no_part_and_can_be_run_again(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["part-e1.parquet"]
 
 
-def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: pa.Table, file: object, **__: object) -> None:
         Path("/dev/full").write_bytes(b"x")
 
@@ -109,10 +125,16 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(tmp_path: Path, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_reading_can_be_limited_to_a_role_and_to_columns_over_several_directories(tmp_path: Path) -> None:
+def test_reading_can_be_limited_to_a_role_and_to_columns_over_several_directories(
+    tmp_path: Path,
+) -> None:
     for name in ("a", "b"):
-        TrajectoryWriter(tmp_path / name).append([make_row(episode=name), make_row(episode=name, role="ml_engineer")])
-    frame = read_rows([tmp_path / "a", tmp_path / "b"], columns=["episode", "step_gain"], role="ml_engineer")
+        TrajectoryWriter(tmp_path / name).append(
+            [make_row(episode=name), make_row(episode=name, role="ml_engineer")]
+        )
+    frame = read_rows(
+        [tmp_path / "a", tmp_path / "b"], columns=["episode", "step_gain"], role="ml_engineer"
+    )
     assert list(frame.columns) == ["episode", "step_gain"]
     assert frame["episode"].tolist() == ["a", "b"]
 
@@ -129,7 +151,9 @@ def test_a_truncated_part_is_named(tmp_path: Path, keep: float) -> None:
     writer.append([make_row(episode="e2")])
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep) if 0 < keep < 1 else int(keep)])
-    with pytest.raises(UserError, match=r"part-e1\.parquet is damaged or no parquet file: delete it"):
+    with pytest.raises(
+        UserError, match=r"part-e1\.parquet is damaged or no parquet file: delete it"
+    ):
         read_rows(tmp_path)
 
 
@@ -144,14 +168,21 @@ def test_damage_in_the_middle_of_a_part_is_noticed(tmp_path: Path) -> None:
 
 def test_a_foreign_parquet_file_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), tmp_path / "part-e1.parquet")
-    with pytest.raises(UserError, match=r"part-e1\.parquet is no trajectory file of marl_llm \(missing .*run"):
+    with pytest.raises(
+        UserError, match=r"part-e1\.parquet is no trajectory file of marl_llm \(missing .*run"
+    ):
         read_rows(tmp_path)
 
 
 def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([make_row().to_dict()], schema=SCHEMA)
-    pq.write_table(table.replace_schema_metadata({"marl_llm_schema_version": "99"}), tmp_path / "part-e1.parquet")
-    with pytest.raises(UserError, match="has trajectory schema 99, this version reads 2: update marl_llm"):
+    pq.write_table(
+        table.replace_schema_metadata({"marl_llm_schema_version": "99"}),
+        tmp_path / "part-e1.parquet",
+    )
+    with pytest.raises(
+        UserError, match="has trajectory schema 99, this version reads 2: update marl_llm"
+    ):
         read_rows(tmp_path)
 
 
@@ -161,7 +192,10 @@ def test_the_datasets_library_reads_the_parts(tmp_path: Path) -> None:
     writer.append([make_row(episode="e2", significant=True, skill_gain=0.25)])
     write_manifest(tmp_path / "t")
     data = datasets.load_dataset(
-        "parquet", data_files=str(tmp_path / "t" / "part-*.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+        "parquet",
+        data_files=str(tmp_path / "t" / "part-*.parquet"),
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
     )
     assert isinstance(data, datasets.Dataset)
     assert data.column_names == SCHEMA.names
@@ -172,7 +206,12 @@ def test_the_manifest_counts_what_is_there(tmp_path: Path) -> None:
     TrajectoryWriter(tmp_path).append([make_row(), make_row(role="ml_engineer", call=1)])
     manifest = write_manifest(tmp_path)
     assert json.loads((tmp_path / "manifest.json").read_text()) == manifest
-    assert (manifest["episodes"], manifest["rows"], manifest["prompt_tokens"], manifest["completion_tokens"]) == (
+    assert (
+        manifest["episodes"],
+        manifest["rows"],
+        manifest["prompt_tokens"],
+        manifest["completion_tokens"],
+    ) == (
         1,
         2,
         6,

@@ -24,9 +24,15 @@ DEFAULT = OldWeights()
 BY_STEP = OldWeights(credit="step", gain_weight=2.0)
 FORGETFUL = OldWeights(rung_bonus=0.0, gain_weight=0.0)
 NOTHING: dict[str, Any] = {
-    "action": "tune C=1", "metrics_after": "{}", "evaluation_s": 0.0, "reward_metric_delta": 0.0, "reward_no_gain": 0.0,
-    "reward_failure": 0.0, "reward_cpu_cost": 0.0, "reward_refusal": 0.0,
-}  # fmt: skip
+    "action": "tune C=1",
+    "metrics_after": "{}",
+    "evaluation_s": 0.0,
+    "reward_metric_delta": 0.0,
+    "reward_no_gain": 0.0,
+    "reward_failure": 0.0,
+    "reward_cpu_cost": 0.0,
+    "reward_refusal": 0.0,
+}
 
 
 def parts(name: str) -> Path:
@@ -50,7 +56,11 @@ def facts(*rows: dict[str, Any], weights: OldWeights = DEFAULT) -> list[dict[str
     ("row", "weights", "gain"),
     [
         (scientist(significant=True, reference_gain=0.5, reward_metric_delta=0.25), DEFAULT, 0.25),
-        (scientist(significant=True, reference_gain=0.5), DEFAULT, None),  # all of it credited before
+        (
+            scientist(significant=True, reference_gain=0.5),
+            DEFAULT,
+            None,
+        ),  # all of it credited before
         (scientist(verdict="no_gain", significant=False, reference_gain=0.1), DEFAULT, 0.0),
         (scientist(verdict="no_gain"), DEFAULT, 0.0),  # the reference failed
         (scientist(verdict="invalid"), DEFAULT, None),
@@ -61,11 +71,15 @@ def facts(*rows: dict[str, Any], weights: OldWeights = DEFAULT) -> list[dict[str
         (scientist(significant=True, reference_gain=0.5), FORGETFUL, 0.5),
     ],
 )
-def test_the_reference_gain_not_credited_before(row: dict[str, Any], weights: OldWeights, gain: float | None) -> None:
+def test_the_reference_gain_not_credited_before(
+    row: dict[str, Any], weights: OldWeights, gain: float | None
+) -> None:
     assert facts(row, weights=weights)[0]["new_reference_gain"] == gain
 
 
-def test_a_proposals_step_gain_is_the_mean_of_what_was_done_as_asked_and_equal_ones_share_it() -> None:
+def test_a_proposals_step_gain_is_the_mean_of_what_was_done_as_asked_and_equal_ones_share_it() -> (
+    None
+):
     gained = {"compliance": 1.0, "skill_gain": 0.5, "significant": True}
     rows = [
         scientist("0.d0", action="tune C=3"),
@@ -78,7 +92,9 @@ def test_a_proposals_step_gain_is_the_mean_of_what_was_done_as_asked_and_equal_o
     ]
     found = [one["step_gain"] for one in facts(*rows)]
     assert found == [0.25, 0.5, 0.0, 0.0, 0.25, None, None]
-    by_step = facts(scientist(reward_metric_delta=0.5), scientist("0.d1", reward_no_gain=-0.02), weights=BY_STEP)
+    by_step = facts(
+        scientist(reward_metric_delta=0.5), scientist("0.d1", reward_no_gain=-0.02), weights=BY_STEP
+    )
     assert [one["step_gain"] for one in by_step] == [0.25, 0.0]
 
 
@@ -100,11 +116,16 @@ def test_refusals_and_analyses_of_files_that_recorded_them_and_of_older_ones() -
 
 
 def test_the_weights_are_those_of_the_run_directory_above() -> None:
-    assert weights_above(parts("step")).credit == "step" and weights_above(parts("step")).rung_bonus == 0.01
+    assert (
+        weights_above(parts("step")).credit == "step"
+        and weights_above(parts("step")).rung_bonus == 0.01
+    )
     assert weights_above(parts("demo")) == DEFAULT
 
 
-def test_without_a_run_directory_they_are_the_defaults_and_a_broken_recipe_is_named(tmp_path: Path) -> None:
+def test_without_a_run_directory_they_are_the_defaults_and_a_broken_recipe_is_named(
+    tmp_path: Path,
+) -> None:
     rows = shutil.copytree(parts("step"), tmp_path / "run" / "iteration_0000" / "trajectories")
     assert weights_above(rows) == DEFAULT
     (tmp_path / "run" / "recipe.yaml").write_text("name: x\n")
@@ -129,7 +150,11 @@ def test_new_parts_may_lie_beside_old_ones(tmp_path: Path) -> None:
     TrajectoryWriter(rows).append([make_row(episode="new", refused=True, step_gain=0.5)])
     frame = read_rows(rows)
     new = frame[frame["episode"] == "new"]
-    assert (len(frame), new["refused"].item(), new["step_gain"].item()) == (len(before) + 1, True, 0.5)
+    assert (len(frame), new["refused"].item(), new["step_gain"].item()) == (
+        len(before) + 1,
+        True,
+        0.5,
+    )
     old = frame[frame["episode"] != "new"].reset_index(drop=True)
     pd.testing.assert_frame_equal(old[["step_gain", "rungs"]], before[["step_gain", "rungs"]])
 

@@ -1,5 +1,6 @@
-"""Both adapters of a base model in a directory, published, loaded back by name and served by the real vLLM: the replies
-are the run's, token for token. A random model of Qwen2's architecture stands for the real one of MARL_LLM_REAL_MODEL.
+"""Both adapters of a base model in a directory, published, loaded back by name and served by the
+real vLLM: the replies are the run's, token for token. A random model of Qwen2's architecture stands
+for the real one of MARL_LLM_REAL_MODEL.
 """
 
 from __future__ import annotations
@@ -27,8 +28,14 @@ from tests.tiny_model import make_adapter, make_model
 pytestmark = pytest.mark.vllm
 
 CHATS = (
-    [{"role": "system", "content": "role: data scientist"}, {"role": "user", "content": "score 0.71 left 3"}],
-    [{"role": "system", "content": "role: ml engineer"}, {"role": "user", "content": "proposal: tune max_depth=5"}],
+    [
+        {"role": "system", "content": "role: data scientist"},
+        {"role": "user", "content": "score 0.71 left 3"},
+    ],
+    [
+        {"role": "system", "content": "role: ml engineer"},
+        {"role": "user", "content": "proposal: tune max_depth=5"},
+    ],
 )
 NEW_TOKENS = 24
 
@@ -40,7 +47,9 @@ def of_qwen2(directory: Path) -> Path:
 def trained_run(root: Path, base: Path, name: str) -> RunDirectory:
     """A run whose version 1 has adapters that change what the base model says."""
     model = {"path": str(base), "hub_name": name, "rank": 8, "alpha": 16}
-    recipe = Recipe.model_validate({"name": "round-trip", "model": model, "serving": {"max_model_len": 512}})
+    recipe = Recipe.model_validate(
+        {"name": "round-trip", "model": model, "serving": {"max_model_len": 512}}
+    )
     run = RunDirectory(root)
     run.prepare(recipe)
     for seed, role in enumerate(ROLES):
@@ -81,4 +90,6 @@ def test_adapters_come_back_from_the_hub_with_the_same_replies(
     with server_session(team.recipe, tmp_path / "server.log") as session:
         said_own, said_back = asyncio.run(ask(session.client()))
     assert said_back == said_own
-    assert said_own[ROLES[0]] != said_own[ROLES[1]], "the adapters differ, so what is compared is theirs"
+    assert said_own[ROLES[0]] != said_own[ROLES[1]], (
+        "the adapters differ, so what is compared is theirs"
+    )

@@ -22,7 +22,9 @@ def test_the_embedded_model_reads_the_prompts_it_was_trained_on():
     assert corpus.TINY_PROMPTS == TINY_PROMPTS
 
 
-@pytest.mark.skipif(not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here")
+@pytest.mark.skipif(
+    not (EMBEDDED / "config.json").is_file(), reason="the embedded model is not here"
+)
 def test_the_embedded_team_has_sensible_defaults():
     chosen = choose_team("untrained")
     assert (chosen.recipe.prompts, chosen.recipe.model.path) == (TINY_PROMPTS, str(EMBEDDED))
@@ -42,11 +44,17 @@ def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
     recipe = Recipe.model_validate(values)
     RunDirectory(tmp_path / "run").prepare(recipe)
     histories = []
-    for team, name in (("untrained", "first"), ("untrained", "again"), (str(tmp_path / "run"), "trained")):
+    for team, name in (
+        ("untrained", "first"),
+        ("untrained", "again"),
+        (str(tmp_path / "run"), "trained"),
+    ):
         out = tmp_path / name
         chosen = recipe if team == "untrained" else None  # a run brings its own
         entry = TaskFile(CLIENTS, TARGET)
-        report = solve_task(entry, team=team, limits=at_most(2), out=out, recipe=chosen, server=tiny_server.url)
+        report = solve_task(
+            entry, team=team, limits=at_most(2), out=out, recipe=chosen, server=tiny_server.url
+        )
         lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
         assert 1 <= report.steps == len(lines) <= 2
         histories.append([line["proposal"] for line in lines])

@@ -1,4 +1,6 @@
-"""The Data Scientist's chat: its role and rules, the situation in words, and examples of every kind of answer."""
+"""The Data Scientist's chat: its role and rules, the situation in words, and examples of every kind
+of answer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from marl_llm.agents.prompts import Heard, Message, PromptConfig, Situation, har
 from marl_llm.environment.memory import TokenCounter
 
 _SYSTEM = f"""\
-You are a data scientist who improves a scikit-learn model in small steps. Suggest the one change that will most \
+You are a data scientist who improves a scikit-learn model in small steps. Suggest the one change \
+that will most \
 likely improve its scores. Answer with one line and nothing else. It begins with one of:
 propose_model est = NAME(parameter=value): another estimator
 tune parameter=value: other hyperparameters of the current estimator
@@ -21,16 +24,23 @@ finish: nothing more is to be gained"""
 _REQUEST = "Your line, beginning with propose_model, tune, engineer_features, analyze or finish:"
 _LONGEST_REPLY = 80
 """Characters of an earlier reply that are told."""
-_LAST_REQUEST = "Your suggestion, no more questions (propose_model, tune, engineer_features or finish), one line:"
+_LAST_REQUEST = (
+    "Your suggestion, no more questions (propose_model, tune, engineer_features or finish), one "
+    "line:"
+)
 
 
 def data_scientist_chat(
-    now: Situation, config: PromptConfig, count: TokenCounter, heard: Sequence[Heard], may_analyze: bool
+    now: Situation,
+    config: PromptConfig,
+    count: TokenCounter,
+    heard: Sequence[Heard],
+    may_analyze: bool,
 ) -> list[Message]:
     """The messages of one call of the Data Scientist.
 
-    What came before in the turn is told, and not repeated as a conversation: a small model says once more what it reads
-    that it has said.
+    What came before in the turn is told, and not repeated as a conversation: a small model says
+    once more what it reads that it has said.
     """
     lines = [
         *data_lines(now, config),

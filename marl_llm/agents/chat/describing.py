@@ -1,7 +1,7 @@
 """The data, the current pipeline, its scores and the past, as a person would describe them.
 
-In: a `Situation`. Out: lines of text, short, with the columns' aliases. What does not change within an episode comes
-first, so that a server's prefix cache holds.
+In: a `Situation`. Out: lines of text, short, with the columns' aliases. What does not change within
+an episode comes first, so that a server's prefix cache holds.
 """
 
 from __future__ import annotations
@@ -24,19 +24,27 @@ _SKEWED = 2
 
 
 def data_lines(situation: Situation, config: PromptConfig) -> list[str]:
-    """The task and its columns by kind, each with how strongly it alone goes with the target; what the screening warns
-    of.
+    """The task and its columns by kind, each with how strongly it alone goes with the target; what
+    the screening warns of.
     """
     card, spec = situation.card, situation.spec
     shown = shown_columns(card, spec, config.max_columns)
     length = _NAME_LENGTH if len(shown) <= _FEW_COLUMNS else _SHORT_NAME_LENGTH
-    lines = [f"Data: {card.rows} rows, the target is {_target(card)}. After each column: its relation to the target."]
+    lines = [
+        f"Data: {card.rows} rows, the target is {_target(card)}. After each column: its "
+        "relation to the target."
+    ]
     for kind in dict.fromkeys(column.kind for column in shown):
-        of_kind = [_column(column, length * config.names) for column in shown if column.kind == kind]
+        of_kind = [
+            _column(column, length * config.names) for column in shown if column.kind == kind
+        ]
         lines.append(f"{_TITLES[kind]}: {'; '.join(of_kind)}")
     hidden = len(card.columns) - len(spec.drop) - len(shown)
     lines += [f"and {hidden} weaker columns"] if hidden else []
-    return [*lines, *(f"Warning: {harmless(warning)}" for warning in card.warnings[: config.max_warnings])]
+    return [
+        *lines,
+        *(f"Warning: {harmless(warning)}" for warning in card.warnings[: config.max_warnings]),
+    ]
 
 
 def _target(card: TaskCard) -> str:
@@ -73,18 +81,27 @@ def model_lines(situation: Situation) -> list[str]:
 def _pipeline(spec: PipelineSpec) -> str:
     if spec.members:
         return f"{spec.estimator} of " + " and of ".join(map(_pipeline, spec.members))
-    parts = [call(spec.estimator, spec.params), f"impute {spec.impute}", f"scale {spec.scale}", f"encode {spec.encode}"]
+    parts = [
+        call(spec.estimator, spec.params),
+        f"impute {spec.impute}",
+        f"scale {spec.scale}",
+        f"encode {spec.encode}",
+    ]
     parts += [f"{extra.op} {' '.join(extra.columns)}" for extra in spec.extra]
     if spec.drop:
         parts.append(f"dropped {' '.join(spec.drop)}")
     if spec.reduce is not None:
         parts.append(spec.reduce.component)
-    parts += [f"{name} {value}" for name in ("calibration", "threshold") if (value := getattr(spec, name))]
+    parts += [
+        f"{name} {value}" for name in ("calibration", "threshold") if (value := getattr(spec, name))
+    ]
     return "; ".join(parts)
 
 
 def past_lines(situation: Situation, config: PromptConfig, count: TokenCounter) -> list[str]:
-    """What the screening of models found, what worked on similar data sets, and the memory with its line numbers."""
+    """What the screening of models found, what worked on similar data sets, and the memory with its
+    line numbers.
+    """
     memory = situation.memory.render(config.memory_tokens, count, numbered=True)
     return [
         *_titled("Families of models at their defaults, by score:", situation.models),

@@ -1,4 +1,6 @@
-"""The ML Engineer's chat: its role and rules, the program, worked requests on that very program, and the request."""
+"""The ML Engineer's chat: its role and rules, the program, worked requests on that very program,
+and the request.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,14 @@ from marl_llm.proposals import PipelineSpec
 from marl_llm.proposals.ops.encode import ENCODE
 from marl_llm.proposals.ops.scale import SCALE
 
-_ROLE = "You are a machine learning engineer. You change a scikit-learn program exactly as requested and nothing else."
+_ROLE = (
+    "You are a machine learning engineer. You change a scikit-learn program exactly as requested "
+    "and nothing else."
+)
 _ANSWERS: dict[EngineerAnswer, str] = {
     "program": "Answer with the whole changed program in one ```python block.",
-    "edits": "Answer with line edits only: `N = text` replaces line N by text, `N + text` inserts text after line N, "
+    "edits": "Answer with line edits only: `N = text` replaces line N by text, `N + text` inserts "
+    "text after line N, "
     "`N -` deletes line N.",
 }
 _ENCODERS = ", ".join(method.code for method in ENCODE.methods)
@@ -50,7 +56,10 @@ def engineer_chat(
     before = "\n".join((*now.at_hand, "Program:", fenced(program), _ALONE, ""))
     messages: list[Message] = [{"role": "system", "content": system}]
     for worked in worked_requests(now, asked, wanted, config.engineer_examples):
-        messages += [_user(f"{before}Request: {worked.request}"), _assistant(_answer(now, worked.program, config))]
+        messages += [
+            _user(f"{before}Request: {worked.request}"),
+            _assistant(_answer(now, worked.program, config)),
+        ]
         before = ""
     return [*messages, _user(f"{before}Request: {request}")]
 

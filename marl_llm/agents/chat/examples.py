@@ -1,7 +1,8 @@
-"""Examples of what may be answered: actions that are valid for this task and pipeline, and worked requests.
+"""Examples of what may be answered: actions that are valid for this task and pipeline, and worked
+requests.
 
-Drawn by a seed from the typed actions and implemented by the reference compiler, so they can never go stale, and no
-model can get by with copying a fixed one. They look at no number of the data.
+Drawn by a seed from the typed actions and implemented by the reference compiler, so they can never
+go stale, and no model can get by with copying a fixed one. They look at no number of the data.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from typing import Any
 
 from marl_llm.agents.full_space import full_action
 from marl_llm.agents.prompts import Situation, proposal_text
-from marl_llm.proposals import Analyze, Finish, InvalidAction, PipelineSpec, Tune, apply, canonical, check_region
+from marl_llm.proposals import (
+    Analyze,
+    Finish,
+    InvalidAction,
+    PipelineSpec,
+    Tune,
+    apply,
+    canonical,
+    check_region,
+)
 from marl_llm.proposals.actions import Query
 from marl_llm.proposals.applying import SPECIAL, can_vote
 from marl_llm.proposals.codegen import final_function
@@ -27,7 +37,15 @@ _KINDS = ("propose_model", "tune", "engineer_features")
 _MORE, _FEW_COLUMNS = ("propose_model", "engineer_features"), 20
 """Of these another one where few columns leave room in the prompt."""
 
-TOPICS: tuple[Query, ...] = ("distribution", "missing", "correlation", "target", "outliers", "errors", "importance")
+TOPICS: tuple[Query, ...] = (
+    "distribution",
+    "missing",
+    "correlation",
+    "target",
+    "outliers",
+    "errors",
+    "importance",
+)
 """Questions about the data that suit every task; there are more."""
 
 
@@ -40,13 +58,15 @@ class Worked:
 
 
 def action_examples(now: Situation) -> list[str]:
-    """One line for every kind of action, where there is room two of the commonest: valid now, not tried before, in an
-    order that is drawn too.
+    """One line for every kind of action, where there is room two of the commonest: valid now, not
+    tried before, in an order that is drawn too.
     """
     rng = random.Random(now.draw)
     found: list[str] = []
     for kind in (*_KINDS, *(_MORE if len(now.card.columns) <= _FEW_COLUMNS else ())):
-        fresh = (canonical(action) for action, spec in _draws(rng, now, kind) if not _tried(now, spec))
+        fresh = (
+            canonical(action) for action, spec in _draws(rng, now, kind) if not _tried(now, spec)
+        )
         found += list(islice((line for line in fresh if line not in found), 1))
     found.append(canonical(Analyze(query=rng.choice(TOPICS) if now.models else "models")))
     found.append(canonical(Finish(deliver=rng.choice(("current", "best", "blend")))))
@@ -55,8 +75,8 @@ def action_examples(now: Situation) -> list[str]:
 
 
 def worked_requests(now: Situation, asked: Any, wanted: PipelineSpec, count: int) -> list[Worked]:
-    """Requests like the one asked, with other values and columns, on the same program: those that change the same
-    places first. Fewer than `count` where there are no others.
+    """Requests like the one asked, with other values and columns, on the same program: those that
+    change the same places first. Fewer than `count` where there are no others.
     """
     if wanted.members:
         return _worked_ensembles(wanted)[:count]
@@ -64,7 +84,11 @@ def worked_requests(now: Situation, asked: Any, wanted: PipelineSpec, count: int
     drawn = {canonical(action): (action, spec) for action, spec in _draws(rng, now, asked.action)}
     others = [pair for text, pair in drawn.items() if text != canonical(asked) and _plain(*pair)]
     others.sort(key=lambda pair: _operations(pair[0]) != _operations(asked))
-    return [Worked(canonical(action), final_function(spec)) for action, spec in others[:count] if spec is not None]
+    return [
+        Worked(canonical(action), final_function(spec))
+        for action, spec in others[:count]
+        if spec is not None
+    ]
 
 
 def _worked_ensembles(wanted: PipelineSpec) -> list[Worked]:
@@ -76,8 +100,12 @@ def _worked_ensembles(wanted: PipelineSpec) -> list[Worked]:
     return [Worked(proposal_text("propose_model", spec), final_function(spec)) for spec in specs]
 
 
-def _draws(rng: random.Random, now: Situation, kind: str) -> Iterator[tuple[Any, PipelineSpec | None]]:
-    """Valid actions of a kind that change something, with the pipeline that each asks for (None where none)."""
+def _draws(
+    rng: random.Random, now: Situation, kind: str
+) -> Iterator[tuple[Any, PipelineSpec | None]]:
+    """Valid actions of a kind that change something, with the pipeline that each asks for (None
+    where none).
+    """
     spec = now.spec.members[0] if now.spec.members else now.spec
     for _ in range(_TRIES):
         action = full_action(rng, now.card, spec, (kind,), now.memory.solutions())
@@ -108,6 +136,8 @@ def _plain(action: Any, spec: PipelineSpec | None) -> bool:
 
 
 def _operations(action: Any) -> list[str]:
-    """Which places of the program change: operations on features; of a `tune` what wraps the estimator."""
+    """Which places of the program change: operations on features; of a `tune` what wraps the
+    estimator.
+    """
     special = [name for name in SPECIAL if name in getattr(action, "params", {})]
     return [*(op.op for op in getattr(action, "ops", ())), *special]

@@ -11,6 +11,8 @@ from marl_llm.core.metrics.ranked import RANKED
 from marl_llm.core.metrics.record import Metric
 from marl_llm.core.metrics.regression import OF_NUMBERS
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*COUNTED, *RANKED, *PROBABILISTIC, *OF_NUMBERS)}
+METRICS: dict[str, Metric] = {
+    metric.name: metric for metric in (*COUNTED, *RANKED, *PROBABILISTIC, *OF_NUMBERS)
+}
 
 __all__ = ["METRICS", "Metric"]

@@ -1,7 +1,8 @@
-"""Metrics of class counts (accuracy, precision, recall, F1, Jaccard, Matthews, likelihood ratios) under row weights.
+"""Metrics of class counts (accuracy, precision, recall, F1, Jaccard, Matthews, likelihood ratios)
+under row weights.
 
-In: `Counts` under each line of weights. Out: one value per line, with scikit-learn's conventions for empty classes. The
-positive class of binary metrics is class index 1.
+In: `Counts` under each line of weights. Out: one value per line, with scikit-learn's conventions
+for empty classes. The positive class of binary metrics is class index 1.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def _macro(per_class: PerClass) -> PerClass:
 
 def _micro(per_class: PerClass) -> PerClass:
     def metric(counts: Counts) -> np.ndarray:
-        pooled = (part.sum(axis=1, keepdims=True) for part in (counts.hit, counts.true, counts.predicted))
+        pooled = (
+            part.sum(axis=1, keepdims=True) for part in (counts.hit, counts.true, counts.predicted)
+        )
         return per_class(Counts(*pooled))[:, 0]
 
     return metric
@@ -92,9 +95,11 @@ def _negative_likelihood_ratio(counts: Counts) -> np.ndarray:
 
 
 def _odds(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """A likelihood ratio: 1 for 0 / 0, and its limit for x / 0, where scikit-learn's scorers put 1 as well.
+    """A likelihood ratio: 1 for 0 / 0, and its limit for x / 0, where scikit-learn's scorers put 1
+    as well.
 
-    With scikit-learn's placeholder a perfect classifier (no false alarm) would rank with one that knows nothing.
+    With scikit-learn's placeholder a perfect classifier (no false alarm) would rank with one that
+    knows nothing.
     """
     ratios = ratio(numerator, denominator)
     ratios = np.where((denominator <= 0) & (numerator > 0), _LIMIT, np.minimum(ratios, _LIMIT))
@@ -109,8 +114,17 @@ def _of_one_class(per_class: PerClass) -> Callable[[Sample, int], np.ndarray]:
     return lambda sample, index: per_class(sample.counts)[:, index]
 
 
-_PER_CLASS: dict[str, PerClass] = {"f1": _f1, "precision": _precision, "recall": _recall, "jaccard": _jaccard}
-_AVERAGES: dict[str, Callable[[PerClass], PerClass]] = {"macro": _macro, "micro": _micro, "weighted": _weighted}
+_PER_CLASS: dict[str, PerClass] = {
+    "f1": _f1,
+    "precision": _precision,
+    "recall": _recall,
+    "jaccard": _jaccard,
+}
+_AVERAGES: dict[str, Callable[[PerClass], PerClass]] = {
+    "macro": _macro,
+    "micro": _micro,
+    "weighted": _weighted,
+}
 COUNTED: tuple[Metric, ...] = (
     _metric("accuracy", CLASSIFICATION, _accuracy, everyday=("acc",)),
     _metric("balanced_accuracy", CLASSIFICATION, _balanced_accuracy),

@@ -1,7 +1,8 @@
 """Which metrics exist and which kind of target each one fits.
 
-Names and weights flow in, checked ones out. Names are those of scikit-learn's scorers, or one of six of them for a
-single class: `recall[setosa]`, that class against the rest. Nothing is computed here.
+Names and weights flow in, checked ones out. Names are those of scikit-learn's scorers, or one of
+six of them for a single class: `recall[setosa]`, that class against the rest. Nothing is computed
+here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from marl_llm.core.metrics.record import Domain
 
 _ONE_CLASS = re.compile(r"(?P<base>[^\[]+)\[(?P<name>.*)\]", re.DOTALL)
 _OF_ONE_CLASS = tuple(name for name, metric in METRICS.items() if metric.of_class)
-_EVERYDAY_NAMES = {everyday: name for name, metric in METRICS.items() for everyday in metric.everyday}
+_EVERYDAY_NAMES = {
+    everyday: name for name, metric in METRICS.items() for everyday in metric.everyday
+}
 
 
 def metrics_for(kind: Kind) -> tuple[str, ...]:
@@ -52,13 +55,15 @@ def check_metrics(
     Parameters
     ----------
     metrics : mapping of scorer name to weight
-        Weights are positive; only their ratios matter. `recall[setosa]` is the recall of one class; so are `f1[...]`,
-        `precision[...]`, `jaccard[...]`, `roc_auc[...]` and `average_precision[...]`.
+        Weights are positive; only their ratios matter. `recall[setosa]` is the recall of one class;
+        so are `f1[...]`, `precision[...]`, `jaccard[...]`, `roc_auc[...]` and
+        `average_precision[...]`.
     kind : Kind
     class_names : sequence of str, optional
         In the order of their index; needed for metrics of one class.
     y : ndarray, shape (n,), optional
-        All known targets of a regression task. Where given, metrics that are undefined for some of them are refused.
+        All known targets of a regression task. Where given, metrics that are undefined for some of
+        them are refused.
 
     Returns
     -------
@@ -67,8 +72,9 @@ def check_metrics(
     Raises
     ------
     UserError
-        For an empty mapping, an unknown name (the nearest one is suggested), an unknown class, a metric that does not
-        fit the kind of target or its values, or a weight that is not a positive number.
+        For an empty mapping, an unknown name (the nearest one is suggested), an unknown class, a
+        metric that does not fit the kind of target or its values, or a weight that is not a
+        positive number.
     """
     if not metrics:
         raise UserError(f"No metric is given: name at least one of {', '.join(metrics_for(kind))}.")
@@ -95,13 +101,21 @@ def _check_name(name: str, kind: Kind, class_names: Sequence[str] | None) -> Non
     raise UserError(f"Unknown metric '{name}': {advice}")
 
 
-def _check_one_class(base: str, of_class: str, kind: Kind, class_names: Sequence[str] | None) -> None:
+def _check_one_class(
+    base: str, of_class: str, kind: Kind, class_names: Sequence[str] | None
+) -> None:
     name = f"{base}[{of_class}]"
     if not kind.is_classification:
-        raise UserError(f"Metric '{name}' does not fit a {kind} target: choose from {_choices(kind)}.")
+        raise UserError(
+            f"Metric '{name}' does not fit a {kind} target: choose from {_choices(kind)}."
+        )
     if base not in _OF_ONE_CLASS:
         nearest = _nearest(base, _OF_ONE_CLASS)
-        advice = f"did you mean '{nearest}[{of_class}]'?" if nearest else f"choose from {', '.join(_OF_ONE_CLASS)}."
+        advice = (
+            f"did you mean '{nearest}[{of_class}]'?"
+            if nearest
+            else f"choose from {', '.join(_OF_ONE_CLASS)}."
+        )
         raise UserError(f"Unknown metric of one class '{name}': {advice}")
     if of_class not in (class_names or ()):
         known = ", ".join(f"'{c}'" for c in class_names or ()) or "unknown here"
@@ -128,7 +142,8 @@ def _check_domain(name: str, domain: Domain, y: np.ndarray) -> None:
     if smallest < domain.smallest or (smallest == domain.smallest and not domain.included):
         needed = f"{'at least' if domain.included else 'above'} {domain.smallest:g}"
         raise UserError(
-            f"Metric '{name}' needs targets {needed}, but the smallest is {smallest:g}: choose another metric, "
+            f"Metric '{name}' needs targets {needed}, but the smallest is {smallest:g}: "
+            "choose another metric, "
             "e.g. neg_mean_absolute_error."
         )
 

@@ -1,7 +1,8 @@
-"""Metrics of class probabilities, row by row, under row weights: log-loss, Brier score, their D2, top-k accuracy.
+"""Metrics of class probabilities, row by row, under row weights: log-loss, Brier score, their D2,
+top-k accuracy.
 
-In: `Rows` and weights (B, n). Out: one value per line of weights, with scikit-learn's sign. A D2 is the share of the
-loss that is explained, against the class shares of the very rows that are scored.
+In: `Rows` and weights (B, n). Out: one value per line of weights, with scikit-learn's sign. A D2 is
+the share of the loss that is explained, against the class shares of the very rows that are scored.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def log_losses(rows: Rows) -> np.ndarray:
 
 
 def brier_losses(rows: Rows) -> np.ndarray:
-    """Squared distance to the one-hot truth, halved for two classes (scikit-learn's `scale_by_half="auto"`)."""
+    """Squared distance to the one-hot truth, halved for two classes (scikit-learn's
+    `scale_by_half="auto"`).
+    """
     half = 0.5 if rows.proba.shape[1] == 2 else 1.0
     return half * ((_one_hot(rows) - rows.proba) ** 2).sum(axis=1)
 
@@ -48,11 +51,15 @@ def _d2_log_loss(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
 def _d2_brier(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
     shares = _shares(rows, weights_BN)
     half = 0.5 if rows.proba.shape[1] == 2 else 1.0
-    return share_explained(row_mean(brier_losses(rows), weights_BN), half * (shares * (1 - shares)).sum(axis=1))
+    return share_explained(
+        row_mean(brier_losses(rows), weights_BN), half * (shares * (1 - shares)).sum(axis=1)
+    )
 
 
 def _top_k_accuracy(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
-    """Share of rows whose class is among the two most probable; of equal ones the later class goes first."""
+    """Share of rows whose class is among the two most probable; of equal ones the later class goes
+    first.
+    """
     own = rows.proba[np.arange(len(rows.y)), rows.y][:, None]
     later = np.arange(rows.proba.shape[1]) > rows.y[:, None]
     ahead = ((rows.proba > own) | ((rows.proba == own) & later)).sum(axis=1)
@@ -79,5 +86,7 @@ PROBABILISTIC: tuple[Metric, ...] = (
     ),
     _metric("d2_log_loss_score", _d2_log_loss),
     _metric("d2_brier_score", _d2_brier),
-    _metric("top_k_accuracy", _top_k_accuracy, kinds=MULTICLASS),  # k = 2: with two classes it is always 1
+    _metric(
+        "top_k_accuracy", _top_k_accuracy, kinds=MULTICLASS
+    ),  # k = 2: with two classes it is always 1
 )

@@ -1,7 +1,7 @@
 """Metrics of ranks (areas under ROC curves, average precision) under row weights.
 
-In: `Rows` and weights (B, n). Out: one value per line of weights; all lines share one sort. Where an area is undefined
-because a class is missing from the rows, it is 0.5.
+In: `Rows` and weights (B, n). Out: one value per line of weights; all lines share one sort. Where
+an area is undefined because a class is missing from the rows, it is 0.5.
 """
 
 from __future__ import annotations
@@ -18,24 +18,36 @@ from marl_llm.core.metrics.record import BINARY, CLASSIFICATION, Metric
 from marl_llm.core.metrics.rows import Rows, Sample, ratio
 
 
-def _tied_weights(positive_N: np.ndarray, score_N: np.ndarray, weights_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of positives and of negatives, summed over rows of equal score; both (B, groups), ascending in score."""
+def _tied_weights(
+    positive_N: np.ndarray, score_N: np.ndarray, weights_BN: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of positives and of negatives, summed over rows of equal score; both (B, groups),
+    ascending in score.
+    """
     order = np.argsort(score_N, kind="stable")
     starts = np.flatnonzero(np.diff(score_N[order], prepend=-np.inf))
     sorted_BN = weights_BN[:, order]
     positive = positive_N[order]
-    return np.add.reduceat(sorted_BN * positive, starts, axis=1), np.add.reduceat(sorted_BN * ~positive, starts, axis=1)
+    return np.add.reduceat(sorted_BN * positive, starts, axis=1), np.add.reduceat(
+        sorted_BN * ~positive, starts, axis=1
+    )
 
 
-def _area_under_roc(positive_N: np.ndarray, score_N: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
-    """Probability that a positive outranks a negative, ties count half; 0.5 where one of the two is missing."""
+def _area_under_roc(
+    positive_N: np.ndarray, score_N: np.ndarray, weights_BN: np.ndarray
+) -> np.ndarray:
+    """Probability that a positive outranks a negative, ties count half; 0.5 where one of the two is
+    missing.
+    """
     positives, negatives = _tied_weights(positive_N, score_N, weights_BN)
     won = (positives * (np.cumsum(negatives, axis=1) - negatives / 2)).sum(axis=1)
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
     return np.where(pairs > 0, ratio(won, pairs), 0.5)
 
 
-def _average_precision(positive_N: np.ndarray, score_N: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
+def _average_precision(
+    positive_N: np.ndarray, score_N: np.ndarray, weights_BN: np.ndarray
+) -> np.ndarray:
     """Sum over thresholds of the step in recall times the precision; 0 without positives."""
     positives, negatives = _tied_weights(positive_N, -score_N, weights_BN)
     precision = ratio(np.cumsum(positives, axis=1), np.cumsum(positives + negatives, axis=1))
@@ -70,7 +82,9 @@ def one_versus_rest(rows: Rows, weights_BN: np.ndarray, by_prevalence: bool) -> 
     if rows.proba.shape[1] == 2:
         return binary_roc_auc(rows, weights_BN)
     truth = [rows.y == c for c in range(rows.proba.shape[1])]
-    areas = [_area_under_roc(positive, rows.proba[:, c], weights_BN) for c, positive in enumerate(truth)]
+    areas = [
+        _area_under_roc(positive, rows.proba[:, c], weights_BN) for c, positive in enumerate(truth)
+    ]
     rows_of_class = np.array([weights_BN @ positive for positive in truth])
     return _pool(np.array(areas), rows_of_class, by_prevalence)
 
@@ -87,7 +101,11 @@ def one_versus_one(rows: Rows, weights_BN: np.ndarray, by_prevalence: bool) -> n
         if not len(y):
             continue
         areas.append(
-            (_area_under_roc(y == a, proba[:, a], weights) + _area_under_roc(y == b, proba[:, b], weights)) / 2
+            (
+                _area_under_roc(y == a, proba[:, a], weights)
+                + _area_under_roc(y == b, proba[:, b], weights)
+            )
+            / 2
         )
         sizes.append((weights @ (y == a) > 0) * (weights @ (y == b) > 0) * weights.sum(axis=1))
     return _pool(np.array(areas), np.array(sizes), by_prevalence)
@@ -95,11 +113,16 @@ def one_versus_one(rows: Rows, weights_BN: np.ndarray, by_prevalence: bool) -> n
 
 def _pool(areas_KB: np.ndarray, sizes_KB: np.ndarray, by_prevalence: bool) -> np.ndarray:
     share = sizes_KB if by_prevalence else (sizes_KB > 0).astype(float)
-    return np.where(share.sum(axis=0) > 0, ratio((areas_KB * share).sum(axis=0), share.sum(axis=0)), 0.5)
+    return np.where(
+        share.sum(axis=0) > 0, ratio((areas_KB * share).sum(axis=0), share.sum(axis=0)), 0.5
+    )
 
 
 def _metric(
-    name: str, value: Callable[..., np.ndarray], kinds: frozenset[Kind] = CLASSIFICATION, **more: Any
+    name: str,
+    value: Callable[..., np.ndarray],
+    kinds: frozenset[Kind] = CLASSIFICATION,
+    **more: Any,
 ) -> Metric:
     return Metric(name, kinds, lambda sample: value(sample.rows, sample.weights_BN), **more)
 
@@ -109,7 +132,13 @@ def _of_one_class(value: Callable[..., np.ndarray]) -> Callable[[Sample, int], n
 
 
 RANKED: tuple[Metric, ...] = (
-    _metric("roc_auc", binary_roc_auc, BINARY, of_class=_of_one_class(class_roc_auc), everyday=("auc", "auroc")),
+    _metric(
+        "roc_auc",
+        binary_roc_auc,
+        BINARY,
+        of_class=_of_one_class(class_roc_auc),
+        everyday=("auc", "auroc"),
+    ),
     _metric("roc_auc_ovr", partial(one_versus_rest, by_prevalence=False)),
     _metric("roc_auc_ovo", partial(one_versus_one, by_prevalence=False)),
     _metric("roc_auc_ovr_weighted", partial(one_versus_rest, by_prevalence=True)),

@@ -45,8 +45,8 @@ class Metric:
     kinds : frozenset of Kind
         Targets that it fits. The positive class of a binary target is class index 1.
     value : callable
-        Of a `Sample`: one raw value per line of weights, shape (B,), with scikit-learn's sign (losses are negative)
-        and scikit-learn's conventions for empty classes.
+        Of a `Sample`: one raw value per line of weights, shape (B,), with scikit-learn's sign
+        (losses are negative) and scikit-learn's conventions for empty classes.
     of_class : callable, optional
         The same for one class against the rest, by its index: makes `name[CLASS]` a metric.
     against : Trivial, optional

@@ -1,8 +1,9 @@
 """Metrics of numbers under row weights.
 
-In: `Rows` and weights (B, n). Out: one value per line of weights, with scikit-learn's sign. Errors are cut at 1e140, so
-that squares stay finite. Logarithmic errors and deviances have a domain; a prediction outside it, which scikit-learn
-refuses, has the largest error there is, and the metric then its worst skill.
+In: `Rows` and weights (B, n). Out: one value per line of weights, with scikit-learn's sign. Errors
+are cut at 1e140, so that squares stay finite. Logarithmic errors and deviances have a domain; a
+prediction outside it, which scikit-learn refuses, has the largest error there is, and the metric
+then its worst skill.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def _poisson_deviances(rows: Rows) -> np.ndarray:
     counted = y > 0
     log_ratio = np.log(np.where(counted, y, 1.0)) - np.log(np.where(counted, mu, 1.0))
     both_zero = (rows.y == 0) & (rows.labels == 0)
-    return np.where(inside, np.maximum(2 * (y * log_ratio - y + mu), 0.0), np.where(both_zero, 0.0, _HUGE))
+    return np.where(
+        inside, np.maximum(2 * (y * log_ratio - y + mu), 0.0), np.where(both_zero, 0.0, _HUGE)
+    )
 
 
 def _gamma_deviances(rows: Rows) -> np.ndarray:
@@ -70,7 +73,9 @@ def _explained_variance(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
 
 
 def _median(values_N: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
-    """Mean of the lower and the upper weighted median, which for counts is the ordinary median of the resample."""
+    """Mean of the lower and the upper weighted median, which for counts is the ordinary median of
+    the resample.
+    """
     order = np.argsort(values_N)
     cumulated = np.cumsum(weights_BN[:, order], axis=1)
     half = cumulated[:, -1:] / 2
@@ -127,7 +132,11 @@ def _metric(
 
 
 _MEAN, _MEDIAN, _LOG_MEAN = Trivial.mean, Trivial.median, Trivial.log_mean
-_ABOVE_MINUS_ONE, _FROM_ZERO, _ABOVE_ZERO = Domain(-1.0, False), Domain(0.0, True), Domain(0.0, False)
+_ABOVE_MINUS_ONE, _FROM_ZERO, _ABOVE_ZERO = (
+    Domain(-1.0, False),
+    Domain(0.0, True),
+    Domain(0.0, False),
+)
 OF_NUMBERS: tuple[Metric, ...] = (
     _metric("r2", _r2),
     _metric("explained_variance", _explained_variance),
@@ -138,8 +147,20 @@ OF_NUMBERS: tuple[Metric, ...] = (
     _metric("neg_median_absolute_error", _median_absolute_error, _MEDIAN),
     _metric("neg_mean_absolute_percentage_error", _mean_loss(_relative), _MEDIAN, ("mape",)),
     _metric("neg_max_error", _max_error, _MEAN),
-    _metric("neg_mean_squared_log_error", _mean_loss(_squared_log), _LOG_MEAN, ("msle",), _ABOVE_MINUS_ONE),
-    _metric("neg_root_mean_squared_log_error", _root_mean_loss(_squared_log), _LOG_MEAN, ("rmsle",), _ABOVE_MINUS_ONE),
+    _metric(
+        "neg_mean_squared_log_error",
+        _mean_loss(_squared_log),
+        _LOG_MEAN,
+        ("msle",),
+        _ABOVE_MINUS_ONE,
+    ),
+    _metric(
+        "neg_root_mean_squared_log_error",
+        _root_mean_loss(_squared_log),
+        _LOG_MEAN,
+        ("rmsle",),
+        _ABOVE_MINUS_ONE,
+    ),
     _metric("neg_mean_poisson_deviance", _mean_loss(_poisson_deviances), _MEAN, domain=_FROM_ZERO),
     _metric("neg_mean_gamma_deviance", _mean_loss(_gamma_deviances), _MEAN, domain=_ABOVE_ZERO),
 )

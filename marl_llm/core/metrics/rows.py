@@ -1,5 +1,5 @@
-"""What every metric is computed from: true targets beside predictions, under row weights; and some rules of arithmetic.
-No metric here.
+"""What every metric is computed from: true targets beside predictions, under row weights; and some
+rules of arithmetic. No metric here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Weighted rows per class, each (B, K): correctly predicted, truly of the class, predicted as the class."""
+    """Weighted rows per class, each (B, K): correctly predicted, truly of the class, predicted as
+    the class.
+    """
 
     hit: np.ndarray
     true: np.ndarray
@@ -47,7 +49,8 @@ class Sample:
     rows : Rows
         n of them.
     weights_BN : ndarray, shape (B, n)
-        Non-negative, no line all zero. A line of ones gives the plain metric, multinomial counts a bootstrap resample.
+        Non-negative, no line all zero. A line of ones gives the plain metric, multinomial counts a
+        bootstrap resample.
     """
 
     rows: Rows
@@ -74,5 +77,7 @@ def row_mean(values_N: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
 
 
 def share_explained(unexplained: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """1 - unexplained / total; where nothing varies, 1 for no error and 0 for any (as scikit-learn's r2)."""
+    """1 - unexplained / total; where nothing varies, 1 for no error and 0 for any (as
+    scikit-learn's r2).
+    """
     return np.where(total > 0, 1 - ratio(unexplained, total), (unexplained <= 0).astype(float))

@@ -1,4 +1,6 @@
-"""Every metric as a function of row weights: true targets and predictions in, one raw value per line of weights out."""
+"""Every metric as a function of row weights: true targets and predictions in, one raw value per
+line of weights out.
+"""
 
 from __future__ import annotations
 

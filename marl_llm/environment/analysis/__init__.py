@@ -1,7 +1,8 @@
-"""Answers to the Data Scientist's queries: short text computed from development rows alone, under a token budget.
+"""Answers to the Data Scientist's queries: short text computed from development rows alone, under a
+token budget.
 
-In: a typed query and an `AnalysisView` of the task and the current model. Out: one string, the same every time. Labels
-of the hold-out and test parts never enter here.
+In: a typed query and an `AnalysisView` of the task and the current model. Out: one string, the same
+every time. Labels of the hold-out and test parts never enter here.
 """
 
 from __future__ import annotations

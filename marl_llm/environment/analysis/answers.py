@@ -46,7 +46,11 @@ def answer(query: Analyze, view: AnalysisView) -> str:
     str
         At most `view.budget` tokens, the same every time. One line, but for snippets.
     """
-    told = _snippet(view, query.code) if query.query == "code" else _QUERIES[query.query](view, query.columns)
+    told = (
+        _snippet(view, query.code)
+        if query.query == "code"
+        else _QUERIES[query.query](view, query.columns)
+    )
     return told.render(view.budget, view.count)
 
 
@@ -55,7 +59,13 @@ def _snippet(view: AnalysisView, code: str) -> Answer:
         return Answer(("snippets cannot be run here",))
     result = view.run_snippet(code)
     if result.status is not Status.ok:
-        return Answer((f"{result.status}: {result.error}" if result.status is not Status.error else result.error,))
+        return Answer(
+            (
+                f"{result.status}: {result.error}"
+                if result.status is not Status.error
+                else result.error,
+            )
+        )
     if not result.text:
         return Answer(("the snippet gave nothing: end it with an expression, or print",))
     return Answer(tuple(result.text.split("\n")), joint="\n")

@@ -1,4 +1,6 @@
-"""`current_view`: what the queries see of an episode's current state, and how they reach the sandbox."""
+"""`current_view`: what the queries see of an episode's current state, and how they reach the
+sandbox.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,13 @@ def current_view(
     task = evaluator.task
     n_classes = len(task.classes) if task.kind.is_classification else None
 
-    def fit_predict(X_train: pd.DataFrame, y_train: np.ndarray, X_valid: pd.DataFrame) -> Evaluation:
+    def fit_predict(
+        X_train: pd.DataFrame, y_train: np.ndarray, X_valid: pd.DataFrame
+    ) -> Evaluation:
         with Fold.prepare(X_train, y_train, X_valid, n_classes=n_classes, seed=seed) as fold:
-            return sandbox.evaluate(state.code, [fold], prelude=prelude_for(state.code), seed=seed, probe=Probe.never)
+            return sandbox.evaluate(
+                state.code, [fold], prelude=prelude_for(state.code), seed=seed, probe=Probe.never
+            )
 
     def run_snippet(code: str) -> SnippetResult:
         y = task.development.y

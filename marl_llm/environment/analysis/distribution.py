@@ -16,8 +16,12 @@ _FAR = 3.0  # interquartile ranges beyond the quartiles (Tukey's "far out")
 
 
 def distribution(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Quantiles of numbers and dates, shares of the most frequent levels, length and words of texts."""
-    return Answer(tuple(_distribution(f) for f in features(view.task, columns[:MAX_COLUMNS], MAX_COLUMNS)))
+    """Quantiles of numbers and dates, shares of the most frequent levels, length and words of
+    texts.
+    """
+    return Answer(
+        tuple(_distribution(f) for f in features(view.task, columns[:MAX_COLUMNS], MAX_COLUMNS))
+    )
 
 
 def _distribution(feature: Feature) -> str:
@@ -26,17 +30,28 @@ def _distribution(feature: Feature) -> str:
         return f"{alias} all missing"
     if feature.is_number:
         spell, name = (day, "dates") if feature.kind == "date" else (short, "quantiles")
-        return f"{alias} {name} " + " ".join(spell(float(q)) for q in np.quantile(known.to_numpy(), _QUARTILES))
+        return f"{alias} {name} " + " ".join(
+            spell(float(q)) for q in np.quantile(known.to_numpy(), _QUARTILES)
+        )
     if feature.kind == "text":
         lengths = np.quantile(known.str.split().str.len().to_numpy(), _QUARTILES)
-        words = (f"{level(word)} {float(inside.mean()):.2f}" for word, inside in frequent_words(known))
-        return f"{alias} words per text " + " ".join(map(short, map(float, lengths))) + ", in texts: " + " ".join(words)
+        words = (
+            f"{level(word)} {float(inside.mean()):.2f}" for word, inside in frequent_words(known)
+        )
+        return (
+            f"{alias} words per text "
+            + " ".join(map(short, map(float, lengths)))
+            + ", in texts: "
+            + " ".join(words)
+        )
     shares = feature.values.value_counts(normalize=True).head(MAX_LEVELS)
     return f"{alias} " + " ".join(f"{level(value)} {share:.2f}" for value, share in shares.items())
 
 
 def outliers(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Numeric columns by their share of values more than 3 interquartile ranges beyond the quartiles."""
+    """Numeric columns by their share of values more than 3 interquartile ranges beyond the
+    quartiles.
+    """
     chosen = [f for f in features(view.task, columns) if f.is_number]
     found = [(share, text) for share, text in map(_far_out, chosen) if share > 0]
     if not found:
@@ -55,5 +70,7 @@ def _far_out(feature: Feature) -> tuple[float, str]:
     far = (known < low - reach) | (known > high + reach)
     share = float(far.mean()) if reach > 0 else 0.0
     spell = day if feature.kind == "date" else number
-    bounds = f"quartiles {spell(low)} {spell(high)} extremes {spell(known.min())} {spell(known.max())}"
+    bounds = (
+        f"quartiles {spell(low)} {spell(high)} extremes {spell(known.min())} {spell(known.max())}"
+    )
     return share, f"{feature.alias} {share:.3f} {bounds}"

@@ -1,4 +1,6 @@
-"""The columns of the development part as the queries take them: values with their kind, and rows in groups."""
+"""The columns of the development part as the queries take them: values with their kind, and rows in
+groups.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _READ_TEXTS = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """A column: `values` are float64 (dates: days since 1970-01-01), or str with nan for missing."""
+    """A column: `values` are float64 (dates: days since 1970-01-01), or str with nan for
+    missing.
+    """
 
     alias: str
     kind: ColumnKind
@@ -37,11 +41,15 @@ class Feature:
         return Feature(self.alias, self.kind, self.values.iloc[rows])
 
     def groups(self) -> pd.Series:
-        """Rows by quarter of a number (of a text: of its length), or by level; missing stays missing."""
+        """Rows by quarter of a number (of a text: of its length), or by level; missing stays
+        missing.
+        """
         if self.kind == "categorical":
             return self.values.map(level, na_action="ignore")
         numbers = self.values if self.is_number else self.values.str.len()
-        quarter = pd.Series(pd.qcut(numbers, 4, labels=False, duplicates="drop"), index=numbers.index)
+        quarter = pd.Series(
+            pd.qcut(numbers, 4, labels=False, duplicates="drop"), index=numbers.index
+        )
         return quarter.map(lambda q: f"q{int(q) + 1}", na_action="ignore")
 
 
@@ -62,7 +70,9 @@ def _words(text: str) -> set[str]:
 
 
 def frequent_words(texts: pd.Series, most: int = MAX_LEVELS) -> Iterator[tuple[str, np.ndarray]]:
-    """The words in most texts (of the first 20,000), each with the mask of those texts; shape (n,), bool."""
+    """The words in most texts (of the first 20,000), each with the mask of those texts; shape (n,),
+    bool.
+    """
     bags = [_words(text) if isinstance(text, str) else set() for text in texts.iloc[:_READ_TEXTS]]
     counts = Counter(word for bag in bags for word in bag)
     for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]:

@@ -21,10 +21,11 @@ _LEAVES, _LEAF_ROWS = 64, 3
 
 
 def leakage(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """The task's warnings, columns that determine the target, columns with another value in every row, copies of rows.
+    """The task's warnings, columns that determine the target, columns with another value in every
+    row, copies of rows.
 
-    A column determines the target if a model of it alone (mean by level, or a small tree) reaches a skill of 0.97 in
-    cross-validation; skill is 1 - errors / errors of the trivial model.
+    A column determines the target if a model of it alone (mean by level, or a small tree) reaches a
+    skill of 0.97 in cross-validation; skill is 1 - errors / errors of the trivial model.
     """
     chosen = features(view.task, columns)
     hints = [" ".join(warning.split()) for warning in view.task.warnings_for_agents]
@@ -33,8 +34,11 @@ def leakage(view: AnalysisView, columns: Sequence[str]) -> Answer:
         skill = skill_alone(feature.at(rows), view.y[rows], view.task.kind, view.seed)
         if skill >= _GIVEN_AWAY:
             hints.append(f"{feature.alias} alone gives the target, skill {skill:.2f}")
-    hints += [f"{feature.alias} differs in every row: an id?" for feature in chosen if _is_id(feature)]
-    hashes = hash_pandas_object(view.task.development.X, index=False)  # pyright: ignore[reportCallIssue]
+    hints += [
+        f"{feature.alias} differs in every row: an id?" for feature in chosen if _is_id(feature)
+    ]
+    # pyright: ignore[reportCallIssue]
+    hashes = hash_pandas_object(view.task.development.X, index=False)
     copies = float(hashes.duplicated().mean())
     if copies >= 0.01:
         hints.append(f"{copies:.2f} of the rows are copies of another row")
@@ -82,4 +86,6 @@ def _by_tree(train: pd.Series, y: np.ndarray, valid: pd.Series, kind: Kind) -> n
 
     model = DecisionTreeClassifier if kind.is_classification else DecisionTreeRegressor
     tree = model(max_leaf_nodes=_LEAVES, min_samples_leaf=_LEAF_ROWS, random_state=0)
-    return tree.fit(train.to_numpy(float).reshape(-1, 1), y).predict(valid.to_numpy(float).reshape(-1, 1))
+    return tree.fit(train.to_numpy(float).reshape(-1, 1), y).predict(
+        valid.to_numpy(float).reshape(-1, 1)
+    )

@@ -1,4 +1,6 @@
-"""Which values are missing, where they are missing together, and whether that goes with the target."""
+"""Which values are missing, where they are missing together, and whether that goes with the
+target.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,18 @@ _CLEAR = 3.0  # standard errors
 
 
 def missing(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Share of missing values of each column and how the target differs there, then columns missing together."""
+    """Share of missing values of each column and how the target differs there, then columns missing
+    together.
+    """
     chosen = features(view.task, columns)
     masks = {feature.alias: feature.values.isna().to_numpy() for feature in chosen}
     ranked = sorted((a for a in masks if masks[a].any()), key=lambda alias: -masks[alias].mean())
     if not ranked:
         return Answer((f"nothing is missing in {len(chosen)} columns",))
-    shares = [f"{alias} {masks[alias].mean():.2f} missing, {_target_there(view, masks[alias])}" for alias in ranked]
+    shares = [
+        f"{alias} {masks[alias].mean():.2f} missing, {_target_there(view, masks[alias])}"
+        for alias in ranked
+    ]
     patterns = list(_patterns(view, {alias: masks[alias] for alias in ranked}))[:_MAX_PATTERNS]
     return Answer((*shares[:_FIRST_COLUMNS], *patterns, *shares[_FIRST_COLUMNS:]))
 
@@ -37,13 +44,19 @@ def _target_there(view: AnalysisView, mask: np.ndarray) -> str:
         return "always"
     if not view.task.kind.is_classification:
         return _difference("mean", y[mask], y[~mask], number)
-    gaps = [abs(float((y[mask] == c).mean() - (y[~mask] == c).mean())) for c in range(len(view.classes))]
+    gaps = [
+        abs(float((y[mask] == c).mean() - (y[~mask] == c).mean())) for c in range(len(view.classes))
+    ]
     most = int(np.argmax(gaps)) if len(gaps) > 2 else 1
     inside = (y == most).astype(float)
-    return _difference(level(view.classes[most]), inside[mask], inside[~mask], lambda share: f"{share:.2f}")
+    return _difference(
+        level(view.classes[most]), inside[mask], inside[~mask], lambda share: f"{share:.2f}"
+    )
 
 
-def _difference(name: str, there: np.ndarray, elsewhere: np.ndarray, spell: Callable[[float], str]) -> str:
+def _difference(
+    name: str, there: np.ndarray, elsewhere: np.ndarray, spell: Callable[[float], str]
+) -> str:
     error = np.sqrt(np.var(there) / len(there) + np.var(elsewhere) / len(elsewhere))
     gap = abs(there.mean() - elsewhere.mean())
     if gap <= _CLEAR * error:
@@ -66,5 +79,7 @@ def _patterns(view: AnalysisView, masks: dict[str, np.ndarray]) -> Iterator[str]
     sizes = np.diag(both)
     either = sizes[:, None] + sizes[None, :] - both
     overlap = np.triu(both / np.maximum(either, 1), 1)
-    for i, j in np.argwhere(overlap > _TOGETHER)[np.argsort(-overlap[overlap > _TOGETHER], kind="stable")]:
+    for i, j in np.argwhere(overlap > _TOGETHER)[
+        np.argsort(-overlap[overlap > _TOGETHER], kind="stable")
+    ]:
         yield f"{different[i]} {different[j]} missing together, overlap {overlap[i, j]:.2f}"

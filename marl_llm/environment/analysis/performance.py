@@ -1,4 +1,6 @@
-"""Where the current model errs, from its out-of-fold predictions: by class, by probability, by segment of the rows."""
+"""Where the current model errs, from its out-of-fold predictions: by class, by probability, by
+segment of the rows.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def _known(view: AnalysisView) -> tuple[np.ndarray, np.ndarray, Predictions] | N
 
 
 def errors(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Recall of each class (at most six), or quantiles of the residuals (prediction minus truth)."""
+    """Recall of each class (at most six), or quantiles of the residuals (prediction minus
+    truth).
+    """
     if (known := _known(view)) is None:
         return _NOTHING
     _, y, predictions = known
@@ -62,10 +66,12 @@ def confusion(view: AnalysisView, columns: Sequence[str]) -> Answer:
 
 
 def calibration(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Reliability: what the model says against what is, in five bins of probability or fifths of the prediction.
+    """Reliability: what the model says against what is, in five bins of probability or fifths of
+    the prediction.
 
-    Expected calibration error: mean over rows of |said - true| of their bin (Naeini et al., 2015). Binary: probability
-    of class index 1; multiclass: of the most probable class; regression: mean prediction and mean truth.
+    Expected calibration error: mean over rows of |said - true| of their bin (Naeini et al., 2015).
+    Binary: probability of class index 1; multiclass: of the most probable class; regression: mean
+    prediction and mean truth.
     """
     if (known := _known(view)) is None:
         return _NOTHING
@@ -73,7 +79,10 @@ def calibration(view: AnalysisView, columns: Sequence[str]) -> Answer:
     if not view.task.kind.is_classification:
         fifths = np.array_split(np.argsort(predictions.labels, kind="stable"), _BINS)
         parts = [part for part in fifths if len(part)]
-        items = (f"{number(predictions.labels[p].mean())} is {number(y[p].mean())} n {len(p)}" for p in parts)
+        items = (
+            f"{number(predictions.labels[p].mean())} is {number(y[p].mean())} n {len(p)}"
+            for p in parts
+        )
         return Answer(tuple(items), head="by fifth, mean prediction and truth: ")
     if predictions.proba is None:
         return Answer(("the model gives no probabilities",))
@@ -91,10 +100,11 @@ def calibration(view: AnalysisView, columns: Sequence[str]) -> Answer:
 
 
 def segments(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Groups of at least 20 rows where the model clearly errs more than on the whole, clearest first.
+    """Groups of at least 20 rows where the model clearly errs more than on the whole, clearest
+    first.
 
-    Error: share of wrong classes, or mean absolute residual. Clear: an excess of 1.5 standard errors of a random group
-    of that size.
+    Error: share of wrong classes, or mean absolute residual. Clear: an excess of 1.5 standard
+    errors of a random group of that size.
     """
     if (known := _known(view)) is None:
         return _NOTHING
@@ -118,12 +128,16 @@ def segments(view: AnalysisView, columns: Sequence[str]) -> Answer:
     return Answer(items, head=f"{name} {number(whole)}, clearly worse: ")
 
 
-def _segments(view: AnalysisView, columns: Sequence[str], rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _segments(
+    view: AnalysisView, columns: Sequence[str], rows: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
     """Level or quarter of each column, with the mask of its rows; neither small nor all."""
     for feature in features(view.task, columns):
         there = feature.at(rows)
         groups = there.groups().astype(object)
-        groups = groups.where(groups.notna(), "known").where(there.values.notna(), "missing")  # constants: no quarters
+        groups = groups.where(groups.notna(), "known").where(
+            there.values.notna(), "missing"
+        )  # constants: no quarters
         for group, n in groups.value_counts(sort=False).sort_index().items():
             if _LEAST_ROWS <= n < len(rows):
                 yield f"{feature.alias} {group}", (groups == group).to_numpy()

@@ -1,4 +1,6 @@
-"""How columns go with the target and with each other: target by group, rank correlation, mutual information."""
+"""How columns go with the target and with each other: target by group, rank correlation, mutual
+information.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _INFORMATION_ROWS, _INFORMATION_CELLS, _FEWEST_ROWS = 2000, 200_000, 500
 
 
 def target(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Mean of the target, or shares of its classes but the first (at most three), by group of each column."""
+    """Mean of the target, or shares of its classes but the first (at most three), by group of each
+    column.
+    """
     chosen = features(view.task, columns[:MAX_COLUMNS], MAX_COLUMNS)
     return Answer(tuple(_target(feature, view.y, view.task.kind) for feature in chosen))
 
@@ -34,7 +38,9 @@ def _target(feature: Feature, y: np.ndarray, kind: Kind) -> str:
         inside = y[: len(mask)][mask]
         if kind.is_classification:
             classes = range(1, min(4, int(y.max()) + 1))
-            parts.append(f"{group} " + "/".join(f"{float((inside == c).mean()):.2f}" for c in classes))
+            parts.append(
+                f"{group} " + "/".join(f"{float((inside == c).mean()):.2f}" for c in classes)
+            )
         else:
             parts.append(f"{group} {short(float(inside.mean()))}")
     return f"{feature.alias} " + (" ".join(parts) or "one value")
@@ -51,7 +57,8 @@ def _groups(feature: Feature) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def correlation(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Spearman's rank correlation of the strongest pairs of numeric columns, or of the named columns with all.
+    """Spearman's rank correlation of the strongest pairs of numeric columns, or of the named
+    columns with all.
 
     Ranks are taken once per column, then correlated on the rows that two columns share.
     """
@@ -59,7 +66,9 @@ def correlation(view: AnalysisView, columns: Sequence[str]) -> Answer:
     aliases = [feature.alias for feature in numeric]
     wanted = [alias for alias in columns if alias in aliases] if columns else aliases
     if not wanted or len(aliases) < 2:
-        return Answer(("fewer than two numeric columns" if not columns else "no numeric column is named",))
+        return Answer(
+            ("fewer than two numeric columns" if not columns else "no numeric column is named",)
+        )
     rows = view.sample(_CORRELATION_ROWS)
     ranks = pd.DataFrame({feature.alias: feature.at(rows).values.rank() for feature in numeric})
     table = ranks.corr(min_periods=_LEAST_ROWS)
@@ -69,31 +78,43 @@ def correlation(view: AnalysisView, columns: Sequence[str]) -> Answer:
         for b in aliases[i + 1 :]
         if a in wanted or b in wanted
     ]
-    ranked = sorted((pair for pair in pairs if np.isfinite(pair[0])), key=lambda pair: -abs(pair[0]))
+    ranked = sorted(
+        (pair for pair in pairs if np.isfinite(pair[0])), key=lambda pair: -abs(pair[0])
+    )
     items = (f"{a} {b} {fixed(value)}" for value, a, b in ranked[:_MAX_PAIRS])
     return Answer(tuple(items) or ("no two columns vary together",), head="rank correlation: ")
 
 
 def information(view: AnalysisView, columns: Sequence[str]) -> Answer:
-    """Mutual information of each column alone with the target, in nats, strongest first (of a text: its length).
+    """Mutual information of each column alone with the target, in nats, strongest first (of a text:
+    its length).
 
-    Nearest-neighbour estimate of Kraskov et al. (2004) and Ross (2014) as in scikit-learn, on a sample of rows.
+    Nearest-neighbour estimate of Kraskov et al. (2004) and Ross (2014) as in scikit-learn, on a
+    sample of rows.
     """
     from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
     chosen = features(view.task, columns)
-    rows = view.sample(max(_FEWEST_ROWS, min(_INFORMATION_ROWS, _INFORMATION_CELLS // max(1, len(chosen)))))
+    rows = view.sample(
+        max(_FEWEST_ROWS, min(_INFORMATION_ROWS, _INFORMATION_CELLS // max(1, len(chosen))))
+    )
     table = np.column_stack([_codes(feature.at(rows)) for feature in chosen])
     discrete = np.array([feature.kind == "categorical" for feature in chosen])
-    estimate: Any = mutual_info_classif if view.task.kind.is_classification else mutual_info_regression
+    estimate: Any = (
+        mutual_info_classif if view.task.kind.is_classification else mutual_info_regression
+    )
     values = estimate(table, view.y[rows], discrete_features=discrete, random_state=view.seed)
     order = np.argsort(-values, kind="stable")
     items = (f"{chosen[i].alias} {fixed(values[i])}" for i in order)
-    return Answer(tuple(items), head=f"information about the target, nats{_entropy(view)}: ", joint=" ")
+    return Answer(
+        tuple(items), head=f"information about the target, nats{_entropy(view)}: ", joint=" "
+    )
 
 
 def _codes(feature: Feature) -> np.ndarray:
-    """A column as numbers: gaps of a number take its median, a gap in a category is a level of its own."""
+    """A column as numbers: gaps of a number take its median, a gap in a category is a level of its
+    own.
+    """
     values = feature.values
     if feature.kind == "categorical":
         return pd.factorize(values.to_numpy(object))[0].astype(float)

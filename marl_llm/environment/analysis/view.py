@@ -71,7 +71,9 @@ class AnalysisView:
         return self.task.classes
 
     def sample(self, most: int) -> np.ndarray:
-        """Positions of at most `most` development rows, drawn with the view's seed, in ascending order."""
+        """Positions of at most `most` development rows, drawn with the view's seed, in ascending
+        order.
+        """
         n = len(self.y)
         if n <= most:
             return np.arange(n)

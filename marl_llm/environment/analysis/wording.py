@@ -1,4 +1,6 @@
-"""How numbers, levels and dates are spelled in answers, and how an answer is kept under its token budget."""
+"""How numbers, levels and dates are spelled in answers, and how an answer is kept under its token
+budget.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def day(days: float) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer before it is spelled: a head, then items, the important ones first, with `joint` in between."""
+    """An answer before it is spelled: a head, then items, the important ones first, with `joint` in
+    between.
+    """
 
     items: tuple[str, ...]
     head: str = ""
@@ -49,8 +53,8 @@ class Answer:
     def render(self, budget: int, count: TokenCounter) -> str:
         """The answer in at most `budget` tokens, as `count` counts them.
 
-        Items are left out from the end, and their number is said; an answer whose first item alone is too long is cut
-        within it.
+        Items are left out from the end, and their number is said; an answer whose first item alone
+        is too long is cut within it.
         """
         for kept in range(len(self.items), 0, -1):
             text = self._text(kept)

@@ -1,4 +1,6 @@
-"""What candidates predicted, kept on disk and shared by all processes, under keys of all that it depends on."""
+"""What candidates predicted, kept on disk and shared by all processes, under keys of all that it
+depends on.
+"""
 
 from marl_llm.environment.cache.evaluation_cache import PASSING, EvaluationCache
 

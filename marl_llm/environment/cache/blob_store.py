@@ -1,9 +1,11 @@
-"""A bounded store of bytes in one SQLite file, shared between processes; the least recently used entries go first.
+"""A bounded store of bytes in one SQLite file, shared between processes; the least recently used
+entries go first.
 
-Keys and bytes in, the same bytes or nothing out. Every write is one transaction of a write-ahead log: a process that is
-killed leaves what it had committed, readers never wait for writers, and writers wait for each other. Every entry
-carries a checksum. A store that fails later on (full disk, lock that is never released, damaged file, a file system
-without locks) says so once and goes on in memory. What the bytes mean is not known here.
+Keys and bytes in, the same bytes or nothing out. Every write is one transaction of a write-ahead
+log: a process that is killed leaves what it had committed, readers never wait for writers, and
+writers wait for each other. Every entry carries a checksum. A store that fails later on (full disk,
+lock that is never released, damaged file, a file system without locks) says so once and goes on in
+memory. What the bytes mean is not known here.
 """
 
 from __future__ import annotations
@@ -37,9 +39,9 @@ _NEXT = "(SELECT coalesce(max(used), 0) + 1 FROM entries)"
 
 _OPENING = threading.Lock()
 _OPEN: Counter[Path] = Counter()
-"""Connections of this process to each file. POSIX drops a process's locks on a file as soon as the process closes any
-descriptor of it: a look into the file beside an open connection would let other processes take its log away.
-See https://www.sqlite.org/howtocorrupt.html, section 2.2.
+"""Connections of this process to each file. POSIX drops a process's locks on a file as soon as the
+process closes any descriptor of it: a look into the file beside an open connection would let other
+processes take its log away. See https://www.sqlite.org/howtocorrupt.html, section 2.2.
 """
 
 
@@ -51,7 +53,8 @@ class BlobStore:
     path : Path or None
         The file, made with its directory where it is missing; None for memory.
     most_bytes : int
-        Size that the file's pages in use never exceed after a write (the log of at most 16 MiB comes on top).
+        Size that the file's pages in use never exceed after a write (the log of at most 16 MiB
+        comes on top).
 
     Raises
     ------
@@ -73,11 +76,15 @@ class BlobStore:
         """The bytes of a key, None if there are none or they are damaged (those are dropped)."""
 
         def read() -> bytes | None:
-            row = self._connection.execute("SELECT content, checksum FROM entries WHERE key = ?", (key,)).fetchone()
+            row = self._connection.execute(
+                "SELECT content, checksum FROM entries WHERE key = ?", (key,)
+            ).fetchone()
             if row is None:
                 return None
             if not isinstance(row[0], bytes) or row[1] != _checksum(key, row[0]):
-                logger.warning("%s: a damaged entry of the evaluation cache was dropped.", self._path)
+                logger.warning(
+                    "%s: a damaged entry of the evaluation cache was dropped.", self._path
+                )
                 self._connection.execute("DELETE FROM entries WHERE key = ?", (key,))
                 return None
             self._touched.pop(key, None)
@@ -98,7 +105,8 @@ class BlobStore:
             with _transaction(self._connection) as connection:
                 self._record_use(connection)
                 connection.execute(
-                    f"INSERT OR REPLACE INTO entries VALUES (?, {_NEXT}, ?, ?)", (key, _checksum(key, content), content)
+                    f"INSERT OR REPLACE INTO entries VALUES (?, {_NEXT}, ?, ?)",
+                    (key, _checksum(key, content), content),
                 )
                 _shrink(connection, self._most)
             self._touched.clear()
@@ -106,7 +114,9 @@ class BlobStore:
         self._guarded(write)
 
     def close(self) -> None:
-        """Write down what was used, and let go of the file; from then on the store is empty. Safe to call twice."""
+        """Write down what was used, and let go of the file; from then on the store is empty. Safe
+        to call twice.
+        """
 
         def write() -> None:
             with _transaction(self._connection) as connection:
@@ -121,10 +131,14 @@ class BlobStore:
                 self._let_go()
 
     def _record_use(self, connection: sqlite3.Connection) -> None:
-        connection.executemany(f"UPDATE entries SET used = {_NEXT} WHERE key = ?", [(key,) for key in self._touched])
+        connection.executemany(
+            f"UPDATE entries SET used = {_NEXT} WHERE key = ?", [(key,) for key in self._touched]
+        )
 
     def _guarded(self, work: Callable[[], T]) -> T | None:
-        """Do something with the connection; where the disk fails, do it again in memory. Nothing when closed."""
+        """Do something with the connection; where the disk fails, do it again in memory. Nothing
+        when closed.
+        """
         with self._lock:
             if self._closed:
                 return None
@@ -144,9 +158,16 @@ class BlobStore:
                 _OPEN[self._path.resolve()] -= 1
 
     def _leave_disk(self, error: Exception) -> sqlite3.Connection:
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.OperationalError
+        )
         remedy = "; delete it when no run uses it" if damaged else ""
-        logger.warning("%s: the evaluation cache cannot be used (%s); going on in memory%s.", self._path, error, remedy)
+        logger.warning(
+            "%s: the evaluation cache cannot be used (%s); going on in memory%s.",
+            self._path,
+            error,
+            remedy,
+        )
         self._path = None
         self._touched.clear()
         return _memory()
@@ -173,10 +194,14 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+    )
     try:
         _check_owner(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")  # where that is impossible the usual journal serves
+        connection.execute(
+            "PRAGMA journal_mode = WAL"
+        )  # where that is impossible the usual journal serves
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
@@ -215,7 +240,8 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
 
 def _foreign(path: Path) -> UserError:
     return UserError(
-        f"{path} is no evaluation cache of this version of marl_llm: name another file in environment.cache, "
+        f"{path} is no evaluation cache of this version of marl_llm: name another file in "
+        "environment.cache, "
         "or delete this one."
     )
 
@@ -233,11 +259,15 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 
 
 def _shrink(connection: sqlite3.Connection, most_bytes: int) -> None:
-    """Delete what was not used for longest until the pages in use fit, with a twentieth to spare."""
+    """Delete what was not used for longest until the pages in use fit, with a twentieth to
+    spare.
+    """
     excess = _used_bytes(connection) - most_bytes
     while excess > 0:
         room, oldest = excess + most_bytes // 20, []
-        for key, size in connection.execute("SELECT key, length(content) FROM entries ORDER BY used"):
+        for key, size in connection.execute(
+            "SELECT key, length(content) FROM entries ORDER BY used"
+        ):
             oldest.append((key,))
             room -= size
             if room <= 0:
@@ -250,6 +280,7 @@ def _shrink(connection: sqlite3.Connection, most_bytes: int) -> None:
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
     pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
     )
     return (pages - free) * size

@@ -1,7 +1,8 @@
 """The evaluation cache: what a candidate predicted on a fold, so that nobody runs it there again.
 
-Runs go in and come out unchanged: raw predictions, status, error, description, never scores, which are computed anew
-with the task's metrics. How long it took, or that memory ran out, may be the machine's fault: such ends are not kept.
+Runs go in and come out unchanged: raw predictions, status, error, description, never scores, which
+are computed anew with the task's metrics. How long it took, or that memory ran out, may be the
+machine's fault: such ends are not kept.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class EvaluationCache:
         try:
             return load(content)
         except Unreadable as error:
-            logger.warning("An entry of the evaluation cache cannot be read (%s); it is run again.", error)
+            logger.warning(
+                "An entry of the evaluation cache cannot be read (%s); it is run again.", error
+            )
             return None
 
     def put(self, key: str, run: Evaluation) -> None:

@@ -1,4 +1,5 @@
-"""One run of a candidate as bytes and back: a JSON header, then the arrays. No pickle, and no scores.
+"""One run of a candidate as bytes and back: a JSON header, then the arrays. No pickle, and no
+scores.
 
 `dump` and `load` are inverse; `load` refuses everything that `dump` does not write.
 """
@@ -27,16 +28,24 @@ def dump(run: Evaluation) -> bytes:
     arrays: list[bytes] = []
     shapes: list[dict[str, Any]] = []
     for one in run.predictions:
-        labels = np.ascontiguousarray(one.labels, dtype="<f8" if one.labels.dtype.kind == "f" else "<i8")
+        labels = np.ascontiguousarray(
+            one.labels, dtype="<f8" if one.labels.dtype.kind == "f" else "<i8"
+        )
         classes = None if one.proba is None else one.proba.shape[1]
         shapes.append({"rows": len(labels), "labels": labels.dtype.str, "classes": classes})
         arrays.append(labels.tobytes())
         if one.proba is not None:
             arrays.append(np.ascontiguousarray(one.proba, dtype="<f8").tobytes())
     header = {
-        "status": str(run.status), "stage": str(run.stage), "error": run.error, "description": run.description,
-        "seconds": run.seconds, "cpu_seconds": run.cpu_seconds, "isolation": run.isolation, "predictions": shapes,
-    }  # fmt: skip
+        "status": str(run.status),
+        "stage": str(run.stage),
+        "error": run.error,
+        "description": run.description,
+        "seconds": run.seconds,
+        "cpu_seconds": run.cpu_seconds,
+        "isolation": run.isolation,
+        "predictions": shapes,
+    }
     text = json.dumps(header).encode()
     return b"".join([_LENGTH.pack(len(text)), text, *arrays])
 
@@ -60,14 +69,22 @@ def load(content: bytes) -> Evaluation:
         if len(rest):
             raise Unreadable(f"{len(rest)} bytes too many")
         return Evaluation(
-            Status(header["status"]), Stage(header["stage"]), tuple(predictions), header["error"],
-            header["description"], header["seconds"], header["cpu_seconds"], header["isolation"],
-        )  # fmt: skip
+            Status(header["status"]),
+            Stage(header["stage"]),
+            tuple(predictions),
+            header["error"],
+            header["description"],
+            header["seconds"],
+            header["cpu_seconds"],
+            header["isolation"],
+        )
     except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unreadable(str(error)) from None
 
 
-def _take(content: memoryview, rows: int, kind: str, classes: int | None) -> tuple[Predictions, memoryview]:
+def _take(
+    content: memoryview, rows: int, kind: str, classes: int | None
+) -> tuple[Predictions, memoryview]:
     """The next predictions, and what follows them."""
     if rows < 1:
         raise Unreadable(f"{rows} rows")
@@ -76,5 +93,9 @@ def _take(content: memoryview, rows: int, kind: str, classes: int | None) -> tup
     content = content[8 * rows :]
     if classes is None:
         return Predictions(labels), content
-    proba = np.frombuffer(content, "<f8", count=rows * classes).astype(np.float64).reshape(rows, classes)
+    proba = (
+        np.frombuffer(content, "<f8", count=rows * classes)
+        .astype(np.float64)
+        .reshape(rows, classes)
+    )
     return Predictions(labels, proba), content[8 * rows * classes :]

@@ -1,7 +1,7 @@
 """What worked on similar data sets, in two or three lines.
 
-In: the nearest data sets with their closeness, and the card of the data set at hand. Out: lines as an agent would write
-them, each with the mean gain it had where it was seen. Pure and deterministic.
+In: the nearest data sets with their closeness, and the card of the data set at hand. Out: lines as
+an agent would write them, each with the mean gain it had where it was seen. Pure and deterministic.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from marl_llm.environment.experience.data_set import DataSet, Finding
 
 @dataclass
 class _Votes:
-    """What the data sets say of one estimator, or of one change: weight times gain by text, and the total of each."""
+    """What the data sets say of one estimator, or of one change: weight times gain by text, and the
+    total of each.
+    """
 
     by_text: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     gained: float = 0.0
     weight: float = 0.0
 
     def add(self, weight: float, said: dict[str, float]) -> None:
-        """The vote of one data set: gain by text; of several settings of an estimator the best speaks for it."""
+        """The vote of one data set: gain by text; of several settings of an estimator the best
+        speaks for it.
+        """
         for text, gain in said.items():
             self.by_text[text] += weight * gain
         self.gained += weight * max(said.values())
@@ -39,9 +43,10 @@ class _Votes:
 def advice(near: Sequence[tuple[DataSet, float]], card: TaskCard, most: int) -> tuple[str, ...]:
     """At most `most` lines, the best first.
 
-    Estimators are ranked by their gain summed over the data sets, each weighted by its closeness: one seen on none but
-    one of five counts as without gain on the others, so what helped often comes before what helped once. The settings
-    shown are those that helped most. With three lines or more, the last is kept for the best change that is no model.
+    Estimators are ranked by their gain summed over the data sets, each weighted by its closeness:
+    one seen on none but one of five counts as without gain on the others, so what helped often
+    comes before what helped once. The settings shown are those that helped most. With three lines
+    or more, the last is kept for the best change that is no model.
 
     Parameters
     ----------
@@ -68,7 +73,9 @@ def _said(findings: Sequence[Finding], card: TaskCard) -> dict[tuple[bool, str],
     for finding in findings:
         if (found := carried(finding.text, card)) is not None:
             text, spec = found
-            said[finding.is_model, spec.estimator if finding.is_model else text][text] = finding.gain
+            said[finding.is_model, spec.estimator if finding.is_model else text][text] = (
+                finding.gain
+            )
     return said
 
 

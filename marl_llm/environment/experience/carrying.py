@@ -1,4 +1,5 @@
-"""Carrying a finding over to another data set: the columns a feature is given there, and whether it can be asked for.
+"""Carrying a finding over to another data set: the columns a feature is given there, and whether it
+can be asked for.
 
 Pure functions over a finding's text and the other data set's card.
 """
@@ -27,10 +28,11 @@ _FEATURES = "engineer_features "
 
 
 def carried(text: str, card: TaskCard) -> tuple[str, PipelineSpec] | None:
-    """A finding as an agent would write it for this data set, and the solution it makes of the baseline.
+    """A finding as an agent would write it for this data set, and the solution it makes of the
+    baseline.
 
-    None where it cannot be asked for here (an estimator that is not installed, or too slow for so many rows; no column
-    of the kind), changes nothing here, or is not readable any more.
+    None where it cannot be asked for here (an estimator that is not installed, or too slow for so
+    many rows; no column of the kind), changes nothing here, or is not readable any more.
     """
     context, start = card.context(), baseline(card.kind)
     filled = _with_columns(text, card)
@@ -43,7 +45,9 @@ def carried(text: str, card: TaskCard) -> tuple[str, PipelineSpec] | None:
         spec = apply(action, start, context)
     except InvalidAction:
         return None
-    return None if effective(spec, context) == effective(start, context) else (canonical(action), spec)
+    return (
+        None if effective(spec, context) == effective(start, context) else (canonical(action), spec)
+    )
 
 
 def _with_columns(text: str, card: TaskCard) -> str | None:
@@ -61,7 +65,8 @@ def _with_columns(text: str, card: TaskCard) -> str | None:
 
 
 def like_columns(feature: Feature, card: TaskCard) -> tuple[str, ...]:
-    """Columns for a feature that helped elsewhere: of those it takes, the ones closest to the target.
+    """Columns for a feature that helped elsewhere: of those it takes, the ones closest to the
+    target.
 
     Some are for skewed numbers only, some for columns with gaps. Empty where there are too few.
     """

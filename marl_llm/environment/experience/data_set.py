@@ -1,7 +1,7 @@
 """What is kept of one data set: who it is, its meta-features, and the best that was found on it.
 
-Plain data and how two accounts of the same data set become one. No rows, no column names: a store may be passed on
-without the data.
+Plain data and how two accounts of the same data set become one. No rows, no column names: a store
+may be passed on without the data.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Finding(BaseModel):
     Attributes
     ----------
     text : str
-        As an agent would write it: `propose_model est = CatBoostClassifier(depth=4)`. Features lack their columns
-        (`engineer_features log; scale quantile`), which mean nothing elsewhere.
+        As an agent would write it: `propose_model est = CatBoostClassifier(depth=4)`. Features lack
+        their columns (`engineer_features log; scale quantile`), which mean nothing elsewhere.
     gain : float
         Skill: of a model over the baseline, of another change over the solution it changed.
     score : float
@@ -82,8 +82,9 @@ class DataSet(BaseModel):
 def best_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The best distinct ones, models before other changes.
 
-    Of two measurements of the same suggestion the lower counts: the best of many is the luckiest of them, too. That
-    also makes the result independent of who comes first, and adding the same again changes nothing.
+    Of two measurements of the same suggestion the lower counts: the best of many is the luckiest of
+    them, too. That also makes the result independent of who comes first, and adding the same again
+    changes nothing.
     """
     lowest: dict[str, Finding] = {}
     for found in findings:

@@ -1,7 +1,8 @@
 """From the steps of an episode to what is worth knowing on another data set.
 
-In: the suggestions an episode visited, on its line and beside it, with what the reference implementation of each came
-to. Out: findings. What cannot be carried over is left out: ensembles of memory lines, dropped columns.
+In: the suggestions an episode visited, on its line and beside it, with what the reference
+implementation of each came to. Out: findings. What cannot be carried over is left out: ensembles of
+memory lines, dropped columns.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ Visit = tuple[State, StepOutcome]
 _FEATURES = "engineer_features "
 
 
-def findings(first: State, visits: Iterable[Visit], families: Iterable[Tried] = ()) -> tuple[Finding, ...]:
-    """The best findings of an episode on a task whose baseline is `first`, and of the families it began with."""
+def findings(
+    first: State, visits: Iterable[Visit], families: Iterable[Tried] = ()
+) -> tuple[Finding, ...]:
+    """The best findings of an episode on a task whose baseline is `first`, and of the families it
+    began with.
+    """
     found = [_finding(first, state, outcome) for state, outcome in visits]
-    found += [_model_finding(first, one.spec, one.evaluated) for one in families if one.spec.encode == "ordinal"]
+    found += [
+        _model_finding(first, one.spec, one.evaluated)
+        for one in families
+        if one.spec.encode == "ordinal"
+    ]
     return best_findings(f for f in found if f is not None)
 
 
@@ -62,8 +71,8 @@ def model_text(spec: PipelineSpec) -> str:
 
 
 def supported_gain(before: Evaluated, after: Evaluated) -> float | None:
-    """Skill gained on the hold-out, or its mean with that of the cross-validation where all folds were run; None if
-    either says there is none.
+    """Skill gained on the hold-out, or its mean with that of the cross-validation where all folds
+    were run; None if either says there is none.
     """
     if before.holdout is None or after.holdout is None:
         return None
@@ -74,7 +83,9 @@ def supported_gain(before: Evaluated, after: Evaluated) -> float | None:
 
 
 def _change_text(outcome: StepOutcome) -> str:
-    """A change of features, or of what surrounds the model, without columns; "" if it is of these data alone."""
+    """A change of features, or of what surrounds the model, without columns; "" if it is of these
+    data alone.
+    """
     action = outcome.suggestion.action
     if isinstance(action, Tune):
         return canonical(action) if set(action.params) <= set(SPECIAL) else ""

@@ -1,4 +1,6 @@
-"""Who a data set is: a hash of its rows, so that one table is one data set under whatever name, split and metrics."""
+"""Who a data set is: a hash of its rows, so that one table is one data set under whatever name,
+split and metrics.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ from marl_llm.tasks.task import Part
 
 
 def table_key(task: Task) -> str:
-    """Sixteen hexadecimal digits of the kind of target and of all rows with their target, in whatever order.
+    """Sixteen hexadecimal digits of the kind of target and of all rows with their target, in
+    whatever order.
 
-    `Task.key` depends on the split as well; this does not, nor on names, paths and metrics. A table with one row or one
-    feature more is another one.
+    `Task.key` depends on the split as well; this does not, nor on names, paths and metrics. A table
+    with one row or one feature more is another one.
     """
     parts = (task.development, task.holdout, task.test)
     rows = np.sort(np.concatenate([_row_hashes(part, task.classes) for part in parts]))

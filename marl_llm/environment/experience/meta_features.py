@@ -1,8 +1,9 @@
-"""Meta-features: a data set as a short vector of numbers, so that one can say which of two is more like a third.
+"""Meta-features: a data set as a short vector of numbers, so that one can say which of two is more
+like a third.
 
-In: a task's card, hence development rows only. Out: a vector in the order of `META_FEATURES`, and distances between
-such vectors. Scales are fixed and not estimated from the data sets at hand: the distance between two data sets does not
-change when a third one comes along.
+In: a task's card, hence development rows only. Out: a vector in the order of `META_FEATURES`, and
+distances between such vectors. Scales are fixed and not estimated from the data sets at hand: the
+distance between two data sets does not change when a third one comes along.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _SCALES: dict[str, float] = {
 }
 """By feature the difference that counts as 1, about a standard deviation between real tables."""
 META_FEATURES = (*(f"is_{kind}" for kind in _KINDS), *_SCALES)
-"""Names in the vector's order: the kind of target (one is 1); log10 of development rows and of columns; shares of
-numeric, categorical, date and text columns; mean missing share; log2 of the number of classes (0 for regression);
-imbalance of classes in [0, 1], 0 if all are as frequent; mean of log(1 + |skew|) of numeric columns; mean, standard
-deviation and maximum of the columns' association with the target, each in [0, 1]; skill of the baseline, NaN if
-unknown.
+"""Names in the vector's order: the kind of target (one is 1); log10 of development rows and of
+columns; shares of numeric, categorical, date and text columns; mean missing share; log2 of the
+number of classes (0 for regression); imbalance of classes in [0, 1], 0 if all are as frequent; mean
+of log(1 + |skew|) of numeric columns; mean, standard deviation and maximum of the columns'
+association with the target, each in [0, 1]; skill of the baseline, NaN if unknown.
 """
 _DIVISORS = np.array(list(_SCALES.values()))
 
@@ -49,7 +50,8 @@ def meta_features(card: TaskCard, baseline: float | None = None) -> np.ndarray:
     ----------
     card : TaskCard
     baseline : float, optional
-        Cross-validated score of the simple model that episodes start from, skill: a landmark of how hard the task is.
+        Cross-validated score of the simple model that episodes start from, skill: a landmark of how
+        hard the task is.
 
     Returns
     -------
@@ -76,7 +78,8 @@ def meta_features(card: TaskCard, baseline: float | None = None) -> np.ndarray:
 
 
 def distances(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Root mean square of the scaled differences over the features that both know; infinite for another kind of target.
+    """Root mean square of the scaled differences over the features that both know; infinite for
+    another kind of target.
 
     Parameters
     ----------

@@ -17,7 +17,9 @@ from marl_llm.environment.team_env import TeamEnv
 
 
 def shown_lines(env: TeamEnv, experience: Experience, most: int) -> tuple[str, ...]:
-    """What the agents of this environment are told of other data sets. Blocks while the baseline runs."""
+    """What the agents of this environment are told of other data sets. Blocks while the baseline
+    runs.
+    """
     if most < 1 or not experience.data_sets:
         return ()
     return experience.lines(env.card, table_key(env.task), most, _landmark(env.reset()))
@@ -44,5 +46,7 @@ def _families(env: TeamEnv, visits: Sequence[Visit]) -> list[Tried]:
 
 
 def _landmark(first: State) -> float | None:
-    """The baseline's cross-validated score: of development rows, as all else that the agents are told."""
+    """The baseline's cross-validated score: of development rows, as all else that the agents are
+    told.
+    """
     return None if first.evaluated.cv is None else first.evaluated.cv.score

@@ -1,9 +1,9 @@
 """The experience store: one file of JSON lines that several processes fill at once.
 
-A header line with the layout's version, then one line for each account of a data set; accounts of the same data set
-are merged on reading. A line is appended under a lock, in one write, and only if it tells something new. What a killed
-process or a full disk leaves is at most one torn line: it is left out with a warning, the next line begins on its own,
-and all others count.
+A header line with the layout's version, then one line for each account of a data set; accounts of
+the same data set are merged on reading. A line is appended under a lock, in one write, and only if
+it tells something new. What a killed process or a full disk leaves is at most one torn line: it is
+left out with a warning, the next line begins on its own, and all others count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _HEADER = json.dumps({"store": _STORE, "version": VERSION}).encode() + b"\n"
 
 
 class ExperienceStore:
-    """What was found on each data set, in a file; thread-safe, and safe to fill from many processes.
+    """What was found on each data set, in a file; thread-safe, and safe to fill from many
+    processes.
 
     Parameters
     ----------
@@ -45,7 +46,8 @@ class ExperienceStore:
     Raises
     ------
     UserError
-        The file is something else, a store of another version, or not readable. It is left as it is.
+        The file is something else, a store of another version, or not readable. It is left as it
+        is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +58,9 @@ class ExperienceStore:
             self._read_file()
         except OSError as error:
             why = _why(error)
-            raise UserError(f"{path}: the experience store cannot be read ({why}); name another file.") from None
+            raise UserError(
+                f"{path}: the experience store cannot be read ({why}); name another file."
+            ) from None
 
     def read(self) -> Experience:
         """What is known by now, of this and of other processes."""
@@ -64,7 +68,11 @@ class ExperienceStore:
             try:
                 self._read_file()
             except OSError as error:
-                logger.warning("%s: the experience store cannot be read any more (%s).", self._path, _why(error))
+                logger.warning(
+                    "%s: the experience store cannot be read any more (%s).",
+                    self._path,
+                    _why(error),
+                )
             return Experience(tuple(self._known[key] for key in sorted(self._known)))
 
     def add(self, data_set: DataSet) -> None:
@@ -83,7 +91,9 @@ class ExperienceStore:
                     self._append(file, whole)
                     self._catch_up(file)
         except OSError as error:
-            logger.warning("%s: the experience cannot be kept (%s); going on without.", self._path, _why(error))
+            logger.warning(
+                "%s: the experience cannot be kept (%s); going on without.", self._path, _why(error)
+            )
 
     def _read_file(self) -> None:
         """Catch up with the file if it exists."""
@@ -112,7 +122,9 @@ class ExperienceStore:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _catch_up(self, file: FileIO) -> None:
-        """Read what was added since the last time; all of it if this is another file, or a shorter one."""
+        """Read what was added since the last time; all of it if this is another file, or a shorter
+        one.
+        """
         found = os.fstat(file.fileno())
         if found.st_ino != self._inode or found.st_size < self._offset:
             self._inode, self._offset, self._known = found.st_ino, 0, {}
@@ -127,9 +139,12 @@ class ExperienceStore:
         unreadable = parsed.count(None) - bool(tail and parsed[-1] is None)
         if unreadable:
             logger.warning(
-                "%s: damaged lines of the experience store are left out (%d), the others count. Delete the file to "
-                "begin anew.", self._path, unreadable,
-            )  # fmt: skip
+                "%s: damaged lines of the experience store are left out (%d), the others "
+                "count. Delete the file to "
+                "begin anew.",
+                self._path,
+                unreadable,
+            )
         for data_set in parsed:
             if data_set is not None:
                 self._known[data_set.key] = merged(self._known.get(data_set.key), data_set)
@@ -138,7 +153,8 @@ class ExperienceStore:
 def snapshot(store: Path, copy: Path) -> Experience:
     """The store as it was when `copy` was made: now, unless it exists.
 
-    Whoever goes on with what was interrupted sees the same experience, whatever others have added since.
+    Whoever goes on with what was interrupted sees the same experience, whatever others have added
+    since.
 
     Raises
     ------
@@ -152,15 +168,21 @@ def snapshot(store: Path, copy: Path) -> Experience:
         temporary = copy.with_name(f".{copy.name}.tmp")
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(_HEADER + b"".join(d.model_dump_json().encode() + b"\n" for d in known))
+            temporary.write_bytes(
+                _HEADER + b"".join(d.model_dump_json().encode() + b"\n" for d in known)
+            )
             temporary.replace(copy)
         except OSError as error:
-            raise RunFailed(f"{copy}: cannot be written ({_why(error)}); free some space, run again.") from None
+            raise RunFailed(
+                f"{copy}: cannot be written ({_why(error)}); free some space, run again."
+            ) from None
     return ExperienceStore(copy).read()
 
 
 def _header_is_there(lines: list[bytes], path: Path) -> bool:
-    """True if the first line is the header; False for a file that is empty, or was killed in the making of it."""
+    """True if the first line is the header; False for a file that is empty, or was killed in the
+    making of it.
+    """
     if len(lines) == 1 and _HEADER.startswith(lines[0]):
         return False
     try:
@@ -171,7 +193,10 @@ def _header_is_there(lines: list[bytes], path: Path) -> bool:
         raise UserError(f"{path} is no experience store, or its first line is damaged: {_REMEDY}")
     if header.get("version") != VERSION:
         version = header.get("version")
-        raise UserError(f"{path} is an experience store of version {version!r:.20}, this is {VERSION}: {_REMEDY}")
+        raise UserError(
+            f"{path} is an experience store of version {version!r:.20}, this is {VERSION}: "
+            f"{_REMEDY}"
+        )
     return True
 
 

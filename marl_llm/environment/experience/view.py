@@ -1,4 +1,6 @@
-"""`Experience`: what was known of earlier data sets at one moment. Immutable, so that all who hold it see the same."""
+"""`Experience`: what was known of earlier data sets at one moment. Immutable, so that all who hold
+it see the same.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Experience:
     def similar(
         self, card: TaskCard, key: str, k: int = NEIGHBOURS, baseline: float | None = None
     ) -> list[tuple[DataSet, float]]:
-        """The k nearest other data sets of the same kind of target with their distances, the nearest first.
+        """The k nearest other data sets of the same kind of target with their distances, the
+        nearest first.
 
         Parameters
         ----------
@@ -41,17 +44,24 @@ class Experience:
             Score of its baseline, if that is known.
         """
         found = distances(meta_features(card, baseline), self._vectors)
-        near = sorted((d, o.key, o) for o, d in zip(self.data_sets, found, strict=True) if _counts(o, d, key))
+        near = sorted(
+            (d, o.key, o) for o, d in zip(self.data_sets, found, strict=True) if _counts(o, d, key)
+        )
         return [(other, float(distance)) for distance, _, other in near[:k]]
 
-    def lines(self, card: TaskCard, key: str, most: int, baseline: float | None = None) -> tuple[str, ...]:
+    def lines(
+        self, card: TaskCard, key: str, most: int, baseline: float | None = None
+    ) -> tuple[str, ...]:
         """What worked on the most similar data sets, at most `most` short lines; see `advice`.
 
         For example `+0.12 propose_model est = CatBoostClassifier(depth=4)`.
         """
         if most < 1:
             return ()
-        near = [(other, float(np.exp(-distance))) for other, distance in self.similar(card, key, NEIGHBOURS, baseline)]
+        near = [
+            (other, float(np.exp(-distance)))
+            for other, distance in self.similar(card, key, NEIGHBOURS, baseline)
+        ]
         return advice(near, card, most)
 
 

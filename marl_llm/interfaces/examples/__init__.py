@@ -1,1 +1,3 @@
-"""Two runnable examples: `python -m marl_llm.interfaces.examples.pettingzoo_loop`, and `rllib_loop`."""
+"""Two runnable examples: `python -m marl_llm.interfaces.examples.pettingzoo_loop`, and
+`rllib_loop`.
+"""

@@ -20,15 +20,23 @@ from marl_llm.sandbox import Sandbox
 def moons() -> Task:
     """Two interleaved half circles: a straight line cannot part them, a forest can."""
     X, y = make_moons(600, noise=0.2, random_state=0)
-    return Task.from_frame(pd.DataFrame(X, columns=["east", "north"]).assign(moon=y), target="moon", name="moons")
+    return Task.from_frame(
+        pd.DataFrame(X, columns=["east", "north"]).assign(moon=y), target="moon", name="moons"
+    )
 
 
 def reply(prompt: str) -> str:
-    """Both agents' answer: propose the next model that memory does not show; write the proposed one into the code."""
+    """Both agents' answer: propose the next model that memory does not show; write the proposed one
+    into the code.
+    """
     if proposed := re.search(r"^proposal: propose_model (est = .*)", prompt, re.MULTILINE):
         line = re.search(r"^(\d+) +est = ", prompt, re.MULTILINE)
         return f"{line[1] if line else 1} = {proposed[1]}"
-    untried = (m for m in ("GaussianNB()", "RandomForestClassifier()") if f"propose_model est = {m}" not in prompt)
+    untried = (
+        m
+        for m in ("GaussianNB()", "RandomForestClassifier()")
+        if f"propose_model est = {m}" not in prompt
+    )
     return next((f"propose_model est = {model}" for model in untried), "finish")
 
 
@@ -39,7 +47,9 @@ def main() -> None:
         env.reset(seed=0)
         for agent in env.agent_iter():
             observation, reward, terminated, truncated, info = env.last()
-            sys.stdout.write(f"{agent:<14} {reward:+.3f} {info.get('outcome', {}).get('verdict', '')}\n")
+            sys.stdout.write(
+                f"{agent:<14} {reward:+.3f} {info.get('outcome', {}).get('verdict', '')}\n"
+            )
             env.step(None if terminated or truncated else reply(observation or ""))
         sys.stdout.write(env.render() + "\n")
         env.close()

@@ -1,4 +1,5 @@
-"""RLlib samples an episode of the team; a module that answers texts stands where a language model would.
+"""RLlib samples an episode of the team; a module that answers texts stands where a language model
+would.
 
 Run it with `python -m marl_llm.interfaces.examples.rllib_loop`.
 """
@@ -43,8 +44,14 @@ def main() -> None:
     """Sample one episode and write the return of each agent."""
     register_env("team", make_env)
     config = PPOConfig().environment("team", env_config={"steps": 4}).env_runners(num_env_runners=0)
-    config.multi_agent(policies=set(ROLES), policy_mapping_fn=lambda agent, episode, **kwargs: str(agent))
-    config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs={role: RLModuleSpec(Rule) for role in ROLES}))
+    config.multi_agent(
+        policies=set(ROLES), policy_mapping_fn=lambda agent, episode, **kwargs: str(agent)
+    )
+    config.rl_module(
+        rl_module_spec=MultiRLModuleSpec(
+            rl_module_specs={role: RLModuleSpec(Rule) for role in ROLES}
+        )
+    )
     runner = MultiAgentEnvRunner(config=config)
     (episode,) = runner.sample(num_episodes=1)
     for agent, played in episode.agent_episodes.items():

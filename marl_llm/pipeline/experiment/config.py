@@ -1,7 +1,8 @@
-"""What is compared: a strict YAML file with one base recipe, and arms that differ from it in the keys they name.
+"""What is compared: a strict YAML file with one base recipe, and arms that differ from it in the
+keys they name.
 
-In: the file. Out: an `Experiment`, which gives the whole recipe of every arm and seed. An arm with `of` is not
-trained: the other arm's adapters are evaluated, each played by the other role.
+In: the file. Out: an `Experiment`, which gives the whole recipe of every arm and seed. An arm with
+`of` is not trained: the other arm's adapters are evaluated, each played by the other role.
 """
 
 from __future__ import annotations
@@ -32,39 +33,65 @@ class ArmSection(_Section):
 
     about: str = Field(default="", description="what is compared, in words, for the report")
     seeds: list[int] = Field(default=[0], min_length=1, description="one run each")
-    of: str | None = Field(default=None, description="arm whose adapters are swapped between the roles and evaluated")
-    at: list[int] | None = Field(default=None, description="versions evaluated, instead of evaluation.at")
-    overrides: dict[str, Any] = Field(default={}, description="keys of the recipe that differ from the base")
+    of: str | None = Field(
+        default=None, description="arm whose adapters are swapped between the roles and evaluated"
+    )
+    at: list[int] | None = Field(
+        default=None, description="versions evaluated, instead of evaluation.at"
+    )
+    overrides: dict[str, Any] = Field(
+        default={}, description="keys of the recipe that differ from the base"
+    )
 
 
 class EvaluationSection(_Section):
     """Where every arm is measured, always with the same tasks, splits and seeds."""
 
     at: list[int] | None = Field(
-        default=None, description="versions evaluated; null: in the middle and at the end (before: the untrained team)"
+        default=None,
+        description="versions evaluated; null: in the middle and at the end (before: the "
+        "untrained team)",
     )
     tasks: int = Field(default=32, ge=2, description="unseen procedural tasks")
-    first_seed: int = Field(default=950_000, ge=0, description="seed of the first of them; far from all others")
+    first_seed: int = Field(
+        default=950_000, ge=0, description="seed of the first of them; far from all others"
+    )
     repeats: int = Field(default=1, ge=1, description="episodes of each procedural task")
-    benchmark_repeats: int = Field(default=2, ge=1, description="episodes of each CSV of the benchmark, other splits")
-    seed: int = Field(default=0, ge=0, description="splits, folds and episodes of the evaluation follow from it")
+    benchmark_repeats: int = Field(
+        default=2, ge=1, description="episodes of each CSV of the benchmark, other splits"
+    )
+    seed: int = Field(
+        default=0, ge=0, description="splits, folds and episodes of the evaluation follow from it"
+    )
 
 
 class Experiment(_Section):
     """Everything `marl-llm experiment` is told."""
 
-    name: str = Field(default="experiment", description="part of the runs' names", pattern=r"^[A-Za-z0-9_.-]+$")
-    base: str | dict[str, Any] = Field(
-        description="recipe that all arms start from: a file, seen from this one, or the recipe itself"
+    name: str = Field(
+        default="experiment", description="part of the runs' names", pattern=r"^[A-Za-z0-9_.-]+$"
     )
-    overrides: dict[str, Any] = Field(default={}, description="keys of the base that all arms change")
+    base: str | dict[str, Any] = Field(
+        description="recipe that all arms start from: a file, seen from this one, or the recipe "
+        "itself"
+    )
+    overrides: dict[str, Any] = Field(
+        default={}, description="keys of the base that all arms change"
+    )
     main: str = Field(default="per_role", description="arm that the targets are about")
-    at_once: int = Field(default=2, ge=1, le=8, description="runs at the same time, each with a server of its own")
-    evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection(), description="of every arm")
-    arms: dict[str, ArmSection] = Field(min_length=1, description="by name, in the order in which they are run")
+    at_once: int = Field(
+        default=2, ge=1, le=8, description="runs at the same time, each with a server of its own"
+    )
+    evaluation: EvaluationSection = Field(
+        default_factory=lambda: EvaluationSection(), description="of every arm"
+    )
+    arms: dict[str, ArmSection] = Field(
+        min_length=1, description="by name, in the order in which they are run"
+    )
 
     def recipe(self, arm: str, seed: int) -> Recipe:
-        """The recipe of an arm (of the arm whose adapters it plays with) and seed; another seed sees other tasks.
+        """The recipe of an arm (of the arm whose adapters it plays with) and seed; another seed
+        sees other tasks.
 
         Raises
         ------
@@ -74,7 +101,9 @@ class Experiment(_Section):
         assert isinstance(self.base, dict), "resolved by load_experiment"
         section = self.arms[self.arms[arm].of or arm]
         content = merged(merged(self.base, self.overrides), section.overrides)
-        content = merged(content, {"name": f"{self.name}-{self.arms[arm].of or arm}-s{seed}", "seed": seed})
+        content = merged(
+            content, {"name": f"{self.name}-{self.arms[arm].of or arm}-s{seed}", "seed": seed}
+        )
         recipe = parse(content, Recipe, f"arm '{arm}'")
         tasks = recipe.tasks
         first = tasks.first_seed + seed * recipe.iterations * tasks.per_iteration
@@ -88,7 +117,8 @@ class Experiment(_Section):
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`; mappings are merged key by key, anything else is replaced. Neither is changed.
+    """`base` with `changes`; mappings are merged key by key, anything else is replaced. Neither is
+    changed.
 
     Where another algorithm is named, keys of the former one that it does not have are left out.
     """
@@ -107,7 +137,8 @@ def load_experiment(path: Path) -> Experiment:
     Raises
     ------
     UserError
-        A file is missing or no YAML mapping; a key is unknown or ill-typed; an arm cannot be: the sentence names it.
+        A file is missing or no YAML mapping; a key is unknown or ill-typed; an arm cannot be: the
+        sentence names it.
     """
     experiment = parse(read_mapping(path), Experiment, str(path))
     if isinstance(experiment.base, str):
@@ -115,7 +146,10 @@ def load_experiment(path: Path) -> Experiment:
     for name, arm in experiment.arms.items():
         _check_arm(path, experiment, name, arm)
     if experiment.main not in experiment.arms:
-        raise UserError(f"{path}: main: there is no arm '{experiment.main}'; there is {', '.join(experiment.arms)}.")
+        raise UserError(
+            f"{path}: main: there is no arm '{experiment.main}'; there is "
+            f"{', '.join(experiment.arms)}."
+        )
     return experiment
 
 
@@ -129,7 +163,10 @@ def _read_base(path: Path, base: str) -> dict[str, Any]:
 def _check_arm(path: Path, experiment: Experiment, name: str, arm: ArmSection) -> None:
     where = f"{path}: arms.{name}"
     if not _NAME.fullmatch(name) or name == UNTRAINED:
-        raise UserError(f"{where}: an arm's name is made of a-z, 0-9 and _, and is not '{UNTRAINED}'; choose another.")
+        raise UserError(
+            f"{where}: an arm's name is made of a-z, 0-9 and _, and is not '{UNTRAINED}'; "
+            "choose another."
+        )
     if len(set(arm.seeds)) != len(arm.seeds) or min(arm.seeds) < 0:
         raise UserError(f"{where}.seeds: seeds are distinct and not negative; write each once.")
     if arm.of is not None:
@@ -137,11 +174,16 @@ def _check_arm(path: Path, experiment: Experiment, name: str, arm: ArmSection) -
         if other is None or other.of is not None:
             raise UserError(f"{where}.of: '{arm.of}' is no arm that is trained; name one.")
         if arm.overrides or not set(arm.seeds) <= set(other.seeds):
-            raise UserError(f"{where}: it plays with {arm.of}'s adapters: no overrides, and only seeds of {arm.of}.")
+            raise UserError(
+                f"{where}: it plays with {arm.of}'s adapters: no overrides, and only seeds "
+                f"of {arm.of}."
+            )
     for seed in arm.seeds:
         _check_tasks(f"{where}, seed {seed}", experiment, experiment.recipe(name, seed))
     if not experiment.versions(name):
-        raise UserError(f"{where}: no version is evaluated; name some in `at`, up to the number of iterations.")
+        raise UserError(
+            f"{where}: no version is evaluated; name some in `at`, up to the number of iterations."
+        )
 
 
 def _check_tasks(where: str, experiment: Experiment, recipe: Recipe) -> None:

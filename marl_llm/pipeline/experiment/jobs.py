@@ -1,5 +1,5 @@
-"""What an experiment consists of, and what of it is left: jobs of units, a unit being one iteration of one run or one
-evaluation. Pure but for looking whether files exist.
+"""What an experiment consists of, and what of it is left: jobs of units, a unit being one iteration
+of one run or one evaluation. Pure but for looking whether files exist.
 """
 
 from __future__ import annotations
@@ -58,12 +58,17 @@ class Job:
 
     def point(self, unit: Unit) -> Point:
         """The point that an evaluation unit makes."""
-        return untrained_point(unit.kind) if self.seed is None else Point(unit.kind, self.arm, self.seed, unit.number)
+        return (
+            untrained_point(unit.kind)
+            if self.seed is None
+            else Point(unit.kind, self.arm, self.seed, unit.number)
+        )
 
 
 def read_units(directory: ExperimentDirectory) -> list[dict[str, Any]]:
-    """All finished pieces of work with job, kind, number and seconds; half a line, which a killed process leaves, is
-    skipped."""
+    """All finished pieces of work with job, kind, number and seconds; half a line, which a killed
+    process leaves, is skipped.
+    """
     path = directory.root / "units.jsonl"
     found: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
@@ -74,8 +79,12 @@ def read_units(directory: ExperimentDirectory) -> list[dict[str, Any]]:
     return found
 
 
-def plan(experiment: Experiment, parts: Sequence[str], arms: Iterable[str] | None = None) -> list[Job]:
-    """All jobs: the untrained team, then the arms (all, or those named) in the experiment's order, seed by seed."""
+def plan(
+    experiment: Experiment, parts: Sequence[str], arms: Iterable[str] | None = None
+) -> list[Job]:
+    """All jobs: the untrained team, then the arms (all, or those named) in the experiment's order,
+    seed by seed.
+    """
     chosen = set(experiment.arms if arms is None else arms)
     jobs = [Job(UNTRAINED, None, None, tuple(Unit(part, 0) for part in parts))]
     for name, arm in experiment.arms.items():
@@ -118,7 +127,8 @@ def startable(pending: Sequence[Job], unfinished: Iterable[str]) -> Job | None:
 
 
 def time_left(units: Iterable[Unit], seconds: dict[str, list[float]], at_once: int) -> float | None:
-    """Estimated seconds for what is left: the mean duration of each unit's kind, shared by the runs at once.
+    """Estimated seconds for what is left: the mean duration of each unit's kind, shared by the runs
+    at once.
 
     Parameters
     ----------
@@ -130,7 +140,8 @@ def time_left(units: Iterable[Unit], seconds: dict[str, list[float]], at_once: i
     Returns
     -------
     float or None
-        None as long as no unit is finished; a kind of which none is finished counts as the mean of all.
+        None as long as no unit is finished; a kind of which none is finished counts as the mean of
+        all.
     """
     every = [value for values in seconds.values() for value in values]
     if not every:

@@ -3,7 +3,8 @@
     experiment.yaml                       the resolved experiment
     recipes/<arm>.s<seed>.yaml            recipe of each run
     runs/<arm>/seed<seed>/                one run directory each (`marl_llm.workspace.run`)
-    evaluation/<part>/<point>/            evaluation.json says that the point is finished; part: procedural, benchmark
+    evaluation/<part>/<point>/            evaluation.json says that the point is finished
+                                          (part: procedural, benchmark)
     evaluation/benchmark/suite.json       name of the benchmark and of its CSVs
     logs/<job>.log                        what a job said
     units.jsonl                           how long each piece of work took, seconds
@@ -29,7 +30,9 @@ _POINT = re.compile(r"(?P<arm>[a-z][a-z0-9_]*)\.s(?P<seed>\d+)\.v(?P<version>\d+
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """One evaluation: which part of the unseen tasks, which team. `seed` is None for the untrained team."""
+    """One evaluation: which part of the unseen tasks, which team. `seed` is None for the untrained
+    team.
+    """
 
     part: str
     arm: str
@@ -61,7 +64,9 @@ class ExperimentDirectory:
     def experiment(self) -> Experiment:
         """What is compared. Raises UserError if this is no experiment's directory."""
         if not (self.root / "experiment.yaml").is_file():
-            raise UserError(f"{self.root}: not an experiment (experiment.yaml is missing); name its directory.")
+            raise UserError(
+                f"{self.root}: not an experiment (experiment.yaml is missing); name its directory."
+            )
         return load_experiment(self.root / "experiment.yaml")
 
     def run(self, arm: str, seed: int) -> RunDirectory:
@@ -94,4 +99,6 @@ class ExperimentDirectory:
                 found.append(untrained_point(part))
             elif match:
                 found.append(Point(part, match["arm"], int(match["seed"]), int(match["version"])))
-        return sorted(found, key=lambda p: (p.part, p.arm, -1 if p.seed is None else p.seed, p.version))
+        return sorted(
+            found, key=lambda p: (p.part, p.arm, -1 if p.seed is None else p.seed, p.version)
+        )

@@ -1,7 +1,7 @@
 """One evaluation of an experiment: a team, a part of the unseen tasks, one `evaluation.json`.
 
-All points have the same tasks, splits, folds and seeds. The baseline's results are those of the first point that is
-finished, copied: they depend on no team.
+All points have the same tasks, splits, folds and seeds. The baseline's results are those of the
+first point that is finished, copied: they depend on no team.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate_point(
-    opened: OpenRun, experiment: Experiment, directory: ExperimentDirectory, point: Point, benchmark: Path | None
+    opened: OpenRun,
+    experiment: Experiment,
+    directory: ExperimentDirectory,
+    point: Point,
+    benchmark: Path | None,
 ) -> None:
     """Play and score a point, unless its report is there.
 
@@ -46,14 +50,29 @@ def evaluate_point(
     if point.part == BENCHMARK:
         assert benchmark is not None
         evaluate_suite(
-            opened.run, opened.recipe, suite=benchmark, arms=arms, repeats=section.benchmark_repeats,
-            seed=section.seed, opened=opened, out=folder, on_line=logger.info,
-        )  # fmt: skip
+            opened.run,
+            opened.recipe,
+            suite=benchmark,
+            arms=arms,
+            repeats=section.benchmark_repeats,
+            seed=section.seed,
+            opened=opened,
+            out=folder,
+            on_line=logger.info,
+        )
         return
     evaluate_procedural(
-        opened.run, opened.recipe, arms=arms, count=section.tasks, first_seed=section.first_seed,
-        repeats=section.repeats, seed=section.seed, opened=opened, out=folder, on_line=logger.info,
-    )  # fmt: skip
+        opened.run,
+        opened.recipe,
+        arms=arms,
+        count=section.tasks,
+        first_seed=section.first_seed,
+        repeats=section.repeats,
+        seed=section.seed,
+        opened=opened,
+        out=folder,
+        on_line=logger.info,
+    )
 
 
 def team_of(experiment: Experiment, point: Point) -> str:
@@ -64,7 +83,9 @@ def team_of(experiment: Experiment, point: Point) -> str:
 
 
 def _share_baseline(folder: Path) -> None:
-    """Take over the baseline's results of a finished neighbour; their directory's name says what they depend on."""
+    """Take over the baseline's results of a finished neighbour; their directory's name says what
+    they depend on.
+    """
     for finished in sorted(folder.parent.glob("*/evaluation.json")):
         for source in finished.parent.glob(f"{BASELINE}-*"):
             shutil.copytree(source, folder / source.name, dirs_exist_ok=True)
@@ -72,18 +93,25 @@ def _share_baseline(folder: Path) -> None:
 
 
 def check_benchmark(directory: ExperimentDirectory, benchmark: Path) -> None:
-    """Note which benchmark the experiment is measured on, and that each of its CSVs can be learned from.
+    """Note which benchmark the experiment is measured on, and that each of its CSVs can be learned
+    from.
 
     Raises
     ------
     UserError
-        The directory is no suite, or not the one that the experiment was begun with; a CSV makes no task.
+        The directory is no suite, or not the one that the experiment was begun with; a CSV makes no
+        task.
     """
     entries = load_suite(benchmark)
-    here = {"name": benchmark.resolve().name, "tasks": [f"{entry.name}:{entry.target}" for entry in entries]}
+    here = {
+        "name": benchmark.resolve().name,
+        "tasks": [f"{entry.name}:{entry.target}" for entry in entries],
+    }
     record = directory.root / "evaluation" / BENCHMARK / "suite.json"
     if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != here:
-        raise UserError(f"{benchmark} is not the benchmark that {directory.root} was begun with ({record}).")
+        raise UserError(
+            f"{benchmark} is not the benchmark that {directory.root} was begun with ({record})."
+        )
     for entry in entries:
         try:
             entry.load()

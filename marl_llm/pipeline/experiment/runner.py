@@ -1,7 +1,9 @@
-"""`marl-llm experiment`: runs the jobs of an experiment, some at once, until all are done; started again it goes on.
+"""`marl-llm experiment`: runs the jobs of an experiment, some at once, until all are done; started
+again it goes on.
 
-In: an experiment's file and a directory. Out: that directory, as `layout` describes it. Each job is a process of its
-own; here are only the queue, the progress and the orderly end. A job that fails does not stop the others.
+In: an experiment's file and a directory. Out: that directory, as `layout` describes it. Each job is
+a process of its own; here are only the queue, the progress and the orderly end. A job that fails
+does not stop the others.
 """
 
 from __future__ import annotations
@@ -39,7 +41,12 @@ _FIXED = ("name", "base", "overrides", "evaluation")
 
 
 def run_experiment(
-    path: Path, out: Path, say: Callable[[str], None], *, benchmark: Path | None = None, arms: Sequence[str] = ()
+    path: Path,
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    benchmark: Path | None = None,
+    arms: Sequence[str] = (),
 ) -> ExperimentDirectory:
     """Do all that is left of an experiment.
 
@@ -66,7 +73,9 @@ def run_experiment(
     experiment, directory = load_experiment(path), ExperimentDirectory(out)
     unknown = set(arms) - set(experiment.arms)
     if unknown:
-        raise UserError(f"{path}: there is no arm '{min(unknown)}'; there is {', '.join(experiment.arms)}.")
+        raise UserError(
+            f"{path}: there is no arm '{min(unknown)}'; there is {', '.join(experiment.arms)}."
+        )
     prepare(directory, experiment)
     if benchmark is not None:
         check_benchmark(directory, benchmark)
@@ -74,7 +83,10 @@ def run_experiment(
     failed = Runner(directory, jobs, benchmark, experiment.at_once, say).run()
     if failed:
         first = failed[0]
-        raise RunFailed(f"{first[0]}: {first[1]} ({len(failed)} of {len(jobs)} jobs failed; logs: {out / 'logs'})")
+        raise RunFailed(
+            f"{first[0]}: {first[1]} ({len(failed)} of {len(jobs)} jobs failed; logs: "
+            f"{out / 'logs'})"
+        )
     return directory
 
 
@@ -84,8 +96,8 @@ def prepare(directory: ExperimentDirectory, experiment: Experiment) -> None:
     Raises
     ------
     UserError
-        The base, the evaluation or an arm's keys differ from those that the directory was begun with, or it cannot be
-        made.
+        The base, the evaluation or an arm's keys differ from those that the directory was begun
+        with, or it cannot be made.
     """
     make_directory(directory.root)
     path = directory.root / "experiment.yaml"
@@ -99,7 +111,10 @@ def prepare(directory: ExperimentDirectory, experiment: Experiment) -> None:
             if new is not None and (old.overrides, old.of) != (new.overrides, new.of)
         ]
         if changed:
-            raise UserError(f"{directory.root} holds another experiment ({changed[0]} differs): name a new directory.")
+            raise UserError(
+                f"{directory.root} holds another experiment ({changed[0]} differs): name a "
+                "new directory."
+            )
     write_text(path, dump_experiment(experiment))
 
 
@@ -125,8 +140,13 @@ class Runner:
             try:
                 while pending or running:
                     self._fill(pool, pending, running)
-                    if not running:  # what is left waits for jobs that failed, or that were not asked for
-                        failed += [(job.name, f"it needs {job.needs}, which is not finished") for job in pending]
+                    if (
+                        not running
+                    ):  # what is left waits for jobs that failed, or that were not asked for
+                        failed += [
+                            (job.name, f"it needs {job.needs}, which is not finished")
+                            for job in pending
+                        ]
                         break
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         job, problem = running.pop(future), future.result()
@@ -136,17 +156,23 @@ class Runner:
                 self._stop_all()
         return failed
 
-    def _fill(self, pool: ThreadPoolExecutor, pending: list[Job], running: dict[Future[str], Job]) -> None:
+    def _fill(
+        self, pool: ThreadPoolExecutor, pending: list[Job], running: dict[Future[str], Job]
+    ) -> None:
         """Start jobs that need not wait, as many as may run at once."""
         while len(running) < self.at_once:
-            job = startable(pending, {job.name for job in running.values()} | self._unfinished(pending))
+            job = startable(
+                pending, {job.name for job in running.values()} | self._unfinished(pending)
+            )
             if job is None:
                 return
             pending.remove(job)
             running[pool.submit(self._follow, job)] = job
 
     def _unfinished(self, pending: Iterable[Job]) -> set[str]:
-        """Jobs that pending ones need and that are not finished, whether they are to be run here or not."""
+        """Jobs that pending ones need and that are not finished, whether they are to be run here or
+        not.
+        """
         every = {job.name: job for job in plan(self.directory.experiment(), (PROCEDURAL,))}
         needed = {job.needs for job in pending if job.needs}
         return {name for name in needed if left(self.directory, every[name])}
@@ -178,13 +204,23 @@ class Runner:
         every = sum(len(job.units) for job in self.jobs)
         units = [unit for job in self.jobs for unit in left(self.directory, job)]
         estimate = time_left(units, durations(self.directory), self.at_once)
-        ending = "" if not units else ", no estimate yet" if estimate is None else f", about {_hours(estimate)} left"
+        ending = (
+            ""
+            if not units
+            else ", no estimate yet"
+            if estimate is None
+            else f", about {_hours(estimate)} left"
+        )
         return f"{what} | {every - len(units)} of {every} units done{ending}"
 
     def _stop_all(self) -> None:
-        """Close the standard input of every job, which ends it in good order; kill what does not end."""
+        """Close the standard input of every job, which ends it in good order; kill what does not
+        end.
+        """
         self._stopping = True
-        started = list(self._processes.values())  # one that starts from here on is stopped as it starts
+        started = list(
+            self._processes.values()
+        )  # one that starts from here on is stopped as it starts
         for process in started:
             if process.stdin and process.poll() is None:
                 process.stdin.close()

@@ -2,8 +2,8 @@
 
     python -m marl_llm.pipeline.experiment.worker OUT JOB [--benchmark DIR]
 
-It speaks the protocol of `core.worker_lines`: `{"event": "unit", "kind": ..., "number": ..., "seconds": ...}` after
-each unit.
+It speaks the protocol of `core.worker_lines`: `{"event": "unit", "kind": ..., "number": ...,
+"seconds": ...}` after each unit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The entries of the catalogue: the core ones first, in the order that the embedded model was trained on.
+"""The entries of the catalogue: the core ones first, in the order that the embedded model was
+trained on.
 
 Left out of scikit-learn's estimators, with reasons: tests/proposals/test_catalogue.py.
 """

@@ -1,4 +1,6 @@
-"""LightGBM, XGBoost and CatBoost, where they are installed (extra `boosting`): one thread, and silent."""
+"""LightGBM, XGBoost and CatBoost, where they are installed (extra `boosting`): one thread, and
+silent.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ _QUIET_EXTREME = (("n_jobs", 1), ("verbosity", 0))
 _QUIET_CAT = (("thread_count", 1), ("verbose", 0), ("allow_writing_files", False))
 
 BOOSTING = (
-    EstimatorInfo("LGBMClassifier", "lightgbm", True, "boosting", (*_LIGHT, BALANCED), _QUIET_LIGHT, core=True),
+    EstimatorInfo(
+        "LGBMClassifier", "lightgbm", True, "boosting", (*_LIGHT, BALANCED), _QUIET_LIGHT, core=True
+    ),
     EstimatorInfo("LGBMRegressor", "lightgbm", False, "boosting", _LIGHT, _QUIET_LIGHT, core=True),
     EstimatorInfo("XGBClassifier", "xgboost", True, "boosting", _EXTREME, _QUIET_EXTREME),
     EstimatorInfo("XGBRegressor", "xgboost", False, "boosting", _EXTREME, _QUIET_EXTREME),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from marl_llm.proposals.estimator_info import Param, ParamValue
 
 
-def number(name: str, grid: tuple[float, ...], low: float, high: float, default: float | None, *words: str) -> Param:
+def number(
+    name: str, grid: tuple[float, ...], low: float, high: float, default: float | None, *words: str
+) -> Param:
     """A number in a range."""
     return Param(name, grid, default, low, high, words=words)
 

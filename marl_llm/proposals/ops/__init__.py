@@ -44,7 +44,8 @@ FEATURES: dict[str, Feature] = {
 }
 """Added features by name."""
 OPERATIONS: dict[str, Operation] = {
-    record.name: record for record in (*CHOICES, *REDUCERS.values(), KEEP_ALL, *FEATURES.values(), DROP)
+    record.name: record
+    for record in (*CHOICES, *REDUCERS.values(), KEEP_ALL, *FEATURES.values(), DROP)
 }
 """All operations by name."""
 

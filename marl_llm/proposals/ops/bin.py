@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 _CODE = """\
 make_pipeline(
-    SimpleImputer(), KBinsDiscretizer(n_bins=5, encode="onehot-dense", quantile_method="averaged_inverted_cdf")
+    SimpleImputer(), KBinsDiscretizer(n_bins=5, encode="onehot-dense", \
+quantile_method="averaged_inverted_cdf")
 )"""
 
 

@@ -8,12 +8,18 @@ from marl_llm.proposals.ops.feature import Takes, scaled_function
 
 
 def date_parts(X):
-    """Year, month, day, weekday (Monday 0), day of the year and hour of days since 1970-01-01; shape (n, 6 columns)."""
+    """Year, month, day, weekday (Monday 0), day of the year and hour of days since 1970-01-01;
+    shape (n, 6 columns).
+    """
     days = np.clip(np.asarray(X, dtype=float), -1e6, 1e6)
     moment = np.floor(days).astype("int64").astype("datetime64[D]")
     year, month = moment.astype("datetime64[Y]"), moment.astype("datetime64[M]")
     since = [year.astype(int) + 1970, month.astype(int) % 12 + 1, (moment - month).astype(int) + 1]
-    since += [(np.floor(days) + 3) % 7, (moment - year).astype(int) + 1, np.round(24 * (days - np.floor(days)), 6)]
+    since += [
+        (np.floor(days) + 3) % 7,
+        (moment - year).astype(int) + 1,
+        np.round(24 * (days - np.floor(days)), 6),
+    ]
     return np.hstack([np.asarray(part, dtype=float) for part in since])
 
 

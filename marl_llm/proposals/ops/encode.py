@@ -14,7 +14,9 @@ EncodeMethod = Literal["ordinal", "one_hot", "target"]
 
 
 class Encode(OperationAction, frozen=True, extra="forbid"):
-    """Encode all categorical columns; `target`: mean of the target, cross-fitted so that nothing leaks."""
+    """Encode all categorical columns; `target`: mean of the target, cross-fitted so that nothing
+    leaks.
+    """
 
     op: Literal["encode"] = "encode"
     method: EncodeMethod
@@ -49,7 +51,9 @@ ENCODE = Choice(
             "ordinal",
             "ORDINAL",
             _ordinal,
-            constants={"ORDINAL": 'OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)'},
+            constants={
+                "ORDINAL": 'OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)'
+            },
             imports={"sklearn.preprocessing": ("OrdinalEncoder",)},
             synonyms=("label",),
         ),

@@ -1,6 +1,7 @@
 """`group_mean`: means of numbers within each value of a category.
 
-Its transformer learns from the training rows, so it is a class of scikit-learn's, in a file of its own.
+Its transformer learns from the training rows, so it is a class of scikit-learn's, in a file of its
+own.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 
 class GroupMean(TransformerMixin, BaseEstimator):
-    """Mean of numbers within each value of the first column, as learned from the training rows; of all rows for a
-    new value."""
+    """Mean of numbers within each value of the first column, as learned from the training rows; of
+    all rows for a new value.
+    """
 
     def fit(self, X, y=None):
         """Learn the means; X is a frame, its first column a category, the others numbers."""

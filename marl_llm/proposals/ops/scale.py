@@ -53,7 +53,9 @@ SCALE = Choice(
             "quantile",
             "QUANTILE",
             _quantile,
-            constants={"QUANTILE": 'QuantileTransformer(n_quantiles=50, output_distribution="normal")'},
+            constants={
+                "QUANTILE": 'QuantileTransformer(n_quantiles=50, output_distribution="normal")'
+            },
             imports={"sklearn.preprocessing": ("QuantileTransformer",)},
             synonyms=("gaussian", "rank"),
         ),

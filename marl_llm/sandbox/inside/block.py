@@ -1,9 +1,10 @@
-"""A table as one block of bytes: the layout that host and child agree on, and the child's way back to a DataFrame.
+"""A table as one block of bytes: the layout that host and child agree on, and the child's way back
+to a DataFrame.
 
 float64 columns | target, 8 bytes a row | int32 codes of text columns | JSON lists of categories
 
-The host writes the block to a sealed memfd (marl_llm/sandbox/encode.py). The child maps it privately: changing the
-frame in place is harmless and nobody else sees it.
+The host writes the block to a sealed memfd (marl_llm/sandbox/encode.py). The child maps it
+privately: changing the frame in place is harmless and nobody else sees it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 
 _mmap = LIBC.mmap
 _mmap.restype = ctypes.c_void_p
-_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_mmap.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+]
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
@@ -40,11 +48,18 @@ class Layout(NamedTuple):
     def sizes(self) -> tuple[int, int, int, int]:
         """Bytes of the four parts."""
         target = 8 * self.rows if self.target else 0
-        return 8 * self.rows * len(self.numeric), target, 4 * self.rows * len(self.text), self.categories_bytes
+        return (
+            8 * self.rows * len(self.numeric),
+            target,
+            4 * self.rows * len(self.text),
+            self.categories_bytes,
+        )
 
 
 def decode(descriptor: int, layout: Layout) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """Map a block, close its descriptor and rebuild the frame and, where there is one, the target."""
+    """Map a block, close its descriptor and rebuild the frame and, where there is one, the
+    target.
+    """
     import numpy as np
 
     memory = _map_private(descriptor, sum(layout.sizes))
@@ -56,7 +71,8 @@ def decode(descriptor: int, layout: Layout) -> tuple[pd.DataFrame, np.ndarray | 
 
 
 def _map_private(descriptor: int, size: int) -> memoryview:
-    # Not mmap.mmap: before Python 3.13 it keeps a duplicate of the descriptor, which untrusted code could then use.
+    # Not mmap.mmap: before Python 3.13 it keeps a duplicate of the descriptor, which untrusted code
+    # could then use.
     length = max(1, size)
     address = _mmap(None, length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, descriptor, 0)
     os.close(descriptor)
@@ -73,13 +89,17 @@ def _split(memory: memoryview, layout: Layout) -> list[memoryview]:
     return parts
 
 
-def _frame(layout: Layout, numbers: np.ndarray, codes: np.ndarray, categories: list[list[str]]) -> pd.DataFrame:
+def _frame(
+    layout: Layout, numbers: np.ndarray, codes: np.ndarray, categories: list[list[str]]
+) -> pd.DataFrame:
     import pandas as pd
 
     numeric = pd.DataFrame(numbers.T, columns=_index(layout.numeric), copy=False)
     if not layout.text:
         return numeric
-    text = pd.DataFrame(_texts(codes, categories).T, columns=_index(layout.text), dtype=object, copy=False)
+    text = pd.DataFrame(
+        _texts(codes, categories).T, columns=_index(layout.text), dtype=object, copy=False
+    )
     return pd.concat([numeric, text], axis=1).reindex(columns=layout.columns)
 
 

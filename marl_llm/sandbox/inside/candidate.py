@@ -1,6 +1,8 @@
-"""Runs a candidate's text in a child: load, build, describe, predict, and say in one line what went wrong.
+"""Runs a candidate's text in a child: load, build, describe, predict, and say in one line what went
+wrong.
 
-Everything this module returns has passed through memory that the candidate can write. The host trusts none of it.
+Everything this module returns has passed through memory that the candidate can write. The host
+trusts none of it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def load(prelude: str, code: str) -> Callable[[], Any]:
 
 
 def describe(estimator: Any) -> bytes:
-    """JSON with the estimator's class, repr and parameters (values as repr). Forgeable: for display only."""
+    """JSON with the estimator's class, repr and parameters (values as repr). Forgeable: for display
+    only.
+    """
     content: dict[str, Any] = {"class": type(estimator).__name__}
     try:
         content["repr"] = repr(estimator)[:_MAX_REPR_CHARACTERS]
@@ -61,14 +65,17 @@ def describe(estimator: Any) -> bytes:
 def _parameters(estimator: Any) -> dict[str, str]:
     parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
     chosen = list(parameters.items())[:_MAX_PARAMETERS]
-    return {str(name)[:_MAX_PARAMETER_CHARACTERS]: repr(value)[:_MAX_PARAMETER_CHARACTERS] for name, value in chosen}
+    return {
+        str(name)[:_MAX_PARAMETER_CHARACTERS]: repr(value)[:_MAX_PARAMETER_CHARACTERS]
+        for name, value in chosen
+    }
 
 
 def predict(estimator: Any, rows: Any, classes: int | None) -> bytes:
     """Predictions as little-endian bytes.
 
-    Regression: float64, shape (n,). Classification: int64 class index, shape (n,), then float64 probabilities,
-    shape (n, classes), one-hot where the estimator has no `predict_proba`.
+    Regression: float64, shape (n,). Classification: int64 class index, shape (n,), then float64
+    probabilities, shape (n, classes), one-hot where the estimator has no `predict_proba`.
     """
     import numpy as np
 
@@ -93,16 +100,22 @@ def _probabilities(estimator: Any, rows: Any, labels: Any, classes: int) -> Any:
     if not hasattr(estimator, "predict_proba"):
         return np.eye(classes, dtype="<f8")[labels]
     given = np.asarray(estimator.predict_proba(rows), dtype="<f8")
-    known = np.asarray(getattr(estimator, "classes_", range(classes)), dtype=int)  # a fold may lack a rare class
+    known = np.asarray(
+        getattr(estimator, "classes_", range(classes)), dtype=int
+    )  # a fold may lack a rare class
     if given.shape != (len(rows), len(known)):
-        raise BadPredictions(f"predict_proba returned shape {given.shape}, expected {(len(rows), len(known))}")
+        raise BadPredictions(
+            f"predict_proba returned shape {given.shape}, expected {(len(rows), len(known))}"
+        )
     full = np.zeros((len(rows), classes), dtype="<f8")
     full[:, known] = given
     return full
 
 
 def report_failure(error: BaseException) -> bytes:
-    """JSON with the kind of failure, the exception's class and message, and the candidate's last line on its way."""
+    """JSON with the kind of failure, the exception's class and message, and the candidate's last
+    line on its way.
+    """
     kind = "memory" if isinstance(error, MemoryError) else "error"
     if isinstance(error, BadPredictions):
         kind = "bad_predictions"

@@ -1,8 +1,8 @@
-"""The child of one job: locks itself down, then fits a candidate on one fold and answers with raw predictions, or runs
-a snippet and answers with text.
+"""The child of one job: locks itself down, then fits a candidate on one fold and answers with raw
+predictions, or runs a snippet and answers with text.
 
-Of a fold it holds the training rows with their labels, and from the moment the host has seen FITTED the validation
-features. It never holds validation labels.
+Of a fold it holds the training rows with their labels, and from the moment the host has seen FITTED
+the validation features. It never holds validation labels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _DESCRIPTORS = 1 << 10
 
 
 class Lockdown(NamedTuple):
-    """What the zygote prepared for its children. None: that part is off (isolation level "none")."""
+    """What the zygote prepared for its children. None: that part is off (isolation level
+    "none").
+    """
 
     ruleset: int | None
     program: bytes | None
@@ -53,7 +55,9 @@ def run(private: int, grant: Grant, lockdown: Lockdown) -> None:
 
 
 def _lock_down(private: int, grant: Grant, lockdown: Lockdown) -> socket.socket:
-    """Keep one descriptor, then give up every right. The socket object must exist before seccomp."""
+    """Keep one descriptor, then give up every right. The socket object must exist before
+    seccomp.
+    """
     ruleset = _moved(lockdown.ruleset)
     os.dup2(_moved(private), FIRST_DESCRIPTOR)
     os.closerange(FIRST_DESCRIPTOR + 1, _OUT_OF_THE_WAY)
@@ -70,7 +74,11 @@ def _lock_down(private: int, grant: Grant, lockdown: Lockdown) -> socket.socket:
 
 
 def _moved(descriptor: int | None) -> int:
-    return -1 if descriptor is None else fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+    return (
+        -1
+        if descriptor is None
+        else fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+    )
 
 
 def _serve(sock: socket.socket) -> None:

@@ -1,7 +1,8 @@
 """Messages between host and zygote: what a child may use, that it started, how it ended.
 
-One packet each over a SOCK_SEQPACKET pair. The host's request carries the child's end of a private socket, the zygote's
-first answer carries a pidfd of the child. The zygote never sees code, data or predictions.
+One packet each over a SOCK_SEQPACKET pair. The host's request carries the child's end of a private
+socket, the zygote's first answer carries a pidfd of the child. The zygote never sees code, data or
+predictions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ SETUP_FAILED = 99
 
 
 class Grant(NamedTuple):
-    """What one child may use: CPU seconds, bytes of address space and of data, processes and threads of its user."""
+    """What one child may use: CPU seconds, bytes of address space and of data, processes and
+    threads of its user.
+    """
 
     cpu_s: int
     address_space: int

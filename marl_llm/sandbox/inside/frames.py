@@ -1,10 +1,11 @@
-"""Frames between host and child: one byte of kind, four bytes of length, the payload; descriptors ride on the header.
+"""Frames between host and child: one byte of kind, four bytes of length, the payload; descriptors
+ride on the header.
 
 The order of one fold, child to the right:
-JOB ->, <- PARSED, <- BUILT, <- FITTED, then for each block of rows ROWS ->, <- PREDICTED. The child may send FAILED
-instead of its next frame and then is done. A snippet takes one exchange: JOB ->, <- TEXT. `receive` is for the child
-only: the host reads with a deadline, expects one kind of frame at a time, and takes no descriptors
-(marl_llm/sandbox/conversation.py).
+JOB ->, <- PARSED, <- BUILT, <- FITTED, then for each block of rows ROWS ->, <- PREDICTED. The child
+may send FAILED instead of its next frame and then is done. A snippet takes one exchange: JOB ->, <-
+TEXT. `receive` is for the child only: the host reads with a deadline, expects one kind of frame at
+a time, and takes no descriptors (marl_llm/sandbox/conversation.py).
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class HangUp(Exception):
     """The other side closed the connection."""
 
 
-def send(sock: socket.socket, kind: bytes, payload: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+def send(
+    sock: socket.socket, kind: bytes, payload: bytes = b"", descriptors: Sequence[int] = ()
+) -> None:
     """Send one frame."""
     header = HEADER.pack(kind, len(payload))
     if descriptors:

@@ -1,6 +1,8 @@
-"""Runs a pandas snippet in a child: rows and code in, bounded text out (what it printed, then its last expression).
+"""Runs a pandas snippet in a child: rows and code in, bounded text out (what it printed, then its
+last expression).
 
-Everything this module returns has passed through memory that the snippet can write. The host trusts none of it.
+Everything this module returns has passed through memory that the snippet can write. The host trusts
+none of it.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class _Short(reprlib.Repr):
     def __init__(self, most: int) -> None:
         super().__init__()
         self.maxlevel = 4
-        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = self.maxdeque = _MAX_ITEMS
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = (
+            self.maxdeque
+        ) = _MAX_ITEMS
         self.maxstring = self.maxother = self.maxlong = most
 
     def repr_float(self, value: float, level: int) -> str:
@@ -105,10 +109,16 @@ def run(code: str, frame: pd.DataFrame, characters: int) -> bytes:
 
 
 def _shorten_output(pd: Any, np: Any) -> None:
-    for name, value in (("max_rows", _MAX_ROWS), ("max_columns", _MAX_COLUMNS), ("max_colwidth", _MAX_CELL)):
+    for name, value in (
+        ("max_rows", _MAX_ROWS),
+        ("max_columns", _MAX_COLUMNS),
+        ("max_colwidth", _MAX_CELL),
+    ):
         pd.set_option(f"display.{name}", value)
     pd.set_option("display.width", _WIDTH, "display.precision", _DIGITS)
-    np.set_printoptions(precision=_DIGITS, threshold=_MAX_ITEMS, edgeitems=3, linewidth=_WIDTH, suppress=True)
+    np.set_printoptions(
+        precision=_DIGITS, threshold=_MAX_ITEMS, edgeitems=3, linewidth=_WIDTH, suppress=True
+    )
 
 
 def _value(code: str, namespace: dict[str, Any]) -> Any:
@@ -120,7 +130,9 @@ def _value(code: str, namespace: dict[str, Any]) -> Any:
         return None
     tree.body.pop()
     exec(compile(tree, CANDIDATE_FILE, "exec", dont_inherit=True), namespace)
-    return eval(compile(ast.Expression(last.value), CANDIDATE_FILE, "eval", dont_inherit=True), namespace)
+    return eval(
+        compile(ast.Expression(last.value), CANDIDATE_FILE, "eval", dont_inherit=True), namespace
+    )
 
 
 def _show(value: Any, characters: int) -> str:
@@ -134,7 +146,7 @@ def _show(value: Any, characters: int) -> str:
     if isinstance(value, pd.DataFrame):
         return value.to_string(
             max_rows=_MAX_ROWS, max_cols=_MAX_COLUMNS, max_colwidth=_MAX_CELL, line_width=_WIDTH
-        )[:characters]  # fmt: skip
+        )[:characters]
     if isinstance(value, pd.Series):
         return value.to_string(max_rows=_MAX_ROWS)[:characters]
     if isinstance(value, np.ndarray | pd.Index):

@@ -1,7 +1,8 @@
-"""Warm imports of the zygote: what a candidate may need is loaded, and used once, before the first fork.
+"""Warm imports of the zygote: what a candidate may need is loaded, and used once, before the first
+fork.
 
-No thread may be left behind: a fork copies only the calling thread, and locks or OpenMP pools of the others would hang
-the child. The host checks that the process has one thread.
+No thread may be left behind: a fork copies only the calling thread, and locks or OpenMP pools of
+the others would hang the child. The host checks that the process has one thread.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 import warnings
 
 _FAMILIES = """
-linear_model ensemble svm neighbors naive_bayes tree discriminant_analysis neural_network compose pipeline
-impute preprocessing feature_selection decomposition calibration model_selection kernel_approximation cluster
+linear_model ensemble svm neighbors naive_bayes tree discriminant_analysis neural_network compose
+pipeline impute preprocessing feature_selection decomposition calibration model_selection
+kernel_approximation cluster
 gaussian_process random_projection kernel_ridge isotonic dummy feature_extraction.text
 """.split()  # noqa: SIM905
 # pandas would import it, and its allocators start a thread and reserve a gigabyte of address space.
@@ -31,7 +33,9 @@ class _Blocker(importlib.abc.MetaPathFinder):
 
 
 def warm_up() -> None:
-    """Import the scientific stack, fit small models once, and move everything out of the garbage collector's sight."""
+    """Import the scientific stack, fit small models once, and move everything out of the garbage
+    collector's sight.
+    """
     gc.disable()
     sys.meta_path.insert(0, _Blocker())
     warnings.simplefilter("ignore")
@@ -60,7 +64,11 @@ def _touch_lazy_code() -> None:
         (make_pipeline(SimpleImputer(), StandardScaler()), ["a", "b"]),
         (OneHotEncoder(sparse_output=False), ["c"]),
     )
-    for estimator in (LogisticRegression(), HistGradientBoostingClassifier(max_iter=2), RandomForestRegressor(2)):
+    for estimator in (
+        LogisticRegression(),
+        HistGradientBoostingClassifier(max_iter=2),
+        RandomForestRegressor(2),
+    ):
         pipeline = make_pipeline(columns, estimator).fit(frame, target)
         pipeline.predict(frame)
         repr(pipeline)

@@ -1,8 +1,9 @@
 """The warm parent: imports everything once, holds no data, and forks one child for each fold.
 
-Inside bubblewrap it is process 1 of its own namespace, so the kernel ignores signals to it from inside and everything
-ends with it. The host asks for a child with a `control.Grant` and the child's private socket; it gets a pidfd at once,
-and the wait status with the CPU time at the end. The zygote never reads from that socket.
+Inside bubblewrap it is process 1 of its own namespace, so the kernel ignores signals to it from
+inside and everything ends with it. The host asks for a child with a `control.Grant` and the child's
+private socket; it gets a pidfd at once, and the wait status with the CPU time at the end. The
+zygote never reads from that socket.
 
 Usage: python -m inside.zygote CONTROL_DESCRIPTOR CONFIGURATION_JSON
 """
@@ -25,7 +26,9 @@ _NULL = "/dev/null"
 
 
 class Configuration(NamedTuple):
-    """What the host decided. `uid`: become this user (root only). `locked`: children use Landlock and seccomp."""
+    """What the host decided. `uid`: become this user (root only). `locked`: children use Landlock
+    and seccomp.
+    """
 
     locked: bool
     read: list[str]
@@ -38,7 +41,9 @@ def main(arguments: list[str]) -> None:
     host = socket.socket(fileno=int(arguments[0]))
     configuration = Configuration(**json.loads(arguments[1]))
     _become(configuration.uid)
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel forgot bubblewrap's when the user changed
+    libc.prctl(
+        libc.PR_SET_PDEATHSIG, signal.SIGKILL
+    )  # the kernel forgot bubblewrap's when the user changed
     if os.getpid() != 1:
         libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     warm.warm_up()
@@ -52,7 +57,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _become(uid: int | None) -> None:
-    """Root becomes a user without a name: RLIMIT_NPROC does not bind root, and slots must not own each other."""
+    """Root becomes a user without a name: RLIMIT_NPROC does not bind root, and slots must not own
+    each other.
+    """
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -64,7 +71,9 @@ def _prepare(configuration: Configuration) -> child.Lockdown:
         return child.Lockdown(None, None)
     libc.prctl(libc.PR_SET_DUMPABLE, 0)  # children share our user: no reading of our memory
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    return child.Lockdown(landlock.create_ruleset(configuration.read, configuration.hidden), seccomp.assemble())
+    return child.Lockdown(
+        landlock.create_ruleset(configuration.read, configuration.hidden), seccomp.assemble()
+    )
 
 
 def _serve(host: socket.socket, lockdown: child.Lockdown) -> None:
@@ -98,7 +107,9 @@ def _watch(host: socket.socket, process: int) -> bool:
 
 
 def _kill_orphans() -> None:
-    """End what a child left behind. Only possible where nothing stops it from starting processes."""
+    """End what a child left behind. Only possible where nothing stops it from starting
+    processes.
+    """
     while True:
         try:
             orphan, _ = os.waitpid(-1, os.WNOHANG)

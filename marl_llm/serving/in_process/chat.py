@@ -1,4 +1,6 @@
-"""Messages to token ids and back, by the model's own template and tokenizer, without importing transformers."""
+"""Messages to token ids and back, by the model's own template and tokenizer, without importing
+transformers.
+"""
 
 from __future__ import annotations
 
@@ -68,19 +70,27 @@ class ChatTokenizer:
         """
         end = self._tokenizer.token_to_id(self._special.get("eos_token", ""))
         if end is None:
-            raise UserError("The model's tokenizer_config.json names no eos_token, which ends a reply: add it.")
+            raise UserError(
+                "The model's tokenizer_config.json names no eos_token, which ends a reply: add it."
+            )
         return [*self._tokenizer.encode(text, add_special_tokens=False).ids, end]
 
     def takes_system_role(self) -> bool:
-        """Whether the template accepts a system message and shows it (some refuse it, some leave it out)."""
+        """Whether the template accepts a system message and shows it (some refuse it, some leave it
+        out).
+        """
         chat = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
         try:
-            return _PROBE in self._template.render(messages=chat, add_generation_prompt=True, **self._special)
+            return _PROBE in self._template.render(
+                messages=chat, add_generation_prompt=True, **self._special
+            )
         except jinja2.TemplateError:
             return False
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of a completion without special tokens, and without a last character that was cut in the middle."""
+        """The text of a completion without special tokens, and without a last character that was
+        cut in the middle.
+        """
         ids = list(ids)
         while ids and (text := self._tokenizer.decode(ids, skip_special_tokens=True)):
             if not text.endswith(_UNFINISHED):
@@ -91,9 +101,15 @@ class ChatTokenizer:
     def _ends(self, directory: Path) -> list[int]:
         """The tokenizer's end token and those of the generation settings, as vLLM takes them."""
         path = directory / "generation_config.json"
-        stated = read_json(path if path.is_file() else directory / "config.json").get("eos_token_id")
+        stated = read_json(path if path.is_file() else directory / "config.json").get(
+            "eos_token_id"
+        )
         own = self._tokenizer.token_to_id(self._special.get("eos_token", ""))
-        return [end for end in (own, *(stated if isinstance(stated, list) else [stated])) if end is not None]
+        return [
+            end
+            for end in (own, *(stated if isinstance(stated, list) else [stated]))
+            if end is not None
+        ]
 
 
 _PROBE = "what the system says"
@@ -109,7 +125,9 @@ def _template(directory: Path, settings: Mapping[str, Any]) -> str:
     path = directory / "chat_template.jinja"
     template = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")
     if not isinstance(template, str):
-        raise UserError(f"{directory} has no chat template (chat_template.jinja): get the model again.")
+        raise UserError(
+            f"{directory} has no chat template (chat_template.jinja): get the model again."
+        )
     return template
 
 
@@ -118,7 +136,9 @@ def _environment() -> jinja2.Environment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
-    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+    environment.filters["tojson"] = lambda value, indent=None: json.dumps(
+        value, ensure_ascii=False, indent=indent
+    )
     environment.globals["raise_exception"] = _refuse
     return environment
 

@@ -1,7 +1,7 @@
 """Asynchronous client of a model in this process; what `ChatClient` is to a server.
 
-Asks wait for each other: one at a time, in one thread, so that a sample depends on nothing but its prompt and its
-seed. A reply of the embedded model takes about 50 ms.
+Asks wait for each other: one at a time, in one thread, so that a sample depends on nothing but its
+prompt and its seed. A reply of the embedded model takes about 50 ms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from marl_llm.serving.in_process.model import InProcessModel
 
 
 class InProcessClient:
-    """Samples from an `InProcessModel`; an async context manager, used within one event loop. A `Sampler`."""
+    """Samples from an `InProcessModel`; an async context manager, used within one event loop. A
+    `Sampler`.
+    """
 
     def __init__(self, model: InProcessModel) -> None:
         self._model = model
@@ -33,7 +35,10 @@ class InProcessClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Nothing to close: the model goes on."""
 
@@ -69,7 +74,9 @@ class InProcessClient:
             No adapter of this name was loaded.
         """
         if model not in self._model:
-            raise AdapterError(f"No model {model!r} is loaded in this process: load its adapter first.")
+            raise AdapterError(
+                f"No model {model!r} is loaded in this process: load its adapter first."
+            )
         began, loop = time.perf_counter(), asyncio.get_running_loop()
         prompt_ids = self._model.chat.prompt_ids(messages)
         if len(prompt_ids) + max_tokens > self._model.max_model_len:
@@ -78,4 +85,6 @@ class InProcessClient:
             self._model.worker, self._model.sample, model, prompt_ids, temperature, max_tokens, seed
         )
         text, latency_s = self._model.chat.text(sample.ids), time.perf_counter() - began
-        return Completion(text, prompt_ids, sample.ids, sample.logprobs, sample.finish_reason, latency_s)
+        return Completion(
+            text, prompt_ids, sample.ids, sample.logprobs, sample.finish_reason, latency_s
+        )

@@ -51,14 +51,18 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): get it again.") from None
+        raise UserError(
+            f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): get it again."
+        ) from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is no JSON object: get it again.")
     return content
 
 
 def rotary(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Parameters of the rotary embedding, where transformers 5 or an older version has written them."""
+    """Parameters of the rotary embedding, where transformers 5 or an older version has written
+    them.
+    """
     older = {"rope_theta": config.get("rope_theta", 10_000.0), **(config.get("rope_scaling") or {})}
     return config.get("rope_parameters") or older
 
@@ -69,9 +73,17 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
         return f"its architecture is {config.get('model_type')!r}, not 'qwen3'"
     if rotary(config).get("rope_type", "default") != "default":
         return "it scales its rotary embedding"
-    if config.get("use_sliding_window") or config.get("attention_bias") or config.get("quantization_config"):
+    if (
+        config.get("use_sliding_window")
+        or config.get("attention_bias")
+        or config.get("quantization_config")
+    ):
         return "it has sliding windows, attention biases or quantized weights"
-    return None if config.get("hidden_act") == "silu" else f"its activation is {config.get('hidden_act')!r}"
+    return (
+        None
+        if config.get("hidden_act") == "silu"
+        else f"its activation is {config.get('hidden_act')!r}"
+    )
 
 
 def read_config(directory: Path) -> Qwen3Config:
@@ -85,7 +97,10 @@ def read_config(directory: Path) -> Qwen3Config:
     path = directory / "config.json"
     raw = read_json(path)
     if reason := unsupported(raw):
-        raise UserError(f"{directory} cannot be played in this process, {reason}: set serving.in_process_parameters 0.")
+        raise UserError(
+            f"{directory} cannot be played in this process, {reason}: set "
+            "serving.in_process_parameters 0."
+        )
     try:
         return Qwen3Config(
             layers=raw["num_hidden_layers"],

@@ -1,4 +1,6 @@
-"""A LoRA adapter merged into a copy of the weights: W + alpha / rank * B A, PEFT's formula for plain LoRA."""
+"""A LoRA adapter merged into a copy of the weights: W + alpha / rank * B A, PEFT's formula for
+plain LoRA.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from marl_llm.serving.in_process.config import read_json
 from marl_llm.serving.in_process.weights import Weights, read_weights
 
 _PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
-_OTHER_KINDS = ("use_rslora", "use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern")
+_OTHER_KINDS = (
+    "use_rslora",
+    "use_dora",
+    "fan_in_fan_out",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+)
 
 
 def merged(base: Weights, base_names: frozenset[str], directory: Path) -> Weights:
@@ -32,7 +41,8 @@ def merged(base: Weights, base_names: frozenset[str], directory: Path) -> Weight
     Raises
     ------
     AdapterError
-        The files are missing or damaged, the adapter is no plain LoRA, or it was made for another base model.
+        The files are missing or damaged, the adapter is no plain LoRA, or it was made for another
+        base model.
     """
     try:
         config = read_json(directory / "adapter_config.json")
@@ -50,7 +60,8 @@ def merged(base: Weights, base_names: frozenset[str], directory: Path) -> Weight
             a, b = tensors[name], tensors.get(module + _B)
             if target not in base or b is None or (b.shape[0], a.shape[1]) != base[target].shape:
                 raise AdapterError(
-                    f"The adapter in {directory} does not fit the base model at {target}: it was made for another one."
+                    f"The adapter in {directory} does not fit the base model at {target}: it "
+                    "was made for another one."
                 )
             changed[target] = np.add(base[target], scale * (b @ a), dtype=np.float32)
     return changed
@@ -59,10 +70,15 @@ def merged(base: Weights, base_names: frozenset[str], directory: Path) -> Weight
 def _require_plain(config: Mapping[str, Any], directory: Path) -> None:
     other = [name for name in _OTHER_KINDS if config.get(name)]
     other += ["bias"] if config.get("bias", "none") != "none" else []
-    other += [] if config.get("peft_type") == "LORA" and config.get("r") and config.get("lora_alpha") else ["peft_type"]
+    other += (
+        []
+        if config.get("peft_type") == "LORA" and config.get("r") and config.get("lora_alpha")
+        else ["peft_type"]
+    )
     if other:
         raise AdapterError(
-            f"The adapter in {directory} is no plain LoRA ({other[0]} in adapter_config.json): use a model server, "
+            f"The adapter in {directory} is no plain LoRA ({other[0]} in "
+            "adapter_config.json): use a model server, "
             "serving.in_process_parameters 0."
         )
 

@@ -1,7 +1,7 @@
 """A model and its adapters in this process: prompt ids in, sampled ids and log-probabilities out.
 
-Keys and values of the last prompts are kept, so that a prompt that begins as an earlier one did costs its new tokens
-only. Nothing here is asynchronous; `client.py` is.
+Keys and values of the last prompts are kept, so that a prompt that begins as an earlier one did
+costs its new tokens only. Nothing here is asynchronous; `client.py` is.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class _Prompt:
     def shared(self, ids: Sequence[int]) -> int:
         """Number of tokens at the beginning that are the same."""
         pairs = zip(self.ids, ids, strict=False)
-        return next((i for i, (mine, other) in enumerate(pairs) if mine != other), min(len(self.ids), len(ids)))
+        return next(
+            (i for i, (mine, other) in enumerate(pairs) if mine != other),
+            min(len(self.ids), len(ids)),
+        )
 
 
 class _Played:
@@ -56,11 +59,15 @@ class _Played:
         self._prompts: list[_Prompt] = []
 
     def prompt_for(self, ids: Sequence[int]) -> _Prompt:
-        """A kept prompt, cut to what it shares with `ids` but for the last token, which has to be computed anyway."""
+        """A kept prompt, cut to what it shares with `ids` but for the last token, which has to be
+        computed anyway.
+        """
         best = max(self._prompts, key=lambda prompt: prompt.shared(ids), default=None)
         if best is None or best.shared(ids) < len(ids) // 4:  # another kind of prompt
             full = len(self._prompts) == _KEPT_PROMPTS
-            best = self._prompts[0] if full else _Prompt(KVCache(self.network.config, self._capacity))
+            best = (
+                self._prompts[0] if full else _Prompt(KVCache(self.network.config, self._capacity))
+            )
         self._prompts = [prompt for prompt in self._prompts if prompt is not best] + [best]
         best.cache.length = min(best.shared(ids), len(ids) - 1)
         best.ids = list(ids[: best.cache.length])
@@ -100,7 +107,8 @@ class InProcessModel:
         self._config = read_config(directory)
         if max_model_len > self._config.context:
             raise UserError(
-                f"serving.max_model_len is {max_model_len}, {directory} has {self._config.context} positions: lower it."
+                f"serving.max_model_len is {max_model_len}, {directory} has "
+                f"{self._config.context} positions: lower it."
             )
         self.max_model_len = max_model_len
         self.chat = ChatTokenizer(directory)
@@ -116,7 +124,8 @@ class InProcessModel:
         return name in self._played
 
     def load_adapter(self, name: str, path: Path) -> None:
-        """Merge the LoRA adapter in directory `path` into weights of their own, to be sampled as `name`; idempotent.
+        """Merge the LoRA adapter in directory `path` into weights of their own, to be sampled as
+        `name`; idempotent.
 
         Raises
         ------
@@ -133,7 +142,9 @@ class InProcessModel:
         self._played[name] = self._played_with(merged(self._weights, self._base_names, path))
         self._adapters[name] = path
 
-    def sample(self, name: str, ids: Sequence[int], temperature: float, max_tokens: int, seed: int | None) -> Sample:
+    def sample(
+        self, name: str, ids: Sequence[int], temperature: float, max_tokens: int, seed: int | None
+    ) -> Sample:
         """Sample a completion of the prompt `ids`; both must fit into `max_model_len`.
 
         `seed` makes it repeatable; without one it is drawn afresh.

@@ -1,7 +1,9 @@
-"""Forward pass of a dense Qwen3 in numpy: token ids in, logits of the next token out; keys and values are kept.
+"""Forward pass of a dense Qwen3 in numpy: token ids in, logits of the next token out; keys and
+values are kept.
 
 One sequence at a time and float32, as vLLM computes on a CPU. The formulas are those of
-`transformers.models.qwen3.modeling_qwen3`. T: new tokens; S: tokens so far; H, K: query and key heads; D: head size.
+`transformers.models.qwen3.modeling_qwen3`. T: new tokens; S: tokens so far; H, K: query and key
+heads; D: head size.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _CHUNK = 256
 
 
 class KVCache:
-    """Keys and values of the first `length` tokens of one sequence: shape (layers, K, capacity, D) each."""
+    """Keys and values of the first `length` tokens of one sequence: shape (layers, K, capacity, D)
+    each.
+    """
 
     def __init__(self, config: Qwen3Config, capacity: int) -> None:
         shape = (config.layers, config.kv_heads, capacity, config.head_dim)
@@ -48,7 +52,9 @@ class Qwen3:
             raise UserError(f"The model's files hold no {missing[0]}: get the model again.")
 
     def logits(self, ids: Sequence[int], cache: KVCache) -> Array:
-        """Logits of the token after `ids`, shape (vocabulary,); `ids`, at least one, follow what is in `cache`."""
+        """Logits of the token after `ids`, shape (vocabulary,); `ids`, at least one, follow what is
+        in `cache`.
+        """
         x = np.empty(0, np.float32)
         for first in range(0, len(ids), _CHUNK):
             x = self._hidden(ids[first : first + _CHUNK], cache)
@@ -74,11 +80,19 @@ class Qwen3:
         q = self._linear(x, f"{block}.q_proj").reshape(tokens, config.heads, config.head_dim)
         k = self._linear(x, f"{block}.k_proj").reshape(tokens, config.kv_heads, config.head_dim)
         v = self._linear(x, f"{block}.v_proj").reshape(tokens, config.kv_heads, config.head_dim)
-        q, k = _rotate(self._norm(q, f"{block}.q_norm"), turn), _rotate(self._norm(k, f"{block}.k_norm"), turn)
+        q, k = (
+            _rotate(self._norm(q, f"{block}.q_norm"), turn),
+            _rotate(self._norm(k, f"{block}.k_norm"), turn),
+        )
         cache.keys[layer, :, start:end] = k.swapaxes(0, 1)
         cache.values[layer, :, start:end] = v.swapaxes(0, 1)
-        keys, values = cache.keys[layer, :, None, :end], cache.values[layer, :, None, :end]  # (K, 1, S, D)
-        q = q.reshape(tokens, config.kv_heads, -1, config.head_dim).transpose(1, 2, 0, 3)  # (K, H / K, T, D)
+        keys, values = (
+            cache.keys[layer, :, None, :end],
+            cache.values[layer, :, None, :end],
+        )  # (K, 1, S, D)
+        q = q.reshape(tokens, config.kv_heads, -1, config.head_dim).transpose(
+            1, 2, 0, 3
+        )  # (K, H / K, T, D)
         scores = q @ keys.swapaxes(-1, -2) * np.float32(config.head_dim**-0.5)  # (K, H / K, T, S)
         if tokens > 1:
             scores[..., np.arange(end) > np.arange(start, end)[:, None]] = -np.inf
@@ -117,8 +131,13 @@ def _softmax(x: Array) -> Array:
 
 def _names(config: Qwen3Config) -> set[str]:
     """Names of all weights a model of this shape has."""
-    inner = [f"self_attn.{part}" for part in ("q_proj", "k_proj", "v_proj", "o_proj", "q_norm", "k_norm")]
-    inner += [f"mlp.{part}_proj" for part in ("gate", "up", "down")] + ["input_layernorm", "post_attention_layernorm"]
+    inner = [
+        f"self_attn.{part}" for part in ("q_proj", "k_proj", "v_proj", "o_proj", "q_norm", "k_norm")
+    ]
+    inner += [f"mlp.{part}_proj" for part in ("gate", "up", "down")] + [
+        "input_layernorm",
+        "post_attention_layernorm",
+    ]
     outer = ["model.embed_tokens", "model.norm", *([] if config.tied else ["lm_head"])]
     blocks = [f"model.layers.{layer}.{part}" for layer in range(config.layers) for part in inner]
     return {f"{name}.weight" for name in (*outer, *blocks)}

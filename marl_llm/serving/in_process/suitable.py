@@ -1,4 +1,6 @@
-"""Whether a model is one to play in this process: small enough, and of a kind that is computed here."""
+"""Whether a model is one to play in this process: small enough, and of a kind that is computed
+here.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from marl_llm.serving.in_process.weights import count_parameters
 
 
 def suits_in_process(directory: Path, most_parameters: int) -> bool:
-    """Tell whether the model in `directory` has at most `most_parameters` parameters and can be computed here.
+    """Tell whether the model in `directory` has at most `most_parameters` parameters and can be
+    computed here.
 
     Raises
     ------

@@ -54,13 +54,17 @@ def read_weights(path: Path) -> Weights:
     Raises
     ------
     UserError
-        The file is missing or damaged, or holds numbers of another kind than float32, float16 and bfloat16.
+        The file is missing or damaged, or holds numbers of another kind than float32, float16 and
+        bfloat16.
     """
     try:
         entries = deserialize(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
-    return {name: _array(entry["data"], entry["dtype"], path).reshape(entry["shape"]) for name, entry in entries}
+    return {
+        name: _array(entry["data"], entry["dtype"], path).reshape(entry["shape"])
+        for name, entry in entries
+    }
 
 
 def _array(data: bytes, dtype: str, path: Path) -> NDArray[np.float32]:
@@ -70,8 +74,12 @@ def _array(data: bytes, dtype: str, path: Path) -> NDArray[np.float32]:
         return np.frombuffer(data, np.float16).astype(np.float32)
     if dtype == "BF16":  # the upper half of a float32
         return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
-    raise UserError(f"{path} holds weights of type {dtype}: save it in float32, float16 or bfloat16.")
+    raise UserError(
+        f"{path} holds weights of type {dtype}: save it in float32, float16 or bfloat16."
+    )
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} cannot be read as weights ({' '.join(str(error).split())[:160]}): get it again.")
+    return UserError(
+        f"{path} cannot be read as weights ({' '.join(str(error).split())[:160]}): get it again."
+    )

@@ -1,8 +1,9 @@
-"""Numbers as people write them: decimal points or commas, grouped thousands, currency and percent signs.
+"""Numbers as people write them: decimal points or commas, grouped thousands, currency and percent
+signs.
 
-In: the text of cells and a decimal mark. Out: float64, NaN for what is no number. The part below the mark stands in
-every delivered `solution.py`, so that a CSV is read there as it was read here; it uses the standard library and numpy
-only.
+In: the text of cells and a decimal mark. Out: float64, NaN for what is no number. The part below
+the mark stands in every delivered `solution.py`, so that a CSV is read there as it was read here;
+it uses the standard library and numpy only.
 """
 
 from __future__ import annotations
@@ -22,12 +23,18 @@ CURRENCY = (
 
 
 def number_pattern(mark: str) -> re.Pattern[str]:
-    """A number under a decimal mark; thousands may be grouped by the other mark, a blank or an apostrophe."""
+    """A number under a decimal mark; thousands may be grouped by the other mark, a blank or an
+    apostrophe.
+    """
     mark, other = re.escape(mark), re.escape("." if mark == "," else ",")
-    grouped = rf"[1-9][0-9]{{0,2}}(?P<group>{other}|{BLANK}|['’])[0-9]{{3}}(?:(?P=group)[0-9]{{3}})*"
+    grouped = (
+        rf"[1-9][0-9]{{0,2}}(?P<group>{other}|{BLANK}|['’])[0-9]{{3}}(?:(?P=group)[0-9]{{3}})*"
+    )
     indian = rf"[1-9][0-9]?(?:{other}[0-9]{{2}})+{other}[0-9]{{3}}"
     digits = rf"(?:(?:{grouped}|{indian}|[0-9]+)(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
-    before = rf"(?P<minus>[+\-−])?{BLANK}?(?:(?P<before>{CURRENCY}){BLANK}?(?P<inner_minus>[+\-−])?)?"
+    before = (
+        rf"(?P<minus>[+\-−])?{BLANK}?(?:(?P<before>{CURRENCY}){BLANK}?(?P<inner_minus>[+\-−])?)?"
+    )
     after = rf"(?:{BLANK}?(?P<after>%|{CURRENCY}))?"
     return re.compile(rf"(?P<bracket>\()?{before}(?P<digits>{digits}){after}(?(bracket)\))")
 
@@ -36,11 +43,15 @@ NUMBER = {mark: number_pattern(mark) for mark in ".,"}
 
 
 def number_of(cell: str, mark: str) -> float:
-    """The number in a cell; NaN if there is none. Percent and currency signs are left out, brackets mean minus."""
+    """The number in a cell; NaN if there is none. Percent and currency signs are left out, brackets
+    mean minus.
+    """
     found = NUMBER[mark].fullmatch(cell)
     if found is None:
         return float("nan")
-    digits = re.sub(f"{BLANK}|['’{'.' if mark == ',' else ','}]", "", found["digits"]).replace(",", ".")
+    digits = re.sub(f"{BLANK}|['’{'.' if mark == ',' else ','}]", "", found["digits"]).replace(
+        ",", "."
+    )
     signs = (found["bracket"], found["minus"], found["inner_minus"])
     return -float(digits) if any(sign in ("(", "-", "−") for sign in signs) else float(digits)
 

@@ -1,11 +1,13 @@
 """Dates and times as people write them, as days since 1970-01-01.
 
-In: the text of cells, and whether 3/4/2020 is in April ("day first") or in March ("month first"). Out: float64, the
-fraction is the time of day, NaN for what is no date; a time with a zone is turned into UTC. The part below the mark
-stands in every delivered `solution.py`; it uses the standard library, numpy and pandas only.
+In: the text of cells, and whether 3/4/2020 is in April ("day first") or in March ("month first").
+Out: float64, the fraction is the time of day, NaN for what is no date; a time with a zone is turned
+into UTC. The part below the mark stands in every delivered `solution.py`; it uses the standard
+library, numpy and pandas only.
 
-Formats: 2020-04-03, 3/4/2020, 3.4.20, 2020-04, 04/2020, 3 April 2020, April 3, 2020, 3-Apr-20, Apr 2020 (month names of
-seven languages), 20200403, each with a time behind it: 14:05, 14:05:09.25, 2:05 PM, and a zone: Z, UTC, +02:00.
+Formats: 2020-04-03, 3/4/2020, 3.4.20, 2020-04, 04/2020, 3 April 2020, April 3, 2020, 3-Apr-20, Apr
+2020 (month names of seven languages), 20200403, each with a time behind it: 14:05, 14:05:09.25,
+2:05 PM, and a zone: Z, UTC, +02:00.
 """
 
 from __future__ import annotations
@@ -24,18 +26,24 @@ import pandas as pd
 MONTHS = (
     "january janvier januar januari janeiro enero gennaio",
     "february fevrier februar februari fevereiro febrero febbraio",
-    "march mars marz maerz maart marco marzo mrt", "april avril abril aprile", "may mai mei maio mayo maggio",
-    "june juin juni junho junio giugno", "july juillet juli julho julio luglio",
-    "august aout augustus agosto", "september septembre setembro septiembre settembre sept",
-    "october octobre oktober outubro octubre ottobre", "november novembre novembro noviembre",
+    "march mars marz maerz maart marco marzo mrt",
+    "april avril abril aprile",
+    "may mai mei maio mayo maggio",
+    "june juin juni junho junio giugno",
+    "july juillet juli julho julio luglio",
+    "august aout augustus agosto",
+    "september septembre setembro septiembre settembre sept",
+    "october octobre oktober outubro octubre ottobre",
+    "november novembre novembro noviembre",
     "december decembre dezember dezembro diciembre dicembre",
-)  # fmt: skip
+)
 YEAR_FORM = "(?P<year>[0-9]{4})"
 DATE_FORMS = (
     rf"{YEAR_FORM}(?P<mark>[-/.])(?P<month>[0-9]{{1,2}})(?:(?P=mark)(?P<day>[0-9]{{1,2}}))?",
     r"(?P<one>[0-9]{1,2})(?P<mark>[-/.])(?P<two>[0-9]{1,2})(?P=mark)(?P<year>[0-9]{4}|[0-9]{2})",
     rf"(?P<month>[0-9]{{1,2}})[-/]{YEAR_FORM}",
-    r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|er|º|\.)?(?: de | of |[-/. ]|)(?P<name>[^\W\d_]{3,})\.?,?(?: de |[-/ ]|)"
+    r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|er|º|\.)?(?: de | of |[-/. "
+    r"]|)(?P<name>[^\W\d_]{3,})\.?,?(?: de |[-/ ]|)"
     r"(?P<year>[0-9]{4}|[0-9]{2})",
     rf"(?P<name>[^\W\d_]{{3,}})\.?[- ](?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?,?[- ]{YEAR_FORM}",
     rf"(?P<name>[^\W\d_]{{3,}})\.?(?: de |[-/. ]){YEAR_FORM}",
@@ -46,7 +54,9 @@ TIME_FORM = (
     r"(?:T|,? )(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}(?:[.,][0-9]+)?))? ?"
     r"(?P<half>[aApP])?(?(half)\.?[mM]\.?) ?(?P<zone>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-DATE_PATTERNS = tuple(re.compile(f"{WEEKDAY_FORM if '<name>' in form else ''}{form}") for form in DATE_FORMS)
+DATE_PATTERNS = tuple(
+    re.compile(f"{WEEKDAY_FORM if '<name>' in form else ''}{form}") for form in DATE_FORMS
+)
 TIME_PATTERN = re.compile(TIME_FORM)
 
 
@@ -61,13 +71,17 @@ def date_of(cell: str, order: str) -> float:
 
 @lru_cache(maxsize=100_000)
 def day_of(text: str, order: str) -> float:
-    """Days since 1970-01-01 of a date; NaN if there is no such date. Years of two digits are 1969 to 2068."""
+    """Days since 1970-01-01 of a date; NaN if there is no such date. Years of two digits are 1969
+    to 2068.
+    """
     found = next((match for form in DATE_PATTERNS if (match := form.fullmatch(text))), None)
     if found is None:
         return float("nan")
     part = found.groupdict()
     if "one" in part:
-        part["day"], part["month"] = (part["one"], part["two"])[:: 1 if order == "day first" else -1]
+        part["day"], part["month"] = (part["one"], part["two"])[
+            :: 1 if order == "day first" else -1
+        ]
     month = month_of(part["name"]) if "name" in part else int(part["month"])
     year = int(part["year"])
     year += 0 if len(part["year"]) == 4 else 2000 if year < 69 else 1900
@@ -80,7 +94,11 @@ def day_of(text: str, order: str) -> float:
 def month_of(name: str) -> int:
     """1 to 12 of a month's name or its first letters; 0 if there is none."""
     plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
-    known = (i for i, names in enumerate(MONTHS, start=1) if any(n.startswith(plain) for n in names.split()))
+    known = (
+        i
+        for i, names in enumerate(MONTHS, start=1)
+        if any(n.startswith(plain) for n in names.split())
+    )
     return next(known, 0) if len(plain) >= 3 else 0
 
 

@@ -1,7 +1,7 @@
 """The cells of a column as text, every different value once; and what makes text free text.
 
-In: a column of any dtype and the words that mean missing. Out: `Cells`. What the values mean is decided in
-`columns.py`.
+In: a column of any dtype and the words that mean missing. Out: `Cells`. What the values mean is
+decided in `columns.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-_arrow: Any = pyarrow.compute  # its functions are made when it is imported: checkers do not see them
+_arrow: Any = (
+    pyarrow.compute
+)  # its functions are made when it is imported: checkers do not see them
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _WORDS_OF_TEXT = 2.0
 _MANY_VALUES, _MANY_SHARE, _MOST = 50, 0.2, 0.5
@@ -38,7 +40,9 @@ class Cells:
     @classmethod
     def of(cls, values: pd.Series, missing: frozenset[str]) -> Cells:
         """The cells of a column of any dtype; whole floats are written without the point."""
-        if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_string(values.dtype.pyarrow_dtype):
+        if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_string(
+            values.dtype.pyarrow_dtype
+        ):
             text = pa.chunked_array(pa.array(values))
         else:
             text = pa.chunked_array([pa.array(_strings(values), pa.string())])
@@ -67,12 +71,16 @@ class Cells:
         return np.bincount(codes[codes >= 0], minlength=len(self.distinct))
 
     def spread(self, values: np.ndarray) -> pd.Series:
-        """One value for each different cell to a value for each row, NaN where it is missing; objects are shared."""
+        """One value for each different cell to a value for each row, NaN where it is missing;
+        objects are shared.
+        """
         with_missing = np.append(values, np.array([np.nan], dtype=values.dtype))
         return pd.Series(with_missing[self._factorized[0]], dtype=values.dtype)
 
     def as_plain_numbers(self, decimal: str) -> np.ndarray | None:
-        """float64 of all rows if every cell is a number without signs or groups of thousands, else None."""
+        """float64 of all rows if every cell is a number without signs or groups of thousands, else
+        None.
+        """
         if len(self) == 0:
             return None
         text = self._text
@@ -88,14 +96,22 @@ class Cells:
 
     @cached_property
     def _factorized(self) -> tuple[np.ndarray, list[str]]:
-        text = self._text.cast(pa.large_string()).combine_chunks()  # in one piece: dictionaries of many join slowly
+        text = self._text.cast(
+            pa.large_string()
+        ).combine_chunks()  # in one piece: dictionaries of many join slowly
         encoded = text.dictionary_encode()
-        return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+        return encoded.indices.fill_null(-1).to_numpy(
+            zero_copy_only=False
+        ), encoded.dictionary.to_pylist()
 
 
 def is_free_text(distinct: Sequence[str], present: int) -> bool:
-    """Whether values are many and mostly of several words: sentences, titles, addresses; not codes, not categories."""
-    many = len(distinct) > _MANY_SHARE * present and len(distinct) > min(_MANY_VALUES, _MOST * present)
+    """Whether values are many and mostly of several words: sentences, titles, addresses; not codes,
+    not categories.
+    """
+    many = len(distinct) > _MANY_SHARE * present and len(distinct) > min(
+        _MANY_VALUES, _MOST * present
+    )
     if not many or len(distinct) < 3:
         return False
     words = np.array([len(_WORD.findall(cell)) for cell in distinct[:1_000]])

@@ -1,9 +1,10 @@
 """What the text of a column means: numbers, categories, dates, free text, missing values.
 
-In: a column of any dtype (strings from a CSV, or of a person's own DataFrame), and the kind the user named, if any.
-Out: a `TypedColumn`: float64 (NaN missing; dates are days since 1970-01-01) or object of str (np.nan missing), with its
-kind, how it was read, and a note. Strings are shared by equal cells. Whether a column is worth having is decided in
-`usefulness.py`; targets are read in `target.py`.
+In: a column of any dtype (strings from a CSV, or of a person's own DataFrame), and the kind the
+user named, if any. Out: a `TypedColumn`: float64 (NaN missing; dates are days since 1970-01-01) or
+object of str (np.nan missing), with its kind, how it was read, and a note. Strings are shared by
+equal cells. Whether a column is worth having is decided in `usefulness.py`; targets are read in
+`target.py`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,21 @@ from marl_llm.tasks.columns.text_columns import Cells, is_free_text
 ColumnKind = Literal["numeric", "categorical", "date", "text"]
 Override = Literal["numeric", "categorical", "date", "day-first date", "month-first date", "text"]
 
-MISSING_WORDS = frozenset({"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "<NA>", "NaT", "?"})
+MISSING_WORDS = frozenset(
+    {"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "<NA>", "NaT", "?"}
+)
 NO_NUMBERS = frozenset(
     {"-", "--", ".", "none", "None", "NONE", "na", "n.a.", "missing", "unknown"}
-    | {sign + word for sign in ("", "+", "-") for word in ("inf", "Inf", "INF", "infinity", "Infinity", "∞")}
+    | {
+        sign + word
+        for sign in ("", "+", "-")
+        for word in ("inf", "Inf", "INF", "infinity", "Infinity", "∞")
+    }
 )
-_JUNK_SHARE, _JUNK_VALUES = 0.05, 3  # a column with this little text among its numbers is a column of numbers
+_JUNK_SHARE, _JUNK_VALUES = (
+    0.05,
+    3,
+)  # a column with this little text among its numbers is a column of numbers
 _SAMPLE = 1_000
 _BOOLEANS = frozenset({"true", "TRUE", "True", "false", "FALSE", "False"})
 _KINDS: dict[str | None, ColumnKind] = {"day-first date": "date", "month-first date": "date"}
@@ -46,8 +56,8 @@ class TypedColumn:
         float64 or object of str; the index of what was read.
     kind : ColumnKind
     how : str
-        How to read it again: the decimal mark of numbers, "day first" or "month first" of dates, "boolean" of the
-        categories True and False; else "".
+        How to read it again: the decimal mark of numbers, "day first" or "month first" of dates,
+        "boolean" of the categories True and False; else "".
     note : str or None
         What had to be given up or decided.
     example : str
@@ -72,7 +82,8 @@ def read_column(
     ----------
     values : Series of any dtype
     decimal : "." or ","
-        Tried first, with the other mark as thousands separator; then the other one, and what reads more values wins.
+        Tried first, with the other mark as thousands separator; then the other one, and what reads
+        more values wins.
     kind : Override, optional
         Default: detected. Values that do not fit a kind that is named are missing, with a note.
     missing : words that mean missing, besides `MISSING_WORDS`
@@ -99,19 +110,25 @@ def _of_dtype(values: pd.Series, decimal: str, words: frozenset[str]) -> TypedCo
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return TypedColumn(days_since_1970(values), "date", DAY_FIRST, None, example)
     if pd.api.types.is_timedelta64_dtype(dtype):
-        return TypedColumn(values / pd.Timedelta(days=1), "numeric", decimal, "durations in days", example)
+        return TypedColumn(
+            values / pd.Timedelta(days=1), "numeric", decimal, "durations in days", example
+        )
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype):
         if pd.api.types.is_complex_dtype(dtype):
             return None
         numbers = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
         numbers[~np.isfinite(numbers) | np.isin(numbers, numbers_of(sorted(words), "."))] = np.nan
-        return TypedColumn(pd.Series(numbers, index=values.index), "numeric", decimal, None, example)
+        return TypedColumn(
+            pd.Series(numbers, index=values.index), "numeric", decimal, None, example
+        )
     return None
 
 
 def _of_cells(cells: Cells, decimal: str, kind: str | None) -> TypedColumn:
     if kind is None:
-        return _numbers(cells, decimal, False) or _dates(cells, decimal, None) or _words(cells, None)
+        return (
+            _numbers(cells, decimal, False) or _dates(cells, decimal, None) or _words(cells, None)
+        )
     typed: TypedColumn | None
     if kind == "numeric":
         typed = _numbers(cells, decimal, True)
@@ -121,7 +138,9 @@ def _of_cells(cells: Cells, decimal: str, kind: str | None) -> TypedColumn:
         typed = _dates(cells, decimal, kind)
     if typed is None:
         what = {"numeric": "a number"}.get(kind, "a date")
-        raise UserError(f"No value is {what} (the first is '{cells.example}'): choose another kind.")
+        raise UserError(
+            f"No value is {what} (the first is '{cells.example}'): choose another kind."
+        )
     return typed
 
 
@@ -150,7 +169,9 @@ def _numbers(cells: Cells, decimal: str, forced: bool) -> TypedColumn | None:
 def _dates(cells: Cells, decimal: str, kind: str | None) -> TypedColumn | None:
     """The column as days since 1970-01-01, or None if it holds too much else."""
     distinct, counts = cells.distinct, cells.counts
-    if kind is None and _too_few(distinct, [dates_of(distinct[:_SAMPLE], order) for order in (DAY_FIRST, MONTH_FIRST)]):
+    if kind is None and _too_few(
+        distinct, [dates_of(distinct[:_SAMPLE], order) for order in (DAY_FIRST, MONTH_FIRST)]
+    ):
         return None
     if kind in ("day-first date", "month-first date"):
         order, note = (DAY_FIRST if kind == "day-first date" else MONTH_FIRST), None
@@ -162,12 +183,18 @@ def _dates(cells: Cells, decimal: str, kind: str | None) -> TypedColumn | None:
         return None
     notes = [note, _junk_note([distinct[i] for i in unread], "dates")]
     return TypedColumn(
-        cells.spread(days), "date", order, "; ".join(note for note in notes if note) or None, cells.example
+        cells.spread(days),
+        "date",
+        order,
+        "; ".join(note for note in notes if note) or None,
+        cells.example,
     )
 
 
 def _words(cells: Cells, kind: str | None) -> TypedColumn:
-    """The column as text: categories, or free text where the kind says so or the cells look like it."""
+    """The column as text: categories, or free text where the kind says so or the cells look like
+    it.
+    """
     distinct = cells.distinct
     if not distinct and kind is None:
         return TypedColumn(pd.Series(np.full(cells.rows, np.nan)), "numeric")
@@ -176,17 +203,25 @@ def _words(cells: Cells, kind: str | None) -> TypedColumn:
         distinct = [word.capitalize() for word in distinct]
     free = kind == "text" or (kind is None and is_free_text(distinct, len(cells)))
     values = cells.spread(np.array(distinct, dtype=object))
-    return TypedColumn(values, "text" if free else "categorical", "boolean" if boolean else "", None, cells.example)
+    return TypedColumn(
+        values, "text" if free else "categorical", "boolean" if boolean else "", None, cells.example
+    )
 
 
 def _too_few(distinct: Sequence[str], readings: Sequence[np.ndarray]) -> bool:
-    """Whether so many of the first different values are unread that no share of the rest could make up for it."""
+    """Whether so many of the first different values are unread that no share of the rest could make
+    up for it.
+    """
     allowed = _JUNK_VALUES + len(NO_NUMBERS | NO_DATES)
-    return bool(len(distinct)) and min(int(np.isnan(reading).sum()) for reading in readings) > allowed
+    return (
+        bool(len(distinct)) and min(int(np.isnan(reading).sum()) for reading in readings) > allowed
+    )
 
 
 def _is_junk(distinct: Sequence[str], counts: np.ndarray, unread: np.ndarray) -> bool:
-    """Whether what could not be read is so little, or so usual a word, that it counts as missing."""
+    """Whether what could not be read is so little, or so usual a word, that it counts as
+    missing.
+    """
     odd = [i for i in unread if distinct[i] not in NO_NUMBERS and distinct[i] not in NO_DATES]
     return not odd or (len(odd) <= _JUNK_VALUES and counts[odd].sum() <= _JUNK_SHARE * counts.sum())
 
@@ -196,7 +231,10 @@ def _junk_note(unread: Sequence[str], what: str) -> str | None:
     if not odd:
         return None
     rest = f" and {len(odd) - _JUNK_VALUES} more" if len(odd) > _JUNK_VALUES else ""
-    return f"{', '.join(repr(cell) for cell in odd[:_JUNK_VALUES])}{rest} among its {what} read as missing"
+    return (
+        f"{', '.join(repr(cell) for cell in odd[:_JUNK_VALUES])}{rest} among its {what} read as "
+        "missing"
+    )
 
 
 def _affix_note(distinct: Sequence[str], mark: str) -> str | None:

@@ -41,17 +41,25 @@ def _unfit_category(present: pd.Series) -> str | None:
 
 def _unfit_number(name: str, column: pd.Series) -> str | None:
     words = _words(name)
-    if not words & (_ID_WORDS | _COUNTER_WORDS) or not bool((column % 1 == 0).all()) or not column.is_unique:
+    if (
+        not words & (_ID_WORDS | _COUNTER_WORDS)
+        or not bool((column % 1 == 0).all())
+        or not column.is_unique
+    ):
         return None
     if words & _ID_WORDS:
         return "whole numbers, all different, named like an id"
-    if words & _COUNTER_WORDS and (column.is_monotonic_increasing or column.is_monotonic_decreasing):
+    if words & _COUNTER_WORDS and (
+        column.is_monotonic_increasing or column.is_monotonic_decreasing
+    ):
         return "whole numbers that only rise or fall, named like a counter"
     return None
 
 
 def _words(name: str) -> set[str]:
-    """Lower-case words of a name: `customerID` and `customer_id` hold "id"; pandas names a row index `Unnamed: 0`."""
+    """Lower-case words of a name: `customerID` and `customer_id` hold "id"; pandas names a row
+    index `Unnamed: 0`.
+    """
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
     words = set(re.split(r"[\W_\d]+", spaced.lower()))
     return words | {"index"} if "unnamed" in words else words

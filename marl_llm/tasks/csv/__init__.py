@@ -1,1 +1,3 @@
-"""CSV files as people have them: encoding, delimiter, decimal mark and records found out; a frame of strings out."""
+"""CSV files as people have them: encoding, delimiter, decimal mark and records found out; a frame
+of strings out.
+"""

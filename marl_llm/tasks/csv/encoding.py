@@ -1,7 +1,7 @@
 """Which encoding a text file is in.
 
-In: a path, and the encoding the user named, if any. Out: the name of a codec that decodes every byte of the file. The
-file is read in blocks and never held whole.
+In: a path, and the encoding the user named, if any. Out: the name of a codec that decodes every
+byte of the file. The file is read in blocks and never held whole.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _MARKS = {
 }
 _ASCII_LETTERS = bytes(range(ord("a"), ord("z") + 1)) + bytes(range(ord("A"), ord("Z") + 1))
 _OTHER_BYTES = bytes(range(0x80, 0x100))
-_CONTROLS = bytes(range(0x80, 0xA0))  # control characters in latin-1; quotes, dashes and the euro in cp1252
+_CONTROLS = bytes(
+    range(0x80, 0xA0)
+)  # control characters in latin-1; quotes, dashes and the euro in cp1252
 _OTHER_SCRIPT = 0.4
 
 
@@ -51,14 +53,16 @@ class TextFile:
 def text_file(path: Path | str, encoding: str | None = None) -> TextFile:
     """Find the encoding of a file, or check the one that is named.
 
-    UTF-8 and whatever begins with a byte order mark are certain. A file that is mostly of another script than the Latin
-    one is left to charset-normalizer (which takes Western text with few accents for almost anything); the rest is
-    cp1252 if it uses characters that latin-1 has not, else latin-1.
+    UTF-8 and whatever begins with a byte order mark are certain. A file that is mostly of another
+    script than the Latin one is left to charset-normalizer (which takes Western text with few
+    accents for almost anything); the rest is cp1252 if it uses characters that latin-1 has not,
+    else latin-1.
 
     Raises
     ------
     UserError
-        If the file is missing, a directory, unreadable or not text, or is not in the encoding that was named.
+        If the file is missing, a directory, unreadable or not text, or is not in the encoding that
+        was named.
     """
     path = Path(path)
     name = None if encoding is None else _known(encoding)
@@ -66,7 +70,9 @@ def text_file(path: Path | str, encoding: str | None = None) -> TextFile:
     for block in _blocks(path):
         counts.add(block)
     if name is None and counts.nulls and counts.mark is None:
-        raise UserError(f"{path} is not a text file: save the table as CSV first, or name its encoding.")
+        raise UserError(
+            f"{path} is not a text file: save the table as CSV first, or name its encoding."
+        )
     name = name or counts.mark or ("utf-8" if counts.utf8 else _legacy(path, counts))
     if name == "utf-8" and counts.mark:
         name = counts.mark
@@ -88,7 +94,9 @@ class _Counts:
     def add(self, block: bytes) -> None:
         """Count one block; the empty block ends the file."""
         if self._first:
-            self.mark = next((name for mark, name in _MARKS.items() if block.startswith(mark)), None)
+            self.mark = next(
+                (name for mark, name in _MARKS.items() if block.startswith(mark)), None
+            )
             self._first = False
         self.nulls += block.count(0)
         self.quotes += block.count(b'"')
@@ -114,17 +122,24 @@ def _blocks(path: Path) -> Iterator[bytes]:
     except FileNotFoundError:
         raise UserError(f"There is no file {path}: check the path.") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): check its permissions."
+        ) from None
     yield b""
 
 
 def _known(encoding: str) -> str:
     try:
         "a".encode(encoding)
-        return codecs.lookup(encoding).name if encoding.lower() not in ("latin-1", "latin1") else "latin-1"
+        return (
+            codecs.lookup(encoding).name
+            if encoding.lower() not in ("latin-1", "latin1")
+            else "latin-1"
+        )
     except (LookupError, ValueError):
         raise UserError(
-            f"There is no encoding '{encoding}': name one that Python knows, as utf-8, utf-16, latin-1 or cp1252."
+            f"There is no encoding '{encoding}': name one that Python knows, as utf-8, "
+            "utf-16, latin-1 or cp1252."
         ) from None
 
 
@@ -141,7 +156,10 @@ def _legacy(path: Path, counts: _Counts) -> str:
 def _check(path: Path, encoding: str) -> None:
     line = _undecodable(path, encoding)
     if line is not None:
-        raise UserError(f"{path}, line {line}, is not {encoding} text: save the file as UTF-8, or name its encoding.")
+        raise UserError(
+            f"{path}, line {line}, is not {encoding} text: save the file as UTF-8, or name "
+            "its encoding."
+        )
 
 
 def _undecodable(path: Path, encoding: str) -> int | None:

@@ -1,8 +1,9 @@
 """The records of a CSV, as columns of text.
 
-In: a file of known encoding, a delimiter and the number of fields of its header. Out: an Arrow table of stripped
-strings, the header among its rows. Two readers that agree: pyarrow's, an order of magnitude faster, for files without
-any irregularity; and the standard library's, which counts lines, for the rest.
+In: a file of known encoding, a delimiter and the number of fields of its header. Out: an Arrow
+table of stripped strings, the header among its rows. Two readers that agree: pyarrow's, an order of
+magnitude faster, for files without any irregularity; and the standard library's, which counts
+lines, for the rest.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.dialect import delimiter_name
 from marl_llm.tasks.csv.encoding import TextFile
 
-_arrow: Any = pyarrow.compute  # its functions are made when it is imported: checkers do not see them
+_arrow: Any = (
+    pyarrow.compute
+)  # its functions are made when it is imported: checkers do not see them
 _ROWS_AT_A_TIME = 20_000
 _SHOWN = 60
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the records of a file stand in it: the delimiter, the width of the header, lines in front of it."""
+    """How the records of a file stand in it: the delimiter, the width of the header, lines in front
+    of it.
+    """
 
     delimiter: str
     width: int
@@ -42,25 +47,32 @@ class Layout:
 def parse(file: TextFile, layout: Layout) -> tuple[pa.Table, list[str]]:
     """All records that are not empty, as stripped text under the names of the layout, and notes.
 
-    Records with too few fields are filled with empty ones, with a note; a record that goes over several lines and has
-    too few fields is an error, because a stray quotation mark does that.
+    Records with too few fields are filled with empty ones, with a note; a record that goes over
+    several lines and has too few fields is an error, because a stray quotation mark does that.
 
     Raises
     ------
     UserError
-        Names the line of a record with too many fields, of a broken one, or of a quotation mark that is never closed.
+        Names the line of a record with too many fields, of a broken one, or of a quotation mark
+        that is never closed.
     """
     notes: list[str] = []
     fast = _parse_fast(file, layout) if file.even_quotes else None
     columns = None if fast is None else _stripped(fast)
-    if columns is None or any(_arrow.any(_arrow.starts_with(column, '"')).as_py() for column in columns):
-        careful, notes = _parse_carefully(file, layout)  # pyarrow takes a blank before a quotation mark for content
+    if columns is None or any(
+        _arrow.any(_arrow.starts_with(column, '"')).as_py() for column in columns
+    ):
+        careful, notes = _parse_carefully(
+            file, layout
+        )  # pyarrow takes a blank before a quotation mark for content
         columns = _stripped(careful)
     return _without_empty_rows(pa.table(columns, layout.names)), notes
 
 
 def _stripped(columns: list[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
-    """Columns without white space around their cells; the given list is emptied, so that each frees its original."""
+    """Columns without white space around their cells; the given list is emptied, so that each frees
+    its original.
+    """
     return [_arrow.utf8_trim_whitespace(columns.pop(0)) for _ in range(len(columns))]
 
 
@@ -70,9 +82,13 @@ def _parse_fast(file: TextFile, layout: Layout) -> list[pa.ChunkedArray] | None:
         table = arrow_csv.read_csv(
             file.path,
             read_options=arrow_csv.ReadOptions(
-                column_names=layout.names, skip_rows=layout.skipped, encoding=_arrow_encoding(file.encoding)
+                column_names=layout.names,
+                skip_rows=layout.skipped,
+                encoding=_arrow_encoding(file.encoding),
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=layout.delimiter, newlines_in_values=True
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(layout.names, pa.string()), strings_can_be_null=False
             ),
@@ -100,7 +116,9 @@ def _parse_carefully(file: TextFile, layout: Layout) -> tuple[list[pa.ChunkedArr
             blocks.append(_columns_of(rows))
             rows = []
     blocks.append(_columns_of(rows) if rows else [pa.array([], pa.string())] * layout.width)
-    return [pa.chunked_array(parts) for parts in zip(*blocks, strict=True)], _short_notes(short, layout)
+    return [pa.chunked_array(parts) for parts in zip(*blocks, strict=True)], _short_notes(
+        short, layout
+    )
 
 
 @dataclass(frozen=True)
@@ -129,13 +147,19 @@ def _numbered_records(file: TextFile, layout: Layout) -> Iterator[_Record]:
                     yield record
                 quotes.before, quotes.seen = quotes.seen, 0
         except csv.Error:
-            _broken(record.last_line + 1, f"a field of more than {csv.field_size_limit():,} characters", file)
+            _broken(
+                record.last_line + 1,
+                f"a field of more than {csv.field_size_limit():,} characters",
+                file,
+            )
         if quotes.before % 2 and record.last_line > record.first_line:
             _broken(record.first_line, "a quotation mark that is never closed", file)
 
 
 class _QuoteCounter:
-    """Lines of a file, counting the quotation marks of the present record (`seen`) and of the one `before`."""
+    """Lines of a file, counting the quotation marks of the present record (`seen`) and of the one
+    `before`.
+    """
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.before = self.seen = 0
@@ -157,8 +181,10 @@ def _columns_of(rows: list[list[str]]) -> list[pa.Array]:
 def _check_short(record: _Record, layout: Layout, file: TextFile) -> None:
     if record.last_line > record.first_line:
         raise UserError(
-            f"{file.path}, lines {record.first_line} to {record.last_line}, are read as one record of "
-            f"{len(record.fields)} fields where the header has {layout.width}: the quotation mark that joins them may "
+            f"{file.path}, lines {record.first_line} to {record.last_line}, are read as one "
+            "record of "
+            f"{len(record.fields)} fields where the header has {layout.width}: the quotation "
+            "mark that joins them may "
             f"be a stray one, so double it or remove it{_shown(record, layout)}."
         )
 
@@ -167,21 +193,27 @@ def _short_notes(short: list[int], layout: Layout) -> list[str]:
     if not short:
         return []
     lines = (
-        f"line {short[0]} has" if len(short) == 1 else f"{len(short)} lines, the first of them line {short[0]}, have"
+        f"line {short[0]} has"
+        if len(short) == 1
+        else f"{len(short)} lines, the first of them line {short[0]}, have"
     )
     return [f"{lines} fewer than {layout.width} fields: the last ones are read as missing"]
 
 
 def _too_long(record: _Record, layout: Layout, file: TextFile) -> NoReturn:
     raise UserError(
-        f"{file.path}, line {record.first_line}, has {len(record.fields)} fields where the header has {layout.width} "
-        f"({delimiter_name(layout.delimiter)} separated): quote fields that contain the separator, or name every "
+        f"{file.path}, line {record.first_line}, has {len(record.fields)} fields where the "
+        f"header has {layout.width} "
+        f"({delimiter_name(layout.delimiter)} separated): quote fields that contain the "
+        "separator, or name every "
         f"column{_shown(record, layout)}."
     )
 
 
 def _broken(line: int, what: str, file: TextFile) -> NoReturn:
-    raise UserError(f"{file.path}, line {line}, has {what}: double the quotation mark or remove it.")
+    raise UserError(
+        f"{file.path}, line {line}, has {what}: double the quotation mark or remove it."
+    )
 
 
 def _shown(record: _Record, layout: Layout) -> str:

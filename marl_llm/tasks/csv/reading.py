@@ -1,8 +1,8 @@
 """From a CSV file as people have them to a frame of strings.
 
-In: a path, and what the user says of the file. Out: a `Table`: every cell as stripped text, unique column names, and
-the `Dialect` that was found or named. What the text means (numbers, dates, categories, missing) is decided in
-`columns.py`, not here.
+In: a path, and what the user says of the file. Out: a `Table`: every cell as stripped text, unique
+column names, and the `Dialect` that was found or named. What the text means (numbers, dates,
+categories, missing) is decided in `columns.py`, not here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from marl_llm.tasks.csv.dialect import (
 from marl_llm.tasks.csv.encoding import TextFile, text_file
 from marl_llm.tasks.csv.parsing import Layout, parse
 
-_LOOKED_AT = 1_000  # rows at the beginning, and as many spread over the file, that tell the decimal mark
+_LOOKED_AT = (
+    1_000  # rows at the beginning, and as many spread over the file, that tell the decimal mark
+)
 _AS_FOUND = Overrides()
 
 
@@ -40,7 +42,8 @@ class Table:
     Attributes
     ----------
     frame : DataFrame
-        Stripped strings (Arrow's, which are small) under unique column names; "" where a cell is empty.
+        Stripped strings (Arrow's, which are small) under unique column names; "" where a cell is
+        empty.
     dialect : Dialect
     notes : tuple of str
         What was found, and what was unusual.
@@ -57,8 +60,8 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
     Raises
     ------
     UserError
-        If the file is missing, a directory, unreadable, empty, not text, has a header only, or has a record that can't
-        be read: the line is named.
+        If the file is missing, a directory, unreadable, empty, not text, has a header only, or has
+        a record that can't be read: the line is named.
     """
     file = text_file(path, overrides.encoding)
     layout, header = _layout(file, overrides)
@@ -68,12 +71,16 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
     if frame.empty:
         raise UserError(f"{file.path} has a header but no rows of data.")
     decimal = overrides.decimal or detect_decimal(_some_cells(frame), layout.delimiter)
-    dialect = Dialect(file.encoding, layout.delimiter, decimal, tuple(overrides.missing), layout.skipped)
+    dialect = Dialect(
+        file.encoding, layout.delimiter, decimal, tuple(overrides.missing), layout.skipped
+    )
     return Table(frame, dialect, (dialect.note, *name_notes, *row_notes))
 
 
 def unique_names(header: Iterable[object]) -> tuple[list[str], list[str]]:
-    """Clean column names: empty ones named by their position, repeated ones numbered; with notes on changes."""
+    """Clean column names: empty ones named by their position, repeated ones numbered; with notes on
+    changes.
+    """
     names: list[str] = []
     notes: list[str] = []
     for position, cell in enumerate(header, start=1):
@@ -118,6 +125,10 @@ def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
 
 
 def _some_cells(frame: pd.DataFrame) -> list[str]:
-    spread = np.linspace(_LOOKED_AT, len(frame) - 1, _LOOKED_AT).astype(int) if len(frame) > _LOOKED_AT else []
+    spread = (
+        np.linspace(_LOOKED_AT, len(frame) - 1, _LOOKED_AT).astype(int)
+        if len(frame) > _LOOKED_AT
+        else []
+    )
     rows = frame.iloc[np.unique([*range(min(_LOOKED_AT, len(frame))), *spread])]
     return rows.to_numpy(dtype=object).ravel().tolist()

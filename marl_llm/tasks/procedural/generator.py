@@ -1,9 +1,10 @@
 """Training tasks without end: a seed in, a table with a known kind of truth out.
 
-Every task draws its truth (linear, products, steps, smooth additive, local bumps, Gaussian clusters, blobs), the
-shapes of its columns (normal, skewed, heavy-tailed, counts), categories, irrelevant columns, missing values, class
-imbalance and noise, so that now a family of models, now an encoding, a logarithm or class weights is what helps. Which
-family wins how often is shown by `families.py`. Nothing here resembles a particular real data set.
+Every task draws its truth (linear, products, steps, smooth additive, local bumps, Gaussian
+clusters, blobs), the shapes of its columns (normal, skewed, heavy-tailed, counts), categories,
+irrelevant columns, missing values, class imbalance and noise, so that now a family of models, now
+an encoding, a logarithm or class weights is what helps. Which family wins how often is shown by
+`families.py`. Nothing here resembles a particular real data set.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def procedural_task(seed: int) -> Task:
 
 
 def procedural_frame(seed: int) -> tuple[pd.DataFrame, Kind, dict[str, float]]:
-    """The table of a seed: 200 to 2,000 rows, the target is the last column; with its kind and metrics."""
+    """The table of a seed: 200 to 2,000 rows, the target is the last column; with its kind and
+    metrics.
+    """
     rng = np.random.default_rng([_STREAM, seed])
     sketch = draw_sketch(rng)
     latent, given = _latent(sketch, rng)
@@ -56,7 +59,9 @@ def procedural_frame(seed: int) -> tuple[pd.DataFrame, Kind, dict[str, float]]:
 
 
 def _latent(sketch: Sketch, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """Latent numeric columns (n, signal + irrelevant); classes or scores too where the truth makes both together."""
+    """Latent numeric columns (n, signal + irrelevant); classes or scores too where the truth makes
+    both together.
+    """
     n, p = sketch.n_rows, sketch.n_signal
     if sketch.truth == "clusters":
         signal, given = clusters(n, p, sketch.priors, rng)
@@ -76,7 +81,9 @@ def _correlated(n: int, p: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _observed(latent: np.ndarray, sketch: Sketch, rng: np.random.Generator) -> np.ndarray:
-    """Latent columns as they are measured: own location and unit, some skewed; monotone, so trees don't mind."""
+    """Latent columns as they are measured: own location and unit, some skewed; monotone, so trees
+    don't mind.
+    """
     columns = []
     for z in latent.T:
         if rng.random() < sketch.skewed:
@@ -96,8 +103,12 @@ def _skewed(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.floor(np.exp(rng.uniform(1, 3) + 0.8 * z))
 
 
-def _signal_columns(latent: np.ndarray, observed: np.ndarray, sketch: Sketch, rng: np.random.Generator) -> np.ndarray:
-    """What the truth acts on: mostly latent columns (so skewed ones want a logarithm), at times the measured ones."""
+def _signal_columns(
+    latent: np.ndarray, observed: np.ndarray, sketch: Sketch, rng: np.random.Generator
+) -> np.ndarray:
+    """What the truth acts on: mostly latent columns (so skewed ones want a logarithm), at times the
+    measured ones.
+    """
     on_measured = rng.random() < 0.25
     columns = observed if on_measured else latent
     return np.column_stack([standardised(column) for column in columns[:, : sketch.n_signal].T])
@@ -119,11 +130,16 @@ def _categories(sketch: Sketch, rng: np.random.Generator) -> tuple[list[np.ndarr
     return codes, standardised(effect)
 
 
-def _target(signal: np.ndarray, effects: np.ndarray, sketch: Sketch, rng: np.random.Generator) -> np.ndarray:
+def _target(
+    signal: np.ndarray, effects: np.ndarray, sketch: Sketch, rng: np.random.Generator
+) -> np.ndarray:
     share = sketch.category_signal if sketch.n_categorical else 0.0
 
     def score() -> np.ndarray:
-        return np.sqrt(1 - share) * TRUTHS[sketch.truth](signal, rng) + np.sqrt(share) * rng.choice([-1, 1]) * effects
+        return (
+            np.sqrt(1 - share) * TRUTHS[sketch.truth](signal, rng)
+            + np.sqrt(share) * rng.choice([-1, 1]) * effects
+        )
 
     if sketch.kind is Kind.regression:
         noisy = score() + rng.normal(size=len(signal)) / sketch.sharpness
@@ -144,7 +160,9 @@ def _regression_values(score: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 
 def _multiclass(scores: list[np.ndarray], sketch: Sketch, rng: np.random.Generator) -> np.ndarray:
-    """Ordered classes (slices of one score) or the class with the highest score; every class keeps enough rows."""
+    """Ordered classes (slices of one score) or the class with the highest score; every class keeps
+    enough rows.
+    """
     n, K = sketch.n_rows, sketch.n_classes
     if rng.random() < 0.3:
         noisy = sketch.sharpness * scores[0] + rng.logistic(size=n)
@@ -156,32 +174,47 @@ def _multiclass(scores: list[np.ndarray], sketch: Sketch, rng: np.random.Generat
     return y
 
 
-def _flipped(classes: np.ndarray, share: float, n_classes: int, rng: np.random.Generator) -> np.ndarray:
+def _flipped(
+    classes: np.ndarray, share: float, n_classes: int, rng: np.random.Generator
+) -> np.ndarray:
     """Some labels drawn anew; every class keeps enough rows to be split."""
-    y = np.where(rng.random(len(classes)) < share, rng.integers(0, n_classes, len(classes)), classes)
+    y = np.where(
+        rng.random(len(classes)) < share, rng.integers(0, n_classes, len(classes)), classes
+    )
     for c in np.flatnonzero(np.bincount(y, minlength=n_classes) < _MIN_CLASS_ROWS):
         y[rng.choice(len(y), _MIN_CLASS_ROWS, replace=False)] = c
     return y
 
 
-def _assemble(observed: np.ndarray, codes: list[np.ndarray], sketch: Sketch, rng: np.random.Generator) -> pd.DataFrame:
+def _assemble(
+    observed: np.ndarray, codes: list[np.ndarray], sketch: Sketch, rng: np.random.Generator
+) -> pd.DataFrame:
     """Named columns in random order."""
-    columns: dict[str, np.ndarray] = dict(zip(_numeric_names(observed.shape[1], rng), observed.T, strict=True))
+    columns: dict[str, np.ndarray] = dict(
+        zip(_numeric_names(observed.shape[1], rng), observed.T, strict=True)
+    )
     for name, drawn in zip(rng.permutation(list(words.CATEGORICAL)), codes, strict=False):
         levels = words.CATEGORICAL[str(name)]
         chosen = rng.permutation(len(levels))[: int(drawn.max()) + 1]
-        columns[str(name)] = np.array([levels[chosen[code % len(chosen)]] for code in drawn], dtype=object)
+        columns[str(name)] = np.array(
+            [levels[chosen[code % len(chosen)]] for code in drawn], dtype=object
+        )
     order = rng.permutation(list(columns))
     return pd.DataFrame({str(name): columns[str(name)] for name in order})
 
 
 def _numeric_names(count: int, rng: np.random.Generator) -> list[str]:
     nouns = rng.permutation(np.array(words.NUMERIC))[:count]
-    return [f"{rng.choice(words.PREFIXES)}_{noun}" if rng.random() < 0.4 else str(noun) for noun in nouns]
+    return [
+        f"{rng.choice(words.PREFIXES)}_{noun}" if rng.random() < 0.4 else str(noun)
+        for noun in nouns
+    ]
 
 
 def _with_gaps(frame: pd.DataFrame, sketch: Sketch, rng: np.random.Generator) -> pd.DataFrame:
-    """Missing values in half of the columns: at random, or where the value is large (so that missing is a sign)."""
+    """Missing values in half of the columns: at random, or where the value is large (so that
+    missing is a sign).
+    """
     for name in frame.columns:
         if sketch.missing == 0 or rng.random() < 0.5:
             continue
@@ -193,7 +226,9 @@ def _with_gaps(frame: pd.DataFrame, sketch: Sketch, rng: np.random.Generator) ->
     return frame
 
 
-def _named_target(target: np.ndarray, sketch: Sketch, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+def _named_target(
+    target: np.ndarray, sketch: Sketch, rng: np.random.Generator
+) -> tuple[str, np.ndarray]:
     if sketch.kind is Kind.regression:
         return f"{rng.choice(words.REGRESSION_TARGETS)}", target
     names = words.BINARY_TARGETS if sketch.kind is Kind.binary else words.MULTICLASS_TARGETS

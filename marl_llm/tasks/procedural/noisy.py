@@ -1,8 +1,10 @@
-"""Tasks that invite a mistake: a seed in, a small table out on which little or nothing can be learned.
+"""Tasks that invite a mistake: a seed in, a small table out on which little or nothing can be
+learned.
 
-Eight kinds in turn, by the seed: pure noise, a weak signal, few rows, many useless columns, targets with heavy tails
-(Pareto, lognormal, Student's t with 2 degrees of freedom) and imbalanced classes. All have 60 to 300 rows. They are for
-asking how often a delivered model is worse than the one it started from, and for nothing else: no training draws them.
+Eight kinds in turn, by the seed: pure noise, a weak signal, few rows, many useless columns, targets
+with heavy tails (Pareto, lognormal, Student's t with 2 degrees of freedom) and imbalanced classes.
+All have 60 to 300 rows. They are for asking how often a delivered model is worse than the one it
+started from, and for nothing else: no training draws them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def noisy_kind(seed: int) -> str:
 
 
 def noisy_task(seed: int) -> Task:
-    """The task of a seed, named `noisy-<seed>`; the split uses the same seed, the metrics are those of its kind."""
+    """The task of a seed, named `noisy-<seed>`; the split uses the same seed, the metrics are those
+    of its kind.
+    """
     frame, kind = noisy_frame(seed)
     return Task.from_frame(frame, target="target", kind=kind, seed=seed, name=f"noisy-{seed}")
 
@@ -64,8 +68,12 @@ def _many_columns(rng: np.random.Generator) -> tuple[pd.DataFrame, Kind]:
     return _with_target(X, _signal(X), rng.uniform(0.4, 1.0), rng)
 
 
-def _heavy_tailed(draw: Callable[[np.random.Generator, int], np.ndarray]) -> Callable[..., tuple[pd.DataFrame, Kind]]:
-    """Regression whose noise, or whose target itself, is drawn from a distribution with a heavy tail."""
+def _heavy_tailed(
+    draw: Callable[[np.random.Generator, int], np.ndarray],
+) -> Callable[..., tuple[pd.DataFrame, Kind]]:
+    """Regression whose noise, or whose target itself, is drawn from a distribution with a heavy
+    tail.
+    """
 
     def make(rng: np.random.Generator) -> tuple[pd.DataFrame, Kind]:
         X = _columns(rng, _size(rng, _ROWS), int(rng.integers(3, 13)))
@@ -84,7 +92,9 @@ def _imbalanced(rng: np.random.Generator) -> tuple[pd.DataFrame, Kind]:
     sizes = [max(_MIN_CLASS_ROWS, round(share * len(X))) for share in rare]
     codes = np.zeros(len(X), dtype=int)
     order = np.argsort(-latent)
-    for code, (start, size) in enumerate(zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True), start=1):
+    for code, (start, size) in enumerate(
+        zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True), start=1
+    ):
         codes[order[start : start + size]] = code
     return _targeted(X, _named(codes)), Kind.multiclass if len(sizes) > 1 else Kind.binary
 

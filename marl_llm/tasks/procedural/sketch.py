@@ -1,7 +1,7 @@
 """The outline of a procedural task, drawn before any value is.
 
-In: a random generator. Out: a `Sketch` (kind, truth, sizes, skew, gaps, imbalance, noise) and the metrics. The shares
-below decide how varied training tasks are.
+In: a random generator. Out: a `Sketch` (kind, truth, sizes, skew, gaps, imbalance, noise) and the
+metrics. The shares below decide how varied training tasks are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ _TRUTH_SHARES = {
         "additive": 0.10,
         "products": 0.10,
     },
-    False: {"linear": 0.34, "blobs": 0.16, "bumps": 0.10, "steps": 0.12, "additive": 0.14, "products": 0.14},
+    False: {
+        "linear": 0.34,
+        "blobs": 0.16,
+        "bumps": 0.10,
+        "steps": 0.12,
+        "additive": 0.14,
+        "products": 0.14,
+    },
 }
 _OTHER_METRICS: dict[Kind, tuple[dict[str, float], ...]] = {
     Kind.binary: (
@@ -128,15 +135,24 @@ def draw_sketch(rng: np.random.Generator) -> Sketch:
         prior=float(rng.uniform(0.08, 0.25)) if rng.random() < 0.4 else 0.5,
         sharpness=float(rng.uniform(1.5, 5.0)),
         skewed=float(
-            rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.6, 0.3, 0.1, 0.0] if truth in _GEOMETRIC else [0.3, 0.25, 0.25, 0.2])
+            rng.choice(
+                [0.0, 0.3, 0.7, 1.0],
+                p=[0.6, 0.3, 0.1, 0.0] if truth in _GEOMETRIC else [0.3, 0.25, 0.25, 0.2],
+            )
         ),
-        missing=float(rng.choice([0.0, 0.05, 0.2], p=[0.7, 0.2, 0.1] if truth in _GEOMETRIC else [0.4, 0.3, 0.3])),
+        missing=float(
+            rng.choice(
+                [0.0, 0.05, 0.2], p=[0.7, 0.2, 0.1] if truth in _GEOMETRIC else [0.4, 0.3, 0.3]
+            )
+        ),
         category_signal=float(rng.uniform(0.1, 0.6)),
     )
 
 
 def _signal_count(truth: str, n_numeric: int, rng: np.random.Generator) -> int:
-    """Local truths need few dimensions; the others use most columns, linear ones at times few of many."""
+    """Local truths need few dimensions; the others use most columns, linear ones at times few of
+    many.
+    """
     if truth == "bumps":
         return min(n_numeric, int(rng.integers(3, 7)))
     if truth == "blobs":
@@ -147,7 +163,9 @@ def _signal_count(truth: str, n_numeric: int, rng: np.random.Generator) -> int:
 
 
 def draw_metrics(sketch: Sketch, rng: np.random.Generator) -> dict[str, float]:
-    """Draw the default metrics in two cases of three, else another set; rare classes get what people choose then."""
+    """Draw the default metrics in two cases of three, else another set; rare classes get what
+    people choose then.
+    """
     if rng.random() < 0.67:
         return default_metrics(sketch.kind)
     rare = sketch.kind is Kind.binary and sketch.prior < 0.5 and sketch.truth != "blobs"

@@ -1,8 +1,9 @@
 """How the target of a procedural task depends on its columns.
 
-In: standardised signal columns (n, p) and a random generator. Out: a score (n,) with mean 0 and variance 1, or, for
-clusters and blobs, columns and classes together. Each kind of truth is there because another family of models, or
-another preparation of the columns, is right for it. Noise is added in `procedural.py`.
+In: standardised signal columns (n, p) and a random generator. Out: a score (n,) with mean 0 and
+variance 1, or, for clusters and blobs, columns and classes together. Each kind of truth is there
+because another family of models, or another preparation of the columns, is right for it. Noise is
+added in `procedural.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ Truth = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def standardised(score: np.ndarray) -> np.ndarray:
-    """Mean 0, variance 1; outliers beyond 4 standard deviations are pulled in, lest one row be the whole signal."""
+    """Mean 0, variance 1; outliers beyond 4 standard deviations are pulled in, lest one row be the
+    whole signal.
+    """
     spread = score.std()
     return np.clip((score - score.mean()) / (spread if spread > 0 else 1.0), -4, 4)
 
@@ -26,7 +29,9 @@ def linear(S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def products(S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Products of pairs of columns on top of a weak linear part: polynomial features make it linear."""
+    """Products of pairs of columns on top of a weak linear part: polynomial features make it
+    linear.
+    """
     p = S.shape[1]
     score = 0.5 * linear(S, rng)
     for _ in range(max(1, p // 2)):
@@ -40,7 +45,9 @@ def steps(S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     score = np.zeros(len(S))
     for _ in range(int(rng.integers(3, 9))):
         inside = np.ones(len(S), dtype=bool)
-        for column in rng.choice(S.shape[1], size=min(int(rng.integers(1, 4)), S.shape[1]), replace=False):
+        for column in rng.choice(
+            S.shape[1], size=min(int(rng.integers(1, 4)), S.shape[1]), replace=False
+        ):
             inside &= (S[:, column] > rng.normal(0, 0.6)) == (rng.random() < 0.5)
         score += rng.normal() * inside
     return standardised(score)
@@ -63,7 +70,9 @@ def additive(S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def bumps(S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Hills and hollows around random centres in all signal columns: near rows are alike, so neighbours know best."""
+    """Hills and hollows around random centres in all signal columns: near rows are alike, so
+    neighbours know best.
+    """
     n_centres = int(rng.integers(20, 60))
     centres = S[rng.choice(len(S), n_centres, replace=False)]
     squared = ((S[:, None, :] - centres[None]) ** 2).sum(axis=2)
@@ -80,7 +89,9 @@ TRUTHS: dict[str, Truth] = {
 }
 
 
-def clusters(n: int, p: int, priors: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def clusters(
+    n: int, p: int, priors: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Columns drawn class by class from Gaussians, independent within the class: naive Bayes.
 
     Returns
@@ -96,13 +107,17 @@ def clusters(n: int, p: int, priors: np.ndarray, rng: np.random.Generator) -> tu
     return means[y] + spreads[y] * rng.normal(size=(n, p)), y
 
 
-def blobs(n: int, p: int, n_classes: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Many tight groups of rows scattered in space, each with a class or a value of its own: nearest neighbours.
+def blobs(
+    n: int, p: int, n_classes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Many tight groups of rows scattered in space, each with a class or a value of its own:
+    nearest neighbours.
 
     Returns
     -------
     Z : float64, shape (n, p), columns of variance near 1
-    given : int64 class index, or float64 value with mean 0 and variance 1 where `n_classes` is 0; shape (n,)
+    given : int64 class index, or float64 value with mean 0 and variance 1 where `n_classes` is 0;
+    shape (n,)
     """
     n_blobs = int(rng.integers(12, 31))
     centres = rng.normal(size=(n_blobs, p))

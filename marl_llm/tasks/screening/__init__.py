@@ -1,4 +1,6 @@
-"""Traps of a task, found before the agents start: a divided table in, findings with one sentence each out."""
+"""Traps of a task, found before the agents start: a divided table in, findings with one sentence
+each out.
+"""
 
 from __future__ import annotations
 

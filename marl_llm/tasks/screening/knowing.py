@@ -1,8 +1,10 @@
-"""How well one thing tells the target on rows it was not learned from; the measure behind most traps.
+"""How well one thing tells the target on rows it was not learned from; the measure behind most
+traps.
 
-In: a column as numbers and the target, rows in the order of the file. Out: a share in (-inf, 1], 1 where the target is
-known exactly. Learned on one half of the rows and asked on the other, both ways, so that memory counts for nothing.
-No estimator is tuned here: a column that determines the target is found by its nearest value.
+In: a column as numbers and the target, rows in the order of the file. Out: a share in (-inf, 1], 1
+where the target is known exactly. Learned on one half of the rows and asked on the other, both
+ways, so that memory counts for nothing. No estimator is tuned here: a column that determines the
+target is found by its nearest value.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def as_number(column: pd.Series) -> np.ndarray:
-    """float64 of a typed column: numbers as they are, words by their place in the alphabet, NaN where missing."""
+    """float64 of a typed column: numbers as they are, words by their place in the alphabet, NaN
+    where missing.
+    """
     if column.dtype == np.float64:
         return column.to_numpy()
     codes = pd.factorize(column.to_numpy(dtype=object), sort=True)[0]
@@ -51,7 +55,9 @@ def variance_explained(y: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def tells_class(x: np.ndarray, y: np.ndarray) -> float:
-    """Share of errors avoided by saying the class of the nearest value in the other half; missing is a value."""
+    """Share of errors avoided by saying the class of the nearest value in the other half; missing
+    is a value.
+    """
     x = _filled(x)
     predicted = np.empty_like(y)
     for learned in halves(len(y)):
@@ -61,7 +67,9 @@ def tells_class(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def tells_number(x: np.ndarray, y: np.ndarray) -> float:
-    """Variance of the target's ranks explained: by interpolation between the other half's rows, or by order alone."""
+    """Variance of the target's ranks explained: by interpolation between the other half's rows, or
+    by order alone.
+    """
     x, ranks = _filled(x), _ranks(y)
     predicted = np.empty_like(ranks)
     for learned in halves(len(y)):
@@ -96,6 +104,10 @@ def _majority(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _nearest(values: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Index of the nearest of ascending values."""
-    right = np.searchsorted(values, x).clip(1, len(values) - 1) if len(values) > 1 else np.zeros(len(x), dtype=np.int64)
+    right = (
+        np.searchsorted(values, x).clip(1, len(values) - 1)
+        if len(values) > 1
+        else np.zeros(len(x), dtype=np.int64)
+    )
     left = np.maximum(right - 1, 0)
     return np.where(np.abs(x - values[left]) <= np.abs(values[right] - x), left, right)

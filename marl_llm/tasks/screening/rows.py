@@ -1,4 +1,5 @@
-"""Traps of rows and of whole columns: copies, order in time, small classes, missing targets, columns twice.
+"""Traps of rows and of whole columns: copies, order in time, small classes, missing targets,
+columns twice.
 
 In: positions, counts and columns of a divided table. Out: traps. No target is predicted here.
 """
@@ -21,8 +22,12 @@ _MIN_ROWS_OF_CLASS = (5, 2, 2)  # in development, one for each of up to five fol
 _PARTS = ("development", "hold-out", "test")
 
 
-def duplicate_rows_trap(copies: Copies, y: np.ndarray, parts: Sequence[np.ndarray], together: bool) -> Trap | None:
-    """Rows that repeat others; `together` if the split keeps them in one part, else those across parts count."""
+def duplicate_rows_trap(
+    copies: Copies, y: np.ndarray, parts: Sequence[np.ndarray], together: bool
+) -> Trap | None:
+    """Rows that repeat others; `together` if the split keeps them in one part, else those across
+    parts count.
+    """
     repeats = copies.repeats if together else _across(copies.units, parts)
     if not copies.together or repeats < max(2, _SHARE_OF_REPEATS * len(y)):
         return None
@@ -30,36 +35,58 @@ def duplicate_rows_trap(copies: Copies, y: np.ndarray, parts: Sequence[np.ndarra
     others = f", {conflicting} with another target" if conflicting else ""
     if together:
         sentence = (
-            f"{repeats} of {len(y)} rows repeat another row's features{others}: copies stay in one part and fold."
+            f"{repeats} of {len(y)} rows repeat another row's features{others}: copies stay in "
+            "one part and fold."
         )
     else:
-        sentence = f"{repeats} rows of hold-out and test repeat development rows{others}: remove copies from the file."
+        sentence = (
+            f"{repeats} rows of hold-out and test repeat development rows{others}: remove copies "
+            "from the file."
+        )
     return make_trap(TrapKind.duplicate_rows, (), sentence)
 
 
 def duplicate_columns_traps(X: pd.DataFrame, sample: np.ndarray) -> list[Trap]:
-    """One trap for each set of columns with the same content; candidates are those alike in the rows of `sample`."""
+    """One trap for each set of columns with the same content; candidates are those alike in the
+    rows of `sample`.
+    """
     alike: dict[str, list[str]] = {}
     for name, column in X.iloc[sample].items():
         content = hash_pandas_object(column, index=False)  # pyright: ignore[reportCallIssue]
-        alike.setdefault(hashlib.sha256(np.asarray(content).tobytes()).hexdigest(), []).append(str(name))
-    sets = [[name for name in names if X.loc[:, name].equals(X.loc[:, names[0]])] for names in alike.values()]
+        alike.setdefault(hashlib.sha256(np.asarray(content).tobytes()).hexdigest(), []).append(
+            str(name)
+        )
+    sets = [
+        [name for name in names if X.loc[:, name].equals(X.loc[:, names[0]])]
+        for names in alike.values()
+    ]
     sentence = "Columns with the same content: {columns}. Ignore all but one of them."
-    return [make_trap(TrapKind.duplicate_columns, names, sentence) for names in sets if len(names) > 1]
+    return [
+        make_trap(TrapKind.duplicate_columns, names, sentence) for names in sets if len(names) > 1
+    ]
 
 
 def time_order_trap(dates: pd.DataFrame) -> Trap | None:
     """Date columns (float64 days) that only rise or only fall through the file, or None."""
-    sorted_by = [str(name) for name, column in dates.items() if _is_sorted(column.dropna().to_numpy())]
+    sorted_by = [
+        str(name) for name, column in dates.items() if _is_sorted(column.dropna().to_numpy())
+    ]
     if not sorted_by:
         return None
-    sentence = "Rows are sorted by {columns}: if later rows are to be predicted, split by time (option time)."
+    sentence = (
+        "Rows are sorted by {columns}: if later rows are to be predicted, split by time (option "
+        "time)."
+    )
     return make_trap(TrapKind.time_order, sorted_by, sentence)
 
 
-def class_traps(y: np.ndarray, classes: Sequence[str], parts: Sequence[np.ndarray], target: str) -> list[Trap]:
+def class_traps(
+    y: np.ndarray, classes: Sequence[str], parts: Sequence[np.ndarray], target: str
+) -> list[Trap]:
     """Classes without rows in one of the parts, or with so few that their scores are noise."""
-    sizes = np.array([np.bincount(y[part], minlength=len(classes)) for part in parts])  # (parts, classes)
+    sizes = np.array(
+        [np.bincount(y[part], minlength=len(classes)) for part in parts]
+    )  # (parts, classes)
     traps: list[Trap] = []
     absent = np.flatnonzero((sizes == 0).any(axis=0)).tolist()
     too_few = (sizes < np.array(_MIN_ROWS_OF_CLASS)[:, None]).any(axis=0)
@@ -80,7 +107,10 @@ def missing_target_trap(missing: int, rows: int, target: str) -> Trap | None:
     """Rows that had no target, of `rows` in the file."""
     if not missing:
         return None
-    sentence = f"{missing} of {rows} rows have no value of the target {{target}} and are left out: find out why."
+    sentence = (
+        f"{missing} of {rows} rows have no value of the target {{target}} and are left out: find "
+        "out why."
+    )
     return make_trap(TrapKind.missing_target, (), sentence, target)
 
 
@@ -97,7 +127,9 @@ def _is_sorted(times: np.ndarray) -> bool:
 
 
 def _named(classes: Sequence[str], positions: Sequence[int], sizes: np.ndarray) -> str:
-    """The first of the classes with its rows, and how many more there are; `sizes` has shape (parts, classes)."""
+    """The first of the classes with its rows, and how many more there are; `sizes` has shape
+    (parts, classes).
+    """
     more = f" and {len(positions) - 1} more" if len(positions) > 1 else ""
     rows = int(sizes[:, positions[0]].sum())
     return f"Class {quoted(classes[positions[0]])} ({rows} row{'s' if rows != 1 else ''}){more}"

@@ -1,7 +1,9 @@
-"""Screening of a task before the agents start: everything that would make its scores mean less than they seem to.
+"""Screening of a task before the agents start: everything that would make its scores mean less than
+they seem to.
 
-In: a typed and divided table. Out: traps, in the order of their weight; none on ordinary data. The target of hold-out
-and test rows is not read, but for class counts and copies. Large tables are sampled, always the same way.
+In: a typed and divided table. Out: traps, in the order of their weight; none on ordinary data. The
+target of hold-out and test rows is not read, but for class counts and copies. Large tables are
+sampled, always the same way.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Table:
     X : DataFrame, shape (n, d)
         Typed features under their names in the CSV, rows in the order of the file.
     left_out : DataFrame, shape (sampled development rows, any)
-        Typed columns that are no features because they look like ids, in the rows `sampled(parts[0])`.
+        Typed columns that are no features because they look like ids, in the rows
+        `sampled(parts[0])`.
     dates : tuple of str
         Columns of `X` that hold dates.
     y : ndarray, shape (n,)
@@ -73,7 +76,9 @@ def screen(table: Table) -> tuple[Trap, ...]:
         duplicate_rows_trap(table.copies, table.y, table.parts, together=chance),
         time_order_trap(table.X.loc[:, list(table.dates)]) if chance else None,
         *(class_traps(table.y, table.classes, table.parts, table.target) if table.classes else []),
-        missing_target_trap(table.missing_targets, len(table.y) + table.missing_targets, table.target),
+        missing_target_trap(
+            table.missing_targets, len(table.y) + table.missing_targets, table.target
+        ),
         *duplicate_columns_traps(table.X, sampled(np.arange(len(table.X)))),
     ]
     return tuple(trap for trap in traps if trap)
@@ -96,10 +101,14 @@ def _target_traps(table: Table) -> list[Trap]:
 
 
 def _values(y: np.ndarray, classes: Sequence[str]) -> np.ndarray | None:
-    """The target as a number: for regression, and for three or more classes that are named by numbers."""
+    """The target as a number: for regression, and for three or more classes that are named by
+    numbers.
+    """
     if not classes:
         return y
-    values = np.asarray(pd.to_numeric(np.array(classes, dtype=object), errors="coerce"), dtype=np.float64)
+    values = np.asarray(
+        pd.to_numeric(np.array(classes, dtype=object), errors="coerce"), dtype=np.float64
+    )
     return values[y] if len(classes) > 2 and np.isfinite(values).all() else None
 
 

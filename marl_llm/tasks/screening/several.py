@@ -1,8 +1,10 @@
-"""Small sets of columns that together give the target away: indicators, and sums or products of numbers.
+"""Small sets of columns that together give the target away: indicators, and sums or products of
+numbers.
 
-In: development rows. Out: traps that name the columns. Indicators are columns of two values (or zero and more, or
-present and missing); what a decision list over them can say covers OR, AND and argmax. Sums and products are exact
-linear relations of the values or of their logarithms. Both are learned on one half of the rows and judged on the other.
+In: development rows. Out: traps that name the columns. Indicators are columns of two values (or
+zero and more, or present and missing); what a decision list over them can say covers OR, AND and
+argmax. Sums and products are exact linear relations of the values or of their logarithms. Both are
+learned on one half of the rows and judged on the other.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marl_llm.tasks.screening.knowing import CERTAIN, EXACT, errors_avoided, halves, variance_explained
+from marl_llm.tasks.screening.knowing import (
+    CERTAIN,
+    EXACT,
+    errors_avoided,
+    halves,
+    variance_explained,
+)
 from marl_llm.tasks.screening.single import SENTENCES
 from marl_llm.tasks.screening.trap import Trap, TrapKind, make_trap
 
@@ -22,14 +30,25 @@ _MAX_TERMS = 10
 _MIN_ROWS_OF_RULE, _MIN_ROWS_OF_SPARE = 3, 6
 _PURE = 0.995  # share of the rows of a rule that agree
 
-_TOGETHER = "Yes/no columns together tell the target {target}: {columns}. Ignore them if they are known only later."
-_SUM = "The target {target} is a sum of {columns}, each with a factor: ignore one of them if it is known only later."
-_PRODUCT = "The target {target} is a product of {columns} or of their powers: ignore one if it is known only later."
+_TOGETHER = (
+    "Yes/no columns together tell the target {target}: {columns}. Ignore them if they are known "
+    "only later."
+)
+_SUM = (
+    "The target {target} is a sum of {columns}, each with a factor: ignore one of them if it is "
+    "known only later."
+)
+_PRODUCT = (
+    "The target {target} is a product of {columns} or of their powers: ignore one if it is known "
+    "only later."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """Rows where the literal is true have the class; `literal` is the position of its column of the mask."""
+    """Rows where the literal is true have the class; `literal` is the position of its column of the
+    mask.
+    """
 
     literal: int
     label: int
@@ -40,14 +59,17 @@ def indicator_trap(X: pd.DataFrame, y: np.ndarray, target: str) -> Trap | None:
 
     References
     ----------
-    R. L. Rivest, "Learning decision lists", Machine Learning 2 (1987): rules of one literal are found greedily.
+    R. L. Rivest, "Learning decision lists", Machine Learning 2 (1987): rules of one literal are
+    found greedily.
     """
     names, literals = _literals(X)
     if len(set(names)) < 2:
         return None
     predicted = np.empty_like(y)
     for learned in halves(len(y)):
-        predicted[~learned] = _decide(*_decision_list(literals[learned], y[learned]), literals[~learned])
+        predicted[~learned] = _decide(
+            *_decision_list(literals[learned], y[learned]), literals[~learned]
+        )
     if errors_avoided(y, predicted) < CERTAIN:
         return None
     rules, default = _decision_list(literals, y)
@@ -55,12 +77,16 @@ def indicator_trap(X: pd.DataFrame, y: np.ndarray, target: str) -> Trap | None:
         fewer = [rule for rule in rules if names[rule.literal] != name]
         if (_decide(fewer, default, literals) == _decide(rules, default, literals)).all():
             rules = fewer
-    used = [name for name in dict.fromkeys(names) if any(names[rule.literal] == name for rule in rules)]
+    used = [
+        name for name in dict.fromkeys(names) if any(names[rule.literal] == name for rule in rules)
+    ]
     return make_trap(TrapKind.indicators, used, _TOGETHER, target)
 
 
 def formula_trap(X: pd.DataFrame, y: np.ndarray, target: str) -> Trap | None:
-    """A sum or a product of at most ten columns that is the target `y`, float64 shape (n,), or None."""
+    """A sum or a product of at most ten columns that is the target `y`, float64 shape (n,), or
+    None.
+    """
     numbers = _numbers(X)
     if terms := _terms(numbers, y):
         return _formula(terms, _SUM, target)
@@ -74,7 +100,9 @@ def formula_trap(X: pd.DataFrame, y: np.ndarray, target: str) -> Trap | None:
 
 def _formula(terms: Sequence[str], sentence: str, target: str) -> Trap:
     if len(terms) == 1:
-        return make_trap(TrapKind.determines_target, terms, SENTENCES[TrapKind.determines_target], target)
+        return make_trap(
+            TrapKind.determines_target, terms, SENTENCES[TrapKind.determines_target], target
+        )
     return make_trap(TrapKind.formula, terms, sentence, target)
 
 
@@ -106,8 +134,9 @@ def _states(column: pd.Series) -> list[np.ndarray]:
 def _decision_list(literals: np.ndarray, y: np.ndarray) -> tuple[list[_Rule], int]:
     """Rules in order, and the class of the rest.
 
-    Each is true for the most rows not yet decided: first among the literals whose rows all agree, then among those
-    whose undecided rows do. Literals that agree, but that no row needed, come last: other rows may need them.
+    Each is true for the most rows not yet decided: first among the literals whose rows all agree,
+    then among those whose undecided rows do. Literals that agree, but that no row needed, come
+    last: other rows may need them.
     """
     onehot = np.eye(int(y.max()) + 1, dtype=np.float32)[y]
     always = _agreeing(literals, onehot, _MIN_ROWS_OF_RULE)
@@ -127,7 +156,11 @@ def _decision_list(literals: np.ndarray, y: np.ndarray) -> tuple[list[_Rule], in
     spare = np.flatnonzero(_agreeing(literals, onehot, _MIN_ROWS_OF_SPARE))
     spare_labels = (literals[:, spare].astype(np.float32).T @ onehot).argmax(axis=1)
     used = {rule.literal for rule in rules}
-    rules += [_Rule(int(i), int(label)) for i, label in zip(spare, spare_labels, strict=True) if i not in used]
+    rules += [
+        _Rule(int(i), int(label))
+        for i, label in zip(spare, spare_labels, strict=True)
+        if i not in used
+    ]
     return rules, default
 
 
@@ -167,8 +200,8 @@ def _linear_fit(X: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _terms(numbers: pd.DataFrame, y: np.ndarray) -> list[str]:
     """The fewest columns whose linear combination is `y`, at most ten; [] if there is none.
 
-    Columns are taken in one by one, the most correlated with what is left to explain first (orthogonal matching
-    pursuit); rows with a gap in a chosen column are left out.
+    Columns are taken in one by one, the most correlated with what is left to explain first
+    (orthogonal matching pursuit); rows with a gap in a chosen column are left out.
     """
     if numbers.shape[1] < 2:
         return []
@@ -199,7 +232,9 @@ def _without_idle(numbers: pd.DataFrame, names: list[str], y: np.ndarray) -> lis
 
 
 def _is_exact(X: np.ndarray, y: np.ndarray) -> bool:
-    """True if a linear function learned on half of the complete rows gives the other half, but for rounding."""
+    """True if a linear function learned on half of the complete rows gives the other half, but for
+    rounding.
+    """
     complete = ~np.isnan(X).any(axis=1)
     X, y = X[complete], y[complete]
     learned, asked = halves(len(y))

@@ -1,8 +1,10 @@
-"""Columns that alone give the target away: its copy, its missing values, the number of a row, or any other way.
+"""Columns that alone give the target away: its copy, its missing values, the number of a row, or
+any other way.
 
-In: development rows, in the order of the file. Out: traps, at most one per kind, each column in one. A feature that
-goes with the target as strongly as honest features do is none: 99 % of the trivial predictor's errors must be avoided,
-or 99.99 % of the variance of ranks explained, on rows not learned from.
+In: development rows, in the order of the file. Out: traps, at most one per kind, each column in
+one. A feature that goes with the target as strongly as honest features do is none: 99 % of the
+trivial predictor's errors must be avoided, or 99.99 % of the variance of ranks explained, on rows
+not learned from.
 """
 
 from __future__ import annotations
@@ -12,23 +14,42 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from marl_llm.tasks.screening.knowing import CERTAIN, EXACT, as_number, rank_correlation, tells_class, tells_number
+from marl_llm.tasks.screening.knowing import (
+    CERTAIN,
+    EXACT,
+    as_number,
+    rank_correlation,
+    tells_class,
+    tells_number,
+)
 from marl_llm.tasks.screening.trap import Trap, TrapKind, make_trap
 
 _IN_ORDER = 0.5  # what the number of a row may tell of the target at most
 _MIN_PRESENT, _MIN_PRESENT_SHARE = 30, 0.2  # rows on which a copy with gaps is recognised
 
 SENTENCES = {
-    TrapKind.target_copy: "The target {target} is among the features a second time: {columns}. Ignore the copy.",
-    TrapKind.missingness: "Missing values alone tell the target {target}: {columns}. Ignore it if filled in later.",
-    TrapKind.determines_target: "One column alone tells the target {target}: {columns}. Ignore it if known only later.",
-    TrapKind.row_order: "Rows are numbered in an order that tells the target {target}: {columns}. Ignore the number.",
+    TrapKind.target_copy: "The target {target} is among the features a second time: {columns}. "
+    "Ignore the copy.",
+    TrapKind.missingness: "Missing values alone tell the target {target}: {columns}. Ignore it "
+    "if filled in later.",
+    TrapKind.determines_target: "One column alone tells the target {target}: {columns}. Ignore "
+    "it if known only later.",
+    TrapKind.row_order: "Rows are numbered in an order that tells the target {target}: "
+    "{columns}. Ignore the "
+    "number.",
 }
-_LEFT_OUT = "A column that is left out as an id tells the target {target}: {columns}. Never name it as a feature."
+_LEFT_OUT = (
+    "A column that is left out as an id tells the target {target}: {columns}. Never name it as a "
+    "feature."
+)
 
 
 def single_column_traps(
-    X: pd.DataFrame, y: np.ndarray, target: str, is_classification: bool, dates: Collection[str] = ()
+    X: pd.DataFrame,
+    y: np.ndarray,
+    target: str,
+    is_classification: bool,
+    dates: Collection[str] = (),
 ) -> list[Trap]:
     """Traps of single features.
 
@@ -49,21 +70,37 @@ def single_column_traps(
         kind = _judge(column, y, is_classification, may_count=name not in dates)
         if kind:
             found[kind].append(str(name))
-    return [make_trap(kind, names, SENTENCES[kind], target) for kind, names in found.items() if names]
+    return [
+        make_trap(kind, names, SENTENCES[kind], target) for kind, names in found.items() if names
+    ]
 
 
-def left_out_traps(X: pd.DataFrame, y: np.ndarray, target: str, is_classification: bool) -> list[Trap]:
-    """One trap for columns that are no features because they look like ids, but tell the target; see above."""
-    telling = [str(name) for name, column in X.items() if _judge(column, y, is_classification, may_count=True)]
+def left_out_traps(
+    X: pd.DataFrame, y: np.ndarray, target: str, is_classification: bool
+) -> list[Trap]:
+    """One trap for columns that are no features because they look like ids, but tell the target;
+    see above.
+    """
+    telling = [
+        str(name)
+        for name, column in X.items()
+        if _judge(column, y, is_classification, may_count=True)
+    ]
     return [make_trap(TrapKind.row_order, telling, _LEFT_OUT, target)] if telling else []
 
 
-def _judge(column: pd.Series, y: np.ndarray, is_classification: bool, may_count: bool) -> TrapKind | None:
+def _judge(
+    column: pd.Series, y: np.ndarray, is_classification: bool, may_count: bool
+) -> TrapKind | None:
     x = as_number(column)
     if (_copies_class if is_classification else _copies_number)(x, y):
         return TrapKind.target_copy
     missing = np.isnan(x)
-    if is_classification and missing.any() and tells_class(missing.astype(np.float64), y) >= CERTAIN:
+    if (
+        is_classification
+        and missing.any()
+        and tells_class(missing.astype(np.float64), y) >= CERTAIN
+    ):
         return TrapKind.missingness
     told = tells_class(x, y) if is_classification else tells_number(x, y)
     if may_count and told >= _IN_ORDER and _counts_rows(x, column.dtype == object):

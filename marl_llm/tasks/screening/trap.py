@@ -1,6 +1,7 @@
 """What screening reports: one sentence for people, and the same for programs.
 
-In: the columns and words of a finding. Out: a `Trap` whose sentence has at most 160 characters, however long the names.
+In: the columns and words of a finding. Out: a `Trap` whose sentence has at most 160 characters,
+however long the names.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class TrapKind(StrEnum):
 
 
 OF_ALL_TARGETS = frozenset({TrapKind.duplicate_rows, TrapKind.small_class, TrapKind.absent_class})
-"""Findings that count targets of hold-out and test rows as well: for the user, not for the agents."""
+"""Findings that count targets of hold-out and test rows as well: for the user, not for the agents.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,18 @@ class Trap:
 
 
 def make_trap(kind: TrapKind, columns: Sequence[str], sentence: str, target: str = "") -> Trap:
-    """Fill in a sentence: `{columns}` are the names, as many as fit; `{target}` is the target's name."""
+    """Fill in a sentence: `{columns}` are the names, as many as fit; `{target}` is the target's
+    name.
+    """
     target = quoted(target)
     room = MAX_MESSAGE - len(sentence.format(columns="", target=target))
     return Trap(kind, tuple(columns), sentence.format(columns=listed(columns, room), target=target))
 
 
 def listed(names: Sequence[str], room: int) -> str:
-    """Quoted names, shortened to 24 characters, as many as fit into `room` characters, and how many more there are."""
+    """Quoted names, shortened to 24 characters, as many as fit into `room` characters, and how many
+    more there are.
+    """
     text = quoted(names[0]) if names else ""
     for shown in range(2, len(names) + 1):
         longer = ", ".join(quoted(name) for name in names[:shown])

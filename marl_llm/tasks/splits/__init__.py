@@ -1,1 +1,3 @@
-"""Rows of a task divided into disjoint parts and folds: at random, by group or by time; copies stay together."""
+"""Rows of a task divided into disjoint parts and folds: at random, by group or by time; copies stay
+together.
+"""

@@ -1,8 +1,10 @@
-"""Rows with identical features: which they are, and whether they are copies or only what few categories must give.
+"""Rows with identical features: which they are, and whether they are copies or only what few
+categories must give.
 
-In: typed features and their row hashes. Out: `Copies`. Copies of one row in development and hold-out would let a model
-remember what it should predict, so that a random split keeps them together; where the columns allow no more
-combinations than there are rows, repetition says nothing and rows are split one by one.
+In: typed features and their row hashes. Out: `Copies`. Copies of one row in development and
+hold-out would let a model remember what it should predict, so that a random split keeps them
+together; where the columns allow no more combinations than there are rows, repetition says nothing
+and rows are split one by one.
 """
 
 from __future__ import annotations
@@ -54,7 +56,11 @@ def copies_notes(copies: Copies) -> list[str]:
     """What to say about repeated rows of a random split."""
     if not copies.repeats:
         return []
-    how = "kept in one part" if copies.together else "divided one by one, as the columns allow few combinations"
+    how = (
+        "kept in one part"
+        if copies.together
+        else "divided one by one, as the columns allow few combinations"
+    )
     return [f"{copies.repeats} rows repeat the features of another row: {how}"]
 
 
@@ -67,7 +73,9 @@ def conflicting_rows(units: np.ndarray, y: np.ndarray) -> int:
 
 
 def _combinations(X: pd.DataFrame, enough: int) -> int:
-    """How many different rows the columns' values allow, missing being one; counting ends above `enough`."""
+    """How many different rows the columns' values allow, missing being one; counting ends above
+    `enough`.
+    """
     count = 1
     for _, column in X.items():
         count *= column.nunique(dropna=False)

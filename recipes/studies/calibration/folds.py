@@ -1,8 +1,9 @@
 """Two models fitted on overlapping training folds, for the corrected resampled t-test.
 
-Both are linear (ridge; linear discriminant analysis for classes) and see common columns, one informative column of
-their own and two useless ones. Equal weight of the two own columns in the truth makes the models equally good, by
-symmetry, and yet each fold's fit errs in its own way. The strength is the weight of the later model's column.
+Both are linear (ridge; linear discriminant analysis for classes) and see common columns, one
+informative column of their own and two useless ones. Equal weight of the two own columns in the
+truth makes the models equally good, by symmetry, and yet each fold's fit errs in its own way. The
+strength is the weight of the later model's column.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class FoldSetting:
     name : str
     goal : Goal
     directions : tuple of tuple of float, shape (K - 1, _COMMON + 1)
-        Per class after the first: weights of the common columns in its log-odds, and the sign of the own ones. One
-        line for regression.
+        Per class after the first: weights of the common columns in its log-odds, and the sign of
+        the own ones. One line for regression.
     offsets : tuple of float
         Of the log-odds of these classes; their balance.
     k : int
@@ -73,11 +74,15 @@ class FoldSetting:
         scores = X[:, :_COMMON] @ directions[:-1] + own * directions[-1] + np.array(self.offsets)
         if not self.n_classes:
             return X, scores[:, 0] + ndtri(uniform[:, 0])
-        shares = np.cumsum(softmax(np.concatenate([np.zeros((len(X), 1)), scores], axis=1), axis=1), axis=1)
+        shares = np.cumsum(
+            softmax(np.concatenate([np.zeros((len(X), 1)), scores], axis=1), axis=1), axis=1
+        )
         return X, (uniform[:, :1] > shares[:, :-1]).sum(axis=1)
 
     def strength(self, gain: float, n: int) -> float:
-        """Weight of the later model's column; the true gain is that of models trained on a fold's training rows."""
+        """Weight of the later model's column; the true gain is that of models trained on a fold's
+        training rows.
+        """
         from scipy.optimize import brentq
 
         if gain == 0:
@@ -92,11 +97,16 @@ class FoldSetting:
             fitted = (self.draw(part, strength) for part in training)
             return float(np.mean([self._gain(*part, X, y, reference) for part in fitted])) - gain
 
-        return float(brentq(excess, _OWN_WEIGHT, 3.0, xtol=1e-3))  # pyright: ignore[reportArgumentType]
+        # pyright: ignore[reportArgumentType]
+        return float(brentq(excess, _OWN_WEIGHT, 3.0, xtol=1e-3))
 
-    def compare(self, rng: np.random.Generator, n: int, strength: float, level: float) -> Comparison:
+    def compare(
+        self, rng: np.random.Generator, n: int, strength: float, level: float
+    ) -> Comparison:
         """Draw n rows, fit both models on every fold, compare the folds' scores."""
-        return corrected_resampled_t(self.differences(rng, n, strength), n - n // self.k, n // self.k, level=level)
+        return corrected_resampled_t(
+            self.differences(rng, n, strength), n - n // self.k, n // self.k, level=level
+        )
 
     def differences(self, rng: np.random.Generator, n: int, strength: float) -> np.ndarray:
         """Score after minus score before, fold by fold, shape (repeats * k,)."""
@@ -111,9 +121,17 @@ class FoldSetting:
         return np.array(gains)
 
     def _gain(
-        self, X: np.ndarray, y: np.ndarray, X_test: np.ndarray, y_test: np.ndarray, reference: Reference
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        X_test: np.ndarray,
+        y_test: np.ndarray,
+        reference: Reference,
     ) -> float:
-        models = [_predict(X[:, columns], y, X_test[:, columns], self.n_classes) for columns in (_BEFORE, _AFTER)]
+        models = [
+            _predict(X[:, columns], y, X_test[:, columns], self.n_classes)
+            for columns in (_BEFORE, _AFTER)
+        ]
         return self.goal.gain(y_test, models[0], models[1], reference)
 
 
@@ -129,7 +147,9 @@ def _predict(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, n_classes: int) -
     if n_classes:
         return _discriminant(X, y, X_test, n_classes)
     centre, level = X.mean(axis=0), y.mean()
-    weights = np.linalg.solve((X - centre).T @ (X - centre) + np.eye(X.shape[1]), (X - centre).T @ (y - level))
+    weights = np.linalg.solve(
+        (X - centre).T @ (X - centre) + np.eye(X.shape[1]), (X - centre).T @ (y - level)
+    )
     return Predictions((X_test - centre) @ weights + level)
 
 
@@ -158,7 +178,14 @@ def fold_settings() -> tuple[FoldSetting, ...]:
         ("regression", Kind.regression, (one,), (0.0,)),
     )
     once = tuple(
-        FoldSetting(f"{name}, {k} folds", default[kind], directions, offsets, k, powered=k == 3 or name in _ALSO_BY_TEN)
+        FoldSetting(
+            f"{name}, {k} folds",
+            default[kind],
+            directions,
+            offsets,
+            k,
+            powered=k == 3 or name in _ALSO_BY_TEN,
+        )
         for k in (3, 10)
         for name, kind, directions, offsets in shapes
     )

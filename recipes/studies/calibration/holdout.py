@@ -1,9 +1,10 @@
 """Two models that predict the same hold-out rows, for the paired bootstrap.
 
-A row has hidden scores (log-odds, or the mean of a number); a model sees them through noise of its own, so both share
-the luck of the labels and differ in their errors. `unlike` models also differ in kind: the one after is overconfident
-(its log-odds are multiplied), or errs with heavier tails, and is as good because it sees more. Then the distribution
-of the gain is skewed, which is what fools a percentile bootstrap.
+A row has hidden scores (log-odds, or the mean of a number); a model sees them through noise of its
+own, so both share the luck of the labels and differ in their errors. `unlike` models also differ in
+kind: the one after is overconfident (its log-odds are multiplied), or errs with heavier tails, and
+is as good because it sees more. Then the distribution of the gain is skewed, which is what fools a
+percentile bootstrap.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class HoldoutSetting:
     name : str
     goal : Goal
     draw : callable
-        (uniform numbers (n, n_dimensions), noise of the model after) -> targets and predictions before and after.
+        (uniform numbers (n, n_dimensions), noise of the model after) -> targets and predictions
+        before and after.
     n_dimensions : int
     n_classes : int
         0 for regression.
@@ -77,18 +79,30 @@ class HoldoutSetting:
 
         return float(brentq(excess, 0.0, 2.5, xtol=1e-5))  # pyright: ignore[reportArgumentType]
 
-    def compare(self, rng: np.random.Generator, n: int, strength: float, level: float) -> Comparison:
+    def compare(
+        self, rng: np.random.Generator, n: int, strength: float, level: float
+    ) -> Comparison:
         """Draw n rows and compare on them."""
         y, before, after = self.pair(rng.random((n, self.n_dimensions)), strength)
         reference = self.goal.reference(y, self.n_classes)
         return paired_bootstrap(
-            self.goal.metrics, y, before, after, reference,
-            level=level, n_resamples=self.resamples, seed=int(rng.integers(2**31)),
-        )  # fmt: skip
+            self.goal.metrics,
+            y,
+            before,
+            after,
+            reference,
+            level=level,
+            n_resamples=self.resamples,
+            seed=int(rng.integers(2**31)),
+        )
 
 
-def _classes(offsets: np.ndarray, spread: float, confidence: float = 1.0) -> Callable[[np.ndarray, float], Pair]:
-    """Softmax over one hidden log-odds per class, of standard deviation `spread`; the first class has none."""
+def _classes(
+    offsets: np.ndarray, spread: float, confidence: float = 1.0
+) -> Callable[[np.ndarray, float], Pair]:
+    """Softmax over one hidden log-odds per class, of standard deviation `spread`; the first class
+    has none.
+    """
     hidden = len(offsets)
 
     def draw(uniform: np.ndarray, noise: float) -> Pair:
@@ -112,16 +126,26 @@ def _with_first(log_odds: np.ndarray) -> np.ndarray:
 
 
 def _numbers(laplace: bool) -> Callable[[np.ndarray, float], Pair]:
-    """A number with noise; the errors of the model after are normal, or Laplace of the same standard deviation."""
+    """A number with noise; the errors of the model after are normal, or Laplace of the same
+    standard deviation.
+    """
 
     def draw(uniform: np.ndarray, noise: float) -> Pair:
         from scipy.special import ndtri
         from scipy.stats import laplace as laplace_distribution
 
         true = 2 * ndtri(uniform[:, 0])
-        own = laplace_distribution.ppf(uniform[:, 3]) / np.sqrt(2) if laplace else ndtri(uniform[:, 3])
+        own = (
+            laplace_distribution.ppf(uniform[:, 3]) / np.sqrt(2)
+            if laplace
+            else ndtri(uniform[:, 3])
+        )
         y = true + ndtri(uniform[:, 1])
-        return y, Predictions(true + _BEFORE * ndtri(uniform[:, 2])), Predictions(true + noise * own)
+        return (
+            y,
+            Predictions(true + _BEFORE * ndtri(uniform[:, 2])),
+            Predictions(true + noise * own),
+        )
 
     return draw
 
@@ -130,10 +154,16 @@ def holdout_settings() -> tuple[HoldoutSetting, ...]:
     """All settings of the paired bootstrap; the exchangeable ones come first of their kind."""
     default = {kind: Goal(kind, default_metrics(kind)) for kind in Kind}
     even, rare, three = np.zeros(1), np.array([-7.6]), np.array([-0.5, -1.5])
-    binary = HoldoutSetting("binary, 50%", default[Kind.binary], _classes(even, 2), 4, 2, powered=True)
+    binary = HoldoutSetting(
+        "binary, 50%", default[Kind.binary], _classes(even, 2), 4, 2, powered=True
+    )
     rare_class = replace(binary, name="binary, 5%", draw=_classes(rare, 4))
-    multiclass = HoldoutSetting("3 classes", default[Kind.multiclass], _classes(three, 2), 7, 3, powered=True)
-    regression = HoldoutSetting("regression", default[Kind.regression], _numbers(False), 4, 0, powered=True)
+    multiclass = HoldoutSetting(
+        "3 classes", default[Kind.multiclass], _classes(three, 2), 7, 3, powered=True
+    )
+    regression = HoldoutSetting(
+        "regression", default[Kind.regression], _numbers(False), 4, 0, powered=True
+    )
     unlike = tuple(
         replace(alike, name=f"{alike.name}, {how}", draw=draw, exchangeable=False, powered=False)
         for alike, how, draw in (
@@ -146,7 +176,9 @@ def holdout_settings() -> tuple[HoldoutSetting, ...]:
     return (
         binary,
         rare_class,
-        replace(rare_class, name="binary, 5%, f1", goal=Goal(Kind.binary, {"f1": 1.0}), powered=False),
+        replace(
+            rare_class, name="binary, 5%, f1", goal=Goal(Kind.binary, {"f1": 1.0}), powered=False
+        ),
         multiclass,
         regression,
         *unlike,

@@ -15,7 +15,9 @@ from calibration.setting import Setting
 
 ROWS = (300, 1_000, 5_000)
 GAINS = (0.01, 0.02, 0.05)
-_ALL: dict[tuple[str, str], Setting] = {(s.test, s.name): s for s in (*holdout_settings(), *fold_settings())}
+_ALL: dict[tuple[str, str], Setting] = {
+    (s.test, s.name): s for s in (*holdout_settings(), *fold_settings())
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class Rate:
 
 
 def jobs(comparisons: int, level: float, only: str = "") -> list[Job]:
-    """False-gain rates of all settings with `only` in their name; of the powered ones at more rows, and their power."""
+    """False-gain rates of all settings with `only` in their name; of the powered ones at more rows,
+    and their power.
+    """
     work = []
     for key, setting in _ALL.items():
         if only not in setting.name:
@@ -79,7 +83,12 @@ def measure(job: Job) -> Rate:
     strength = setting.strength(job.gain, job.n)
     seed = zlib.crc32(f"{job.test}, {job.setting}".encode())
     compared = [
-        setting.compare(np.random.default_rng([seed, job.n, round(job.gain * 1e6), i]), job.n, strength, job.level)
+        setting.compare(
+            np.random.default_rng([seed, job.n, round(job.gain * 1e6), i]),
+            job.n,
+            strength,
+            job.level,
+        )
         for i in range(job.comparisons)
     ]
     found = sum(comparison.significant for comparison in compared)
@@ -97,5 +106,7 @@ def measure(job: Job) -> Rate:
 def measure_all(work: list[Job], workers: int) -> Iterator[Rate]:
     """Measure in processes of their own; rates come as they are done."""
     with ProcessPoolExecutor(workers) as pool:
-        for done in as_completed([pool.submit(measure, job) for job in sorted(work, key=lambda job: -job.n)]):
+        for done in as_completed(
+            [pool.submit(measure, job) for job in sorted(work, key=lambda job: -job.n)]
+        ):
             yield done.result()

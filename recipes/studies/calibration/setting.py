@@ -1,7 +1,7 @@
 """A setting: where two models with a known true gain come from, and which test compares them.
 
-Both tests are simulated on models that differ in one number, the *strength* of the model after; it is solved for, so
-that the gain between the two models in the population is the one asked for.
+Both tests are simulated on models that differ in one number, the *strength* of the model after; it
+is solved for, so that the gain between the two models in the population is the one asked for.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ class Goal:
         """The trivial predictor of these targets."""
         return Reference.from_labels(y, self.kind, n_classes or None)
 
-    def gain(self, y: np.ndarray, before: Predictions, after: Predictions, reference: Reference) -> float:
+    def gain(
+        self, y: np.ndarray, before: Predictions, after: Predictions, reference: Reference
+    ) -> float:
         """Score after minus score before on the same rows, in skill units."""
-        scores = [score_predictions(self.metrics, y, model, reference).score for model in (before, after)]
+        scores = [
+            score_predictions(self.metrics, y, model, reference).score for model in (before, after)
+        ]
         return scores[1] - scores[0]
 
 
@@ -56,13 +60,16 @@ class Setting(Protocol):
         """The strength at which the true gain is `gain`, for comparisons on n rows."""
         ...
 
-    def compare(self, rng: np.random.Generator, n: int, strength: float, level: float) -> Comparison:
+    def compare(
+        self, rng: np.random.Generator, n: int, strength: float, level: float
+    ) -> Comparison:
         """Draw n rows, let both models predict them, test the gain at `level`."""
         ...
 
 
 def population(n_dimensions: int, log2_rows: int) -> np.ndarray:
-    """Evenly spread uniform numbers (Sobol's), shape (2**log2_rows, n_dimensions): a population without sampling noise.
+    """Evenly spread uniform numbers (Sobol's), shape (2**log2_rows, n_dimensions): a population
+    without sampling noise.
 
     Means over it err about a hundred times less than means over as many random rows.
     """

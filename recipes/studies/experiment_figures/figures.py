@@ -1,8 +1,10 @@
-"""Figures of a team on one part of the unseen tasks: pure functions from results to estimates with 95% intervals.
+"""Figures of a team on one part of the unseen tasks: pure functions from results to estimates with
+95% intervals.
 
-Trials of a CSV (other splits, other training seeds) are not independent: every interval comes from the spread between
-CSVs, over the seeds that were run (`evaluation/statistics.py`). It says nothing of how far another training seed may
-differ: figures of each seed stand beside. Ratios are ratios of sums, with an interval from resampling CSVs.
+Trials of a CSV (other splits, other training seeds) are not independent: every interval comes from
+the spread between CSVs, over the seeds that were run (`evaluation/statistics.py`). It says nothing
+of how far another training seed may differ: figures of each seed stand beside. Ratios are ratios of
+sums, with an interval from resampling CSVs.
 """
 
 from __future__ import annotations
@@ -14,7 +16,12 @@ from pydantic import BaseModel, ConfigDict
 
 from experiment_figures.material import Part, Played
 from marl_llm.evaluation.report import Result
-from marl_llm.evaluation.statistics import Estimate, bootstrap_ratio, clustered_mean, unpaired_difference
+from marl_llm.evaluation.statistics import (
+    Estimate,
+    bootstrap_ratio,
+    clustered_mean,
+    unpaired_difference,
+)
 
 
 class _Frozen(BaseModel):
@@ -29,7 +36,8 @@ class Split(_Frozen):
     steps_with, steps_without, finished_with, finished_without : Estimate
         Steps of an episode; share of episodes that the Data Scientist ended itself.
     steps_difference, finished_difference : Estimate
-        Without minus with: it stops earlier where nothing is to be gained if the first is below zero.
+        Without minus with: it stops earlier where nothing is to be gained if the first is below
+        zero.
     """
 
     steps_with: Estimate
@@ -49,22 +57,24 @@ class Figures(_Frozen):
         Trials played, and those of them without a score, which the means leave out.
     test, gain : Estimate
     improved, worse : Estimate
-        Shares of trials whose own test gain lies above, or below, zero by its 95% interval; a trial that only the
-        baseline has a score for counts as worse.
+        Shares of trials whose own test gain lies above, or below, zero by its 95% interval; a trial
+        that only the baseline has a score for counts as worse.
     of_best, of_oracle : Estimate
-        Gain as a share of that of the best single step: the one an all-knowing Data Scientist would choose by the
-        hold-out, and the one that turns out best on the test part. No mean without a headroom search.
+        Gain as a share of that of the best single step: the one an all-knowing Data Scientist would
+        choose by the hold-out, and the one that turns out best on the test part. No mean without a
+        headroom search.
     over_untrained : Estimate
         Test score minus the untrained team's on the same trials.
     relative_score, relative_gain : Estimate
-        The same difference as a share of the untrained team's score, and of its gain over the baseline.
+        The same difference as a share of the untrained team's score, and of its gain over the
+        baseline.
     tokens_change : Estimate
         Tokens of an episode: difference from the untrained team's as a share of them.
     team : dict of str to Estimate
         Means of the figures of episodes.
     splits : dict of str to Split
-        "headroom": by whether one step gains significantly; "confirmed": by whether the best such step is better on
-        the test part too. Empty without a headroom search.
+        "headroom": by whether one step gains significantly; "confirmed": by whether the best such
+        step is better on the test part too. Empty without a headroom search.
     """
 
     trials: int
@@ -106,12 +116,16 @@ def figures(part: Part, played: Sequence[Played]) -> Figures:
         test=_mean(scored, _test),
         gain=_mean(scored, lambda r: r.gain),
         improved=_mean(scored, lambda r: float(r.improved)),
-        worse=_mean([r for r in results if _scored(r) or _scored(part.baseline.get(r.trial))], _is_worse),
+        worse=_mean(
+            [r for r in results if _scored(r) or _scored(part.baseline.get(r.trial))], _is_worse
+        ),
         of_best=bootstrap_ratio(gains, [room.best_gain for _, room in known], clusters),
         of_oracle=bootstrap_ratio(gains, [_oracle(room) for _, room in known], clusters),
         over_untrained=clustered_mean(differences, tasks),
         relative_score=bootstrap_ratio(differences, [_test(start) for _, start in pairs], tasks),
-        relative_gain=bootstrap_ratio(differences, [start.gain or 0.0 for _, start in pairs], tasks),
+        relative_gain=bootstrap_ratio(
+            differences, [start.gain or 0.0 for _, start in pairs], tasks
+        ),
         tokens_change=_change(results, part.untrained, "tokens"),
         team={key: _mean(results, lambda r, key=key: r.team.get(key)) for key in _keys(results)},
         splits=splits(results, part.headroom),
@@ -125,7 +139,9 @@ def by_seed(part: Part, played: Sequence[Played]) -> dict[int, Figures]:
 
 
 def splits(results: Sequence[Result], headroom: Mapping[str, Headroom]) -> dict[str, Split]:
-    """Steps where something is to be gained and where nothing is, by both meanings; empty without headroom."""
+    """Steps where something is to be gained and where nothing is, by both meanings; empty without
+    headroom.
+    """
     known = [r for r in results if r.trial in headroom and r.team.get("steps") is not None]
     if not known:
         return {}
@@ -145,8 +161,12 @@ def _split(results: Sequence[Result], inside: Sequence[bool]) -> Split:
             "without": [i for i, o in enumerate(inside) if not o],
         }
         for side, at in sides.items():
-            found[f"{name}_{side}"] = clustered_mean([values[i] for i in at], [tasks[i] for i in at])
-        found[f"{name}_difference"] = unpaired_difference(values, [not one for one in inside], tasks)
+            found[f"{name}_{side}"] = clustered_mean(
+                [values[i] for i in at], [tasks[i] for i in at]
+            )
+        found[f"{name}_difference"] = unpaired_difference(
+            values, [not one for one in inside], tasks
+        )
     return Split(**found)
 
 
@@ -162,7 +182,9 @@ def _change(results: Sequence[Result], untrained: Mapping[str, Result], key: str
         for r, start in pairs
         if (after := r.team.get(key)) is not None and (before := start.team.get(key)) is not None
     ]
-    return bootstrap_ratio([a - b for a, b, _ in both], [b for _, b, _ in both], [task for _, _, task in both])
+    return bootstrap_ratio(
+        [a - b for a, b, _ in both], [b for _, b, _ in both], [task for _, _, task in both]
+    )
 
 
 def _scored(result: Result | None) -> bool:

@@ -20,7 +20,10 @@ def share(e: Estimate) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table; one column of text, then numbers."""
     rule = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (header, rule, *rows)]
+    return [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+        for line in (header, rule, *rows)
+    ]
 
 
 def mean(values: Sequence[float | None], sign: str = "+", digits: int = 3) -> str:

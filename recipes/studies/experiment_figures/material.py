@@ -1,8 +1,8 @@
 """What the report of an experiment is made of: results of every team, and the best single steps.
 
-In: an experiment's directory. Out: for each part of the unseen tasks the results by arm and version, joined with the
-headroom search where `headroom-<part>.json` lies in the directory; and what became of each run's adapters. Nothing is
-computed here.
+In: an experiment's directory. Out: for each part of the unseen tasks the results by arm and
+version, joined with the headroom search where `headroom-<part>.json` lies in the directory; and
+what became of each run's adapters. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from marl_llm.pipeline.experiment.layout import PARTS, ExperimentDirectory, Poin
 
 @dataclass(frozen=True)
 class Played:
-    """One trial as a team played it; `seed` is that of the team's training, None for the untrained team."""
+    """One trial as a team played it; `seed` is that of the team's training, None for the untrained
+    team.
+    """
 
     seed: int | None
     result: Result
@@ -79,11 +81,15 @@ class Material:
     def complete(self, part: Part, arm: str) -> bool:
         """Whether every seed of an arm was evaluated at the arm's last version."""
         last = self.experiment.versions(arm)[-1]
-        return {one.seed for one in part.played.get((arm, last), [])} == set(self.experiment.arms[arm].seeds)
+        return {one.seed for one in part.played.get((arm, last), [])} == set(
+            self.experiment.arms[arm].seeds
+        )
 
     @property
     def arms(self) -> list[str]:
-        """Arms with at least one result, the untrained team first, then in the experiment's order."""
+        """Arms with at least one result, the untrained team first, then in the experiment's
+        order.
+        """
         there = {arm for part in self.parts for arm, _ in part.played}
         return [arm for arm in (UNTRAINED, *self.experiment.arms) if arm in there]
 
@@ -98,9 +104,13 @@ def read_material(directory: ExperimentDirectory) -> Material:
     """
     experiment, points = directory.experiment(), directory.points()
     if not points:
-        raise UserError(f"{directory.root}: nothing was evaluated yet; run `marl-llm experiment` first.")
+        raise UserError(
+            f"{directory.root}: nothing was evaluated yet; run `marl-llm experiment` first."
+        )
     parts = [_part(directory, name, [p for p in points if p.part == name]) for name in PARTS]
-    return Material(experiment, [part for part in parts if part.played], read_runs(directory, experiment))
+    return Material(
+        experiment, [part for part in parts if part.played], read_runs(directory, experiment)
+    )
 
 
 def _part(directory: ExperimentDirectory, name: str, points: Sequence[Point]) -> Part:
@@ -115,10 +125,14 @@ def _part(directory: ExperimentDirectory, name: str, points: Sequence[Point]) ->
                 baseline.setdefault(result.trial, result)
             else:
                 played.setdefault((point.arm, point.version), []).append(Played(point.seed, result))
-    return Part(name, played, baseline, _headroom(directory, name, list(reports.values())), left_out)
+    return Part(
+        name, played, baseline, _headroom(directory, name, list(reports.values())), left_out
+    )
 
 
-def _headroom(directory: ExperimentDirectory, part: str, reports: Sequence[EvaluationReport]) -> dict[str, Headroom]:
+def _headroom(
+    directory: ExperimentDirectory, part: str, reports: Sequence[EvaluationReport]
+) -> dict[str, Headroom]:
     path = directory.root / f"headroom-{part}.json"
     if not path.is_file():
         return {}
@@ -126,7 +140,8 @@ def _headroom(directory: ExperimentDirectory, part: str, reports: Sequence[Evalu
     for report in reports:
         if _decided_by(found) != _settings(report.seed, report.settings["environment"]):
             raise UserError(
-                f"{path} was made with another seed or test of gains than {report.name} was evaluated with: search "
+                f"{path} was made with another seed or test of gains than {report.name} was "
+                "evaluated with: search "
                 "again with the experiment's recipe and evaluation.seed."
             )
     return {one.trial: one for one in found.trials}

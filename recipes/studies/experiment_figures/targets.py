@@ -1,4 +1,6 @@
-"""The targets of the experiment, and whether the main arm meets them. Pure: figures in, verdicts out."""
+"""The targets of the experiment, and whether the main arm meets them. Pure: figures in, verdicts
+out.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from experiment_figures.figures import Figures
 from marl_llm.evaluation.statistics import Estimate
 
 Verdict = Literal["met", "missed", "too few tasks", "not measured", "unfinished"]
-"""Too few tasks: measured, but without the interval that is asked for. Unfinished: seeds or iterations are missing."""
+"""Too few tasks: measured, but without the interval that is asked for. Unfinished: seeds or
+iterations are missing.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,22 +46,52 @@ class Goal:
 
 
 GOALS = (
-    Goal("test score above the untrained pair's", lambda f: f.over_untrained, 0.0, True, share=False, whole=True),
-    Goal("that difference, relative to the untrained pair's score", lambda f: f.relative_score, 0.12, True),
-    Goal("that difference, relative to the untrained pair's gain", lambda f: f.relative_gain, 0.12, True),
+    Goal(
+        "test score above the untrained pair's",
+        lambda f: f.over_untrained,
+        0.0,
+        True,
+        share=False,
+        whole=True,
+    ),
+    Goal(
+        "that difference, relative to the untrained pair's score",
+        lambda f: f.relative_score,
+        0.12,
+        True,
+    ),
+    Goal(
+        "that difference, relative to the untrained pair's gain",
+        lambda f: f.relative_gain,
+        0.12,
+        True,
+    ),
     Goal("trials made worse than the baseline", lambda f: f.worse, 0.0, False),
     Goal("failed code", lambda f: f.team.get("failed_code"), 0.05, False),
     Goal("compliance", lambda f: f.team.get("compliance"), 0.95, True),
-    Goal("tokens of an episode, change from the untrained pair", lambda f: f.tokens_change, -0.30, False),
+    Goal(
+        "tokens of an episode, change from the untrained pair",
+        lambda f: f.tokens_change,
+        -0.30,
+        False,
+    ),
     Goal(
         "steps without headroom minus steps with (a significant step exists)",
-        lambda f: f.splits["headroom"].steps_difference if f.splits else None, 0.0, False, share=False, whole=True,
+        lambda f: f.splits["headroom"].steps_difference if f.splits else None,
+        0.0,
+        False,
+        share=False,
+        whole=True,
     ),
     Goal(
         "steps without headroom minus steps with (confirmed on the test part)",
-        lambda f: f.splits["confirmed"].steps_difference if f.splits else None, 0.0, False, share=False, whole=True,
+        lambda f: f.splits["confirmed"].steps_difference if f.splits else None,
+        0.0,
+        False,
+        share=False,
+        whole=True,
     ),
-)  # fmt: skip
+)
 
 
 class Target(BaseModel):
@@ -69,7 +103,8 @@ class Target(BaseModel):
     estimate : Estimate or None
     verdict : Verdict
     missed_by : float or None
-        Distance of the mean (of the nearer end of the interval where the whole of it is asked for) to the bound.
+        Distance of the mean (of the nearer end of the interval where the whole of it is asked for)
+        to the bound.
     share : bool
         Written in percent.
     """
@@ -84,7 +119,9 @@ class Target(BaseModel):
 
 
 def targets(figures: Figures, *, complete: bool = True) -> list[Target]:
-    """Every goal held against the figures of one arm; without a verdict unless all its seeds are `complete`."""
+    """Every goal held against the figures of one arm; without a verdict unless all its seeds are
+    `complete`.
+    """
     found = [_held(goal, figures) for goal in GOALS]
     if complete:
         return found

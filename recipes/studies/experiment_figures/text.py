@@ -1,4 +1,6 @@
-"""The report of an experiment as Markdown: targets, every arm, every seed, every task, and what the figures mean."""
+"""The report of an experiment as Markdown: targets, every arm, every seed, every task, and what the
+figures mean.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,25 @@ from marl_llm.rollout.figures import View, shown
 _NOTHING = Estimate(None, None, None, 0, 0)
 _CARE = ("compliance", "failed_code")
 NOTES = (
-    "Score: weighted mean of the task's metrics as skills on the test part, 1 is perfect. Gain: score minus the "
+    "Score: weighted mean of the task's metrics as skills on the test part, 1 is perfect. "
+    "Gain: score minus the "
     "baseline's on the same rows.",
-    "[ ]: 95% intervals over tasks, which weigh the same; splits and training seeds of a task are repetitions within "
-    "it. They speak of other tasks of this kind, not of other training seeds: those stand by themselves.",
-    "Better, worse: shares of trials whose own test gain differs from zero (95% interval of a paired bootstrap of the "
+    "[ ]: 95% intervals over tasks, which weigh the same; splits and training seeds of a "
+    "task are repetitions within "
+    "it. They speak of other tasks of this kind, not of other training seeds: those stand by "
+    "themselves.",
+    "Better, worse: shares of trials whose own test gain differs from zero (95% interval of "
+    "a paired bootstrap of the "
     "test rows; about one trial in 40 shows each by chance).",
-    "Of best step: gain as a share of the test gain of the best single step that exhaustive search over about a "
-    "hundred one-step proposals finds significant on the hold-out (0 where none is). Of oracle: of the best step in "
-    "hindsight, chosen on the test part itself, which nobody can do. A team takes several steps, so more than 100% is "
+    "Of best step: gain as a share of the test gain of the best single step that exhaustive "
+    "search over about a "
+    "hundred one-step proposals finds significant on the hold-out (0 where none is). Of "
+    "oracle: of the best step in "
+    "hindsight, chosen on the test part itself, which nobody can do. A team takes several "
+    "steps, so more than 100% is "
     "possible. Ratios of sums.",
-    "Headroom: some single step is a significant gain on the hold-out; with a hundred tries that happens by chance "
+    "Headroom: some single step is a significant gain on the hold-out; with a hundred tries "
+    "that happens by chance "
     "too. Confirmed: the best of them is better on the test part as well, by its own interval.",
 )
 
@@ -38,7 +48,9 @@ def to_markdown(material: Material) -> str:
         lines += _part_lines(material, part)
     lines += runs_to_markdown(material.runs)
     lines += ["## What the figures mean", "", *(f"- {note}" for note in NOTES)]
-    lines += [f"- {name}: {arm.about}" for name, arm in material.experiment.arms.items() if arm.about]
+    lines += [
+        f"- {name}: {arm.about}" for name, arm in material.experiment.arms.items() if arm.about
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -58,7 +70,12 @@ def _part_lines(material: Material, part: Part) -> list[str]:
         lines += ["**Stopping where nothing is to be gained**", "", *_split_table(found), ""]
     lines += ["**Each seed**", "", *_seed_table(material, part), ""]
     lines += ["**Learning**", "", *_learning_table(material, part), ""]
-    lines += ["**Each task: test gain over the baseline, mean of splits and seeds**", "", *_task_table(part, final), ""]
+    lines += [
+        "**Each task: test gain over the baseline, mean of splits and seeds**",
+        "",
+        *_task_table(part, final),
+        "",
+    ]
     lines += [f"- {task} is left out: {why}" for task, why in part.left_out.items()]
     return [*lines, ""]
 
@@ -69,26 +86,49 @@ def _target_table(found: Iterable[Target]) -> list[str]:
         form = share if one.share else number
         verdict = one.verdict
         if one.missed_by is not None:
-            verdict += f" by {100 * one.missed_by:.1f} points" if one.share else f" by {one.missed_by:.3f}"
-        rows.append([one.name, one.wanted, NONE if one.estimate is None else form(one.estimate), verdict])
+            verdict += (
+                f" by {100 * one.missed_by:.1f} points" if one.share else f" by {one.missed_by:.3f}"
+            )
+        rows.append(
+            [one.name, one.wanted, NONE if one.estimate is None else form(one.estimate), verdict]
+        )
     return table(["target", "wanted", "measured", "verdict"], rows)
 
 
 def _arm_table(part: Part, final: dict[str, list[Played]], found: dict[str, Figures]) -> list[str]:
     header = [
-        "arm", "version", "seeds", "test score", "gain", "over untrained", "relative: score", "relative: gain",
-        "better", "worse", "of best step", "of oracle", "no score",
-    ]  # fmt: skip
+        "arm",
+        "version",
+        "seeds",
+        "test score",
+        "gain",
+        "over untrained",
+        "relative: score",
+        "relative: gain",
+        "better",
+        "worse",
+        "of best step",
+        "of oracle",
+        "no score",
+    ]
     rows = []
     for arm, one in found.items():
         compared = [number(one.over_untrained), share(one.relative_score), share(one.relative_gain)]
         rows.append(
             [
-                arm, str(part.versions(arm)[-1]), str(max(1, len({p.seed for p in final[arm]}))), number(one.test),
-                number(one.gain), *([NONE] * 3 if arm == UNTRAINED else compared), share(one.improved),
-                share(one.worse), share(one.of_best), share(one.of_oracle), str(one.failed),
+                arm,
+                str(part.versions(arm)[-1]),
+                str(max(1, len({p.seed for p in final[arm]}))),
+                number(one.test),
+                number(one.gain),
+                *([NONE] * 3 if arm == UNTRAINED else compared),
+                share(one.improved),
+                share(one.worse),
+                share(one.of_best),
+                share(one.of_oracle),
+                str(one.failed),
             ]
-        )  # fmt: skip
+        )
     return table(header, rows)
 
 
@@ -108,23 +148,50 @@ def _play_table(found: dict[str, Figures]) -> list[str]:
 
 def _split_table(found: dict[str, Figures]) -> list[str]:
     header = [
-        "arm", "headroom means", "trials with", "steps with", "steps without", "difference",
-        "finished with", "finished without", "difference",
-    ]  # fmt: skip
-    return table(header, [_split_row(arm, how, s) for arm, one in found.items() for how, s in one.splits.items()])
+        "arm",
+        "headroom means",
+        "trials with",
+        "steps with",
+        "steps without",
+        "difference",
+        "finished with",
+        "finished without",
+        "difference",
+    ]
+    return table(
+        header,
+        [_split_row(arm, how, s) for arm, one in found.items() for how, s in one.splits.items()],
+    )
 
 
 def _split_row(arm: str, how: str, split: Split) -> list[str]:
     steps = [number(e, 2) for e in (split.steps_with, split.steps_without, split.steps_difference)]
-    finished = [share(e) for e in (split.finished_with, split.finished_without, split.finished_difference)]
-    return [arm, how, f"{split.steps_with.trials} of {split.steps_difference.trials}", *steps, *finished]
+    finished = [
+        share(e) for e in (split.finished_with, split.finished_without, split.finished_difference)
+    ]
+    return [
+        arm,
+        how,
+        f"{split.steps_with.trials} of {split.steps_difference.trials}",
+        *steps,
+        *finished,
+    ]
 
 
 def _seed_table(material: Material, part: Part) -> list[str]:
     header = [
-        "arm", "version", "seed", "gain", "over untrained", "better", "worse", "of best step", "compliance",
-        "failed code", "tokens change",
-    ]  # fmt: skip
+        "arm",
+        "version",
+        "seed",
+        "gain",
+        "over untrained",
+        "better",
+        "worse",
+        "of best step",
+        "compliance",
+        "failed code",
+        "tokens change",
+    ]
     return table(
         header,
         [
@@ -137,17 +204,42 @@ def _seed_table(material: Material, part: Part) -> list[str]:
 
 
 def _seed_row(arm: str, version: int, seed: int, one: Figures) -> list[str]:
-    shares = (one.improved, one.worse, one.of_best, *(one.team.get(key, _NOTHING) for key in _CARE), one.tokens_change)
-    return [arm, str(version), str(seed), number(one.gain), number(one.over_untrained), *map(share, shares)]
+    shares = (
+        one.improved,
+        one.worse,
+        one.of_best,
+        *(one.team.get(key, _NOTHING) for key in _CARE),
+        one.tokens_change,
+    )
+    return [
+        arm,
+        str(version),
+        str(seed),
+        number(one.gain),
+        number(one.over_untrained),
+        *map(share, shares),
+    ]
 
 
 def _learning_table(material: Material, part: Part) -> list[str]:
-    header = ["arm", "version", "gain", "over untrained", "tokens change", "failed code", "compliance"]
+    header = [
+        "arm",
+        "version",
+        "gain",
+        "over untrained",
+        "tokens change",
+        "failed code",
+        "compliance",
+    ]
     rows = []
     for arm in material.arms:
         for version in part.versions(arm):
             one = figures(part, part.played[arm, version])
-            compared = [NONE] * 2 if arm == UNTRAINED else [number(one.over_untrained), share(one.tokens_change)]
+            compared = (
+                [NONE] * 2
+                if arm == UNTRAINED
+                else [number(one.over_untrained), share(one.tokens_change)]
+            )
             team = [share(one.team.get(key, _NOTHING)) for key in ("failed_code", "compliance")]
             rows.append([arm, str(version), number(one.gain), *compared, *team])
     return table(header, rows)

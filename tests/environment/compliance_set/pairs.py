@@ -1,9 +1,11 @@
-"""The labelled set of (proposal, code) pairs that the compliance checker is measured against, and its loader.
+"""The labelled set of (proposal, code) pairs that the compliance checker is measured against, and
+its loader.
 
-In: the YAML files beside this module, one per theme, written by hand and before the checker. Out: `Pair`s. A label says
-whether the code does exactly what the proposal asks of the current solution and nothing else, judged by what it would
-do on any data; where a difference can change no prediction on any data, it complies. `replay` turns a pair's proposals
-into the current and the asked solution, `frame` is a table that its code runs on. No code is run here, and nothing here
+In: the YAML files beside this module, one per theme, written by hand and before the checker. Out:
+`Pair`s. A label says whether the code does exactly what the proposal asks of the current solution
+and nothing else, judged by what it would do on any data; where a difference can change no
+prediction on any data, it complies. `replay` turns a pair's proposals into the current and the
+asked solution, `frame` is a table that its code runs on. No code is run here, and nothing here
 knows the checker.
 """
 
@@ -35,9 +37,11 @@ class Pair:
     kind : Kind
         Kind of the target.
     before : tuple of str
-        Canonical proposals that came before, oldest first; number k (from 1) is line k of the memory.
+        Canonical proposals that came before, oldest first; number k (from 1) is line k of the
+        memory.
     rejected : tuple of int
-        Numbers of those in `before` that were built but not kept: the current solution is without them.
+        Numbers of those in `before` that were built but not kept: the current solution is without
+        them.
     proposal : str
         Canonical text of what is asked.
     code : str
@@ -80,7 +84,9 @@ def load_pairs() -> tuple[Pair, ...]:
     """All pairs, by file and in the order of each file."""
     files = sorted(Path(__file__).parent.glob("*.yaml"))
     return tuple(
-        _pair(file.stem, row) for file in files for row in yaml.load(file.read_text(encoding="utf-8"), _LOADER)
+        _pair(file.stem, row)
+        for file in files
+        for row in yaml.load(file.read_text(encoding="utf-8"), _LOADER)
     )
 
 
@@ -108,16 +114,24 @@ def frame(kind: Kind, extended: bool = False, rows: int = 480) -> tuple[pd.DataF
         rng = np.random.default_rng(1)
         words = rng.choice(["late", "early", "new", "old", "paid", "open"], (rows, 3))
         gaps = rng.random((2, rows)) < 0.1
-        table["x5"] = np.where(gaps[0], np.nan, rng.integers(14_000, 20_000, rows) + rng.choice([0.0, 0.25, 0.5], rows))
-        table["t6"] = pd.Series([" ".join(w) for w in words], dtype=object).mask(pd.Series(gaps[1]), np.nan)
+        table["x5"] = np.where(
+            gaps[0], np.nan, rng.integers(14_000, 20_000, rows) + rng.choice([0.0, 0.25, 0.5], rows)
+        )
+        table["t6"] = pd.Series([" ".join(w) for w in words], dtype=object).mask(
+            pd.Series(gaps[1]), np.nan
+        )
     return table, y
 
 
 def _context(pair: Pair) -> Context:
     kinds = ["numeric"] * 3 + ["categorical"] * 2
-    columns = {f"x{i}": ColumnFacts(f"column {i}", kinds[i], i in (1, 4)) for i in range(5)}  # pyright: ignore[reportArgumentType]
+    # pyright: ignore[reportArgumentType]
+    columns = {f"x{i}": ColumnFacts(f"column {i}", kinds[i], i in (1, 4)) for i in range(5)}
     if pair.extended:
-        columns |= {"x5": ColumnFacts("when", "date", True), "t6": ColumnFacts("note", "text", True)}
+        columns |= {
+            "x5": ColumnFacts("when", "date", True),
+            "t6": ColumnFacts("note", "text", True),
+        }
     return Context(pair.kind, columns, rows=480)
 
 

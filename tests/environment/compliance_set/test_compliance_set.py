@@ -1,4 +1,5 @@
-"""The labelled set itself: sizes, form, and that each label agrees with how the code behaves, without any checker.
+"""The labelled set itself: sizes, form, and that each label agrees with how the code behaves,
+without any checker.
 
 Honest code runs in this process, code that tries to deceive only in the sandbox.
 """
@@ -25,10 +26,26 @@ PAIRS = load_pairs()
 HONEST = [p for p in PAIRS if p.parses and not p.forged]
 FORGED = [p for p in PAIRS if p.forged]
 OPS = (
-    "impute", "scale", "encode", "drop", "select", "pca", "reduce", "log", "polynomial", "missing", "bin", "ratio",
-    "difference", "dates", "tfidf", "group_mean",
-)  # fmt: skip
-"""Operations with labelled pairs; what holds of every operation stands in tests/proposals/test_operations.py."""
+    "impute",
+    "scale",
+    "encode",
+    "drop",
+    "select",
+    "pca",
+    "reduce",
+    "log",
+    "polynomial",
+    "missing",
+    "bin",
+    "ratio",
+    "difference",
+    "dates",
+    "tfidf",
+    "group_mean",
+)
+"""Operations with labelled pairs; what holds of every operation stands in
+tests/proposals/test_operations.py.
+"""
 FORMS = {
     "new model": r"propose_model est = (?!Voting|Stacking)",
     "voting": r"propose_model est = Voting",
@@ -94,7 +111,9 @@ def _predicted(model, kind: Kind, extended: bool) -> Predictions:
     np.random.seed(0)
     model.fit(X.iloc[:TRAINING_ROWS], y[:TRAINING_ROWS])
     rest = X.iloc[TRAINING_ROWS:]
-    return Predictions(model.predict(rest), model.predict_proba(rest) if hasattr(model, "predict_proba") else None)
+    return Predictions(
+        model.predict(rest), model.predict_proba(rest) if hasattr(model, "predict_proba") else None
+    )
 
 
 @functools.cache
@@ -103,9 +122,13 @@ def _asked(canonical_code: str, kind: Kind, extended: bool) -> Predictions:
 
 
 def _equal(a: Predictions, b: Predictions) -> bool:
-    if (a.proba is None) != (b.proba is None) or not np.allclose(a.labels, b.labels, rtol=0, atol=TOLERANCE):
+    if (a.proba is None) != (b.proba is None) or not np.allclose(
+        a.labels, b.labels, rtol=0, atol=TOLERANCE
+    ):
         return False
-    return a.proba is None or b.proba is None or np.allclose(a.proba, b.proba, rtol=0, atol=TOLERANCE)
+    return (
+        a.proba is None or b.proba is None or np.allclose(a.proba, b.proba, rtol=0, atol=TOLERANCE)
+    )
 
 
 def _build(code: str):

@@ -1,7 +1,8 @@
-"""An experiment: what is compared, in which order it is run, and that it can be stopped and goes on.
+"""An experiment: what is compared, in which order it is run, and that it can be stopped and goes
+on.
 
-The queue is tested with processes that leave the files of a job without playing; the real worker plays in none of
-these tests, since it starts a model server of its own.
+The queue is tested with processes that leave the files of a job without playing; the real worker
+plays in none of these tests, since it starts a model server of its own.
 """
 
 from __future__ import annotations
@@ -63,7 +64,11 @@ def test_overrides_replace_single_keys_and_leave_what_they_start_from_alone():
 
 def test_an_arms_recipe_is_the_base_with_its_own_keys(experiment):
     shared = experiment.recipe("shared", 0)
-    assert (shared.model.adapters, shared.rollout.proposals, shared.name) == ("shared", 5, "small-shared-s0")
+    assert (shared.model.adapters, shared.rollout.proposals, shared.name) == (
+        "shared",
+        5,
+        "small-shared-s0",
+    )
     assert experiment.recipe("per_role", 0).rollout.proposals == 3
 
 
@@ -74,7 +79,9 @@ def test_another_seed_trains_on_other_tasks_and_all_arms_of_a_seed_on_the_same(e
 
 
 def test_a_swapped_arm_has_the_recipe_whose_adapters_it_plays_with(tmp_path):
-    content = merged(yaml.safe_load(SMALL), {"arms": {"per_role": {"overrides": {"rollout": {"proposals": 7}}}}})
+    content = merged(
+        yaml.safe_load(SMALL), {"arms": {"per_role": {"overrides": {"rollout": {"proposals": 7}}}}}
+    )
     experiment = load_experiment(written(tmp_path, yaml.safe_dump(content)))
     assert experiment.recipe("swapped", 1) == experiment.recipe("per_role", 1)
     assert experiment.recipe("swapped", 1).rollout.proposals == 7
@@ -89,26 +96,39 @@ def test_the_resolved_experiment_is_read_back_as_it_was(experiment, tmp_path):
 
 
 def test_the_base_recipe_is_seen_from_the_experiments_file(experiment, tmp_path):
-    (tmp_path / "base.yaml").write_text("iterations: 4\ntasks: {first_seed: 100, per_iteration: 10}\n")
-    content = yaml.safe_load(SMALL) | {"base": "base.yaml"}
-    assert load_experiment(written(tmp_path, yaml.safe_dump(content))).recipe("shared", 0) == experiment.recipe(
-        "shared", 0
+    (tmp_path / "base.yaml").write_text(
+        "iterations: 4\ntasks: {first_seed: 100, per_iteration: 10}\n"
     )
+    content = yaml.safe_load(SMALL) | {"base": "base.yaml"}
+    assert load_experiment(written(tmp_path, yaml.safe_dump(content))).recipe(
+        "shared", 0
+    ) == experiment.recipe("shared", 0)
 
 
 def test_the_experiment_of_the_repository_is_one():
     experiment = load_experiment(Path("recipes/tiny/experiment.yaml"))
-    assert experiment.recipe("per_role", 2).iterations >= 5 and len(experiment.arms["per_role"].seeds) >= 3
+    assert (
+        experiment.recipe("per_role", 2).iterations >= 5
+        and len(experiment.arms["per_role"].seeds) >= 3
+    )
     assert experiment.evaluation.tasks >= 32
-    assert {"per_role", "swapped", "shared", "procedural_only", "no_experience"} <= set(experiment.arms)
+    assert {"per_role", "swapped", "shared", "procedural_only", "no_experience"} <= set(
+        experiment.arms
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"armz": {}}, "unknown key 'armz'; did you mean 'arms'?"),
-        ({"arms": {"per_role": {"seed": [1]}}}, "unknown key 'arms.per_role.seed'; did you mean 'seeds'?"),
-        ({"arms": {"per_role": {"overrides": {"rolout": {}}}}}, "arm 'per_role': unknown key 'rolout'"),
+        (
+            {"arms": {"per_role": {"seed": [1]}}},
+            "unknown key 'arms.per_role.seed'; did you mean 'seeds'?",
+        ),
+        (
+            {"arms": {"per_role": {"overrides": {"rolout": {}}}}},
+            "arm 'per_role': unknown key 'rolout'",
+        ),
         ({"arms": {"per_role": {"overrides": {"training": {"alone": 0}}}}}, "key 'training.alone'"),
         ({"arms": {"untrained": {}}}, "arms.untrained"),
         ({"arms": {"per-role": {}}}, "arms.per-role"),
@@ -134,7 +154,13 @@ def short(units) -> list[str]:
 
 def test_the_plan_is_the_untrained_team_then_arm_by_arm_and_seed_by_seed(experiment):
     jobs = plan(experiment, PARTS)
-    assert [job.name for job in jobs] == ["untrained", "per_role.s0", "per_role.s1", "swapped.s1", "shared.s0"]
+    assert [job.name for job in jobs] == [
+        "untrained",
+        "per_role.s0",
+        "per_role.s1",
+        "swapped.s1",
+        "shared.s0",
+    ]
     assert jobs[0].units == (Unit("procedural", 0), Unit("benchmark", 0))
     assert [f"{unit.kind[0]}{unit.number}" for unit in jobs[1].units] == [
         "i0",
@@ -146,7 +172,10 @@ def test_the_plan_is_the_untrained_team_then_arm_by_arm_and_seed_by_seed(experim
         "p4",
         "b4",
     ]
-    assert jobs[3].needs == "per_role.s1" and jobs[3].units == (Unit("procedural", 4), Unit("benchmark", 4))
+    assert jobs[3].needs == "per_role.s1" and jobs[3].units == (
+        Unit("procedural", 4),
+        Unit("benchmark", 4),
+    )
     assert [job.name for job in plan(experiment, PARTS, ["shared"])] == ["untrained", "shared.s0"]
 
 
@@ -160,8 +189,11 @@ def test_a_job_does_not_start_before_the_one_it_needs():
 def test_the_time_left_is_the_mean_of_each_kind_shared_by_the_runs_at_once():
     units = [Unit("iteration", 0), Unit("procedural", 2), Unit("benchmark", 2)]
     assert time_left(units, {}, 2) is None
-    # an iteration of 15 s, an evaluation of 60 s, and one of a kind never timed: the mean of all, 30 s
-    assert time_left(units, {"iteration": [10.0, 20.0], "procedural": [60.0]}, 2) == pytest.approx((15 + 60 + 30) / 2)
+    # an iteration of 15 s, an evaluation of 60 s, and one of a kind never timed: the mean of all,
+    # 30 s
+    assert time_left(units, {"iteration": [10.0, 20.0], "procedural": [60.0]}, 2) == pytest.approx(
+        (15 + 60 + 30) / 2
+    )
 
 
 def touch(path: Path) -> None:
@@ -191,10 +223,16 @@ def test_a_points_team_is_named_as_evaluations_name_it(experiment):
 def test_a_directory_takes_more_arms_and_seeds_but_no_other_experiment(experiment, tmp_path):
     directory = ExperimentDirectory(tmp_path / "out")
     prepare(directory, experiment)
-    more = merged(yaml.safe_load(SMALL), {"at_once": 1, "arms": {"per_role": {"seeds": [0, 1, 2]}, "new": {}}})
+    more = merged(
+        yaml.safe_load(SMALL), {"at_once": 1, "arms": {"per_role": {"seeds": [0, 1, 2]}, "new": {}}}
+    )
     prepare(directory, load_experiment(written(tmp_path, yaml.safe_dump(more))))
     assert "new" in directory.experiment().arms
-    for change in ({"evaluation": {"tasks": 3}}, {"base": {"iterations": 5}}, {"arms": {"shared": {"overrides": {}}}}):
+    for change in (
+        {"evaluation": {"tasks": 3}},
+        {"base": {"iterations": 5}},
+        {"arms": {"shared": {"overrides": {}}}},
+    ):
         other = yaml.safe_load(SMALL) | change if "arms" not in change else yaml.safe_load(SMALL)
         if "arms" in change:
             other["arms"]["shared"] = {}
@@ -229,7 +267,8 @@ try:
             time.sleep(SLEEP)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("{}")
-            print(json.dumps({"event": "unit", "kind": kind, "number": number, "seconds": 60}), flush=True)
+            unit = {"event": "unit", "kind": kind, "number": number, "seconds": 60}
+            print(json.dumps(unit), flush=True)
 except KeyboardInterrupt:
     (out / f"stopped-{name}").touch()
     sys.exit(130)
@@ -246,8 +285,15 @@ def stand_in(folder: Path, *, sleep: float = 0.0, fails: tuple[str, ...] = ()) -
             else directory.report(job.point(unit))
             for unit in job.units
         ]
-        jobs[job.name] = [[u.kind, u.number, str(file)] for u, file in zip(job.units, files, strict=True)]
-    values = {"SLEEP": sleep, "FAILS": fails, "JOBS": jobs, "OWNER": str(Path(owner.__file__).parent)}
+        jobs[job.name] = [
+            [u.kind, u.number, str(file)] for u, file in zip(job.units, files, strict=True)
+        ]
+    values = {
+        "SLEEP": sleep,
+        "FAILS": fails,
+        "JOBS": jobs,
+        "OWNER": str(Path(owner.__file__).parent),
+    }
     text = "".join(f"{name} = {value!r}\n" for name, value in values.items()) + STAND_IN
     path = folder / "stand_in.py"
     path.write_text(text)
@@ -262,7 +308,13 @@ def test_all_jobs_are_run_once_and_a_second_time_none(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "WORKER", stand_in(tmp_path))
     lines: list[str] = []
     out = run_experiment(written(tmp_path), tmp_path / "out", lines.append)
-    assert sorted(order(out.root)) == ["per_role.s0", "per_role.s1", "shared.s0", "swapped.s1", "untrained"]
+    assert sorted(order(out.root)) == [
+        "per_role.s0",
+        "per_role.s1",
+        "shared.s0",
+        "swapped.s1",
+        "untrained",
+    ]
     assert order(out.root).index("swapped.s1") > order(out.root).index("per_role.s1")
     assert len(out.points()) == 1 + 2 * 2 + 1 + 2
     assert "20 of 20 units done" in "\n".join(lines) and any("about 0:0" in line for line in lines)
@@ -275,13 +327,20 @@ def test_a_job_that_fails_stops_only_those_that_need_it(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "WORKER", stand_in(tmp_path, fails=("per_role.s1",)))
     with pytest.raises(RunFailed, match=r"per_role.s1: out of luck \(2 of 5 jobs failed"):
         run_experiment(written(tmp_path), tmp_path / "out", lambda line: None)
-    assert sorted(order(tmp_path / "out")) == ["per_role.s0", "per_role.s1", "shared.s0", "untrained"]
+    assert sorted(order(tmp_path / "out")) == [
+        "per_role.s0",
+        "per_role.s1",
+        "shared.s0",
+        "untrained",
+    ]
     monkeypatch.setattr(runner, "WORKER", stand_in(tmp_path))
     run_experiment(written(tmp_path), tmp_path / "out", lambda line: None)
     assert order(tmp_path / "out")[-2:] == ["per_role.s1", "swapped.s1"]
 
 
-def test_an_arm_alone_leaves_the_others_for_later_and_an_unknown_one_is_refused(tmp_path, monkeypatch):
+def test_an_arm_alone_leaves_the_others_for_later_and_an_unknown_one_is_refused(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(runner, "WORKER", stand_in(tmp_path))
     with pytest.raises(UserError, match="there is no arm 'sharde'"):
         run_experiment(written(tmp_path), tmp_path / "out", lambda line: None, arms=["sharde"])
@@ -316,16 +375,32 @@ def running_workers(script: Path) -> list[int]:
 
 @pytest.mark.parametrize(
     ("blow", "before"),
-    [(signal.SIGINT, heeding_ctrl_c), (signal.SIGKILL, heeding_ctrl_c), (signal.SIGTERM, ignoring_ctrl_c)],
+    [
+        (signal.SIGINT, heeding_ctrl_c),
+        (signal.SIGKILL, heeding_ctrl_c),
+        (signal.SIGTERM, ignoring_ctrl_c),
+    ],
     ids=["ctrl-c", "killed", "background"],
 )
-def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on_where_it_was(tmp_path, monkeypatch, blow, before):
+def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on_where_it_was(
+    tmp_path, monkeypatch, blow, before
+):
     worker = stand_in(tmp_path, sleep=0.3)
     main = tmp_path / "main.py"
     main.write_text(MAIN.replace("WORKER_COMMAND", repr(worker)))
     out = tmp_path / "out"
-    command = [sys.executable, str(main), "experiment", "--recipe", str(written(tmp_path)), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=before)
+    command = [
+        sys.executable,
+        str(main),
+        "experiment",
+        "--recipe",
+        str(written(tmp_path)),
+        "--out",
+        str(out),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=before
+    )
     deadline = time.monotonic() + 60
     while not list(out.glob("runs/*/*/iteration_0000/metrics.json")):
         assert time.monotonic() < deadline and process.poll() is None
@@ -336,7 +411,11 @@ def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on_where_it_was(tmp
         assert time.monotonic() < deadline, "a worker outlived its owner"
         time.sleep(0.05)
     if blow == signal.SIGINT:
-        assert process.returncode == 130 and "goes on from there" in errors and "Traceback" not in errors
+        assert (
+            process.returncode == 130
+            and "goes on from there" in errors
+            and "Traceback" not in errors
+        )
     assert list(out.glob("stopped-*"))
     done = set(out.glob("runs/*/*/iteration_*/metrics.json"))
     written_then = {path: path.stat().st_mtime_ns for path in done}

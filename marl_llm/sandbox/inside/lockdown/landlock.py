@@ -1,8 +1,10 @@
-"""Landlock by three system calls: a process that may read below some folders and do nothing else to files.
+"""Landlock by three system calls: a process that may read below some folders and do nothing else to
+files.
 
-In: the paths that may be read and the paths below them that may not. Out: a ruleset descriptor, made once by the zygote
-and applied by every child. With ABI 4 the ruleset also forbids TCP, with ABI 6 signals to, and abstract sockets of,
-processes outside. Landlock only ever allows, so a folder is hidden by allowing its neighbours one by one.
+In: the paths that may be read and the paths below them that may not. Out: a ruleset descriptor,
+made once by the zygote and applied by every child. With ABI 4 the ruleset also forbids TCP, with
+ABI 6 signals to, and abstract sockets of, processes outside. Landlock only ever allows, so a folder
+is hidden by allowing its neighbours one by one.
 
 Source: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -34,7 +36,8 @@ def abi() -> int:
 
 
 def create_ruleset(read: list[str], hidden: list[str]) -> int:
-    """Make a ruleset that lets a process read below `read`, except for the contents of files below `hidden`.
+    """Make a ruleset that lets a process read below `read`, except for the contents of files below
+    `hidden`.
 
     Returns
     -------
@@ -65,7 +68,9 @@ def restrict_self(ruleset: int) -> None:
 
 def _empty_ruleset(version: int) -> int:
     rights = (1 << _RIGHTS_OF_ABI.get(version, _RIGHTS_NEWEST)) - 1
-    handled = struct.pack("QQQ", rights, _ALL_NET if version >= 4 else 0, _ALL_SCOPES if version >= 6 else 0)
+    handled = struct.pack(
+        "QQQ", rights, _ALL_NET if version >= 4 else 0, _ALL_SCOPES if version >= 6 else 0
+    )
     size = 8 if version < 4 else 16 if version < 6 else 24
     attributes = ctypes.create_string_buffer(handled)
     result = LIBC.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0)

@@ -1,4 +1,6 @@
-"""The two C calls that Python does not offer: `syscall` by number and `prctl`. Failures become OSError."""
+"""The two C calls that Python does not offer: `syscall` by number and `prctl`. Failures become
+OSError.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def checked(result: int, what: str) -> int:
     return int(result)
 
 
-def prctl(option: int, value: int | ctypes.c_void_p = 0, pointer: ctypes.c_void_p | None = None) -> None:
+def prctl(
+    option: int, value: int | ctypes.c_void_p = 0, pointer: ctypes.c_void_p | None = None
+) -> None:
     """`prctl(option, value, pointer, 0, 0)`."""
     zero = ctypes.c_ulong(0)
     first = ctypes.c_ulong(value) if isinstance(value, int) else value

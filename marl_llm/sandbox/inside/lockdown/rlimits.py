@@ -1,4 +1,6 @@
-"""Resource limits of one child. Memory that RLIMIT_AS cannot see (files, pipes, shared memory) is cut off elsewhere."""
+"""Resource limits of one child. Memory that RLIMIT_AS cannot see (files, pipes, shared memory) is
+cut off elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ from ..control import Grant
 _STACK_BYTES = 8 << 20
 _OPEN_FILES = 64
 # No file can grow, no core dump, no locked memory, no message queue.
-_FORBIDDEN = (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
+_FORBIDDEN = (
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_MEMLOCK,
+    resource.RLIMIT_MSGQUEUE,
+)
 
 
 def limit_use(grant: Grant) -> None:

@@ -1,8 +1,9 @@
 """A seccomp allow-list as classic BPF, assembled here and installed by prctl.
 
-In: an architecture and the process id that may receive signals. Out: the filter's bytes. Threads are allowed,
-processes are not; files open for reading only; no sockets, no locks, no shared futexes, no other process by id.
-The program is assembled once; a child only writes its own process id into it.
+In: an architecture and the process id that may receive signals. Out: the filter's bytes. Threads
+are allowed, processes are not; files open for reading only; no sockets, no locks, no shared
+futexes, no other process by id. The program is assembled once; a child only writes its own process
+id into it.
 
 Source: https://docs.kernel.org/userspace-api/seccomp_filter.html
 """
@@ -30,9 +31,24 @@ _OFFSET_NUMBER, _OFFSET_AUDIT, _OFFSET_ARGUMENTS = 0, 4, 16
 _O_TMPFILE_BIT = 0o20000000
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _O_TMPFILE_BIT
 _CLONE_THREAD = 0x00010000
-_FCNTL = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC: no locks, leases, seals
-_IOCTL = (0x5401, 0x5450, 0x5451, 0x5421, 0x541B, 0x5413)  # TCGETS FIONCLEX FIOCLEX FIONBIO FIONREAD TIOCGWINSZ
-# Wait and private wake, requeue and priority-inheritance calls. A shared wake would signal other processes.
+_FCNTL = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    1030,
+)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC: no locks, leases, seals
+_IOCTL = (
+    0x5401,
+    0x5450,
+    0x5451,
+    0x5421,
+    0x541B,
+    0x5413,
+)  # TCGETS FIONCLEX FIOCLEX FIONBIO FIONREAD TIOCGWINSZ
+# Wait and private wake, requeue and priority-inheritance calls. A shared wake would signal other
+# processes.
 _FUTEX = (0, 9, 128, 129, 137, 138, 131, 132, 133, 6, 7, 134, 135, 139, 140)
 _FUTEX_COMMAND_MASK = 0xFF
 _PRCTL = (15, 0x53564D41)  # PR_SET_NAME, PR_SET_VMA
@@ -58,7 +74,8 @@ def fail_with(number: int) -> int:
 
 
 def assemble(architecture: Architecture | None = None) -> bytes:
-    """The filter for an architecture (default: this machine's), with a placeholder for the process id.
+    """The filter for an architecture (default: this machine's), with a placeholder for the process
+    id.
 
     Raises
     ------
@@ -90,11 +107,17 @@ def install(program: bytes) -> None:
     """Put the calling thread, and whatever it starts, under the filter. Needs no_new_privs."""
     code = ctypes.create_string_buffer(program, len(program))
     description = _SockFprog(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
-    prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.cast(ctypes.byref(description), ctypes.c_void_p))
+    prctl(
+        PR_SET_SECCOMP,
+        _SECCOMP_MODE_FILTER,
+        ctypes.cast(ctypes.byref(description), ctypes.c_void_p),
+    )
 
 
 def _rule(arch: Architecture, name: str, body: list[_Op]) -> list[_Op]:
-    """`if number == name: body`, nothing where the architecture has no such call. The body must return."""
+    """`if number == name: body`, nothing where the architecture has no such call. The body must
+    return.
+    """
     if name not in arch.numbers:
         return []
     return [_Op(_JUMP_EQUAL, arch.numbers[name], 0, len(body)), *body]
