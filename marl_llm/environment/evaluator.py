@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ class Evaluator:
         self.out_of_fold_rows: np.ndarray = np.concatenate([b for _, b in splits])
         self.out_of_fold_labels: np.ndarray = part.y[self.out_of_fold_rows]
         edges = np.cumsum([0, *(len(b) for _, b in splits)]).tolist()
-        self.fold_bounds: list[tuple[int, int]] = list(zip(edges[:-1], edges[1:], strict=True))
+        self.fold_bounds: list[tuple[int, int]] = list(pairwise(edges))
         self._gain_test = GainTest(_truth(task, self._reference, splits), config, seed)
         self._cache = EvaluationCache(
             Path(config.cache) if config.cache else None, config.cache_mib

@@ -169,6 +169,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from marl_llm.evaluation import flaml_worker  # pickles name the module, not __main__
+    from marl_llm.evaluation import flaml_worker  # noqa: PLW0406  pickles name the module, not __main__
 
     sys.exit(flaml_worker.main(sys.argv[1:]))

@@ -8,7 +8,7 @@ runs once, so the baseline is shared by all arms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ class TestRun:
 
     predictions: Predictions | None
     error: str = ""
-    cost: Cost = Cost(0.0, 0.0)
+    cost: Cost = field(default_factory=lambda: Cost(0.0, 0.0))
 
 
 class Bench:

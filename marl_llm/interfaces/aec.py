@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from gymnasium.spaces import Text
 from pettingzoo import AECEnv
@@ -67,7 +67,7 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         Longest text of the spaces; a longer observation loses its middle (see `fit`).
     """
 
-    metadata: dict[str, Any] = {
+    metadata: ClassVar[dict[str, Any]] = {
         "name": "marl_llm_team_v0",
         "render_modes": ["ansi"],
         "is_parallelizable": False,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
@@ -196,7 +197,7 @@ def _split_comment(line: str) -> tuple[str, str]:
 
 def _split_ops(body: str) -> list[str]:
     edges = [-1, *outside_quotes(body, ";"), len(body)]
-    parts = (body[a + 1 : b].strip() for a, b in zip(edges, edges[1:], strict=False))
+    parts = (body[a + 1 : b].strip() for a, b in pairwise(edges))
     return [part for part in parts if part]
 
 

@@ -209,7 +209,7 @@ class _Reader:
                     and alias.asname in (None, alias.name)
                     and statement.level == 0
                 )
-                known = known and module.split(".")[0] == (statement.module or "").split(".")[0]
+                known = known and _top(module) == _top(statement.module or "")
             if not known:
                 raise Unreadable(f"an import of {alias.name}")
 
@@ -318,3 +318,8 @@ def _is(value: Any, default: Any) -> bool:
     if isinstance(value, Name):
         return value.text == getattr(default, "__name__", None)
     return type(value) is type(default) and value == default
+
+
+def _top(module: str) -> str:
+    """The package that a module lies in."""
+    return module.split(".", maxsplit=1)[0]

@@ -63,7 +63,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         max_batches: int,
         device: torch.device | str,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
         self._token_groups: list[Group] = []
         self._sampler_groups: list[Group] = []

@@ -302,7 +302,7 @@ def _members(rng: random.Random, world: World) -> tuple[PipelineSpec, ...]:
     """Two to six different solutions, a screened family or a walked one each."""
     families = screened_specs(world.card.context())
     found: dict[PipelineSpec, None] = {}
-    while len(found) < 2 or rng.random() < 0.6 and len(found) < 6:
+    while len(found) < 2 or (rng.random() < 0.6 and len(found) < 6):
         found[rng.choice(families) if rng.random() < 0.6 else _walk(rng, world.card)[0]] = None
     return tuple(found)
 

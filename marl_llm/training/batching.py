@@ -11,6 +11,7 @@ cells. The gradient does not depend on the second.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -236,7 +237,7 @@ class StepBatches:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self._sizes) // self._batch_rows)
+        return math.ceil(len(self._sizes) / self._batch_rows)
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self._seed, self._epoch])

@@ -114,7 +114,7 @@ class Critic:
         shift: float,
         scale: float,
         fresh: bool,
-    ):
+    ) -> None:
         self._model, self._base_name = model, base_name
         self._device = (
             torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")

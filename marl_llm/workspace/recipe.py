@@ -278,42 +278,34 @@ class Recipe(_Section):
     )
     seed: int = Field(default=0, ge=0, description="everything random in the run follows from it")
     iterations: int = Field(default=4, ge=1, description="collect-then-train rounds")
-    model: ModelSection = Field(
-        default_factory=lambda: ModelSection(), description="base model and adapters"
-    )
-    tasks: TaskSection = Field(default_factory=lambda: TaskSection(), description="training tasks")
+    model: ModelSection = Field(default_factory=ModelSection, description="base model and adapters")
+    tasks: TaskSection = Field(default_factory=TaskSection, description="training tasks")
     environment: EnvironmentConfig = Field(
-        default_factory=lambda: EnvironmentConfig(), description="evaluation, gains"
+        default_factory=EnvironmentConfig, description="evaluation, gains"
     )
     rewards: RewardConfig = Field(
-        default_factory=lambda: RewardConfig(), description="weights of the rewards"
+        default_factory=RewardConfig, description="weights of the rewards"
     )
     prompts: PromptConfig = Field(
-        default_factory=lambda: PromptConfig(), description="how prompts are written"
+        default_factory=PromptConfig, description="how prompts are written"
     )
     rollout: RolloutConfig = Field(
-        default_factory=lambda: RolloutConfig(), description="tree, concurrency, sampling"
+        default_factory=RolloutConfig, description="tree, concurrency, sampling"
     )
-    serving: ServingSection = Field(
-        default_factory=lambda: ServingSection(), description="who answers"
-    )
+    serving: ServingSection = Field(default_factory=ServingSection, description="who answers")
     sandbox: SandboxSection = Field(
-        default_factory=lambda: SandboxSection(), description="where candidates run"
+        default_factory=SandboxSection, description="where candidates run"
     )
     credit: CreditConfig = Field(
-        default_factory=lambda: CreditConfig(), description="from rewards to advantages"
+        default_factory=CreditConfig, description="from rewards to advantages"
     )
     warm_start: WarmStartSection = Field(
-        default_factory=lambda: WarmStartSection(), description="before iteration 0"
+        default_factory=WarmStartSection, description="before iteration 0"
     )
-    training: TrainingSection = Field(
-        default_factory=lambda: TrainingSection(), description="per role"
-    )
-    promotion: PromotionSection = Field(
-        default_factory=lambda: PromotionSection(), description="of adapters"
-    )
+    training: TrainingSection = Field(default_factory=TrainingSection, description="per role")
+    promotion: PromotionSection = Field(default_factory=PromotionSection, description="of adapters")
     evaluation: EvaluationSection = Field(
-        default_factory=lambda: EvaluationSection(), description="unseen tasks"
+        default_factory=EvaluationSection, description="unseen tasks"
     )
 
     def seeds(self) -> dict[str, range]:

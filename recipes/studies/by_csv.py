@@ -10,7 +10,7 @@ on the same rows with intervals clustered by CSV. Drawing needs matplotlib (extr
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def held_against(report: EvaluationReport, against: str) -> list[Held]:
     return sorted(found, key=lambda one: one.difference.mean or 0.0, reverse=True)
 
 
-def _means(pairs) -> dict[str, float]:
+def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     by_task: dict[str, list[float]] = {}
     for task, value in pairs:
         by_task.setdefault(task, []).append(value)

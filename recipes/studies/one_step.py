@@ -83,9 +83,9 @@ def one_steps(card: TaskCard, spec: PipelineSpec) -> list[OneStep]:
     context = card.context()
     seen = {effective(spec, context).model_dump_json()}
     found: list[OneStep] = []
-    for action in _actions(card, spec):
+    for drawn in _actions(card, spec):
         try:
-            action = resolve_columns(action, context)
+            action = resolve_columns(drawn, context)
             after = apply(action, spec, context)
         except InvalidAction:
             continue  # nothing of that kind in these data

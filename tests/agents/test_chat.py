@@ -47,8 +47,8 @@ def moment(card: TaskCard, draw: int = 0, memory: Memory | None = None) -> Situa
 def test_every_example_of_an_action_can_be_carried_out_and_every_kind_is_shown(kind, draw):
     now = moment(small_card(kind), draw)
     context, actions = now.card.context(), [parse_action(line) for line in action_examples(now)]
-    for action in actions:
-        action = resolve_columns(action, context)
+    for read in actions:
+        action = resolve_columns(read, context)
         if isinstance(action, Tune) and action.regions:
             check_region(action, now.spec, context)
         elif not isinstance(action, Analyze | Finish):

@@ -154,7 +154,7 @@ def test_correlation_is_spearmans_and_finds_the_strongest_pairs():
         a, b, value = item.split()
         pairs[a, b] = float(value)
         assert float(value) == pytest.approx(spearmanr(columns[a], columns[b])[0], abs=0.005)
-    assert list(pairs)[0] == ("x0", "x3")
+    assert next(iter(pairs)) == ("x0", "x3")
     assert pairs["x0", "x3"] == -1
     assert len(pairs) == 6
     assert ask("correlation", view, "x2").count("x2") == 3

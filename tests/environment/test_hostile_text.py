@@ -173,7 +173,7 @@ def test_a_search_ends_after_three_failures_and_at_the_ceiling():
         parse_action("tune C=between(0.1, 0.9), budget=64"),
         PipelineSpec(estimator="LogisticRegression"),
     )
-    search_region(action, start, lambda code: tried.append(code), 0)
+    search_region(action, start, tried.append, 0)
     assert len(tried) == 3
     tried.clear()
     search_region(action, start, lambda code: tried.append(code) or Scores({}, {}, 0.0), 0, 16)

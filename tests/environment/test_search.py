@@ -46,7 +46,7 @@ def test_few_whole_numbers_are_tried_once_each():
 
 def test_the_best_setting_in_cross_validation_becomes_the_proposal_and_exact_values_stay():
     def cross_validate(code: str) -> Scores | None:
-        depth = int(code.split("max_depth=")[1].split(",")[0])
+        depth = int(code.split("max_depth=")[1].split(",", maxsplit=1)[0])
         assert 'class_weight="balanced"' in code
         return None if depth == 7 else Scores({}, {}, -abs(depth - 8.2))
 

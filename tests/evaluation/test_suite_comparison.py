@@ -154,7 +154,7 @@ def test_started_again_it_plays_and_scores_nothing_twice(compared, monkeypatch: 
 def test_a_result_that_was_lost_is_made_again_from_its_episode(
     compared, monkeypatch: pytest.MonkeyPatch
 ):
-    report, root, suite = compared
+    _, root, suite = compared
     lost = next((root / "ev").glob("scripted-*/results/iris-*-r1.json"))
     before = lost.read_text()
     lost.unlink()

@@ -264,7 +264,8 @@ def test_a_kind_that_is_named_is_obeyed(
     kind: str, cells: tuple[str, ...], values: list, note: str | None
 ):
     typed = column(*cells, kind=kind)
-    assert typed.kind == kind.split()[0].replace("day-first", "date").replace("month-first", "date")
+    order = kind.split(maxsplit=1)[0]
+    assert typed.kind == order.replace("day-first", "date").replace("month-first", "date")
     assert pd.Series(values).equals(typed.values.astype(pd.Series(values).dtype))
     assert typed.note == note
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,7 @@ def test_later_parts_hold_later_times_and_ties_stay_together(times: list[int]) -
     T = np.array(times, dtype=np.float64)
     parts = time_parts(T, FRACTIONS)
     assert sorted(np.concatenate(parts)) == list(range(len(T)))
-    assert all(
-        T[later].min() > T[earlier].max() for earlier, later in zip(parts, parts[1:], strict=False)
-    )
+    assert all(T[later].min() > T[earlier].max() for earlier, later in pairwise(parts))
     folds = time_folds(np.zeros(len(T), dtype=np.int64), T, 3)
     assert all(T[valid].min() > T[train].max() for train, valid in folds)
     assert np.array_equal(np.sort(np.concatenate([folds[-1][0], folds[-1][1]])), np.arange(len(T)))

@@ -59,8 +59,9 @@ def _with_columns(text: str, card: TaskCard) -> str | None:
             columns = like_columns(FEATURES[op], card)
             if not columns:
                 return None
-            op = f"{op} {column_list(columns)}"
-        ops.append(op)
+            ops.append(f"{op} {column_list(columns)}")
+        else:
+            ops.append(op)
     return _FEATURES + "; ".join(ops)
 
 

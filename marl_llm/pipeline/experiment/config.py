@@ -83,7 +83,7 @@ class Experiment(_Section):
         default=2, ge=1, le=8, description="runs at the same time, each with a server of its own"
     )
     evaluation: EvaluationSection = Field(
-        default_factory=lambda: EvaluationSection(), description="of every arm"
+        default_factory=EvaluationSection, description="of every arm"
     )
     arms: dict[str, ArmSection] = Field(
         min_length=1, description="by name, in the order in which they are run"
