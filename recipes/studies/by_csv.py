@@ -1,7 +1,6 @@
 """All arms of a comparison held against one of them, CSV by CSV: a table, and a picture.
 
-    python recipes/studies/by_csv.py runs/evaluation/evaluation.json --against no_agents --plot
-    arms.png
+    python recipes/studies/by_csv.py OUT/evaluation.json --against no_agents --plot arms.png
 
 In: a finished `evaluation.json`. Out: mean test scores of the splits of each CSV, and differences
 on the same rows with intervals clustered by CSV. Drawing needs matplotlib (extra `dev`).

@@ -1,7 +1,7 @@
 """One arm trained with several seeds, played on the same tasks, held against arms that have none.
 
-    python recipes/studies/seeds.py OUT/seed0 OUT/seed1 OUT/seed2 --arm trained --against untrained
-    no_agents python recipes/studies/seeds.py OUT/one_way --against OUT/other_way:trained
+    python recipes/studies/seeds.py OUT/seed0 OUT/seed1 OUT/seed2 --against untrained no_agents
+    python recipes/studies/seeds.py OUT/one_way --against OUT/other_way:trained
 
 In: the directories of finished `marl-llm evaluate` runs on the same tasks; the arms held against
 may lie in any of them, or in another one that is named. Out: the gain over the start of every seed
