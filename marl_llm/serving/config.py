@@ -102,6 +102,13 @@ class ServerConfig:
     extra_args: tuple[str, ...] = ()
 
 
+_CPU_BLOCK = 32
+"""Tokens of a block of the prefix cache on a CPU, the fewest that vLLM's kernel takes (its default:
+128). What lies behind the last full block of a prompt is computed again for every reply, and
+prompts of a team are 130 to 400 tokens: of 250,718 prompt tokens of one iteration of the 0.5B
+model 33% were computed with 128, 11% with 32."""
+
+
 def installed_device() -> Device:
     """Return the device of the installed vLLM build.
 
@@ -180,7 +187,7 @@ def command(
         batched = max(4096, config.max_model_len)
         args += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(batched)]
     if device is Device.cpu:
-        args += ["--enforce-eager"]
+        args += ["--enforce-eager", "--block-size", str(_CPU_BLOCK)]
     else:
         args += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]
     return [*args, *config.extra_args]

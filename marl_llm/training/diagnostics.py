@@ -17,6 +17,7 @@ import numpy as np
 
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.gate import is_fresh
+from marl_llm.training.sample import sample_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,8 @@ def ages_of(rows: Sequence[ReplayRow], adapter_sha256: str) -> np.ndarray:
 def choose_probe(rows: Sequence[ReplayRow], adapter_sha256: str, *, most: int, seed: int) -> Probe:
     """Draw up to `most` rows of each age."""
     ages = ages_of(rows, adapter_sha256)
-    rng = np.random.default_rng(seed)
-    numbers = [
-        np.sort(rng.permutation(np.flatnonzero(ages == age))[:most]) for age in np.unique(ages)
-    ]
+    by_age = [np.flatnonzero(ages == age) for age in np.unique(ages)]
+    numbers = [of[sample_rows([rows[i] for i in of], most, seed)] for of in by_age]
     chosen = np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
     counts = {int(age): int((ages == age).sum()) for age in np.unique(ages)}
     return Probe([rows[int(i)] for i in chosen], ages[chosen], counts)

@@ -20,6 +20,7 @@ import numpy as np
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.training.data import ReplayRow
+from marl_llm.training.sample import sample_rows
 
 ABS_FACTOR = 5.0
 """Largest mean |log-ratio|, in tolerances."""
@@ -135,8 +136,7 @@ def check_integrity(
             f"be trained ({adapter_sha256[:12]}, sha256); train the version that collected "
             "them, or collect again."
         )
-    numbers = np.random.default_rng(seed).permutation(len(fresh))[:max_rows]
-    sample = [fresh[i] for i in np.sort(numbers)]
+    sample = [fresh[i] for i in sample_rows(fresh, max_rows, seed)]
     log_ratios = [new - row.logged_logprobs for new, row in zip(score(sample), sample, strict=True)]
     report = measure(log_ratios, tolerance)
     if not report.passed:

@@ -17,7 +17,7 @@ from marl_llm.training.config import PolicyConfig
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.diagnosis import likely_causes, recorded_causes
 from marl_llm.training.diagnostics import Probe, choose_probe, describe, divergence
-from marl_llm.training.gate import GateReport, IntegrityError, check_integrity, is_fresh
+from marl_llm.training.gate import GateReport, IntegrityError, Score, check_integrity, is_fresh
 from marl_llm.training.loading import precision_of
 from marl_llm.training.loss import Loss, Replay, clip_share
 from marl_llm.training.phase import Phase
@@ -47,9 +47,9 @@ def train_policy(
         As `train_role.train_role`.
     """
     trainer = policy_trainer(rows, phase, config, loss)
-    gate = _gate(trainer, rows, phase, config)
     probe = choose_probe(rows, phase.adapter_sha256, most=config.gate_rows, seed=phase.seed)
     start = trainer.score(probe.rows)
+    gate = _gate(trainer, rows, phase, config, _known(trainer.score, probe.rows, start))
     metrics = run(trainer, rows, phase, config)
     end = _settle(trainer, probe, start)
     last = metrics["history"][-1]
@@ -97,8 +97,24 @@ def _moved(start: list[np.ndarray], end: list[np.ndarray]) -> float:
     return divergence(np.concatenate(end) - np.concatenate(start))["approx_kl"]
 
 
+def _known(score: Score, rows: Sequence[ReplayRow], values: Sequence[np.ndarray]) -> Score:
+    """`score`, which does not compute again what is known of these very rows."""
+    known = {id(row): value for row, value in zip(rows, values, strict=True)}
+
+    def looked_up(asked: Sequence[ReplayRow]) -> list[np.ndarray]:
+        if all(id(row) in known for row in asked):
+            return [known[id(row)] for row in asked]
+        return score(asked)
+
+    return looked_up
+
+
 def _gate(
-    trainer: ReplayTrainer, rows: Sequence[ReplayRow], phase: Phase, config: PolicyConfig
+    trainer: ReplayTrainer,
+    rows: Sequence[ReplayRow],
+    phase: Phase,
+    config: PolicyConfig,
+    score: Score,
 ) -> GateReport:
     fresh = [row for row in rows if is_fresh(row, phase.adapter_sha256)]
     recorded = recorded_causes(fresh, config.temperature)
@@ -114,7 +130,7 @@ def _gate(
     )
     return check_integrity(
         rows,
-        trainer.score,
+        score,
         explain,
         adapter_sha256=phase.adapter_sha256,
         tolerance=tolerance,

@@ -229,6 +229,14 @@ def test_a_cpu_server_runs_in_what_the_model_is_stored_in_if_the_machine_is_fast
     assert made[made.index("--dtype") + 1] == "float16"
 
 
+def test_a_cpu_server_caches_prompts_in_small_blocks_unless_it_is_told_otherwise() -> None:
+    made = config.command("m", "h", 1, ServerConfig(), Device.cpu)
+    assert made[made.index("--block-size") + 1] == "32"
+    assert "--block-size" not in config.command("m", "h", 1, ServerConfig(), Device.cuda)
+    told = ServerConfig(extra_args=("--block-size", "64"))
+    assert config.command("m", "h", 1, told, Device.cpu)[-2:] == ["--block-size", "64"]
+
+
 def test_without_chunked_prefill_a_whole_prompt_fits_into_one_step() -> None:
     command = config.command("m", "h", 1, ServerConfig(max_model_len=9000), Device.cpu)
     assert "--no-enable-chunked-prefill" in command
