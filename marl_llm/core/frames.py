@@ -65,6 +65,23 @@ def chosen(rows: pd.DataFrame, mask: Mask) -> pd.DataFrame:
     return rows.loc[mask]
 
 
+def lengths(rows: pd.DataFrame, column: str) -> NDArray[np.int64]:
+    """How many items each list of a column has, shape (n,); 0 where there is no list."""
+    lists = rows[column].tolist()
+    found = [len(one) if isinstance(one, list | np.ndarray) else 0 for one in lists]
+    return np.array(found, np.int64)
+
+
+def labels(rows: pd.DataFrame) -> list[int]:
+    """The labels of the rows, where they are whole numbers."""
+    return rows.index.tolist()
+
+
+def at(rows: pd.DataFrame, positions: Sequence[int]) -> pd.DataFrame:
+    """The rows at these positions, counted from 0."""
+    return rows.iloc[list(positions)]
+
+
 def repeated(rows: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
     """Which rows have the values of an earlier row in all of `columns`, shape (n,)."""
     return rows.duplicated(subset=list(columns)).to_numpy()
@@ -81,7 +98,7 @@ def of_columns(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return rows.loc[:, list(columns)]
 
 
-def with_columns(rows: pd.DataFrame, **columns: object) -> pd.DataFrame:
+def with_columns(rows: pd.DataFrame, /, **columns: object) -> pd.DataFrame:
     """A copy with further columns: a value for all rows, or one value per row."""
     return rows.assign(**columns)
 

@@ -93,9 +93,7 @@ def _preparation(spec: PipelineSpec) -> ColumnTransformer:
     from sklearn.compose import make_column_selector, make_column_transformer
 
     return make_column_transformer(
-        # pyright: ignore[reportArgumentType]
         (_numeric(spec), make_column_selector(dtype_include="number")),
-        # pyright: ignore[reportArgumentType]
         (_categorical(spec), make_column_selector(pattern="^(?!t[0-9])", dtype_exclude="number")),
         *((extra.record.build(), _columns(extra)) for extra in spec.extra),
     )
