@@ -8,7 +8,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_] | pd.Series
 """Which rows of a frame are meant: bool, shape (n,)."""
+
+drop_columns: Callable[..., object] = pd.DataFrame.drop
+"""pandas' own method as a function, for transformers: generated code names it too."""
 
 
 def names(rows: pd.DataFrame) -> list[str]:

@@ -75,8 +75,8 @@ def _components(returned: Symbol) -> dict[str, object]:
         return _ensemble(returned)
     steps = _steps(returned)
     parts: dict[str, object] = {"drop": frozenset()}
-    if steps and isinstance(steps[0], Call) and steps[0].name == "FunctionTransformer":
-        parts["drop"] = _dropped(steps.pop(0))
+    if steps and isinstance(first := steps[0], Call) and first.name == "FunctionTransformer":
+        parts["drop"], steps = _dropped(first), steps[1:]
     if not 2 <= len(steps) <= 3:
         raise Unreadable("the pipeline is not preparation and estimator")
     estimator = _estimator(steps[-1])
@@ -169,10 +169,12 @@ def _reduction(step: Symbol, classifier: bool) -> object:
 def _amount(reducer: Reducer, step: Call, classifier: bool) -> object | None:
     """The amount of a step that is this reduction; None if it is another step."""
     usual = symbol(reducer.code(reducer.example, classifier))
+    if not isinstance(usual, Call) or step.name != usual.name:
+        return None
     options, expected = dict(step.options), dict(usual.options)
     amount = options.pop(reducer.parameter, reducer.implied)
     expected.pop(reducer.parameter, None)
-    return amount if step.name == usual.name and options == expected else None
+    return amount if options == expected else None
 
 
 def _preparation(value: Symbol, classifier: bool) -> dict[str, object]:
