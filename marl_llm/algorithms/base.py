@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
+from marl_llm.core.frames import texts
 from marl_llm.credit import CreditConfig
 from marl_llm.training.config import PolicyConfig, TrainConfig
 from marl_llm.training.data import ReplayRow, replay_rows
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from marl_llm.training.trl_adapter import ReplayTrainer
 
 S = TypeVar("S", bound=Sampled)
-Trained = tuple["PeftModel", dict[str, Any]]
+Trained = tuple["PeftModel", dict[str, JsonValue]]
 """The model, whose adapter "default" is the result, and metrics fit for JSON."""
 
 
@@ -126,7 +127,7 @@ def learn_from(
     any_adapter : bool
         Samples of older adapters alone will do.
     """
-    seen = frame["adapter_sha256"].tolist() if "adapter_sha256" in frame else []
+    seen = texts(frame, "adapter_sha256") if "adapter_sha256" in frame else []
     if not any_adapter and only_old_kept(samples, seen, phase.adapter_sha256):
         dropped, samples = dropped | {"only_old": rows_each * len(samples)}, []
     if not samples:

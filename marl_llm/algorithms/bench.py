@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import load_policy, trainer_arguments
 from marl_llm.training.phase import Phase
+from marl_llm.training.seam import dataset_of
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -102,7 +103,9 @@ def _measure(base_dir: Path, rounds: int, count: int, per_prompt: int) -> Traini
         rows = random_rows(count, per_prompt, vocabulary)
         work = Path(folder) / "work"
         phase = Phase(Path(base_dir), adapter, adapter_sha256(adapter), work, seed=0)
-        replay, sft, cells = [], [], {}
+        replay: list[float] = []
+        sft: list[float] = []
+        cells: dict[str, int] = {}
         for _ in range(rounds):
             trainer = _CONFIG.trainer(rows, phase)
             replay.append(_seconds(trainer))
@@ -118,7 +121,6 @@ def _measure(base_dir: Path, rounds: int, count: int, per_prompt: int) -> Traini
 
 def _sft_trainer(rows: list[ReplayRow], phase: Phase) -> Trainer:
     model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, _CONFIG.precision)
-    from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
@@ -129,13 +131,17 @@ def _sft_trainer(rows: list[ReplayRow], phase: Phase) -> Trainer:
         dataset_kwargs={"skip_prepare_dataset": True},
         train_sampling_strategy="group_by_length",
     )
-    dataset = Dataset.from_list([labelled(row) for row in rows])
+    dataset = dataset_of([labelled(row) for row in rows])
     trainer = SFTTrainer(model, arguments, train_dataset=dataset, processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _seconds(trainer: Trainer) -> float:
+class _Trainer(Protocol):
+    def train(self) -> object: ...
+
+
+def _seconds(trainer: _Trainer) -> float:
     started = time.monotonic()
     trainer.train()
     return time.monotonic() - started

@@ -26,7 +26,8 @@ import pandas as pd
 from pydantic import Field
 
 from marl_llm.algorithms.base import Algorithm, Trained, learn_from
-from marl_llm.algorithms.selection import check_fingerprints, kept_rows, turns_of
+from marl_llm.algorithms.selection import Turn, by_group, check_fingerprints, kept_rows, turns_of
+from marl_llm.core.frames import at
 from marl_llm.training.data import replay_rows
 from marl_llm.training.pair_phase import Pair, train_pairs
 from marl_llm.training.phase import Learned, Phase
@@ -113,11 +114,12 @@ def preference_pairs(frame: pd.DataFrame) -> tuple[list[Pair], dict[str, int]]:
         Malformed rows, or no column `group`.
     """
     dropped: Counter[str] = Counter(dict.fromkeys(_REASONS, 0))
-    turns, pairs = turns_of(frame), []
+    turns = turns_of(frame)
+    pairs: list[Pair] = []
     dropped["not_kept"] = int((~kept_rows(frame)).sum())
-    dropped["empty"] = len(frame) - dropped["not_kept"] - int(turns["rows"].to_numpy().sum())
-    for _, group in turns.groupby("group_code", sort=True):
-        rows = int(group["rows"].to_numpy().sum())
+    dropped["empty"] = len(frame) - dropped["not_kept"] - sum(turn.rows for turn in turns)
+    for group in by_group(turns):
+        rows = sum(turn.rows for turn in group)
         found = _pair(frame, group)
         if isinstance(found, Pair):
             pairs.append(found)
@@ -127,14 +129,14 @@ def preference_pairs(frame: pd.DataFrame) -> tuple[list[Pair], dict[str, int]]:
     return pairs, dict(dropped)
 
 
-def _pair(frame: pd.DataFrame, group: pd.DataFrame) -> Pair | str:
+def _pair(frame: pd.DataFrame, group: Sequence[Turn]) -> Pair | str:
     """A group's pair, or the reason why there is none."""
-    preferable, low = group.loc[~group["refused"], "advantage"], group["advantage"].idxmin()
-    if preferable.empty or not preferable.max() > group.loc[low, "advantage"]:
+    preferable = [turn for turn in group if not turn.refused]
+    low = min(group, key=lambda turn: turn.advantage)
+    high = max(preferable, key=lambda turn: turn.advantage, default=low)
+    if not high.advantage > low.advantage:
         return "no_difference"
-    high = preferable.idxmax()
-    firsts = [group.loc[high, "first"], group.loc[low, "first"]]
-    (chosen, rejected), _ = replay_rows(frame.loc[firsts])
+    (chosen, rejected), _ = replay_rows(at(frame, [high.first, low.first]))
     if not np.array_equal(chosen.prompt_ids, rejected.prompt_ids):
         return "other_prompt"
     if np.array_equal(chosen.completion_ids, rejected.completion_ids):

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -33,11 +33,40 @@ from marl_llm.training.adapters import adapter_sha256, create_adapter
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.loading import precision_of
 from marl_llm.training.phase import Phase
+from marl_llm.training.seam import save_random_model, trained_policy, weights_of
 
 if TYPE_CHECKING:
     from marl_llm.training.trl_adapter import ReplayTrainer
 
-SHAPES: dict[str, dict[str, Any]] = {
+
+class Shape(TypedDict):
+    """The sizes of a Qwen2 model."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+    tie_word_embeddings: bool
+
+
+Figures = TypedDict(
+    "Figures",
+    {
+        "rows": int,
+        "tokens a row": int,
+        "precision": Precision,
+        "seconds": float,
+        "tokens/s": int,
+        "computed cells/s": int,
+        "of the product rate": float,
+        "product rate, Tflop/s": float,
+        "peak memory, GiB": float,
+    },
+)
+"""What was measured of a phase, under the names that are shown."""
+SHAPES: dict[str, Shape] = {
     "qwen2.5-0.5b": {
         "hidden_size": 896,
         "intermediate_size": 4864,
@@ -66,15 +95,12 @@ _GROUPS = {DATA_SCIENTIST: (434, 0, 1, 8, 16), ML_ENGINEER: (330, 96, 8, 2, 24)}
 
 def random_model(shape: str, directory: Path) -> Path:
     """A model of this shape, random weights in bfloat16, with the embedded model's tokenizer."""
-    import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2Config
 
     config = Qwen2Config(
         **SHAPES[shape], max_position_embeddings=32_768, eos_token_id=2, pad_token_id=0
     )
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = Qwen2ForCausalLM._from_config(config, dtype=torch.bfloat16)
-    model.save_pretrained(directory)
+    save_random_model(config, directory)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(EMBEDDED / name, directory / name)
     return directory
@@ -99,9 +125,7 @@ def random_rows(role: str, count: int, fingerprint: str) -> list[ReplayRow]:
     return found[:count]
 
 
-def train_phase(
-    trainer: ReplayTrainer, rows: list[ReplayRow], precision: Precision
-) -> dict[str, Any]:
+def train_phase(trainer: ReplayTrainer, rows: list[ReplayRow], precision: Precision) -> Figures:
     """One phase of a `ReplayTrainer`: tokens/s, share of the product rate, peak memory."""
     import torch
 
@@ -114,13 +138,7 @@ def train_phase(
     seconds = time.monotonic() - started
     rates.append(_gpu_rate() if cuda else product_rates()[precision])
     rate = sum(rates) / 2
-    inner = trainer.accelerator.unwrap_model(trainer.policy).get_base_model()
-    blocks = sum(
-        p.numel()
-        for name, p in inner.named_parameters()
-        if ".layers." in name and "lora" not in name
-    )
-    head = inner.get_output_embeddings().weight.numel()
+    blocks, head = weights_of(trained_policy(trainer))
     cells = trainer.cells["cells"]
     learned = sum(len(row.completion_ids) for row in rows) * trainer.args.num_train_epochs
     peak = (
@@ -155,9 +173,9 @@ def _gpu_rate(seconds: float = 1.0) -> float:
     return best
 
 
-def benchmark(rows: int = 64, *arguments: str) -> dict[str, dict[str, Any]]:
+def benchmark(rows: int = 64, *arguments: str) -> dict[str, Figures]:
     """Each role's phase of `rows` rows; `arguments` are further ones of this module's command."""
-    found = {}
+    found: dict[str, Figures] = {}
     for role in ROLES:
         command = [
             sys.executable,
@@ -203,7 +221,7 @@ def main() -> None:
         phase = Phase(base, adapter, adapter_sha256(adapter), Path(folder) / "work", seed=0)
         trainer = config.trainer(rows, phase)
         figures = train_phase(trainer, rows, precision_of(config.precision, base))
-        sys.stdout.write(json.dumps({"role": args.role} | figures) + "\n")
+        sys.stdout.write(json.dumps({"role": args.role, **figures}) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,18 @@ from pydantic import Field
 from marl_llm.algorithms.grpo import Surrogate
 from marl_llm.core.atomic import replacing
 from marl_llm.core.errors import UserError
+from marl_llm.core.frames import (
+    cells,
+    chosen,
+    floats,
+    groups,
+    integers,
+    labels,
+    lengths,
+    of_columns,
+    with_columns,
+    write_frame,
+)
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.gae import AgentTurn, TurnCredit, episode_credit, explained_variance, whiten
 from marl_llm.credit.regret import FINISHED
@@ -47,6 +59,19 @@ if TYPE_CHECKING:
     from marl_llm.training.critic import Critic, CriticSettings
 
 _NEEDED = ("episode", "branch", "call", "role", "step", "reward", "reward_own", "verdict")
+
+
+class Valued(TypedDict):
+    """What the critic's values were worth before the fit; see `PPO.learn`."""
+
+    turns: int
+    followed_turns: int
+    heldout_turns: int
+    explained_variance_heldout: float | None
+    explained_variance_heldout_first: float | None
+    value_mean: float
+    return_mean: float
+    return_std: float
 
 
 class PPO(Surrogate, frozen=True):
@@ -148,8 +173,8 @@ class PPO(Surrogate, frozen=True):
             # publication.
             if is_first() and not files.after.exists():
                 publish_version(directory, files.after)
-        measured |= {"loss": fit.loss, "steps": fit.steps, "seconds": fit.seconds}
-        return Learned(model, len(rows), dropped, {"critic": measured} | metrics)
+        fitted = {"loss": fit.loss, "steps": fit.steps, "seconds": fit.seconds}
+        return Learned(model, len(rows), dropped, {"critic": {**measured, **fitted}} | metrics)
 
 
 def value_loss(
@@ -236,8 +261,8 @@ def agent_credit(frame: pd.DataFrame, values: Sequence[np.ndarray], config: PPO)
     frame = frame.reset_index(drop=True)
     scope = [name for name in ("run", "iteration") if name in frame]
     found: dict[int, RowCredit] = {}
-    for _, episode in frame.groupby([*scope, "episode", "role"], sort=False):
-        turns = [part.sort_values("call") for _, part in episode.groupby("branch", sort=False)]
+    for episode in groups(frame, [*scope, "episode", "role"]):
+        turns = [part.sort_values("call") for part in groups(episode, ["branch"])]
         followed = _followed(turns)
         known = [
             _turn(part, values, went_on) for part, went_on in zip(turns, followed, strict=True)
@@ -250,16 +275,16 @@ def agent_credit(frame: pd.DataFrame, values: Sequence[np.ndarray], config: PPO)
 
 def _rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], pd.DataFrame, dict[str, int]]:
     require_columns(frame, _NEEDED, "ppo")
-    rows, dropped = replay_rows(frame.assign(advantage=0.0, kept=True))
-    full = [isinstance(ids, (list, np.ndarray)) and len(ids) > 0 for ids in frame["completion_ids"]]
-    return rows, frame.loc[full].reset_index(drop=True), dropped
+    rows, dropped = replay_rows(with_columns(frame, advantage=0.0, kept=True))
+    full = lengths(frame, "completion_ids") > 0
+    return rows, chosen(frame, full).reset_index(drop=True), dropped
 
 
 def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
     """Whether the episode went on from each turn; where the rows don't say, from a step's only
     turn."""
-    steps = [turn["step"].tolist()[0] for turn in turns]
-    said = [turn["followed"].tolist()[0] if "followed" in turn else None for turn in turns]
+    steps = [cells(turn, "step")[0] for turn in turns]
+    said = [cells(turn, "followed")[0] if "followed" in turn else None for turn in turns]
     return [
         bool(s) if s in (True, False) else steps.count(step) == 1
         for s, step in zip(said, steps, strict=True)
@@ -267,22 +292,23 @@ def _followed(turns: Sequence[pd.DataFrame]) -> list[bool]:
 
 
 def _turn(part: pd.DataFrame, values: Sequence[np.ndarray], followed: bool) -> AgentTurn:
-    rewards = [np.zeros(len(values[i])) for i in part.index]
-    costs = part["reward_own"].to_numpy(np.float64)
+    rewards = [np.zeros(len(values[i])) for i in labels(part)]
+    costs = floats(part, "reward_own")
     for tokens, cost in zip(rewards, costs, strict=True):
         tokens[-1] += cost
-    rewards[-1][-1] += part["reward"].tolist()[-1] - costs[-1]
-    flat = np.concatenate([values[i] for i in part.index]).astype(np.float64)
-    ends = part["verdict"].tolist()[-1] == FINISHED
-    return AgentTurn(part["step"].tolist()[0], np.concatenate(rewards), flat, followed, ends)
+    rewards[-1][-1] += floats(part, "reward")[-1] - costs[-1]
+    flat = np.concatenate([values[i] for i in labels(part)]).astype(np.float64)
+    ends = cells(part, "verdict")[-1] == FINISHED
+    step = int(integers(part, "step")[0])
+    return AgentTurn(step, np.concatenate(rewards), flat, followed, ends)
 
 
 def _split(
     part: pd.DataFrame, credit: TurnCredit, values: Sequence[np.ndarray]
 ) -> dict[int, RowCredit]:
-    ends = np.cumsum([len(values[i]) for i in part.index])
-    pieces = {}
-    for index, start, end in zip(part.index, [0, *ends[:-1]], ends, strict=True):
+    ends = np.cumsum([len(values[i]) for i in labels(part)])
+    pieces: dict[int, RowCredit] = {}
+    for index, start, end in zip(labels(part), [0, *ends[:-1]], ends, strict=True):
         seen = None if credit.seen is None else credit.seen[start:end]
         advantage, returns = credit.advantage[start:end], credit.returns[start:end]
         pieces[index] = RowCredit(advantage, returns, seen, credit.next_value, bool(start == 0))
@@ -291,13 +317,12 @@ def _split(
 
 def _measure(
     frame: pd.DataFrame, values: Sequence[np.ndarray], credits: Sequence[RowCredit], critic: Critic
-) -> dict[str, Any]:
+) -> Valued:
     """What the values were worth before the fit, on turns whose rewards were all seen."""
-    latest = (
-        (frame["iteration"] == frame["iteration"].max()).tolist()
-        if "iteration" in frame
-        else [True] * len(frame)
-    )
+    latest = np.ones(len(frame), np.bool_)
+    if "iteration" in frame:
+        iterations = integers(frame, "iteration")
+        latest = iterations == iterations.max()
     held_out = [
         (v, c.seen, c.first) for v, c, new in zip(values, credits, latest, strict=True) if new
     ]
@@ -305,8 +330,8 @@ def _measure(
     first = [(v[0], s[0]) for v, s, is_first in seen if is_first]
     returns = np.concatenate([credit.returns for credit in credits])
     every = (
-        np.concatenate([s for _, s, _ in seen] or [[]]),
-        np.concatenate([v for v, _, _ in seen] or [[]]),
+        np.concatenate([s for _, s, _ in seen] or [np.zeros(0)]),
+        np.concatenate([v for v, _, _ in seen] or [np.zeros(0)]),
     )
     return {
         "turns": sum(credit.first for credit in credits),
@@ -325,7 +350,8 @@ def _measure(
 def _write_values(
     frame: pd.DataFrame, values: Sequence[np.ndarray], credits: Sequence[RowCredit], path: Path
 ) -> None:
-    table = frame[[name for name in ("run", "iteration", *ROW_KEY) if name in frame]].assign(
+    table = with_columns(
+        of_columns(frame, [name for name in ("run", "iteration", *ROW_KEY) if name in frame]),
         values=[v.astype(np.float32) for v in values],
         returns=[c.returns.astype(np.float32) for c in credits],
         advantage=[c.advantage.astype(np.float32) for c in credits],
@@ -333,4 +359,4 @@ def _write_values(
         followed=[c.seen is not None for c in credits],
     )
     with replacing(path, "the values") as file:
-        table.to_parquet(file, index=False)
+        write_frame(table, file)

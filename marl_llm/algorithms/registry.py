@@ -4,7 +4,8 @@ anybody's. The one list of our algorithms.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, SerializeAsAny
 from pydantic.fields import FieldInfo
@@ -16,7 +17,9 @@ from marl_llm.algorithms.ppo import PPO
 from marl_llm.algorithms.rloo import RLOO
 from marl_llm.algorithms.sft import SFT
 from marl_llm.core.import_path import import_object
+from marl_llm.core.narrow import is_dict, is_tuple
 
+V = TypeVar("V")
 BUILT_IN: dict[str, type[Algorithm]] = {
     "grpo": GRPO,
     "rloo": RLOO,
@@ -64,15 +67,16 @@ def read_algorithm(section: object) -> object:
         There is no such algorithm, or a key is another algorithm's; pydantic's `ValidationError`
         for keys that are unknown or ill-typed.
     """
-    if not isinstance(section, dict):
+    if not is_dict(section):
         return section
     name = section.get("algorithm", DEFAULT)
     chosen = algorithm_class(str(name))
-    foreign = {key: _known()[key] for key in section if key in _known().keys() - _keys(chosen)}
+    others = {key: field for key, field in _known().items() if key not in _keys(chosen)}
+    foreign = {key: others[key] for key in section if isinstance(key, str) and key in others}
     if not _names_all(foreign, chosen):
         for key, field in foreign.items():
             if _plain(section[key]) != _plain(field.default):
-                raise ValueError(_refusal(str(name), chosen, str(key)))
+                raise ValueError(_refusal(str(name), chosen, key))
     return chosen.model_validate(
         {key: value for key, value in section.items() if key not in foreign} | {"algorithm": name}
     )
@@ -87,7 +91,7 @@ def default_algorithm() -> Algorithm:
     return GRPO()
 
 
-def switched(section: dict[str, Any], name: str) -> dict[str, Any]:
+def switched(section: Mapping[str, V], name: str) -> dict[str, V]:
     """The keys of another algorithm's section that `name` has too: what is left of it where a
     section is overridden by one of another algorithm."""
     keys = _keys(algorithm_class(name)) - {"algorithm"}
@@ -114,7 +118,7 @@ def _names_all(foreign: dict[str, FieldInfo], chosen: type[Algorithm]) -> bool:
 
 
 def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+    return list(value) if is_tuple(value) else value
 
 
 def _refusal(name: str, chosen: type[Algorithm], key: str) -> str:

@@ -1,5 +1,5 @@
-"""Turns of logged rows, for algorithms that choose among them: a frame of credited rows goes in, a
-table of turns comes out. Pure pandas.
+"""Turns of logged rows, for algorithms that choose among them: a frame of credited rows goes in,
+turns come out.
 
 A turn's advantage is the mean over its calls. Choosing looks at no log-probabilities, so instead of
 the integrity gate only the rows' adapter fingerprint is looked at.
@@ -7,16 +7,22 @@ the integrity gate only the rows' adapter fingerprint is looked at.
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from marl_llm.core.frames import bools, floats, group_numbers, integers, lengths
 from marl_llm.credit.columns import require_columns
 from marl_llm.training.gate import IntegrityError
 
 TURN = ["run", "iteration", "episode", "branch", "role"]
 """Columns that name a turn, as far as the rows have them."""
+Mask = NDArray[np.bool_]
 
 
 def check_fingerprints(fingerprints: Iterable[str], adapter_sha256: str) -> dict[str, int]:
@@ -42,49 +48,83 @@ def check_fingerprints(fingerprints: Iterable[str], adapter_sha256: str) -> dict
     return dict(count)
 
 
-def kept_rows(frame: pd.DataFrame) -> pd.Series:
-    """Rows that credit kept, bool."""
-    return pd.Series(frame["kept"].to_numpy(bool) if "kept" in frame else True, index=frame.index)
+@dataclass(frozen=True)
+class Turn:
+    """A kept turn of a frame of rows.
+
+    Attributes
+    ----------
+    code : int
+        Its number, that of `turn_codes`.
+    group : int
+        The number of the group of turns that it is compared with.
+    advantage : float
+        Mean over its calls.
+    rows : int
+        Its calls.
+    refused : bool
+        Its first call was refused.
+    first : int
+        Position of the first call's row in the frame, from 0.
+    """
+
+    code: int
+    group: int
+    advantage: float
+    rows: int
+    refused: bool
+    first: int
 
 
-def refused_rows(frame: pd.DataFrame) -> pd.Series:
-    """Rows whose action was refused and asked for again; none where the frame does not say."""
-    refused = frame["refused"].to_numpy(bool) if "refused" in frame else False
-    return pd.Series(refused, index=frame.index, dtype=bool)
+def kept_rows(frame: pd.DataFrame) -> Mask:
+    """Rows that credit kept, shape (n,)."""
+    return bools(frame, "kept") if "kept" in frame else np.ones(len(frame), np.bool_)
 
 
-def turn_codes(frame: pd.DataFrame) -> pd.Series:
-    """The number of each row's turn."""
-    columns = [name for name in TURN if name in frame]
-    return frame.groupby(columns, sort=False, dropna=False).ngroup()
+def refused_rows(frame: pd.DataFrame) -> Mask:
+    """Rows whose action was refused and asked for again, shape (n,); none where the frame does not
+    say.
+    """
+    return bools(frame, "refused") if "refused" in frame else np.zeros(len(frame), np.bool_)
 
 
-def turns_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """The kept turns by code: `group_code`, mean `advantage`, number of `rows`, whether the first
-    call was `refused`, and the index label of the `first` call's row.
+def turn_codes(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """The number of each row's turn, shape (n,)."""
+    return group_numbers(frame, [name for name in TURN if name in frame])
+
+
+def turns_of(frame: pd.DataFrame) -> list[Turn]:
+    """The kept turns by code.
 
     Turns with an empty completion are left out: there is nothing to learn from them.
     """
     require_columns(frame, ["group"], "taking pairs, or the best, of a group")
     scope = [name for name in ("run", "iteration", "group") if name in frame]
-    table = pd.DataFrame(
-        {
-            "turn": turn_codes(frame),
-            "group_code": frame.groupby(scope, sort=False, dropna=False).ngroup(),
-            "advantage": frame["advantage"].astype(float),
-            "call": frame.get("call", 0),
-            "full": frame["completion_ids"].map(len) > 0,
-            "refused": refused_rows(frame),
-            "first": frame.index,
-        }
-    )
-    table = table.loc[kept_rows(frame)].sort_values(by="call", kind="stable")
-    turns = table.groupby("turn").agg(
-        group_code=("group_code", "first"),
-        advantage=("advantage", "mean"),
-        full=("full", "all"),
-        rows=("full", "size"),
-        refused=("refused", "first"),
-        first=("first", "first"),
-    )
-    return turns.loc[turns["full"]]
+    codes, groups, refused = turn_codes(frame), group_numbers(frame, scope), refused_rows(frame)
+    advantages, full = floats(frame, "advantage"), lengths(frame, "completion_ids") > 0
+    calls = integers(frame, "call") if "call" in frame else np.zeros(len(frame), np.int64)
+    kept = kept_rows(frame)
+    positions: defaultdict[int, list[int]] = defaultdict(list)
+    for position in np.argsort(calls, kind="stable").tolist():
+        if kept[position]:
+            positions[int(codes[position])].append(position)
+    return [
+        Turn(
+            code=code,
+            group=int(groups[at[0]]),
+            advantage=math.fsum(advantages[at]) / len(at),
+            rows=len(at),
+            refused=bool(refused[at[0]]),
+            first=at[0],
+        )
+        for code, at in sorted(positions.items())
+        if full[at].all()
+    ]
+
+
+def by_group(turns: Iterable[Turn]) -> list[list[Turn]]:
+    """The turns of each group, in the order of the groups."""
+    found: defaultdict[int, list[Turn]] = defaultdict(list)
+    for turn in turns:
+        found[turn.group].append(turn)
+    return [found[group] for group in sorted(found)]

@@ -21,21 +21,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from marl_llm.algorithms.base import Algorithm, Trained, learn_from
 from marl_llm.algorithms.selection import (
+    by_group,
     check_fingerprints,
     kept_rows,
     refused_rows,
     turn_codes,
     turns_of,
 )
+from marl_llm.core.frames import chosen, with_columns
 from marl_llm.training.data import ReplayRow, replay_rows
 from marl_llm.training.loss import PieceLoss, Replay, StepSize, Tokens, mean_over_tokens
 from marl_llm.training.phase import Learned, Phase
 from marl_llm.training.replay import build_trainer, run
+from marl_llm.training.seam import trained_policy
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
@@ -91,15 +95,15 @@ class SFT(Algorithm, frozen=True):
             Malformed rows, or no column `group`.
         """
         if self.selection != "best_of_group":
-            everything = frame.assign(kept=True) if self.selection == "all" else frame
+            everything = with_columns(frame, kept=True) if self.selection == "all" else frame
             rows, dropped = replay_rows(everything)
             return rows, dropped | {"not_best": 0}
         turns, kept = turns_of(frame), kept_rows(frame)
-        best = turns.loc[turns.groupby("group_code")["advantage"].idxmax()]
-        beats = best.index[best["advantage"] > 0]
-        chosen = turn_codes(frame).isin(beats) & ~refused_rows(frame)
-        rows, dropped = replay_rows(frame.loc[chosen])
-        counts = {"not_kept": int((~kept).sum()), "not_best": int((kept & ~chosen).sum())}
+        best = [max(group, key=lambda turn: turn.advantage) for group in by_group(turns)]
+        beats = np.array([turn.code for turn in best if turn.advantage > 0], np.int64)
+        imitated = np.isin(turn_codes(frame), beats) & ~refused_rows(frame)
+        rows, dropped = replay_rows(chosen(frame, imitated))
+        counts = {"not_kept": int((~kept).sum()), "not_best": int((kept & ~imitated).sum())}
         return rows, dropped | counts
 
     def learn(self, frame: pd.DataFrame, phase: Phase) -> Learned:
@@ -125,7 +129,7 @@ class SFT(Algorithm, frozen=True):
             {name: entry[name] for name in _HISTORY if name in entry}
             for entry in metrics["history"]
         ]
-        return trainer.accelerator.unwrap_model(trainer.policy), metrics
+        return trained_policy(trainer), metrics
 
 
 def likelihood_loss(tokens: Tokens, step: StepSize) -> PieceLoss:

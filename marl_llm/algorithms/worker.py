@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from marl_llm.algorithms.registry import AnyAlgorithm, default_algorithm
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import UserError
+from marl_llm.core.frames import with_columns
 from marl_llm.core.owner import OWNED
 from marl_llm.core.roles import TEAM
 from marl_llm.core.worker_lines import Tell, work
@@ -92,7 +93,7 @@ def run(spec: WorkerSpec, tell: Tell) -> None:
     role = None if spec.role == TEAM else spec.role
     frames = [
         _joined(spec, role),
-        *(_joined(run, role).assign(run=str(run.rows[0])) for run in spec.imitated),
+        *(with_columns(_joined(run, role), run=str(run.rows[0])) for run in spec.imitated),
     ]
     metrics = train_role(
         pd.concat(frames, ignore_index=True),

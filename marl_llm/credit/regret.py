@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.frames import equal, floats
 from marl_llm.credit.columns import require_columns
 
 FINISHED = "finished"
@@ -36,9 +37,8 @@ def stopping_regret(rows: pd.DataFrame, groups: np.ndarray) -> np.ndarray:
         A missing column.
     """
     require_columns(rows, REGRET_COLUMNS, "credit.regret above 0")
-    gains = rows["reward_metric_delta"].to_numpy(np.float64)
+    gains = floats(rows, "reward_metric_delta")
     best = np.zeros(int(groups.max(initial=-1)) + 1)
     np.maximum.at(best, groups, gains)
-    return np.where(
-        (rows["verdict"] == FINISHED).to_numpy(), best[groups] - np.maximum(gains, 0.0), 0.0
-    )
+    ended = equal(rows, "verdict", FINISHED)
+    return np.where(ended, best[groups] - np.maximum(gains, 0.0), 0.0)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from marl_llm.core.atomic import replacing
 from marl_llm.core.errors import UserError
+from marl_llm.core.frames import (
+    cells,
+    chosen,
+    equal,
+    floats,
+    group_numbers,
+    integers,
+    of_columns,
+    read_frame,
+    repeated,
+    with_columns,
+    write_frame,
+)
 from marl_llm.credit.advantages import GroupAdvantages, Reason, Scale, group_relative
 from marl_llm.credit.columns import require_columns
 from marl_llm.credit.regret import stopping_regret
@@ -35,6 +48,27 @@ str (a `Reason`); and the rewards that the advantages come from, float32, units 
 the part of it that is the call's own (`reward_own`), and each component (`reward_<name>`). Tables
 of before rows were scored here lack the rewards.
 """
+
+
+class CreditStatistics(TypedDict):
+    """What came of one role's rows: counts, shares of dropped groups in [0, 1], mean and deviation
+    of the rewards and of the advantages (both over rows).
+    """
+
+    rows: int
+    turns: int
+    groups: int
+    kept_rows: int
+    kept_groups: int
+    group_sizes: dict[str, int]
+    singleton_share: float
+    too_small_share: float
+    zero_variance_share: float
+    reward_mean: float
+    reward_std: float
+    centred_std: float
+    advantage_std: float
+    clipped_rows: int
 
 
 class CreditConfig(BaseModel):
@@ -80,7 +114,7 @@ class CreditConfig(BaseModel):
 
 def assign_credit(
     rows: pd.DataFrame, role: str, config: CreditConfig
-) -> tuple[CreditTable, dict[str, Any]]:
+) -> tuple[CreditTable, CreditStatistics]:
     """Advantages of one role's rows.
 
     Parameters
@@ -96,10 +130,8 @@ def assign_credit(
 
     Returns
     -------
-    (CreditTable, dict)
-        The table in the order of `rows`, and statistics fit for JSON: counts of rows, turns and
-        groups, group sizes, shares of dropped groups in [0, 1], mean and deviation of the rewards
-        and of the advantages (both over rows).
+    (CreditTable, CreditStatistics)
+        The table in the order of `rows`, and statistics fit for JSON.
 
     Raises
     ------
@@ -107,7 +139,7 @@ def assign_credit(
         A missing column, a row key that occurs twice, or a reward that is not a number.
     """
     mine = _rows_of(rows, role, ["step"] if config.scale is Scale.step else [])
-    rewards = mine["reward"].to_numpy(np.float64)
+    rewards = floats(mine, "reward")
     if config.regret > 0:
         rewards = rewards - config.regret * stopping_regret(mine, _groups(mine))
     result = _advantages(mine, rewards, config)
@@ -115,13 +147,14 @@ def assign_credit(
         result = mix(
             result, _advantages(mine, team_returns(rows, role), config), config.alpha, config.clip
         )
-    table = mine.loc[:, [*ROW_KEY, "group"]].assign(
+    table = with_columns(
+        of_columns(mine, [*ROW_KEY, "group"]),
         advantage=result.advantage.astype(np.float32),
         kept=result.kept,
         reason=result.reason.astype(object),
     )
-    table = table.loc[:, CREDIT_COLUMNS].join(mine[reward_columns(mine)]).reset_index(drop=True)
-    return table, _statistics(mine["reward"].to_numpy(np.float64), result)
+    table = of_columns(table, CREDIT_COLUMNS).join(of_columns(mine, reward_columns(mine)))
+    return table.reset_index(drop=True), _statistics(floats(mine, "reward"), result)
 
 
 def credit_path(directory: Path, role: str) -> Path:
@@ -139,7 +172,7 @@ def write_credit(table: CreditTable, path: Path) -> Path:
     """
     path = Path(path)
     with replacing(path, "the credit table") as file:
-        table.to_parquet(file, index=False)
+        write_frame(table, file)
     return path
 
 
@@ -152,8 +185,8 @@ def read_credit(path: Path) -> CreditTable:
         The file is missing, truncated, or is not a credit table.
     """
     try:
-        table = pd.read_parquet(path)
-        return table.loc[:, [*CREDIT_COLUMNS, *reward_columns(table)]]
+        table = read_frame(path)
+        return of_columns(table, [*CREDIT_COLUMNS, *reward_columns(table)])
     except FileNotFoundError:
         raise UserError(f"{path}: there is no credit table; run the credit stage first.") from None
     except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
@@ -165,17 +198,17 @@ def read_credit(path: Path) -> CreditTable:
 
 def _rows_of(rows: pd.DataFrame, role: str, more: Sequence[str]) -> pd.DataFrame:
     require_columns(rows, [*ROW_KEY, "group", "reward", *more], "credit")
-    mine = rows.loc[rows["role"] == role]
-    twice = mine.duplicated(subset=ROW_KEY)
+    mine = chosen(rows, equal(rows, "role", role))
+    twice = repeated(mine, ROW_KEY)
     if twice.any():
         raise UserError(
-            f"{_name(mine.loc[twice].iloc[0])} occurs twice; the run directory holds the "
+            f"{_name(chosen(mine, twice))} occurs twice; the run directory holds the "
             "same episode in two files."
         )
-    broken = ~np.isfinite(mine["reward"].to_numpy(np.float64))
+    broken = ~np.isfinite(floats(mine, "reward"))
     if broken.any():
         raise UserError(
-            f"{_name(mine.loc[broken].iloc[0])}: the reward is not a finite number; score "
+            f"{_name(chosen(mine, broken))}: the reward is not a finite number; score "
             "the rows again."
         )
     return mine
@@ -186,17 +219,19 @@ def _advantages(mine: pd.DataFrame, rewards: np.ndarray, config: CreditConfig) -
     return group_relative(
         rewards,
         _groups(mine),
-        _ids(mine, [*_scope(mine), "episode", "branch"]),
+        group_numbers(mine, [*_scope(mine), "episode", "branch"]),
         leave_one_out=config.leave_one_out,
         scale=config.scale,
-        steps=mine["step"].to_numpy() if config.scale is Scale.step else None,
+        steps=integers(mine, "step") if config.scale is Scale.step else None,
         epsilon=config.epsilon,
         min_group=config.min_group,
         clip=config.clip if config.alpha == 0 else None,
     )
 
 
-def _name(row: pd.Series) -> str:
+def _name(rows: pd.DataFrame) -> str:
+    """The first of them."""
+    row = {name: cells(rows, name)[0] for name in ROW_KEY}
     return (
         f"row (episode {row['episode']}, branch {row['branch']}, call {row['call']}, role "
         f"{row['role']})"
@@ -208,16 +243,12 @@ def _scope(rows: pd.DataFrame) -> list[str]:
 
 
 def _groups(rows: pd.DataFrame) -> np.ndarray:
-    return _ids(rows, [*_scope(rows), "group"])
+    return group_numbers(rows, [*_scope(rows), "group"])
 
 
-def _ids(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    return rows.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
-
-
-def _statistics(rewards: np.ndarray, result: GroupAdvantages) -> dict[str, Any]:
+def _statistics(rewards: np.ndarray, result: GroupAdvantages) -> CreditStatistics:
     sizes = np.bincount(result.group_of_turn) if len(rewards) else np.zeros(0, int)
-    dropped = Counter(result.group_reason.tolist())
+    dropped = Counter[str](result.group_reason.tolist())
     groups = len(sizes)
     kept = result.advantage[result.kept]
     return {

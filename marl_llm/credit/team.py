@@ -12,18 +12,64 @@ token costs are each role's own and no part of it.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from marl_llm.core.frames import (
+    cells,
+    chosen,
+    equal,
+    floats,
+    group_numbers,
+    integers,
+    texts,
+    with_columns,
+)
 from marl_llm.core.roles import ML_ENGINEER
 from marl_llm.credit.advantages import GroupAdvantages, Reason
 from marl_llm.credit.columns import require_columns
 
 TEAM_COLUMNS = ["step", "action", "metrics_after", "reward_metric_delta"]
 """What the team's return is read from, besides the row key."""
+
+Turn = tuple[int, str]
+"""The number of a turn's episode, and its branch."""
+Name = tuple[object, ...]
+"""What equal proposals of a step have in common."""
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """What a row of the Data Scientist says of its proposal.
+
+    Attributes
+    ----------
+    place : int
+        Number of the episode.
+    measured : object
+        The reference implementation's metrics as JSON text, "" or missing where nothing ran.
+    """
+
+    place: int
+    branch: str
+    step: object
+    action: object
+    measured: object
+
+    @property
+    def turn(self) -> Turn:
+        """The turn that proposed it."""
+        return self.place, self.branch
+
+    @property
+    def names(self) -> list[Name]:
+        """What equal proposals of a step have in common."""
+        names: list[Name] = [(self.place, self.step, "action", self.action)]
+        if self.measured not in ("", "{}", None):
+            names.append((self.place, self.step, "metrics", self.measured))
+        return names
 
 
 def team_returns(rows: pd.DataFrame, role: str) -> np.ndarray:
@@ -45,18 +91,18 @@ def team_returns(rows: pd.DataFrame, role: str) -> np.ndarray:
     """
     require_columns(rows, TEAM_COLUMNS, "credit.alpha above 0")
     scope = [name for name in ("run", "iteration") if name in rows] + ["episode"]
-    rows = rows.assign(place=rows.groupby(scope, sort=False).ngroup())
-    mine = rows.loc[rows["role"] == role]
+    rows = with_columns(rows, place=group_numbers(rows, scope))
+    mine = chosen(rows, equal(rows, "role", role))
     if role == ML_ENGINEER:
-        return mine["reward_metric_delta"].to_numpy(np.float64)
-    gains = _gains_by_proposal(rows.loc[rows["role"] == ML_ENGINEER])
-    proposals = mine.to_dict("records")
-    equal: dict[tuple, float] = {}
+        return floats(mine, "reward_metric_delta")
+    gains = _gains_by_proposal(chosen(rows, equal(rows, "role", ML_ENGINEER)))
+    proposals = _proposals(mine)
+    shared: dict[Name, float] = {}
     for proposal in proposals:
-        if (proposal["place"], proposal["branch"]) in gains:
-            for name in _names(proposal):
-                equal.setdefault(name, gains[proposal["place"], proposal["branch"]])
-    return np.array([_return(proposal, gains, equal) for proposal in proposals], np.float64)
+        if proposal.turn in gains:
+            for name in proposal.names:
+                shared.setdefault(name, gains[proposal.turn])
+    return np.array([_return(proposal, gains, shared) for proposal in proposals], np.float64)
 
 
 def mix(
@@ -96,32 +142,38 @@ def mix(
     )
 
 
-def _gains_by_proposal(implementations: pd.DataFrame) -> dict[tuple, float]:
+def _proposals(rows: pd.DataFrame) -> list[_Proposal]:
+    return [
+        _Proposal(int(place), branch, step, action, measured)
+        for place, branch, step, action, measured in zip(
+            integers(rows, "place"),
+            texts(rows, "branch"),
+            cells(rows, "step"),
+            cells(rows, "action"),
+            cells(rows, "metrics_after"),
+            strict=True,
+        )
+    ]
+
+
+def _gains_by_proposal(implementations: pd.DataFrame) -> dict[Turn, float]:
     """Mean gain of each proposal's implementations, by place and branch; all calls of a turn carry
     the turn's gain.
     """
     turns = implementations.drop_duplicates(["place", "branch"])
-    gains: dict[tuple, list[float]] = defaultdict(list)
+    gains: dict[Turn, list[float]] = defaultdict(list)
     for place, branch, gain in zip(
-        turns["place"], turns["branch"], turns["reward_metric_delta"], strict=True
+        integers(turns, "place"),
+        texts(turns, "branch"),
+        floats(turns, "reward_metric_delta"),
+        strict=True,
     ):
-        gains[place, branch.rpartition(".")[0]].append(float(gain))  # "1.d2.e0" implements "1.d2"
+        proposal = branch.rpartition(".")[0]  # "1.d2.e0" implements "1.d2"
+        gains[int(place), proposal].append(float(gain))
     return {proposal: sum(found) / len(found) for proposal, found in gains.items()}
 
 
-def _names(proposal: dict[Any, Any]) -> list[tuple]:
-    """What equal proposals of a step have in common."""
-    where, measured = (proposal["place"], proposal["step"]), proposal["metrics_after"]
-    names: list[tuple] = [(*where, "action", proposal["action"])]
-    return [*names, (*where, "metrics", measured)] if measured not in ("", "{}", None) else names
-
-
-def _return(
-    proposal: dict[Any, Any], gains: dict[tuple, float], equal: dict[tuple, float]
-) -> float:
-    mine = gains.get((proposal["place"], proposal["branch"]))
-    return (
-        next((equal[name] for name in _names(proposal) if name in equal), 0.0)
-        if mine is None
-        else mine
-    )
+def _return(proposal: _Proposal, gains: dict[Turn, float], shared: dict[Name, float]) -> float:
+    if proposal.turn in gains:
+        return gains[proposal.turn]
+    return next((shared[name] for name in proposal.names if name in shared), 0.0)

@@ -145,7 +145,8 @@ def _spend(
 ) -> list[float]:
     """Raise each bound as far as the error allows, look by look."""
     going = _significant_paths(folds, test_to_train, critical)
-    bounds, missed = [], np.zeros(len(going))
+    bounds: list[float] = []
+    missed = np.zeros(len(going))
     for done in range(1, folds):
         standings = [_standing(paths[:, :done]) for paths in going]
         budget = _reserved(error * math.sqrt(done / (folds - 1))) - missed

@@ -8,20 +8,19 @@ In: trajectories, which hold facts. Out: `credit/<role>.parquet`, rewards and ad
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.roles import ROLES
-from marl_llm.credit import CreditTable, assign_credit, write_credit
+from marl_llm.credit import CreditStatistics, CreditTable, assign_credit, write_credit
 from marl_llm.rewards import RewardConfig, score_rows
 from marl_llm.rewards.scoring import OWN
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 
-Credit = tuple[CreditTable, dict[str, Any]]
+Credit = tuple[CreditTable, CreditStatistics]
 """A role's table and its statistics."""
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import operator
 import textwrap
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from marl_llm.proposals.estimators import ParamValue
 from marl_llm.proposals.features import FeatureName
@@ -84,6 +84,10 @@ class Between(_Strict):
     high: float
 
 
+Setting = ParamValue | Between
+"""What `tune` gives a parameter: a value, or a region to search."""
+
+
 class Analyze(_Strict):
     """Ask about the development data; costs tokens, no step. `models`: how the families of
     estimators do at their defaults; `code`: a pandas snippet, for query "code" only.
@@ -117,7 +121,7 @@ class Tune(_Strict):
     """
 
     action: Literal["tune"] = "tune"
-    params: dict[str, ParamValue | Between] = Field(min_length=1)
+    params: dict[str, Setting] = Field(min_length=1)
     budget: int | None = Field(default=None, ge=2, le=64)
     why: str = ""
 
@@ -154,9 +158,9 @@ Action = Annotated[
     Analyze | ProposeModel | Tune | EngineerFeatures | Finish, Field(discriminator="action")
 ]
 Proposal = ProposeModel | Tune | EngineerFeatures
-ACTION: TypeAdapter[Any] = TypeAdapter(Action)
+ACTION: TypeAdapter[Action] = TypeAdapter(Action)
 
 
-def action_schema() -> dict[str, Any]:
+def action_schema() -> dict[str, JsonValue]:
     """JSON schema of the five actions, generated from the types."""
     return ACTION.json_schema()

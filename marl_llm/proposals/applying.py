@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from marl_llm.core.kind import Kind
 from marl_llm.proposals.actions import Between, InvalidAction, Proposal, ProposeModel, Tune
@@ -222,14 +222,14 @@ def _tune(action: Tune, spec: PipelineSpec, context: Context) -> PipelineSpec:
         raise InvalidAction("a region must be searched before it is a solution")
     own = {name: value for name, value in action.exact.items() if name not in SPECIAL}
     _check_params(spec.estimator, own)
-    changes: dict[str, Any] = {
+    changes: dict[str, ParamValue] = {
         name: value for name, value in action.exact.items() if name in SPECIAL
     }
     _check_special(changes, context)
     return spec.with_params(own).model_copy(update=changes)
 
 
-def _check_special(changes: Mapping[str, Any], context: Context) -> None:
+def _check_special(changes: Mapping[str, ParamValue], context: Context) -> None:
     if changes and not context.kind.is_classification:
         raise InvalidAction(f"{' and '.join(changes)} is for classes, the target is a number")
     _check_choice("calibration", changes, CALIBRATIONS)
@@ -248,7 +248,7 @@ def can_calibrate(context: Context) -> bool:
     return context.smallest_class is None or context.smallest_class >= INNER_FOLDS
 
 
-def _check_choice(name: str, changes: Mapping[str, Any], values: tuple[str, ...]) -> None:
+def _check_choice(name: str, changes: Mapping[str, ParamValue], values: tuple[str, ...]) -> None:
     if name in changes and changes[name] not in (*values, None):
         raise InvalidAction(f"{name} takes one of {', '.join(values)}, None")
 
@@ -260,6 +260,8 @@ def _check_op(op: OperationAction, spec: PipelineSpec, context: Context) -> None
             raise InvalidAction(f"there is no {choice.kinds[0]} column to {choice.name}")
         case Undo() if spec.reduce is None:
             raise InvalidAction(f"nothing is reduced: there is no {' or '.join(REDUCERS)} to undo")
+        case _:
+            pass
     if isinstance(op, ColumnsAction):
         _check_columns(op, spec, context)
 
@@ -322,4 +324,5 @@ def _apply_op(op: OperationAction, spec: PipelineSpec) -> PipelineSpec:
             extra = Extra(op=feature.name, columns=feature.takes.arranged(op.columns))
             new = () if extra in spec.extra else (extra,)
             return spec.model_copy(update={"extra": (*spec.extra, *new)}) if new else spec
-    raise TypeError(f"{op!r} is no feature operation")
+        case _:
+            raise TypeError(f"{op!r} is no feature operation")

@@ -7,6 +7,9 @@ first one found, so a blend predicts exactly the weighted mean of what its membe
 themselves (`environment/compose.py` relies on it).
 """
 
+# pyright: basic
+# Functions that are embedded in generated code carry no annotations: agents read that code.
+
 from __future__ import annotations
 
 import numpy as np

@@ -14,13 +14,14 @@ import ast
 import json
 import re
 from itertools import pairwise
-from typing import Any
 
 from pydantic import ValidationError
 
+from marl_llm.core.narrow import is_list, is_record
 from marl_llm.core.syntax import parse_expression
 from marl_llm.proposals.actions import (
     ACTION,
+    Action,
     AddFeatures,
     Analyze,
     Between,
@@ -28,6 +29,7 @@ from marl_llm.proposals.actions import (
     Finish,
     InvalidAction,
     ProposeModel,
+    Setting,
     Tune,
 )
 from marl_llm.proposals.estimator_info import LONGEST
@@ -60,7 +62,7 @@ def _op_text(op: OperationAction) -> str:
     return f"{op.op} {value if isinstance(value, str) else literal(value)}"
 
 
-def canonical(action: Any) -> str:
+def canonical(action: Action) -> str:
     """The one-line text of an action, without its rationale; `tune` keeps the order of its
     parameters.
     """
@@ -90,13 +92,13 @@ def canonical(action: Any) -> str:
     return "finish" if action.deliver == "current" else f"finish {action.deliver}"
 
 
-def _setting(value: Any) -> str:
+def _setting(value: Setting) -> str:
     if isinstance(value, Between):
         return f"between({literal(value.low)}, {literal(value.high)})"
     return literal(value)
 
 
-def parse_action(text: str) -> Any:
+def parse_action(text: str) -> Action:
     """Read an action out of a model's reply.
 
     Accepts a JSON object of the action schema (alone, fenced, or inside prose) or one line of
@@ -117,15 +119,17 @@ def parse_action(text: str) -> Any:
         raise InvalidAction(_explain(error, str(found[0]["action"])[:20])) from None
 
 
-def _bounded(action: Any) -> Any:
+def _bounded(action: Action) -> Action:
     """The action, if no whole number in it is too long to be written down."""
-    numbers = [*getattr(action, "members", ()), *getattr(action, "params", {}).values()]
+    members = action.members if isinstance(action, ProposeModel) else ()
+    params = action.params if isinstance(action, ProposeModel | Tune) else {}
+    numbers = (*members, *params.values())
     if any(isinstance(number, int) and abs(number) >= LONGEST for number in numbers):
         raise InvalidAction("a number of thousands of digits is no value")
     return action
 
 
-def find_json(text: str) -> tuple[dict[str, Any], int, int] | None:
+def find_json(text: str) -> tuple[dict[str, object], int, int] | None:
     """The first JSON object with an `action`, and where in the text it begins and ends; None if
     there is none.
     """
@@ -135,12 +139,12 @@ def find_json(text: str) -> tuple[dict[str, Any], int, int] | None:
             value, end = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict) and "action" in value:
+        if is_record(value) and "action" in value:
             return value, match.start(), end
     return None
 
 
-def _parse_line(text: str) -> Any:
+def _parse_line(text: str) -> Action:
     match = _AT_LINE_START.search(text) or _START.search(text)
     if match is None:
         raise InvalidAction(f"no action found; start with one of {', '.join(_VERBS)}")
@@ -201,21 +205,24 @@ def _split_ops(body: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def _parse_body(verb: str, body: str, why: str) -> Any:
+def _parse_body(verb: str, body: str, why: str) -> Action:
     if verb == "finish":
         found = _DELIVERY.match(body)
-        # pyright: ignore[reportArgumentType]
-        return Finish(deliver=found[1].lower() if found else "current", why=why)
+        delivery = found[1].lower() if found else "current"
+        return Finish.model_validate({"deliver": delivery, "why": why})
     if verb == "propose_model":
         name, members, params = _parse_call(re.sub(r"^est\s*=\s*", "", body))
-        return ProposeModel(estimator=name, members=members, params=params, why=why)
+        return ProposeModel.model_validate(
+            {"estimator": name, "members": members, "params": params, "why": why}
+        )
     if verb == "tune":
         inner = re.sub(r"^est\s*=\s*", "", body)
         params = _parse_call(inner if _CALL.match(inner) else f"_({inner})")[2]
-        return Tune(budget=params.pop("budget", None), params=params, why=why)
+        budget = params.pop("budget", None)
+        return Tune.model_validate({"budget": budget, "params": params, "why": why})
     if verb == "analyze":
         query, columns = _parse_words(body)
-        return Analyze(query=query, columns=columns, why=why)  # pyright: ignore[reportArgumentType]
+        return Analyze.model_validate({"query": query, "columns": columns, "why": why})
     return EngineerFeatures(ops=tuple(map(_parse_op, _split_ops(body))), why=why)
 
 
@@ -224,31 +231,32 @@ _DELIVERY = re.compile(r"""[\s:=(\["']*(?:deliver\b[\s:=("']*)?(best|blend)\b"""
 _CALL = re.compile(r"\w+\(")
 
 
-def _parse_call(text: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
+def _parse_call(text: str) -> tuple[str, tuple[object, ...], dict[str, object]]:
     """Name, positional and keyword arguments of a call; positional ones only of an ensemble."""
     node = parse_expression(text.strip() if "(" in text else text.strip() + "()").body
-    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    # pyright: ignore[reportAttributeAccessIssue]
-    if not named or (node.args and node.func.id not in ENSEMBLES):
+    if (
+        not isinstance(node, ast.Call)
+        or not isinstance(node.func, ast.Name)
+        or (node.args and node.func.id not in ENSEMBLES)
+    ):
         if text.startswith("_("):
             raise InvalidAction(f"tune: write {FORMS['tune']}, not {text[2:-1].strip()!r:.60}")
         raise InvalidAction(
             f"write {FORMS['propose_model']} with one estimator, not {text.strip()!r:.60}"
         )
-    assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if any(k.arg is None for k in node.keywords):
         raise InvalidAction("parameters are written name=value")
     members = tuple(ast.literal_eval(a) for a in node.args)
     return node.func.id, members, {str(k.arg): _parse_setting(k.value) for k in node.keywords}
 
 
-def _parse_setting(node: ast.expr) -> Any:
-    region = (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "between"
-    )
-    if not region:
+def _parse_setting(node: ast.expr) -> object:
+    if (
+        not isinstance(node, ast.Call)
+        or not isinstance(node.func, ast.Name)
+        or node.func.id != "between"
+    ):
         return ast.literal_eval(node)
-    assert isinstance(node, ast.Call)
     if len(node.args) != 2 or node.keywords:
         raise InvalidAction("a region is written between(low, high)")
     low, high = (ast.literal_eval(a) for a in node.args)
@@ -260,10 +268,11 @@ def _parse_words(text: str) -> tuple[str, tuple[str, ...]]:
     rest = rest.strip()
     if not rest:
         return word, ()
-    columns = (
-        ast.literal_eval(rest) if rest.startswith("[") else [c.strip() for c in rest.split(",")]
-    )
-    if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
+    if not rest.startswith("["):
+        return word, tuple(c.strip() for c in rest.split(","))
+    listed: object = ast.literal_eval(rest)
+    columns = [c for c in listed if isinstance(c, str)] if is_list(listed) else []
+    if not is_list(listed) or len(columns) < len(listed):
         raise InvalidAction(f'columns are written ["x0", "x1"], not {rest!r:.60}')
     return word, tuple(columns)
 

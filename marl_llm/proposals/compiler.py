@@ -56,11 +56,12 @@ def compile(spec: PipelineSpec) -> Model:
 
 
 def _solution(spec: PipelineSpec) -> Pipeline:
-    import pandas as pd
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    drop = FunctionTransformer(pd.DataFrame.drop, kw_args={"columns": list(spec.drop)})
+    from marl_llm.core.frames import drop_columns
+
+    drop = FunctionTransformer(drop_columns, kw_args={"columns": list(spec.drop)})
     reduction = [_reduction(spec.reduce, spec.classifier)] if spec.reduce is not None else []
     return make_pipeline(
         *[drop] * bool(spec.drop), _preparation(spec), *reduction, _estimator(spec)
@@ -93,9 +94,7 @@ def _preparation(spec: PipelineSpec) -> ColumnTransformer:
     from sklearn.compose import make_column_selector, make_column_transformer
 
     return make_column_transformer(
-        # pyright: ignore[reportArgumentType]
         (_numeric(spec), make_column_selector(dtype_include="number")),
-        # pyright: ignore[reportArgumentType]
         (_categorical(spec), make_column_selector(pattern="^(?!t[0-9])", dtype_exclude="number")),
         *((extra.record.build(), _columns(extra)) for extra in spec.extra),
     )

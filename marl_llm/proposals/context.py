@@ -7,10 +7,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from marl_llm.core.kind import Kind
-from marl_llm.proposals.actions import Analyze, EngineerFeatures, InvalidAction, ProposeModel
+from marl_llm.proposals.actions import (
+    Action,
+    Analyze,
+    EngineerFeatures,
+    InvalidAction,
+    ProposeModel,
+)
 from marl_llm.proposals.features import Extra
 from marl_llm.proposals.ops import CHOICES, FEATURES
 from marl_llm.proposals.ops.action import ColumnsAction, OperationAction
@@ -57,7 +62,7 @@ class Context:
         return self.columns[alias].kind in NUMBERS
 
 
-def resolve_columns(action: Any, context: Context) -> Any:
+def resolve_columns(action: Action, context: Context) -> Action:
     """The same action with every column as an alias, in alias order where the order means nothing,
     and the estimator under the catalogue's name.
     """
@@ -106,7 +111,7 @@ def effective(spec: PipelineSpec, context: Context) -> PipelineSpec:
             update={"members": tuple(effective(m, context) for m in spec.members)}
         ).normal()
     left = [column for alias, column in context.columns.items() if alias not in spec.drop]
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "extra": tuple(e for e in map(_telling(context), spec.extra) if e is not None)
     }
     for choice in CHOICES:

@@ -15,10 +15,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from marl_llm.core.forgiven import Forgiven, in_order
-from marl_llm.proposals.actions import InvalidAction
+from marl_llm.core.narrow import is_record
+from marl_llm.proposals.actions import Action, InvalidAction
 from marl_llm.proposals.arguments import closing
 from marl_llm.proposals.canonical import FORMS, find_json, parse_action
 from marl_llm.proposals.context import Context
@@ -51,7 +51,7 @@ _UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 class Reading:
     """A typed action, and what its reader forgave, in the order of `Forgiven`."""
 
-    action: Any
+    action: Action
     forgiven: tuple[Forgiven, ...] = ()
 
 
@@ -83,7 +83,7 @@ def read_action(reply: str, context: Context, current: str) -> Reading:
     return Reading(settled(action, line, context, current, forgiven), in_order(forgiven))
 
 
-def _found(reply: str, forgiven: set[Forgiven]) -> tuple[Any, str]:
+def _found(reply: str, forgiven: set[Forgiven]) -> tuple[Action, str]:
     """The action, and the line it was read from ("" for JSON)."""
     bare = reply.strip()
     if "\n" not in bare and _EXACT.match(bare):
@@ -119,7 +119,7 @@ def _found(reply: str, forgiven: set[Forgiven]) -> tuple[Any, str]:
     return _mentioned(reply, forgiven), ""
 
 
-def _operations_alone(line: Line, forgiven: set[Forgiven]) -> Any | None:
+def _operations_alone(line: Line, forgiven: set[Forgiven]) -> Action | None:
     """Feature operations without `engineer_features` before them; None where a line is not of them
     alone.
     """
@@ -156,7 +156,7 @@ def _before(reply: str, match: re.Match[str]) -> str:
 
 def _from_lines(
     lines: Sequence[Line], verbs: Sequence[int], forgiven: set[Forgiven]
-) -> tuple[Any, str]:
+) -> tuple[Action, str]:
     """The first action of several lines; a sentence that happens to begin with its verb is passed
     over.
     """
@@ -181,12 +181,12 @@ def _is_sentence(text: str) -> bool:
 
 
 def _around(at: int, count: int) -> set[Forgiven]:
-    return ({Forgiven.prose} if at else set()) | (
-        {Forgiven.more_lines} if at < count - 1 else set()
-    )
+    before, after = at > 0, at < count - 1
+    told = ((Forgiven.prose, before), (Forgiven.more_lines, after))
+    return {name for name, there in told if there}
 
 
-def _from_line(line: Line, forgiven: set[Forgiven]) -> Any:
+def _from_line(line: Line, forgiven: set[Forgiven]) -> Action:
     """The action of one line; what was forgiven is added only if it can be read."""
     found = set(line.forgiven)
     if _EXACT.match(line.text):
@@ -205,7 +205,7 @@ def _from_line(line: Line, forgiven: set[Forgiven]) -> Any:
     return action
 
 
-def _refused(text: str) -> Any:
+def _refused(text: str) -> Action:
     """Raises what is wrong with a line that cannot be respelled."""
     found = VERB.match(text)
     assert found is not None
@@ -214,7 +214,7 @@ def _refused(text: str) -> Any:
     raise InvalidAction(f"it is not clear what {text!r:.60} asks for; write {FORMS[verb]}")
 
 
-def _json(reply: str, forgiven: set[Forgiven]) -> dict[str, Any] | None:
+def _json(reply: str, forgiven: set[Forgiven]) -> dict[str, object] | None:
     """The first object with an `action`, of JSON or a Python dictionary."""
     found = find_json(reply) or _dictionary(reply)
     if found is None:
@@ -222,29 +222,27 @@ def _json(reply: str, forgiven: set[Forgiven]) -> dict[str, Any] | None:
     value, start, end = found
     around = reply[:start] + reply[end:]
     outside = re.sub(r"```\w*", "", around)
-    forgiven |= {Forgiven.json} | ({Forgiven.fence} if "```" in around else set())
+    forgiven.add(Forgiven.json)
+    if "```" in around:
+        forgiven.add(Forgiven.fence)
     if outside.strip(" \n\t`"):
         forgiven.add(Forgiven.prose)
     return value
 
 
-def _dictionary(reply: str) -> tuple[dict[str, Any], int, int] | None:
+def _dictionary(reply: str) -> tuple[dict[str, object], int, int] | None:
     for match in list(re.finditer(r"\{", reply))[:_MOST_DICTS]:
         end = closing(reply, match.start())
         try:
-            value = ast.literal_eval(reply[match.start() : end + 1]) if end > 0 else None
+            value: object = ast.literal_eval(reply[match.start() : end + 1]) if end > 0 else None
         except _UNREADABLE:
             continue
-        if (
-            isinstance(value, dict)
-            and "action" in value
-            and all(isinstance(key, str) for key in value)
-        ):
+        if is_record(value) and "action" in value:
             return value, match.start(), end + 1
     return None
 
 
-def _told(told: dict[str, Any], forgiven: set[Forgiven]) -> tuple[Any, str]:
+def _told(told: dict[str, object], forgiven: set[Forgiven]) -> tuple[Action, str]:
     """The action of an object; where its `action` is a whole line, of that line."""
     word = str(told["action"]).strip()
     if VERB.match(word) and not VERB.fullmatch(word):
@@ -266,7 +264,7 @@ def _told(told: dict[str, Any], forgiven: set[Forgiven]) -> tuple[Any, str]:
         raise InvalidAction("the object holds values that are no JSON") from None
 
 
-def _bare(text: str, forgiven: set[Forgiven]) -> Any:
+def _bare(text: str, forgiven: set[Forgiven]) -> Action:
     """The proposal of an estimator that stands alone."""
     found = {Forgiven.bare_estimator}
     try:
@@ -280,7 +278,9 @@ def _bare(text: str, forgiven: set[Forgiven]) -> Any:
     return action
 
 
-def _alone(reply: str, lines: Sequence[Line], found: Sequence[int], forgiven: set[Forgiven]) -> Any:
+def _alone(
+    reply: str, lines: Sequence[Line], found: Sequence[int], forgiven: set[Forgiven]
+) -> Action:
     """The proposal of the one estimator in a reply without an action."""
     if _PROGRAM.search(reply):
         raise InvalidAction(f"propose one change, not a program: write {FORMS['propose_model']}")
@@ -301,7 +301,7 @@ def _alone(reply: str, lines: Sequence[Line], found: Sequence[int], forgiven: se
     return action
 
 
-def _mentioned(reply: str, forgiven: set[Forgiven]) -> Any:
+def _mentioned(reply: str, forgiven: set[Forgiven]) -> Action:
     """The one action that a sentence asks for."""
     mentions = list(_MENTION.finditer(reply))
     action = parse_action(reply)

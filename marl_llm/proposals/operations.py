@@ -29,7 +29,7 @@ def operations(body: str, forgiven: set[Forgiven]) -> str | None:
 
 def _op_parts(body: str, forgiven: set[Forgiven]) -> list[str]:
     """The operations of a list, also where commas part them."""
-    edges = []
+    edges: list[int] = []
     for at in outside_quotes(body, ";,"):
         if body[at] == ";":
             edges.append(at)

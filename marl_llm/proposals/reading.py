@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
+from marl_llm.core.narrow import is_set
 from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import Extra, Reduction
@@ -23,12 +23,14 @@ from marl_llm.proposals.ops.preparation import Choice, Reducer
 from marl_llm.proposals.ops.scale import SCALE
 from marl_llm.proposals.spec import (
     BLEND,
+    Member,
     PipelineSpec,
     canonical_value,
     member_parts,
+    members_of,
     ordered_params,
 )
-from marl_llm.proposals.symbols import Call, Name, Unreadable, read_returned, symbol
+from marl_llm.proposals.symbols import Call, Name, Symbol, Unreadable, read_returned, symbol
 
 _MEMBERS = {"VotingClassifier": "Voting", "VotingRegressor": "Voting"} | {
     "StackingClassifier": "Stacking",
@@ -68,13 +70,13 @@ def read_spec(code: str) -> PipelineSpec:
     return _spec(read_components(code))
 
 
-def _components(returned: Any) -> dict[str, object]:
+def _components(returned: Symbol) -> dict[str, object]:
     if isinstance(returned, Call) and returned.name in _MEMBERS:
         return _ensemble(returned)
     steps = _steps(returned)
     parts: dict[str, object] = {"drop": frozenset()}
-    if steps and isinstance(steps[0], Call) and steps[0].name == "FunctionTransformer":
-        parts["drop"] = _dropped(steps.pop(0))
+    if steps and isinstance(first := steps[0], Call) and first.name == "FunctionTransformer":
+        parts["drop"], steps = _dropped(first), steps[1:]
     if not 2 <= len(steps) <= 3:
         raise Unreadable("the pipeline is not preparation and estimator")
     estimator = _estimator(steps[-1])
@@ -85,7 +87,7 @@ def _components(returned: Any) -> dict[str, object]:
     return {**parts, **_preparation(steps[0], classifier), **estimator}
 
 
-def _steps(value: Any) -> list[Any]:
+def _steps(value: Symbol) -> list[Symbol]:
     """Steps of a pipeline, made by either constructor."""
     if isinstance(value, Call) and value.name == "make_pipeline" and not value.kwargs:
         return list(value.args)
@@ -94,13 +96,13 @@ def _steps(value: Any) -> list[Any]:
     raise Unreadable("a pipeline was expected")
 
 
-def _sequence(value: Any) -> tuple[Any, ...]:
+def _sequence(value: Symbol) -> tuple[Symbol, ...]:
     if not isinstance(value, tuple):
         raise Unreadable("a list was expected")
     return value
 
 
-def _named(step: Any, length: int) -> tuple[Any, ...]:
+def _named(step: Symbol, length: int) -> tuple[Symbol, ...]:
     if not isinstance(step, tuple) or len(step) != length or not isinstance(step[0], str):
         raise Unreadable("a named step was expected")
     return step
@@ -119,7 +121,7 @@ def _ensemble(call: Call) -> dict[str, object]:
     found = frozenset(
         member_parts(_components(m), w) for m, w in zip(members, weights, strict=True)
     )
-    usual: dict[str, Any] = {}
+    usual: dict[str, Symbol] = {}
     if name == "Stacking":
         final = "LogisticRegression" if call.name.endswith("Classifier") else "Ridge"
         usual = {"cv": INNER_FOLDS, "final_estimator": Call(final, (), ())}
@@ -139,9 +141,9 @@ def _ensemble(call: Call) -> dict[str, object]:
     return parts
 
 
-def _weights(value: Any, count: int) -> list[Any]:
+def _weights(value: Symbol, count: int) -> list[Symbol]:
     """A weight for each member of a blend; equal ones where none are given."""
-    weights = [1] * count if value is None else list(_sequence(value))
+    weights: list[Symbol] = [1] * count if value is None else list(_sequence(value))
     if len(weights) != count:
         raise Unreadable("a weight for each member was expected")
     return weights
@@ -152,10 +154,11 @@ def _dropped(call: Call) -> frozenset[str]:
     match options.pop("kw_args", None):
         case (("columns", tuple(columns)),) if options == {"func": Name("pd.DataFrame.drop")}:
             return frozenset(map(str, columns))
-    raise Unreadable("the first step is not the usual drop")
+        case _:
+            raise Unreadable("the first step is not the usual drop")
 
 
-def _reduction(step: Any, classifier: bool) -> object:
+def _reduction(step: Symbol, classifier: bool) -> object:
     if isinstance(step, Call):
         for reducer in REDUCERS.values():
             if (amount := _amount(reducer, step, classifier)) is not None:
@@ -166,13 +169,15 @@ def _reduction(step: Any, classifier: bool) -> object:
 def _amount(reducer: Reducer, step: Call, classifier: bool) -> object | None:
     """The amount of a step that is this reduction; None if it is another step."""
     usual = symbol(reducer.code(reducer.example, classifier))
+    if not isinstance(usual, Call) or step.name != usual.name:
+        return None
     options, expected = dict(step.options), dict(usual.options)
     amount = options.pop(reducer.parameter, reducer.implied)
     expected.pop(reducer.parameter, None)
-    return amount if step.name == usual.name and options == expected else None
+    return amount if options == expected else None
 
 
-def _preparation(value: Any, classifier: bool) -> dict[str, object]:
+def _preparation(value: Symbol, classifier: bool) -> dict[str, object]:
     parts: dict[str, object] = {}
     for transformer, columns in _entries(value):
         found = _entry(transformer, columns, classifier)
@@ -184,22 +189,23 @@ def _preparation(value: Any, classifier: bool) -> dict[str, object]:
     return parts
 
 
-def _entries(value: Any) -> list[tuple[Any, ...]]:
+def _entries(value: Symbol) -> list[tuple[Symbol, Symbol]]:
     """(transformer, columns) pairs of a column transformer, made by either constructor."""
     if isinstance(value, Call) and value.name == "make_column_transformer" and not value.kwargs:
-        entries = list(value.args)
-        if all(isinstance(e, tuple) and len(e) == 2 for e in entries):
-            return entries
+        pairs = [(e[0], e[1]) for e in value.args if isinstance(e, tuple) and len(e) == 2]
+        if len(pairs) == len(value.args):
+            return pairs
     if (
         isinstance(value, Call)
         and value.name == "ColumnTransformer"
         and set(value.options) == {"transformers"}
     ):
-        return [_named(e, 3)[1:] for e in _sequence(value.options["transformers"])]
+        named = [_named(e, 3) for e in _sequence(value.options["transformers"])]
+        return [(transformer, columns) for _, transformer, columns in named]
     raise Unreadable("a column transformer was expected")
 
 
-def _entry(transformer: Any, columns: Any, classifier: bool) -> dict[str, object]:
+def _entry(transformer: Symbol, columns: Symbol, classifier: bool) -> dict[str, object]:
     if columns == symbol("NUM"):
         return _numeric(_steps(transformer))
     if columns == symbol("CAT"):
@@ -217,7 +223,7 @@ def _entry(transformer: Any, columns: Any, classifier: bool) -> dict[str, object
     return {f"other feature {transformer} of {columns}": True}
 
 
-def _imputer(step: Any) -> object:
+def _imputer(step: Symbol) -> object:
     if (
         isinstance(step, Call)
         and step.name == "SimpleImputer"
@@ -227,14 +233,14 @@ def _imputer(step: Any) -> object:
     return f"other {step}"
 
 
-def _numeric(steps: list[Any]) -> dict[str, object]:
+def _numeric(steps: list[Symbol]) -> dict[str, object]:
     if not steps or len(steps) > 2:
         raise Unreadable("the numeric preparation has other steps")
     scale = _method(SCALE, steps[1], True) if len(steps) == 2 else "none"
     return {"impute": _imputer(steps[0]), "scale": scale}
 
 
-def _method(choice: Choice, step: Any, classifier: bool) -> str:
+def _method(choice: Choice, step: Symbol, classifier: bool) -> str:
     """The word of the method that a step is."""
     for method in choice.methods:
         if method.code and step == symbol(method.code_for(classifier)):
@@ -242,7 +248,7 @@ def _method(choice: Choice, step: Any, classifier: bool) -> str:
     return f"other {step}"
 
 
-def _categorical(steps: list[Any], classifier: bool) -> dict[str, object]:
+def _categorical(steps: list[Symbol], classifier: bool) -> dict[str, object]:
     if len(steps) != 2:
         raise Unreadable("the categorical preparation has other steps")
     parts: dict[str, object] = {"encode": _method(ENCODE, steps[1], classifier)}
@@ -251,7 +257,7 @@ def _categorical(steps: list[Any], classifier: bool) -> dict[str, object]:
     return parts
 
 
-def _estimator(step: Any) -> dict[str, object]:
+def _estimator(step: Symbol) -> dict[str, object]:
     parts: dict[str, object] = {}
     for wrapper, component, option, default in _WRAPPERS:
         if isinstance(step, Call) and step.name == wrapper:
@@ -268,9 +274,10 @@ def _estimator(step: Any) -> dict[str, object]:
     for name, value in step.kwargs:
         if name in fixed and fixed[name] == value:
             continue
-        plain = value is None or isinstance(value, str | int | float)
         parts[f"param {name}"] = (
-            canonical_value(info.param(name) if info else None, value) if plain else str(value)
+            canonical_value(info.param(name) if info else None, value)
+            if value is None or isinstance(value, str | int | float)
+            else str(value)
         )
     return parts
 
@@ -280,31 +287,30 @@ def _spec(parts: Mapping[str, object]) -> PipelineSpec:
         name.startswith("other") or str(value).startswith("other") for name, value in parts.items()
     ):
         raise Unreadable("the code does what no proposal can ask for")
-    members = parts.get("members")
-    if isinstance(members, frozenset):
+    if (members := members_of(parts)) is not None:
         return _ensemble_spec(str(parts["estimator"]), members, parts.get("power", 0.0))
     if parts["estimator"] not in ESTIMATORS:
         raise Unreadable(f"{parts['estimator']} is no estimator of the catalogue")
-    fields: dict[str, Any] = {choice.name: parts[choice.name] for choice in CHOICES}
-    fields["estimator"] = parts["estimator"]
+    estimator = str(parts["estimator"])
+    fields = {choice.name: parts[choice.name] for choice in CHOICES} | {"estimator": estimator}
     fields |= {f: parts[f] for f in ("calibration", "threshold") if f in parts}
-    fields["drop"] = sorted_columns(map(str, parts["drop"]))  # pyright: ignore[reportArgumentType]
+    if is_set(dropped := parts["drop"]):
+        fields["drop"] = sorted_columns(map(str, dropped))
     fields["extra"] = tuple(_extra(name) for name in parts if name.split(" ")[0] in FEATURES)
     if match := _REDUCTION.fullmatch(str(parts.get("reduce", ""))):
         fields["reduce"] = Reduction(op=match[1], amount=float(match[2]))
     params = {
         name.removeprefix("param "): value
         for name, value in parts.items()
-        if name.startswith("param ")
+        if name.startswith("param ") and (value is None or isinstance(value, str | int | float))
     }
     try:
-        # pyright: ignore[reportArgumentType]
-        return PipelineSpec(**fields, params=ordered_params(fields["estimator"], params))
+        return PipelineSpec.model_validate({**fields, "params": ordered_params(estimator, params)})
     except ValidationError as error:
         raise Unreadable("the code does what no proposal can ask for") from error
 
 
-def _ensemble_spec(estimator: str, members: frozenset[Any], power: Any) -> PipelineSpec:
+def _ensemble_spec(estimator: str, members: frozenset[Member], power: object) -> PipelineSpec:
     pairs = [({**dict(member)}, dict(member).get("weight")) for member in members]
     specs = [
         (_spec({k: v for k, v in parts.items() if k != "weight"}), weight)
@@ -315,11 +321,13 @@ def _ensemble_spec(estimator: str, members: frozenset[Any], power: Any) -> Pipel
         tuple(weight for _, weight in ordered if weight is not None) if estimator == BLEND else ()
     )
     try:
-        return PipelineSpec(
-            estimator=estimator,
-            members=tuple(spec for spec, _ in ordered),
-            weights=weights,
-            power=power,
+        return PipelineSpec.model_validate(
+            {
+                "estimator": estimator,
+                "members": tuple(spec for spec, _ in ordered),
+                "weights": weights,
+                "power": power,
+            }
         )
     except ValidationError as error:
         raise Unreadable("the code does what no proposal can ask for") from error

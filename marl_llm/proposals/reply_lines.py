@@ -60,8 +60,9 @@ def peeled(text: str, forgiven: frozenset[Forgiven] = frozenset()) -> Line:
         elif (found := _LABEL.match(text)) and text[found.end() :].strip():
             text, forgiven = text[found.end() :], forgiven | {Forgiven.label}
         elif found := _WRAPPED.match(text):
-            after = {Forgiven.prose} if found["rest"].strip(" .;,") else set()
-            text, forgiven = found["inside"], forgiven | {Forgiven.quotes} | after
+            more = found["rest"].strip(" .;,")
+            after = (Forgiven.quotes, Forgiven.prose) if more else (Forgiven.quotes,)
+            text, forgiven = found["inside"], forgiven.union(after)
         else:
             break
     return Line(text.strip(), forgiven)

@@ -9,11 +9,10 @@ usual ones; nothing is tuned to any data.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from marl_llm.proposals.applying import fits
 from marl_llm.proposals.context import Context
-from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.estimators import ESTIMATORS, ParamValue
 from marl_llm.proposals.features import Extra
 from marl_llm.proposals.spec import PipelineSpec, baseline, ordered_params
 
@@ -26,7 +25,7 @@ _SMALL = 4000
 class _Family:
     classifier: str
     regressor: str
-    params: tuple[tuple[str, Any], ...] = ()
+    params: tuple[tuple[str, ParamValue], ...] = ()
     distances: bool = False
     most_rows: int | None = None
 
@@ -67,7 +66,7 @@ def _solution(family: _Family, context: Context) -> PipelineSpec | None:
     if not info.available or (family.most_rows is not None and context.rows > family.most_rows):
         return None
     kinds = {column.kind for column in context.columns.values()}
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "estimator": name,
         "params": ordered_params(name, {k: v for k, v in family.params if info.param(k)}),
         "extra": _read_columns(context),

@@ -11,12 +11,20 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from marl_llm.core.forgiven import Forgiven
-from marl_llm.proposals.actions import Analyze, EngineerFeatures, InvalidAction, ProposeModel, Tune
+from marl_llm.proposals.actions import (
+    Action,
+    Analyze,
+    Between,
+    EngineerFeatures,
+    InvalidAction,
+    ProposeModel,
+    Setting,
+    Tune,
+)
 from marl_llm.proposals.context import Context
-from marl_llm.proposals.estimators import ESTIMATORS, EstimatorInfo, Param
+from marl_llm.proposals.estimators import ESTIMATORS, EstimatorInfo, Param, ParamValue
 from marl_llm.proposals.ops.action import ColumnsAction, OperationAction
 from marl_llm.proposals.spelling import ensemble_name
 from marl_llm.proposals.synonyms import estimator_name
@@ -39,12 +47,14 @@ _TUNED = re.compile(r"tune\W+(?:est\s*=\s*)?([A-Za-z]\w*)\s*\(", re.IGNORECASE)
 _WORDS = {"none": None, "null": None, "true": True, "false": False}
 
 
-def settled(action: Any, line: str, context: Context, current: str, forgiven: set[Forgiven]) -> Any:
+def settled(
+    action: Action, line: str, context: Context, current: str, forgiven: set[Forgiven]
+) -> Action:
     """The action under the names of the catalogue and the data; `forgiven` is added to.
 
     Parameters
     ----------
-    action : object
+    action : Action
         As it was read.
     line : str
         The line it was read from, "" where there was none.
@@ -105,9 +115,9 @@ def _tuned(
 
 
 def _params(
-    params: Mapping[str, Any], info: EstimatorInfo | None, forgiven: set[Forgiven]
-) -> dict[str, Any]:
-    found = {}
+    params: Mapping[str, Setting], info: EstimatorInfo | None, forgiven: set[Forgiven]
+) -> dict[str, Setting]:
+    found: dict[str, Setting] = {}
     for name, value in params.items():
         param = info.param(name) if info else None
         if param is None and name in RUN_PARAMETERS and info is not None:
@@ -117,9 +127,9 @@ def _params(
     return found
 
 
-def _value(param: Param, value: Any, forgiven: set[Forgiven]) -> Any:
+def _value(param: Param, value: Setting, forgiven: set[Forgiven]) -> Setting:
     """The value, if it is none of the parameter's and another spelling of it is."""
-    if not isinstance(value, str | int | float | None) or not param.problem(value):
+    if isinstance(value, Between) or not param.problem(value):
         return value
     for other, what in _spellings(value):
         if not param.problem(other):
@@ -128,7 +138,7 @@ def _value(param: Param, value: Any, forgiven: set[Forgiven]) -> Any:
     return value
 
 
-def _spellings(value: Any) -> Iterable[tuple[Any, Forgiven]]:
+def _spellings(value: ParamValue) -> Iterable[tuple[ParamValue, Forgiven]]:
     if isinstance(value, float) and value.is_integer():
         yield int(value), Forgiven.number
     if not isinstance(value, str):

@@ -10,7 +10,7 @@ and no scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -30,6 +30,8 @@ BLEND = "Blend"
 """Name of the ensemble that `finish` delivers: a weighted mean, with a rule for the label."""
 MOST_WEIGHT = 100
 MOST_POWER = 2.0
+Member = frozenset[tuple[str, object]]
+"""A member of an ensemble as a set of its parts, see `member_parts`."""
 
 
 class PipelineSpec(BaseModel):
@@ -171,18 +173,28 @@ class PipelineSpec(BaseModel):
         return parts
 
 
-def member_parts(
-    components: Mapping[str, object], weight: int | None
-) -> frozenset[tuple[str, object]]:
+def member_parts(components: Mapping[str, object], weight: object) -> Member:
     """A member of an ensemble as a set of its parts, with its weight in a blend."""
     return frozenset({**components, **({} if weight is None else {"weight": weight})}.items())
+
+
+def members_of(parts: Mapping[str, object]) -> frozenset[Member] | None:
+    """The members among the parts of an ensemble, as `member_parts` made them; None where the
+    parts are of a plain solution.
+    """
+    members = parts.get("members")
+    return members if _are_members(members) else None
+
+
+def _are_members(value: object) -> TypeGuard[frozenset[Member]]:
+    return isinstance(value, frozenset)
 
 
 def normal_components(parts: Mapping[str, object]) -> dict[str, object]:
     """Named parts without parameters at their default, and with features of single columns one by
     one, for comparing solutions however they were spelled.
     """
-    if isinstance(members := parts.get("members"), frozenset):
+    if (members := members_of(parts)) is not None:
         return {
             **parts,
             "members": frozenset(frozenset(normal_components(dict(m)).items()) for m in members),

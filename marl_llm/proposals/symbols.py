@@ -12,10 +12,10 @@ import ast
 import functools
 import inspect
 import math
-import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import EllipsisType
+from typing import TypeAlias
 
 from marl_llm.core.syntax import parse, parse_expression
 from marl_llm.proposals.estimator_info import LONGEST
@@ -26,6 +26,12 @@ class Unreadable(ValueError):
     """The code is no straight-line `build_pipeline`."""
 
 
+Symbol: TypeAlias = (
+    "str | bytes | int | float | complex | EllipsisType | Name | Call | tuple[Symbol, ...] | None"
+)
+"""What an expression stands for: a constant, a name, a call, or a list of such."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A symbolic constructor call: keyword arguments sorted by name, those at their default left
@@ -33,11 +39,11 @@ class Call:
     """
 
     name: str
-    args: tuple[Any, ...]
-    kwargs: tuple[tuple[str, Any], ...]
+    args: tuple[Symbol, ...]
+    kwargs: tuple[tuple[str, Symbol], ...]
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Symbol]:
         """Keyword arguments by name."""
         return dict(self.kwargs)
 
@@ -49,33 +55,35 @@ class Name:
     text: str
 
 
-_ARITHMETIC = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.FloorDiv: lambda a, b: a // b,
     ast.Pow: math.pow,
 }
 _PLAIN = int | float
+Constructor = Callable[..., object]
+"""A class or a function of the prelude."""
 
 
 @functools.cache
-def _constructors(prelude: str) -> Mapping[str, Any]:
+def _constructors(prelude: str) -> Mapping[str, Constructor]:
     """The prelude's own names: what the code may call. The prelude is trusted text, so it may be
     executed.
     """
-    names: dict[str, Any] = {}
+    names: dict[str, object] = {}
     exec(compile(prelude, "<prelude>", "exec", dont_inherit=True), names)
     return {
         name: value
         for name, value in names.items()
-        if isinstance(value, type) or inspect.isfunction(value)
+        if inspect.isclass(value) or inspect.isfunction(value)
     }
 
 
 @functools.cache
-def _constants() -> Mapping[str, Any]:
+def _constants() -> Mapping[str, Symbol]:
     """Symbolic values of NUM, LOG, ...: so that a name and what it stands for, written out, read
     the same.
     """
@@ -85,7 +93,7 @@ def _constants() -> Mapping[str, Any]:
     return dict(reader.names)
 
 
-def read_returned(code: str) -> Any:
+def read_returned(code: str) -> Symbol:
     """The symbolic value that `build_pipeline` returns.
 
     Raises
@@ -106,7 +114,7 @@ def read_returned(code: str) -> Any:
 
 
 @functools.cache
-def symbol(expression: str) -> Any:
+def symbol(expression: str) -> Symbol:
     """What an expression under the names of the prelude stands for, e.g. `NUM` or
     `PCA(n_components=0.9)`.
     """
@@ -114,7 +122,7 @@ def symbol(expression: str) -> Any:
     return reader.value(parse_expression(expression).body)
 
 
-def _run(module: ast.Module, reader: _Reader) -> Any:
+def _run(module: ast.Module, reader: _Reader) -> Symbol:
     *before, function = module.body or [ast.Pass()]
     for statement in before:
         if isinstance(statement, ast.FunctionDef):
@@ -141,9 +149,9 @@ def _is_text(statement: ast.stmt) -> bool:
 class _Reader:
     """Names assigned so far, and the evaluation of expressions under them."""
 
-    constructors: Mapping[str, Any]
-    names: dict[str, Any]
-    functions: dict[str, Any] = field(default_factory=dict)
+    constructors: Mapping[str, Constructor]
+    names: dict[str, Symbol]
+    functions: dict[str, Symbol] = field(default_factory=dict[str, Symbol])
 
     def define(self, function: ast.FunctionDef) -> None:
         """A function before `build_pipeline`, such as `solution_1`: a call of it stands for what it
@@ -160,7 +168,7 @@ class _Reader:
             raise Unreadable(f"{function.name} is given another meaning")
         self.functions[function.name] = self.returned(function)
 
-    def returned(self, function: ast.FunctionDef) -> Any:
+    def returned(self, function: ast.FunctionDef) -> Symbol:
         """The value of a function without arguments; its own names end with it."""
         if ast.unparse(function.args) or function.decorator_list:
             raise Unreadable(f"{function.name} takes no arguments")
@@ -213,7 +221,7 @@ class _Reader:
             if not known:
                 raise Unreadable(f"an import of {alias.name}")
 
-    def value(self, node: ast.expr) -> Any:
+    def value(self, node: ast.expr) -> Symbol:
         """The symbolic value of an expression."""
         if isinstance(node, ast.Constant):
             return _small_enough(node.value)
@@ -232,8 +240,8 @@ class _Reader:
             return self._call(node)
         raise Unreadable(f"cannot read {ast.unparse(node)[:60]}")
 
-    def _items(self, nodes: list[ast.expr]) -> tuple[Any, ...]:
-        items: list[Any] = []
+    def _items(self, nodes: list[ast.expr]) -> tuple[Symbol, ...]:
+        items: list[Symbol] = []
         for node in nodes:
             if isinstance(node, ast.Starred):
                 unpacked = self.value(node.value)
@@ -244,21 +252,21 @@ class _Reader:
                 items.append(self.value(node))
         return tuple(items)
 
-    def _arithmetic(self, node: ast.UnaryOp | ast.BinOp) -> Any:
+    def _arithmetic(self, node: ast.UnaryOp | ast.BinOp) -> Symbol:
         if isinstance(node, ast.UnaryOp):
             number = self.value(node.operand)
             if isinstance(node.op, ast.USub) and isinstance(number, _PLAIN):
                 return -number
             raise Unreadable("an operator")
-        left: Any = self.value(node.left)
-        right: Any = self.value(node.right)
+        left = self.value(node.left)
+        right = self.value(node.right)
         if isinstance(node.op, ast.Add) and isinstance(left, tuple) and isinstance(right, tuple):
             return left + right
-        numbers = isinstance(left, _PLAIN) and isinstance(right, _PLAIN)
-        if not numbers or type(node.op) not in _ARITHMETIC:
+        combine = _ARITHMETIC.get(type(node.op))
+        if combine is None or not isinstance(left, _PLAIN) or not isinstance(right, _PLAIN):
             raise Unreadable("an operator")
         try:
-            return _small_enough(_ARITHMETIC[type(node.op)](left, right))
+            return _small_enough(combine(left, right))
         except (ArithmeticError, ValueError) as error:
             raise Unreadable("arithmetic that fails") from error
 
@@ -271,7 +279,7 @@ class _Reader:
             raise Unreadable(f"cannot read {text[:60]}")
         return Name(text)
 
-    def _call(self, node: ast.Call) -> Any:
+    def _call(self, node: ast.Call) -> Symbol:
         name = ast.unparse(node.func)
         if name in self.names:
             raise Unreadable(f"{name} was assigned and then called")
@@ -288,18 +296,20 @@ class _Reader:
         return _normal(name, self.constructors[name], args, kwargs)
 
 
-def _small_enough(value: Any) -> Any:
+def _small_enough(value: Symbol) -> Symbol:
     """The value, unless it is a whole number so long that writing it down fails."""
     if isinstance(value, int) and abs(value) >= LONGEST:
         raise Unreadable("a number of thousands of digits")
     return value
 
 
-def _normal(name: str, constructor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def _normal(
+    name: str, constructor: Constructor, args: tuple[Symbol, ...], kwargs: dict[str, Symbol]
+) -> Call:
     """The call with arguments at their default left out, and positional arguments of classes under
     their names.
     """
-    if not isinstance(constructor, type):
+    if not inspect.isclass(constructor):
         return Call(name, args, tuple(sorted(kwargs.items(), key=lambda item: item[0])))
     parameters = inspect.signature(constructor).parameters
     names = [p.name for p in parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -314,7 +324,7 @@ def _normal(name: str, constructor: Any, args: tuple[Any, ...], kwargs: dict[str
     return Call(name, (), tuple(sorted(kept.items(), key=lambda item: item[0])))
 
 
-def _is(value: Any, default: Any) -> bool:
+def _is(value: Symbol, default: object) -> bool:
     if isinstance(value, Name):
         return value.text == getattr(default, "__name__", None)
     return type(value) is type(default) and value == default

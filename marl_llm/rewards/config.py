@@ -52,10 +52,11 @@ class RewardConfig(
         UserError
             One of `extra` cannot be imported, or two components have one name.
         """
-        weights = dict(self)
+        weights: dict[str, object] = dict(self)
         built_in = [
             kind.model_validate({key: weights[key] for key in kind.model_fields})
             for kind in RewardConfig.__bases__
+            if issubclass(kind, Component)
         ]
         return (*built_in, *(load_component(path, own) for path, own in self.extra.items()))
 

@@ -4,16 +4,22 @@ weights meet rows.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
 from marl_llm.core.errors import UserError
+from marl_llm.core.frames import (
+    bools,
+    floats,
+    integers,
+    names,
+    optional_floats,
+    texts,
+    with_columns,
+)
 from marl_llm.rewards.config import RewardConfig
 from marl_llm.rewards.outcome import FACTS, Outcome
 
-Fact = bool | int | float | str | None
 REWARD = "reward"
 """Column of the whole reward."""
 OWN = "reward_own"
@@ -52,22 +58,54 @@ def score_rows(rows: pd.DataFrame, weights: RewardConfig) -> pd.DataFrame:
     own = sum((values[one.name] for one in components if one.per_call), nothing)
     columns = {f"reward_{name}": value for name, value in values.items()}
     columns |= {OWN: own, REWARD: sum(values.values(), nothing)}
-    return rows.assign(**{name: value.astype(np.float32) for name, value in columns.items()})
+    return with_columns(rows, **{name: value.astype(np.float32) for name, value in columns.items()})
 
 
 def reward_columns(rows: pd.DataFrame) -> list[str]:
     """Names of the columns that `score_rows` made."""
-    return [name for name in rows if name == REWARD or str(name).startswith("reward_")]
+    return [name for name in names(rows) if name == REWARD or name.startswith("reward_")]
 
 
 def _outcomes(rows: pd.DataFrame) -> list[Outcome]:
     missing = next((name for name in FACTS if name not in rows), None)
     if missing is not None:
         raise UserError(f"the rows lack the column {missing!r}, which rewards are computed from.")
-    columns = [[_known(value) for value in rows[name].tolist()] for name in FACTS]
-    return [Outcome(**dict(zip(FACTS, facts, strict=True))) for facts in zip(*columns, strict=True)]
-
-
-def _known(value: Fact) -> Fact:
-    """None where a column has no value."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    columns = zip(
+        texts(rows, "role"),
+        texts(rows, "verdict"),
+        optional_floats(rows, "compliance"),
+        optional_floats(rows, "step_gain"),
+        optional_floats(rows, "new_reference_gain"),
+        integers(rows, "rungs").tolist(),
+        bools(rows, "refused").tolist(),
+        integers(rows, "prompt_tokens").tolist(),
+        integers(rows, "completion_tokens").tolist(),
+        floats(rows, "analysis_cpu_s").tolist(),
+        strict=True,
+    )
+    return [
+        Outcome(
+            role=role,
+            verdict=verdict,
+            compliance=compliance,
+            step_gain=step_gain,
+            new_reference_gain=new_reference_gain,
+            rungs=rungs,
+            refused=refused,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            analysis_cpu_s=analysis_cpu_s,
+        )
+        for (
+            role,
+            verdict,
+            compliance,
+            step_gain,
+            new_reference_gain,
+            rungs,
+            refused,
+            prompt_tokens,
+            completion_tokens,
+            analysis_cpu_s,
+        ) in columns
+    ]

@@ -6,13 +6,11 @@ shows it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pyarrow as pa
 
 from marl_llm.trajectories.row import SCHEMA_VERSION
 from marl_llm.trajectories.schema import SCHEMA
+from marl_llm.trajectories.store import Manifest
 
 _HEAD = """---
 pretty_name: marl_llm trajectories
@@ -33,7 +31,7 @@ data_files="part-*.parquet")`.
 """
 
 
-def data_card(manifest: Mapping[str, Any] | None = None) -> str:
+def data_card(manifest: Manifest | None = None) -> str:
     """Return the card as Markdown; `manifest` (from `write_manifest`) adds the counts and package
     versions.
     """
@@ -57,7 +55,7 @@ def _line(field: pa.Field) -> str:
     return f"| `{field.name}` | {kind} | {metadata['unit']} | {metadata['description']} |"
 
 
-def _counts(manifest: Mapping[str, Any]) -> str:
+def _counts(manifest: Manifest) -> str:
     roles = ", ".join(f"{role} {rows}" for role, rows in manifest["rows_per_role"].items())
     packages = ", ".join(f"{name} {version}" for name, version in manifest["packages"].items())
     return (

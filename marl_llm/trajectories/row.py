@@ -8,7 +8,7 @@ SCHEMA_VERSION; files of version 1 are read as `version_1.py` says.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import pyarrow as pa
 
@@ -33,6 +33,7 @@ Bool = Annotated[bool, pa.bool_()]
 MaybeBool = Annotated[bool | None, pa.bool_()]
 Ids = Annotated[list[int], pa.list_(pa.int32())]
 Floats = Annotated[list[float], pa.list_(pa.float32())]
+Value = str | int | float | bool | list[int] | list[float] | None
 
 
 @dataclass(kw_only=True)
@@ -181,6 +182,6 @@ class Row:
         SCHEMA_VERSION
     )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Value]:
         """Return the columns by name, in schema order."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -11,10 +11,11 @@ import functools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 import pyarrow as pa
@@ -23,8 +24,9 @@ import pyarrow.parquet as pq
 
 from marl_llm.core.atomic import replacing
 from marl_llm.core.errors import UserError
+from marl_llm.core.frames import integers, texts
 from marl_llm.trajectories import version_1
-from marl_llm.trajectories.row import SCHEMA_VERSION, Row
+from marl_llm.trajectories.row import SCHEMA_VERSION, Row, Value
 from marl_llm.trajectories.schema import SCHEMA
 
 _PART = re.compile(r"part-(?P<episode>[A-Za-z0-9][A-Za-z0-9._-]*)\.parquet")
@@ -46,6 +48,25 @@ _PACKAGES = (
 
 WeightsAbove = Callable[[Path], version_1.OldWeights]
 _REMEDY = "free some space or mend the directory, then start again; finished episodes are kept."
+
+
+class Manifest(TypedDict):
+    """What is in a directory of trajectories.
+
+    Attributes
+    ----------
+    rows_per_role : dict of str to int
+    packages : dict of str to str
+        Name and version of each package that is installed.
+    """
+
+    schema_version: int
+    episodes: int
+    rows: int
+    rows_per_role: dict[str, int]
+    prompt_tokens: int
+    completion_tokens: int
+    packages: dict[str, str]
 
 
 class TrajectoryWriter:
@@ -131,28 +152,21 @@ def read_rows(
         [_read_part(path, read, old_weights) for path in parts], promote_options="default"
     )
     if role is not None:
-        table = table.filter(pc.field("role") == role)
+        table = table.filter(pc.equal(pc.field("role"), role))
     return table.select(wanted).to_pandas()
 
 
-def write_manifest(directory: Path) -> dict[str, Any]:
-    """Count what is in `directory` and write manifest.json beside it.
-
-    Returns
-    -------
-    dict
-        schema_version, episodes, rows, rows_per_role, prompt_tokens, completion_tokens, packages
-        (name: version).
-    """
+def write_manifest(directory: Path) -> Manifest:
+    """Count what is in `directory` and write manifest.json beside it."""
     frame = read_rows(directory, ["role", "prompt_tokens", "completion_tokens"])
-    rows_per_role = frame["role"].value_counts().sort_index().to_dict()
-    manifest = {
+    rows_per_role = Counter(texts(frame, "role"))
+    manifest: Manifest = {
         "schema_version": SCHEMA_VERSION,
         "episodes": len(finished_episodes(directory)),
         "rows": len(frame),
-        "rows_per_role": {str(role): int(n) for role, n in rows_per_role.items()},
-        "prompt_tokens": int(frame["prompt_tokens"].to_numpy().sum()),
-        "completion_tokens": int(frame["completion_tokens"].to_numpy().sum()),
+        "rows_per_role": dict(sorted(rows_per_role.items())),
+        "prompt_tokens": int(integers(frame, "prompt_tokens").sum()),
+        "completion_tokens": int(integers(frame, "completion_tokens").sum()),
         "packages": _versions(),
     }
     with replacing(directory / "manifest.json", remedy=_REMEDY) as file:
@@ -178,7 +192,7 @@ def _table(rows: Sequence[Row]) -> pa.Table:
     return table
 
 
-def _storable(row: Row) -> dict[str, Any]:
+def _storable(row: Row) -> dict[str, Value]:
     """Return the columns; a lone surrogate (a model's JSON may escape one) becomes "?", as UTF-8
     cannot hold it.
     """
@@ -244,7 +258,7 @@ def _version(path: Path, schema: pa.Schema) -> int:
 
 
 def _check_columns(path: Path, schema: pa.Schema, version: int) -> None:
-    optional = version_1.ADDED.union(version_1.NEW) if version == 1 else frozenset()
+    optional: frozenset[str] = version_1.ADDED.union(version_1.NEW) if version == 1 else frozenset()
     needed = [f for f in SCHEMA if f.name in schema.names or f.name not in optional]
     foreign = [
         f.name for f in needed if f.name not in schema.names or schema.field(f.name).type != f.type
@@ -260,7 +274,7 @@ def _check_columns(path: Path, schema: pa.Schema, version: int) -> None:
 
 
 def _versions() -> dict[str, str]:
-    versions = {}
+    versions: dict[str, str] = {}
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import yaml
@@ -34,30 +33,38 @@ NEW = ("step_gain", "new_reference_gain", "rungs", "refused", "analysis_cpu_s")
 """Columns that version 1 did not have."""
 RECOVERED = (*NEW, "evaluation_s")
 """Columns that are recovered from `SOURCES`; version 1 had an analysis's time in `evaluation_s`."""
-SOURCES = (
-    "role",
-    "branch",
-    "action",
-    "verdict",
-    "compliance",
-    "metrics_after",
-    "skill_gain",
-    "reference_gain",
-    "significant",
-    "evaluation_s",
-    "reward_metric_delta",
-    "reward_no_gain",
-    "reward_failure",
-    "reward_cpu_cost",
-    "reward_refusal",
-)
 LEVELS_UP = 5
 """How far above its directory a part's run directory may lie (evaluations lie deepest)."""
 
 RUNGS = 4
-OldRow = Mapping[str, Any]
 Facts = dict[str, bool | int | float | None]
 Proposal = tuple[object, ...]
+"""What a proposal is known by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldRow:
+    """What a row of version 1 says of the facts it lacks; columns of that version."""
+
+    role: str
+    branch: str
+    action: str
+    verdict: str
+    compliance: float | None
+    metrics_after: str | None
+    skill_gain: float | None
+    reference_gain: float | None
+    significant: bool | None
+    evaluation_s: float
+    reward_metric_delta: float
+    reward_no_gain: float
+    reward_failure: float
+    reward_cpu_cost: float | None = None
+    reward_refusal: float | None = None
+
+
+SOURCES = tuple(field.name for field in fields(OldRow))
+"""Columns that facts are recovered from, as far as a file has them (`ADDED`)."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +117,10 @@ def recovered(rows: pa.Table, weights: OldWeights) -> pa.Table:
     weights : OldWeights
         Of the run's own recipe.
     """
-    old = [dict.fromkeys(SOURCES) | row for row in rows.to_pylist()]
+    old = [OldRow(**row) for row in rows.to_pylist()]
     gains = _mean_gains(old)
     facts = [
-        _engineers(row, weights) if row["role"] == ML_ENGINEER else _scientists(row, weights, gains)
+        _engineers(row, weights) if row.role == ML_ENGINEER else _scientists(row, weights, gains)
         for row in old
     ]
     schema = pa.schema([SCHEMA.field(name) for name in RECOVERED])
@@ -124,10 +131,10 @@ def _engineers(row: OldRow, weights: OldWeights) -> Facts:
     return {
         "step_gain": _gain_of_code(row),
         "new_reference_gain": None,
-        "rungs": RUNGS if row["compliance"] is not None else _rungs(row["reward_failure"], weights),
+        "rungs": RUNGS if row.compliance is not None else _rungs(row.reward_failure, weights),
         "refused": False,
         "analysis_cpu_s": 0.0,
-        "evaluation_s": row["evaluation_s"],
+        "evaluation_s": row.evaluation_s,
     }
 
 
@@ -136,20 +143,18 @@ def _scientists(row: OldRow, weights: OldWeights, gains: Mapping[Proposal, float
         "step_gain": _gain_of_proposal(row, weights, gains),
         "new_reference_gain": _new_reference_gain(row, weights),
         "rungs": 0,
-        "refused": (row["reward_refusal"] or 0.0) < 0,
-        "analysis_cpu_s": 0.0 if row["reward_cpu_cost"] is None else row["evaluation_s"],
+        "refused": (row.reward_refusal or 0.0) < 0,
+        "analysis_cpu_s": 0.0 if row.reward_cpu_cost is None else row.evaluation_s,
         "evaluation_s": 0.0,
     }
 
 
 def _gain_of_code(row: OldRow) -> float:
     """An implementation's significant gain, 0 unless it did as asked."""
-    done = row["verdict"] == Verdict.accepted or (
-        row["verdict"] == Verdict.finished and row["compliance"] == 1
+    done = row.verdict == Verdict.accepted or (
+        row.verdict == Verdict.finished and row.compliance == 1
     )
-    return (
-        row["skill_gain"] if done and row["significant"] and row["skill_gain"] is not None else 0.0
-    )
+    return row.skill_gain if done and row.significant and row.skill_gain is not None else 0.0
 
 
 def _rungs(failure: float, weights: OldWeights) -> int:
@@ -160,14 +165,14 @@ def _rungs(failure: float, weights: OldWeights) -> int:
 
 
 def _new_reference_gain(row: OldRow, weights: OldWeights) -> float | None:
-    verdict, earned = row["verdict"], row["reward_metric_delta"]
-    if verdict == Verdict.no_gain or (verdict == Verdict.finished and row["significant"] is False):
+    verdict, earned = row.verdict, row.reward_metric_delta
+    if verdict == Verdict.no_gain or (verdict == Verdict.finished and row.significant is False):
         return 0.0
-    if verdict not in (Verdict.accepted, Verdict.finished) or not row["significant"]:
+    if verdict not in (Verdict.accepted, Verdict.finished) or not row.significant:
         return None
     if weights.credit == "reference" and weights.gain_weight > 0:
         return earned / weights.gain_weight if earned > 0 else None  # all of it was credited before
-    return row["reference_gain"]
+    return row.reference_gain
 
 
 def _gain_of_proposal(
@@ -176,14 +181,14 @@ def _gain_of_proposal(
     """Mean gain of the implementations that did as asked: as it was rewarded, else by the
     Engineer's rows.
     """
-    if row["verdict"] in (Verdict.invalid, Verdict.redundant):
+    if row.verdict in (Verdict.invalid, Verdict.redundant):
         return None
     if weights.credit == "step":
-        if row["reward_metric_delta"] > 0:
-            return row["reward_metric_delta"] / weights.gain_weight
-        if row["reward_no_gain"] < 0:
+        if row.reward_metric_delta > 0:
+            return row.reward_metric_delta / weights.gain_weight
+        if row.reward_no_gain < 0:
             return 0.0
-        if weights.no_gain_penalty > 0 and row["verdict"] != Verdict.finished:
+        if weights.no_gain_penalty > 0 and row.verdict != Verdict.finished:
             return None
     return next((gains[name] for name in _names(row) if name in gains), None)
 
@@ -194,15 +199,15 @@ def _mean_gains(rows: Sequence[OldRow]) -> dict[Proposal, float | None]:
     """
     turns: dict[str, dict[str, float | None]] = {}
     for row in rows:
-        if row["role"] == ML_ENGINEER:  # "1.d2.e0" implements "1.d2"; all calls of a turn agree
-            done = row["compliance"] == 1
-            turns.setdefault(row["branch"].rpartition(".")[0], {})[row["branch"]] = (
+        if row.role == ML_ENGINEER:  # "1.d2.e0" implements "1.d2"; all calls of a turn agree
+            done = row.compliance == 1
+            turns.setdefault(row.branch.rpartition(".")[0], {})[row.branch] = (
                 _gain_of_code(row) if done else None
             )
     found: dict[Proposal, float | None] = {}
     for row in rows:
-        if row["role"] == DATA_SCIENTIST and row["branch"] in turns:
-            done = [gain for gain in turns[row["branch"]].values() if gain is not None]
+        if row.role == DATA_SCIENTIST and row.branch in turns:
+            done = [gain for gain in turns[row.branch].values() if gain is not None]
             for name in _names(row):
                 found.setdefault(name, sum(done) / len(done) if done else None)
     return found
@@ -214,11 +219,11 @@ def _names(row: OldRow) -> list[Proposal]:
     implementation measured.
     """
     step, ends, measured = (
-        row["branch"].partition(".")[0],
-        row["verdict"] == Verdict.finished,
-        row["metrics_after"],
+        row.branch.partition(".")[0],
+        row.verdict == Verdict.finished,
+        row.metrics_after,
     )
-    names: list[Proposal] = [("branch", row["branch"]), (step, ends, "action", row["action"])]
+    names: list[Proposal] = [("branch", row.branch), (step, ends, "action", row.action)]
     return (
         [*names, (step, ends, "metrics", measured)] if measured not in ("", "{}", None) else names
     )

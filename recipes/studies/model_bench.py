@@ -198,7 +198,7 @@ def trained(
     shown = {name: round(value, 5) for name, value in gate.to_dict().items()} | {
         "passed": gate.passed
     }
-    return {"gate": shown} | train_phase(trainer, rows, precision)
+    return {"gate": shown, **train_phase(trainer, rows, precision)}
 
 
 def bench(args: argparse.Namespace) -> str:

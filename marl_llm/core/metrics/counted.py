@@ -8,7 +8,6 @@ for empty classes. The positive class of binary metrics is class index 1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -106,8 +105,23 @@ def _odds(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where((denominator <= 0) & (numerator <= 0), 1.0, ratios)
 
 
-def _metric(name: str, kinds: frozenset[Kind], value: PerClass, **more: Any) -> Metric:
-    return Metric(name, kinds, lambda sample: value(sample.counts), **more)
+def _metric(
+    name: str,
+    kinds: frozenset[Kind],
+    value: PerClass,
+    *,
+    of_class: Callable[[Sample, int], np.ndarray] | None = None,
+    skill: Callable[[np.ndarray], np.ndarray] | None = None,
+    everyday: tuple[str, ...] = (),
+) -> Metric:
+    return Metric(
+        name,
+        kinds,
+        lambda sample: value(sample.counts),
+        of_class,
+        skill=skill,
+        everyday=everyday,
+    )
 
 
 def _of_one_class(per_class: PerClass) -> Callable[[Sample, int], np.ndarray]:

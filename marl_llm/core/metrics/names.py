@@ -148,7 +148,7 @@ def _check_domain(name: str, domain: Domain, y: np.ndarray) -> None:
         )
 
 
-def _check_weight(name: str, weight: float) -> None:
-    number = isinstance(weight, int | float) and not isinstance(weight, bool)
-    if not number or not math.isfinite(weight) or weight <= 0:
+def _check_weight(name: str, weight: object) -> None:
+    number = None if isinstance(weight, bool) or not isinstance(weight, int | float) else weight
+    if number is None or not math.isfinite(number) or number <= 0:
         raise UserError(f"The weight of metric '{name}' is {weight!r}: give a positive number.")

@@ -8,10 +8,10 @@ the share of the loss that is explained, against the class shares of the very ro
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from marl_llm.core.kind import Kind
 from marl_llm.core.metrics.record import CLASSIFICATION, MULTICLASS, Metric, Trivial
 from marl_llm.core.metrics.rows import Rows, row_mean, share_explained
 
@@ -33,7 +33,8 @@ def brier_losses(rows: Rows) -> np.ndarray:
 
 
 def _one_hot(rows: Rows) -> np.ndarray:
-    return rows.y[:, None] == np.arange(rows.proba.shape[1])
+    K: int = rows.proba.shape[1]
+    return np.equal(rows.y[:, None], np.arange(K))
 
 
 def _shares(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
@@ -61,14 +62,27 @@ def _top_k_accuracy(rows: Rows, weights_BN: np.ndarray) -> np.ndarray:
     first.
     """
     own = rows.proba[np.arange(len(rows.y)), rows.y][:, None]
-    later = np.arange(rows.proba.shape[1]) > rows.y[:, None]
+    K: int = rows.proba.shape[1]
+    later = np.greater(np.arange(K), rows.y[:, None])
     ahead = ((rows.proba > own) | ((rows.proba == own) & later)).sum(axis=1)
     return row_mean((ahead < _TOP).astype(np.float64), weights_BN)
 
 
-def _metric(name: str, value: Callable[[Rows, np.ndarray], np.ndarray], **more: Any) -> Metric:
-    chosen: dict[str, Any] = {"kinds": CLASSIFICATION} | more
-    return Metric(name, value=lambda sample: value(sample.rows, sample.weights_BN), **chosen)
+def _metric(
+    name: str,
+    value: Callable[[Rows, np.ndarray], np.ndarray],
+    kinds: frozenset[Kind] = CLASSIFICATION,
+    *,
+    against: Trivial | None = None,
+    everyday: tuple[str, ...] = (),
+) -> Metric:
+    return Metric(
+        name,
+        kinds,
+        lambda sample: value(sample.rows, sample.weights_BN),
+        against=against,
+        everyday=everyday,
+    )
 
 
 PROBABILISTIC: tuple[Metric, ...] = (

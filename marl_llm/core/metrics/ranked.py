@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -94,7 +93,8 @@ def one_versus_one(rows: Rows, weights_BN: np.ndarray, by_prevalence: bool) -> n
     K = rows.proba.shape[1]
     if K == 2:
         return binary_roc_auc(rows, weights_BN)
-    areas, sizes = [], []
+    areas: list[np.ndarray] = []
+    sizes: list[np.ndarray] = []
     for a, b in itertools.combinations(range(K), 2):
         of_pair = (rows.y == a) | (rows.y == b)
         y, proba, weights = rows.y[of_pair], rows.proba[of_pair], weights_BN[:, of_pair]
@@ -122,9 +122,17 @@ def _metric(
     name: str,
     value: Callable[..., np.ndarray],
     kinds: frozenset[Kind] = CLASSIFICATION,
-    **more: Any,
+    *,
+    of_class: Callable[[Sample, int], np.ndarray] | None = None,
+    everyday: tuple[str, ...] = (),
 ) -> Metric:
-    return Metric(name, kinds, lambda sample: value(sample.rows, sample.weights_BN), **more)
+    return Metric(
+        name,
+        kinds,
+        lambda sample: value(sample.rows, sample.weights_BN),
+        of_class,
+        everyday=everyday,
+    )
 
 
 def _of_one_class(value: Callable[..., np.ndarray]) -> Callable[[Sample, int], np.ndarray]:

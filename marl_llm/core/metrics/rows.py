@@ -59,9 +59,10 @@ class Sample:
     @cached_property
     def counts(self) -> Counts:
         """Rows per class under each line of weights, computed once for all metrics of counts."""
-        classes = np.arange(self.rows.proba.shape[1])
-        true_NK = (self.rows.y[:, None] == classes).astype(np.float64)
-        predicted_NK = (self.rows.labels[:, None] == classes).astype(np.float64)
+        K: int = self.rows.proba.shape[1]
+        classes = np.arange(K)
+        true_NK = np.equal(self.rows.y[:, None], classes).astype(np.float64)
+        predicted_NK = np.equal(self.rows.labels[:, None], classes).astype(np.float64)
         weights = self.weights_BN
         return Counts(weights @ (true_NK * predicted_NK), weights @ true_NK, weights @ predicted_NK)
 

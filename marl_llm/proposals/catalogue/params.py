@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from marl_llm.proposals.estimator_info import Param, ParamValue
 
 
@@ -24,7 +26,7 @@ def choice(name: str, grid: tuple[ParamValue, ...], default: ParamValue) -> Para
 
 def rare(param: Param) -> Param:
     """The same parameter, outside of the core space."""
-    return Param(**{**vars(param), "common": False})
+    return replace(param, common=False)
 
 
 BALANCED = choice("class_weight", ("balanced", None), None)

@@ -39,7 +39,7 @@ def _target(classifier: bool) -> BaseEstimator:
     from sklearn.preprocessing import TargetEncoder
 
     kind = "auto" if classifier else "continuous"
-    return TargetEncoder(target_type=kind, random_state=0)  # pyright: ignore[reportArgumentType]
+    return TargetEncoder(target_type=kind, random_state=0)
 
 
 ENCODE = Choice(

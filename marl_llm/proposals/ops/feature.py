@@ -107,7 +107,7 @@ class Feature:
     constant: str
     code: str
     build: Callable[[], BaseEstimator]
-    imports: Imports = field(default_factory=dict)
+    imports: Imports = field(default_factory=dict[str, tuple[str, ...]])
     own: str = ""
     synonyms: tuple[str, ...] = ()
     columnwise: bool = False

@@ -4,6 +4,9 @@ The prelude embeds its source, so a delivered solution needs nothing of this pac
 compiler uses the object. It knows numpy, pandas and scikit-learn's base classes only.
 """
 
+# pyright: basic
+# Functions that are embedded in generated code carry no annotations: agents read that code.
+
 from __future__ import annotations
 
 from sklearn.base import BaseEstimator, TransformerMixin

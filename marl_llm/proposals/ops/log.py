@@ -1,5 +1,9 @@
 """`log`: the logarithm of skewed numbers, signed, so that negative ones have one too."""
 
+# pyright: reportMissingParameterType=false, reportUnknownParameterType=false
+# pyright: reportUnknownArgumentType=false
+# Functions that are embedded in generated code carry no annotations: agents read that code.
+
 from __future__ import annotations
 
 import numpy as np

@@ -41,8 +41,8 @@ class Method:
     code: str
     build: Callable[[bool], BaseEstimator | None]
     regression_code: str = ""
-    constants: Mapping[str, str] = field(default_factory=dict)
-    imports: Imports = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict[str, str])
+    imports: Imports = field(default_factory=dict[str, tuple[str, ...]])
     synonyms: tuple[str, ...] = ()
 
     def code_for(self, classifier: bool) -> str:
@@ -122,7 +122,7 @@ class Reducer:
     code: Callable[[float, bool], str]
     build: Callable[[float, bool], BaseEstimator]
     implied: float | None = None
-    imports: Imports = field(default_factory=dict)
+    imports: Imports = field(default_factory=dict[str, tuple[str, ...]])
     synonyms: tuple[str, ...] = ()
 
 

@@ -1,5 +1,9 @@
 """`ratio`: one number over another."""
 
+# pyright: reportMissingParameterType=false, reportUnknownParameterType=false
+# pyright: reportUnknownArgumentType=false
+# Functions that are embedded in generated code carry no annotations: agents read that code.
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,0 +1,26 @@
+"""What we use of pyarrow.parquet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from _typeshed import Incomplete
+from pyarrow import Schema, Table
+
+class ParquetFile:
+    schema_arrow: Schema
+    def __init__(self, source: Path) -> None: ...
+    def __enter__(self) -> ParquetFile: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+    def read(self, columns: Sequence[str] | None = None) -> Table: ...
+    def __getattr__(self, name: str) -> Incomplete: ...
+
+def read_schema(where: Path) -> Schema: ...
+def write_table(table: Table, where: IO[bytes] | Path, *, compression: str = "snappy") -> None: ...
+def __getattr__(name: str) -> Incomplete: ...

@@ -1,0 +1,9 @@
+"""What we use of sklearn.calibration."""
+
+from _typeshed import Incomplete
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class CalibratedClassifierCV(ClassifierMixin, BaseEstimator):
+    def __init__(self, estimator: BaseEstimator | None = None, **params: object) -> None: ...
+
+def __getattr__(name: str) -> Incomplete: ...

@@ -1,0 +1,16 @@
+"""What we use of sklearn.decomposition."""
+
+from typing import Self
+
+from _typeshed import Incomplete
+from sklearn.base import BaseEstimator, TransformerMixin
+
+class _Transformer(TransformerMixin, BaseEstimator):
+    def fit(self, X: object, y: object = None) -> Self: ...
+    def transform(self, X: object) -> Incomplete: ...
+    def fit_transform(self, X: object, y: object = None) -> Incomplete: ...
+
+class PCA(_Transformer):
+    def __init__(self, **params: object) -> None: ...
+
+def __getattr__(name: str) -> Incomplete: ...

@@ -1,0 +1,23 @@
+"""What we use of sklearn.feature_selection."""
+
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+from _typeshed import Incomplete
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+class _Transformer(TransformerMixin, BaseEstimator):
+    def fit(self, X: object, y: object = None) -> Self: ...
+    def transform(self, X: object) -> Incomplete: ...
+    def fit_transform(self, X: object, y: object = None) -> Incomplete: ...
+
+_Scores = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+class SelectKBest(_Transformer):
+    def __init__(self, score_func: Callable[..., _Scores] = ..., *, k: int | str = 10) -> None: ...
+
+def f_classif(X: object, y: object) -> _Scores: ...
+def f_regression(X: object, y: object) -> _Scores: ...
+def __getattr__(name: str) -> Incomplete: ...
