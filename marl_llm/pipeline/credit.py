@@ -7,8 +7,8 @@ In: trajectories, which hold facts. Out: `credit/<role>.parquet`, rewards and ad
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -21,7 +21,7 @@ from marl_llm.trajectories import read_rows
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 
-Credit = tuple[CreditTable, dict[str, Any]]
+Credit = tuple[CreditTable, Mapping[str, object]]
 """A role's table and its statistics."""
 
 
