@@ -4,7 +4,7 @@ models on your data.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from marl_llm.environment import TeamEnv
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Task", "TeamEnv"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type[Task] | type[TeamEnv]:
     """Import the two public names on first use, so that a command starts without pandas."""
     if name == "Task":
         from marl_llm.tasks import Task

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from marl_llm.core.kind import Kind
 from marl_llm.environment.card import ColumnCard, TaskCard
 from marl_llm.proposals import (
+    Action,
     AddFeatures,
     Analyze,
     Between,
@@ -65,7 +65,7 @@ def full_action(
     spec: PipelineSpec,
     kinds: tuple[str, ...] = (),
     solutions: Mapping[int, PipelineSpec] | None = None,
-) -> Any:
+) -> Action:
     """Draw one valid action.
 
     Parameters

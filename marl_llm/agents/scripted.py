@@ -17,6 +17,7 @@ from marl_llm.agents.edits import line_edits
 from marl_llm.agents.full_space import full_action
 from marl_llm.environment.card import TaskCard
 from marl_llm.proposals import (
+    Action,
     AddFeatures,
     Analyze,
     Drop,
@@ -31,6 +32,7 @@ from marl_llm.proposals import (
 )
 from marl_llm.proposals.codegen import final_function
 from marl_llm.proposals.estimators import ESTIMATORS, ParamValue, estimators_for
+from marl_llm.proposals.ops.action import OperationAction
 
 Space = Literal["core", "full"]
 ACTION_WEIGHTS = {
@@ -60,7 +62,7 @@ def _pick(rng: random.Random, pool: list[str], most: int) -> tuple[str, ...]:
     return tuple(c for c in pool if c in chosen)
 
 
-def _feature_op(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> object:
+def _feature_op(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> OperationAction:
     left = [c for c in card.columns if c.alias not in spec.drop]
     numbers, words = (
         [c.alias for c in left if c.numeric],
@@ -89,7 +91,7 @@ def _feature_op(rng: random.Random, card: TaskCard, spec: PipelineSpec) -> objec
 
 def random_action(
     rng: random.Random, card: TaskCard, spec: PipelineSpec, kinds: tuple[str, ...] = ()
-) -> object:
+) -> Action:
     """Draw one valid action without looking at the data's numbers.
 
     Parameters
@@ -110,7 +112,6 @@ def random_action(
     if kind == "tune":
         return Tune(params=dict(_params(rng, spec.estimator, 2)))
     if kind == "engineer_features":
-        # pyright: ignore[reportArgumentType]
         return EngineerFeatures(ops=(_feature_op(rng, card, spec),))
     if kind == "analyze":
         left = [c.alias for c in card.columns if c.alias not in spec.drop]

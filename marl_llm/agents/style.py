@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from marl_llm.agents.chat.data_scientist import data_scientist_chat
 from marl_llm.agents.chat.engineer import engineer_chat, repair_text
@@ -25,7 +24,7 @@ from marl_llm.agents.prompts import (
     repair_message,
 )
 from marl_llm.environment.memory import TokenCounter, rough_tokens
-from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals import Action, PipelineSpec
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class PromptStyle:
         return messages
 
     def engineer(
-        self, now: Situation, request: str, asked: Any, wanted: PipelineSpec
+        self, now: Situation, request: str, asked: Action, wanted: PipelineSpec
     ) -> list[Message]:
         """What opens a turn of the Engineer: `request` is the proposal in canonical form, `asked`
         the same as a typed action, `wanted` the pipeline it asks for.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import say, say_json
+from marl_llm.cli.words import Commands, say, say_json
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def chosen_iterations(run: RunDirectory, k: int | None) -> list[int]:
     return found if k is None else [k]
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add this command."""
     credit = commands.add_parser(
         "credit", help="new advantages of old trajectories by other reward weights"

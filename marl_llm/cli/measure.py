@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import say, say_json, server_option
+from marl_llm.cli.words import Commands, say, say_json, server_option
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": args.model})})
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add this command."""
     measure = commands.add_parser(
         "measure", help="can a model play: shares of valid actions and of code that runs"

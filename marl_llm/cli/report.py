@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
-from marl_llm.cli.words import base_option, names, say, say_json, server_option, silent
+from marl_llm.cli.words import Commands, base_option, names, say, say_json, server_option, silent
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
+    from marl_llm.rollout.budget import Budget
     from marl_llm.workspace.recipe import Recipe
     from marl_llm.workspace.run import RunDirectory
+
+
+class _How(TypedDict):
+    """What evaluating a suite and procedural tasks have in common."""
+
+    arms: tuple[str, ...]
+    repeats: int
+    seed: int
+    server: str | None
+    out: Path
+    on_line: Callable[[str], None]
+    flaml_seconds: float | None
+    play_budget: Budget
+    against: str | None
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -37,7 +53,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         args.suite.name if args.suite else f"procedural-{first}"
     )
     arms = args.arms or [name for name in ARMS if args.run or args.team or name != "trained"]
-    how: dict[str, Any] = {
+    how: _How = {
         "arms": tuple(arms),
         "repeats": args.repeats,
         "seed": args.seed,
@@ -90,7 +106,7 @@ def _publish(args: argparse.Namespace) -> int:
     return 0
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add these commands."""
     evaluate = commands.add_parser("evaluate", help="compare teams and baselines on CSVs")
     who = evaluate.add_mutually_exclusive_group()

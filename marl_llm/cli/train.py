@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import NOTHING_KEPT, names, say, server_option, silent
+from marl_llm.cli.words import NOTHING_KEPT, Commands, names, say, server_option, silent
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_
     parser.add_argument("--run", type=Path, required=True, help="run directory")
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add these commands."""
     rollout = commands.add_parser("rollout", help="collect the next iteration's trajectories")
     _run_options(rollout)

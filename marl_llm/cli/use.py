@@ -7,11 +7,12 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from marl_llm.cli.words import (
     ENTRY_OPTIONS,
     NOTHING_KEPT,
+    Commands,
     base_option,
     data_options,
     say,
@@ -147,7 +148,7 @@ def _doctor(args: argparse.Namespace) -> int:
     return 0 if healthy(checks) else 1
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add these commands."""
     solve = commands.add_parser("solve", help="improve a model on your own CSV")
     data_options(solve)

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from marl_llm.core.errors import UserError
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from marl_llm.tasks import TaskFile
 
 Command = Callable[[argparse.Namespace], int]
+
+
+class Commands(Protocol):
+    """Where a command adds itself."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+        """The parser of one more command."""
+        ...
+
+
 RESUMES = "what was finished is kept, the same command goes on from there."
 NOTHING_KEPT = "nothing was written."
 """What an interruption leaves."""
@@ -29,7 +39,7 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def say_json(content: Any) -> None:
+def say_json(content: object) -> None:
     """Write a command's result as JSON."""
     say(json.dumps(content, indent=1, default=str))
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from marl_llm.core.errors import RunFailed
 
@@ -52,7 +52,7 @@ def write_text(path: Path, text: str, what: str = "") -> None:
         file.write(text.encode("utf-8"))
 
 
-def write_json(path: Path, content: Any, what: str = "") -> None:
+def write_json(path: Path, content: object, what: str = "") -> None:
     """Write JSON; errors as of `replacing`."""
     write_text(path, json.dumps(content, indent=1) + "\n", what)
 

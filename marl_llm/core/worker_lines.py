@@ -15,18 +15,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.owner import STOPPED, stop_with_owner
 
-Event = dict[str, Any]
+Event = dict[str, object]
+"""What one line says, by field."""
 
 
 class Tell(Protocol):
     """Tells the owner of one event; the keywords are its fields."""
 
-    def __call__(self, event: str, /, **fields: Any) -> None:
+    def __call__(self, event: str, /, **fields: object) -> None:
         """Tell."""
         ...
 
@@ -50,7 +51,7 @@ def work(job: Callable[[Tell], None], *, owned: bool = True) -> int:
     """
     out = sys.stdout
 
-    def tell(event: str, /, **fields: Any) -> None:
+    def tell(event: str, /, **fields: object) -> None:
         out.write(json.dumps({"event": event, **fields}) + "\n")
         out.flush()
 

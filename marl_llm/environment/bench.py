@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 from sklearn.datasets import load_breast_cancer
+from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
 from marl_llm.core.predictions import Predictions
@@ -179,7 +180,7 @@ class _Methods:
         assert spec is not None
         return spec
 
-    def _folds(self) -> list[tuple[Any, np.ndarray, Any]]:
+    def _folds(self) -> list[tuple[pd.DataFrame, np.ndarray, pd.DataFrame]]:
         part = self.task.development
         splits = self.task.cv_folds(self.warm.config.cv_folds, self.warm.seed)
         folds = [(part.X.iloc[a], part.y[a], part.X.iloc[b]) for a, b in splits]
@@ -210,5 +211,6 @@ def _step(env: TeamEnv, state: State, text: str) -> StepOutcome:
 
 
 def _task() -> Task:
-    data: Any = load_breast_cancer(as_frame=True)
+    data = load_breast_cancer(as_frame=True)
+    assert isinstance(data, Bunch)
     return Task.from_frame(data.frame, target="target", name="breast_cancer")

@@ -103,7 +103,7 @@ def _cramers_v(table: np.ndarray) -> float:
 
 def _column_card(column: Column, values: pd.Series, y: np.ndarray, kind: Kind) -> ColumnCard:
     numeric = column.kind in NUMBERS
-    skew = values.skew() if numeric else 0.0
+    skew = float(values.skew()) if numeric else 0.0  # pyright: ignore[reportArgumentType]
     measured = (
         values.str.len() if column.kind == "text" else values
     )  # of a text only its length says something here
@@ -112,8 +112,7 @@ def _column_card(column: Column, values: pd.Series, y: np.ndarray, kind: Kind) -
         name=column.name,
         kind=column.kind,
         missing=float(values.isna().mean()),
-        # pyright: ignore[reportArgumentType, reportCallIssue]
-        skew=float(skew) if np.isfinite(skew) else 0.0,
+        skew=skew if np.isfinite(skew) else 0.0,
         levels=0 if numeric else int(values.nunique()),
         association=_association(measured, column.kind != "categorical", y, kind),
     )

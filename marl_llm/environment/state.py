@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from marl_llm.core.forgiven import Forgiven
 from marl_llm.core.verdict import Verdict
 from marl_llm.environment.evaluator import Evaluated
 from marl_llm.environment.memory import Memory, MemoryEntry
 from marl_llm.metrics import Comparison
-from marl_llm.proposals import Finish, PipelineSpec, Tune
+from marl_llm.proposals import Action, Finish, PipelineSpec, Tune
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Suggestion:
     ----------
     text : str
         Canonical form, or the start of an unreadable reply.
-    action : object or None
+    action : Action or None
         The typed action, None if the reply was unreadable or not feasible.
     spec : PipelineSpec or None
         The solution asked for; None for `finish`, for invalid actions, and for a region that is
@@ -58,7 +57,7 @@ class Suggestion:
     """
 
     text: str
-    action: Any = None
+    action: Action | None = None
     spec: PipelineSpec | None = None
     problem: str = ""
     redundant: bool = False

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.core.verdict import Verdict
@@ -38,6 +37,7 @@ from marl_llm.environment.state import (
 )
 from marl_llm.metrics import Comparison, Scores
 from marl_llm.proposals import (
+    Action,
     Analyze,
     Finish,
     InvalidAction,
@@ -134,7 +134,7 @@ class TeamEnv:
             else replace(suggestion, text=_start(reply))
         )
 
-    def _checked(self, state: State, action: Any, text: str) -> Suggestion:
+    def _checked(self, state: State, action: Action, text: str) -> Suggestion:
         if isinstance(action, Finish) and not self.delivers:
             return Suggestion(text, Finish())
         if isinstance(action, Analyze | Finish):
@@ -175,6 +175,7 @@ class TeamEnv:
             return replace(suggestion, spec=self._delivered(state, suggestion))
         if not suggestion.to_search:
             return suggestion
+        assert isinstance(suggestion.action, Tune)
         found = search_region(
             suggestion.action,
             state.spec,
@@ -190,6 +191,7 @@ class TeamEnv:
 
     def _delivered(self, state: State, suggestion: Suggestion) -> PipelineSpec | None:
         """What a `finish` asks for; None where it is the current solution."""
+        assert isinstance(suggestion.action, Finish)
         most = self.config.blend_members if suggestion.action.deliver == "blend" else 1
         looked = state.looked or suggestion.looked
         evidence, plain = Evidence(self.evaluator, "folds"), self.plain(looked)

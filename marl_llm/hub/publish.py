@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
@@ -204,8 +203,8 @@ def _manifest(
 ) -> TeamManifest:
     def of(role: str) -> RoleManifest:
         files = {name: content for name, content in contents[role].items() if name != _CARD_FILE}
-        sha256: Any = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        return RoleManifest(version=team.versions[role], sha256=sha256)
+        sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        return RoleManifest.model_validate({"version": team.versions[role], "sha256": sha256})
 
     return TeamManifest(
         base_model=card.base_model,

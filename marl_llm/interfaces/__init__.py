@@ -8,7 +8,7 @@ asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from marl_llm.core.errors import UserError
 
@@ -20,7 +20,7 @@ __all__ = ["TeamAECEnv"]
 _OPTIONAL = ("pettingzoo", "gymnasium")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type[TeamAECEnv]:
     """Import the environment on first use; raises UserError where PettingZoo is not installed."""
     if name != "TeamAECEnv":
         raise AttributeError(f"module 'marl_llm.interfaces' has no attribute {name!r}")

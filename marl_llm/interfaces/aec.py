@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from gymnasium.spaces import Text
 from pettingzoo import AECEnv
@@ -67,7 +67,7 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         Longest text of the spaces; a longer observation loses its middle (see `fit`).
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: ClassVar[dict[str, object]] = {
         "name": "marl_llm_team_v0",
         "render_modes": ["ansi"],
         "is_parallelizable": False,
@@ -120,7 +120,7 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         """The open question as the rollout's policies take it, None when the episode is over."""
         return self._play.ask if self.agents and not any(self.truncations.values()) else None
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+    def reset(self, seed: int | None = None, options: dict[str, object] | None = None) -> None:
         """Begin an episode: the baseline is evaluated. Blocks. Without a seed, one follows from the
         last episode's.
 
@@ -237,7 +237,7 @@ class TeamAECEnv(AECEnv[str, str, str | None]):
         else:
             self._begin_step()
 
-    def _pay(self, calls: Sequence[Outcome], told: dict[str, Any]) -> None:
+    def _pay(self, calls: Sequence[Outcome], told: dict[str, object]) -> None:
         """Give an agent what its turn earned, once, and its calls cost, but for their tokens, which
         are paid for.
         """

@@ -4,12 +4,10 @@ row.
 
 from __future__ import annotations
 
-from typing import Any
-
 from marl_llm.environment import Evaluated, State, StepOutcome
 
 
-def outcome_info(before: State, outcome: StepOutcome) -> dict[str, Any]:
+def outcome_info(before: State, outcome: StepOutcome) -> dict[str, object]:
     """What became of a step; hold-out scores, for trainers and reports: no agent's prompt holds
     them.
 

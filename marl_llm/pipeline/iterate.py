@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation import evaluate_versions
-from marl_llm.pipeline.promotion import promote_stage
+from marl_llm.pipeline.promotion import Decision, promote_stage
 from marl_llm.pipeline.stages import collect_stage, train_stage
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.rollout.collect import PlannedEpisode
@@ -36,7 +36,7 @@ def curve_point(run: RunDirectory, version: int) -> Path:
     return run.root / "evaluation" / "procedural" / f"v{version:04d}"
 
 
-def evaluate_stage(opened: OpenRun, version: int) -> dict[str, Any]:
+def evaluate_stage(opened: OpenRun, version: int) -> dict[str, object]:
     """Play the unseen tasks with version `version` of both adapters, one plain episode each;
     returns the figures.
     """
@@ -89,13 +89,13 @@ def describe_iteration(run: RunDirectory, k: int) -> str:
     return f"iteration {k}: {', '.join(said)}{describe_refusals(metrics.get('promotion'))}"
 
 
-def describe_refusals(promotion: dict[str, Any] | None) -> str:
+def describe_refusals(promotion: Decision | None) -> str:
     """What to add to an iteration's line about adapters that were not promoted; "" if there are
     none.
     """
     refused = [
         trainee
-        for trainee, promoted in (promotion or {}).get("promoted", {}).items()
+        for trainee, promoted in (promotion.get("promoted", {}) if promotion else {}).items()
         if not promoted
     ]
     if not refused:
@@ -138,7 +138,7 @@ def _has_interval(figure: Figure) -> bool:
     return figure.key.endswith("gain")
 
 
-def _text(figures: dict[str, Any], figure: Figure) -> str:
+def _text(figures: Mapping[str, object], figure: Figure) -> str:
     """The value of a figure; `-` where there is none, or the file is older than the figure."""
     try:
         value = pick(figures, figure.key)
@@ -147,12 +147,12 @@ def _text(figures: dict[str, Any], figure: Figure) -> str:
     return "-" if value is None else figure.text(value)
 
 
-def _cell(figures: dict[str, Any], figure: Figure) -> str:
+def _cell(figures: Mapping[str, object], figure: Figure) -> str:
     text = _text(figures, figure)
     if (
         text == "-"
         or not _has_interval(figure)
-        or not (ends := pick(figures["intervals"], figure.key))
+        or not (ends := pick(figures, f"intervals.{figure.key}"))
     ):
         return text
     return f"{text} [{ends[0]:+.3f}, {ends[1]:+.3f}]"

@@ -26,7 +26,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.roles import ROLES
@@ -78,6 +78,19 @@ class Tried:
     tasks: int
     failed: int
     worse: bool
+
+
+class Decision(TypedDict):
+    """A decision as it is kept: the recipe's settings, the best version so far (None if no adapter
+    changed), whether each trainee's candidate was promoted, every team that was tried.
+    """
+
+    tasks: int
+    first_seed: int
+    slack: float
+    best: int | None
+    promoted: dict[str, bool]
+    tried: list[dict[str, object]]
 
 
 def best_version(scores: Sequence[Scores]) -> int:
@@ -138,10 +151,7 @@ def promote_stage(opened: OpenRun, k: int) -> None:
     finish_iteration(opened.recipe, run, k, decision)
 
 
-def _decide(opened: OpenRun, k: int) -> dict[str, Any]:
-    """The decision as it is kept: tasks, slack, best (version so far), promoted (by trainee), every
-    team tried.
-    """
+def _decide(opened: OpenRun, k: int) -> Decision:
     recipe, run = opened.recipe, opened.run
     candidates = trainees_of(recipe, run, k)
     changed = [t for t in candidates if adapter_sha256(run.candidate(t, k)) != run.sha256(t, k)]
@@ -157,13 +167,14 @@ def _decide(opened: OpenRun, k: int) -> dict[str, Any]:
             logger.info("promotion %d: %s", k, _describe(one))
     section = recipe.promotion
     promoted = {trainee: trainee in chosen or trainee not in changed for trainee in candidates}
-    settings = {
+    return {
         "tasks": section.tasks,
         "first_seed": section.first_seed,
         "slack": section.slack,
         "best": best,
+        "promoted": promoted,
+        "tried": [asdict(one) for one in tried],
     }
-    return {**settings, "promoted": promoted, "tried": [asdict(one) for one in tried]}
 
 
 def _try(opened: OpenRun, k: int, best: Scores, candidates: Sequence[str]) -> Tried:

@@ -12,7 +12,7 @@ import re
 import types
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
@@ -26,7 +26,7 @@ from marl_llm.trajectories.card import columns_table
 from marl_llm.workspace.recipe import Recipe
 
 _BOUNDS = {Ge: ("ge", "at least"), Gt: ("gt", "above"), Le: ("le", "at most"), Lt: ("lt", "below")}
-_SIMPLE = {
+_SIMPLE: dict[object, str] = {
     int: "whole number",
     float: "number",
     str: "text",
@@ -79,12 +79,13 @@ def _alike(model: type[BaseModel]) -> dict[tuple[type[BaseModel], ...], list[str
     return found
 
 
-def _sections(annotation: Any) -> tuple[type[BaseModel], ...]:
+def _sections(annotation: object) -> tuple[type[BaseModel], ...]:
     """The sections that a key can hold: none for a plain value."""
     if annotation is Algorithm:
         return tuple(BUILT_IN.values())
-    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return (annotation,) if is_section else ()
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    return ()
 
 
 def _tag(section: type[BaseModel]) -> str:
@@ -109,7 +110,7 @@ def _values(field: FieldInfo) -> str:
     return ", ".join([_type(field.annotation), *bounds])
 
 
-def _type(annotation: Any) -> str:
+def _type(annotation: object) -> str:
     if annotation in _SIMPLE:
         return _SIMPLE[annotation]
     arguments = get_args(annotation)

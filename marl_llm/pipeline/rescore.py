@@ -4,7 +4,7 @@ weights go in; new credit tables beside the run's own, and a comparison of both,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ import yaml
 from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import DATA_SCIENTIST, ROLES
-from marl_llm.credit import CreditTable
-from marl_llm.pipeline.credit import credit_rows, write_tables
+from marl_llm.pipeline.credit import Credit, credit_rows, write_tables
 from marl_llm.rewards import RewardConfig, reward_columns
 from marl_llm.rewards.scoring import OWN
 from marl_llm.workspace.run import RunDirectory
@@ -130,8 +129,8 @@ def _require_same(folder: Path, weights: RewardConfig) -> None:
 def _change(
     k: int,
     role: str,
-    before: tuple[CreditTable, dict[str, Any]],
-    after: tuple[CreditTable, dict[str, Any]],
+    before: Credit,
+    after: Credit,
 ) -> RoleChange:
     (old, old_told), (new, new_told) = before, after
     names = [
@@ -155,7 +154,7 @@ def _mean(table: pd.DataFrame, name: str) -> float | None:
     return float(table[name].to_numpy(float).mean()) if name in table and len(table) else None
 
 
-def _signal(statistics: dict[str, Any]) -> float:
+def _signal(statistics: Mapping[str, Any]) -> float:
     return statistics["kept_groups"] / max(1, statistics["groups"])
 
 

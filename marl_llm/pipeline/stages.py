@@ -12,9 +12,8 @@ import json
 import logging
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from marl_llm.algorithms.worker import LoggedRows, WorkerSpec
 from marl_llm.core.atomic import write_json
@@ -82,7 +81,7 @@ def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
 
 
 def finish_iteration(
-    recipe: Recipe, run: RunDirectory, k: int, promotion: dict[str, Any] | None
+    recipe: Recipe, run: RunDirectory, k: int, promotion: Mapping[str, object] | None
 ) -> None:
     """Write iteration k's metrics, which says that it is done; `promotion` is what decided on its
     adapters.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from marl_llm.agents.style import PromptStyle
 from marl_llm.core.errors import UserError
@@ -40,6 +40,8 @@ from marl_llm.rollout.turns import TurnContext, derive_seed
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
 from marl_llm.trajectories import TrajectoryWriter, finished_episodes
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +221,7 @@ class Collector:
         append_summary(self._directory, summary)
         self._writer.append(result.rows)
 
-    async def _blocking(self, function: Callable[..., Any], *args: Any) -> Any:
+    async def _blocking(self, function: Callable[..., T], /, *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
 

@@ -272,7 +272,7 @@ def values(played: Played) -> dict[str, float]:
     return {figure.key: figure.value(played) for figure in FIGURES if figure.value is not None}
 
 
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nested(flat: Mapping[str, object]) -> dict[str, object]:
     """Figures by key as JSON files hold them: `reward.ml_engineer` under "reward"."""
     found: dict[str, Any] = {}
     for key, value in flat.items():
@@ -284,7 +284,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def pick(figures: Mapping[str, Any], key: str) -> Any:
+def pick(figures: Mapping[str, object], key: str) -> Any:
     """The value that a JSON file holds under a key; raises KeyError without it."""
     value: Any = figures
     for level in key.split("."):

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.rollout.policies import Ask, Policy, PolicyInfo
@@ -59,9 +59,8 @@ class EpisodeJournal:
         self._file: BinaryIO | None = None
         self.kept: dict[str, Completion] = {}
         self.spent = Spent()
-        for line in _whole_lines(self._path):
-            self.kept[line["key"]] = Completion(**line["completion"])
-            self.spent = Spent(**line["spent"])
+        for key, completion, spent in _whole_lines(self._path):
+            self.kept[key], self.spent = completion, spent
 
     def add(self, key: str, completion: Completion, spent: Spent) -> None:
         """Keep a completion. Raises RunFailed if the disk does not take it."""
@@ -166,16 +165,19 @@ def _key(info: PolicyInfo, ask: Ask, sampling: str) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
+def _whole_lines(path: Path) -> list[tuple[str, Completion, Spent]]:
     if not path.is_file():
         return []
     lines = path.read_bytes().split(b"\n")
-    return [line for line in map(_json_or_none, lines) if line]
+    return [line for line in map(_read, lines) if line is not None]
 
 
-def _json_or_none(line: bytes) -> dict[str, Any] | None:
+def _read(line: bytes) -> tuple[str, Completion, Spent] | None:
     """A line; None for half of one, which is what a killed process leaves."""
     try:
-        return json.loads(line)
+        content = json.loads(line)
     except ValueError:
         return None
+    if not content:
+        return None
+    return content["key"], Completion(**content["completion"]), Spent(**content["spent"])

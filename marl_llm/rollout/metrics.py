@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from marl_llm.rollout.figures import Played, mean, nested, values
 from marl_llm.rollout.summary import EpisodeSummary
 
 
-def team_metrics(rows: pd.DataFrame, summaries: Sequence[EpisodeSummary]) -> dict[str, Any]:
+def team_metrics(rows: pd.DataFrame, summaries: Sequence[EpisodeSummary]) -> dict[str, object]:
     """Summarise trajectories.
 
     Parameters

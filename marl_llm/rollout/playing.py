@@ -11,14 +11,13 @@ here.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Any
+from typing import TypeVar
 
 from marl_llm.agents.style import PromptStyle
 from marl_llm.environment import State, TeamEnv
@@ -31,6 +30,8 @@ from marl_llm.rollout.episode import EpisodePlayer, StepRecord, Team
 from marl_llm.rollout.rows import EpisodeKey
 from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.rollout.turns import TurnContext
+
+T = TypeVar("T")
 
 MOST_STEPS = 200
 DEFAULT_PATIENCE = 100
@@ -184,7 +185,10 @@ class Play:
         env, rollout = self._env, players.rollout
         key = EpisodeKey("solve", 0, env.task.name, "solve", rollout.temperature)
         with _threads("evaluate") as pool:
-            blocking: Any = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
+
+            def blocking(function: Callable[..., T], /, *args: object) -> Awaitable[T]:
+                return asyncio.get_running_loop().run_in_executor(pool, function, *args)
+
             context = TurnContext(env, players.style, blocking, lines)
             async with players.opened() as team:
                 while self.stopped == "interrupted":

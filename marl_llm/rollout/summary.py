@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from marl_llm.core.errors import RunFailed
 
@@ -36,7 +35,7 @@ class EpisodeSummary:
     evaluations: int
     cpu_s: float | None = None
     wall_s: float | None = None
-    solution: dict[str, Any] | None = None
+    solution: dict[str, object] | None = None
 
     @property
     def gain(self) -> float:
@@ -55,15 +54,16 @@ def read_summaries(directory: Path) -> list[EpisodeSummary]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    latest = {line["episode"]: EpisodeSummary(**line) for line in map(_json_or_none, lines) if line}
+    latest = {one.episode: one for one in map(_read, lines) if one is not None}
     return [latest[name] for name in sorted(latest)]
 
 
-def _json_or_none(line: str) -> dict[str, Any] | None:
+def _read(line: str) -> EpisodeSummary | None:
     try:
-        return json.loads(line)
+        content = json.loads(line)
     except json.JSONDecodeError:
         return None
+    return EpisodeSummary(**content) if content else None
 
 
 def append_summary(directory: Path, summary: EpisodeSummary) -> None:

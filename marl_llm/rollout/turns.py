@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 from marl_llm.agents.prompts import Heard, Message, Situation, functions_at_hand, proposal_text
 from marl_llm.agents.reply import UnreadableReply, read_code
@@ -74,6 +74,14 @@ class Turn:
     implementation: Implementation | None = None
 
 
+class RunBlocking(Protocol):
+    """Runs a blocking call off the event loop."""
+
+    def __call__(self, function: Callable[..., T], /, *args: object) -> Awaitable[T]:
+        """What the call returns."""
+        ...
+
+
 @dataclass(frozen=True)
 class TurnContext:
     """What every turn needs: the environment, how prompts are written, a function to run blocking
@@ -82,7 +90,7 @@ class TurnContext:
 
     env: TeamEnv
     style: PromptStyle
-    run_blocking: Callable[..., Awaitable[Any]] | None = None
+    run_blocking: RunBlocking | None = None
     experience: tuple[str, ...] = ()
 
     async def blocking(self, function: Callable[..., T], *args: object) -> T:
@@ -184,13 +192,11 @@ async def engineer_turn(
     context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int
 ) -> Turn:
     """Play one turn of the Engineer for `suggestion` at `state`; `seed` is the turn's own."""
-    env, wanted = context.env, suggestion.spec
-    assert wanted is not None
+    env, asked, wanted = context.env, suggestion.action, suggestion.spec
+    assert asked is not None and wanted is not None
     shown, helpers = engineer_start(wanted, state.spec)
     now = replace(context.situation(state), code=shown, at_hand=functions_at_hand(wanted))
-    messages = context.style.engineer(
-        now, proposal_text(suggestion.text, wanted), suggestion.action, wanted
-    )
+    messages = context.style.engineer(now, proposal_text(suggestion.text, wanted), asked, wanted)
     calls: list[CallRecord] = []
     implementation = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
     for call in range(env.config.repairs + 1):

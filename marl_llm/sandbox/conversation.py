@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox.checks import Rejected, expected_bytes, parse_predictions, same_predictions
@@ -72,7 +71,7 @@ class Conversation:
     sock: socket.socket
     deadline: float  # on time.monotonic
     stage: Stage = Stage.none
-    description: dict[str, Any] | None = field(default=None)
+    description: dict[str, object] | None = field(default=None)
 
     def run(self, job: Job, fold: Fold) -> Predictions:
         """Drive the child through the fold.
@@ -183,9 +182,9 @@ def _reported_failure(payload: bytes) -> Failed:
     return Failed(status, one_line(what, MAX_ERROR_CHARACTERS - len(where)) + where)
 
 
-def _description(payload: bytes) -> dict[str, Any]:
+def _description(payload: bytes) -> dict[str, object]:
     content = _json(payload)
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         k: str(content[k]) for k in ("class", "repr", "error") if k in content
     }
     parameters = content.get("params")
@@ -196,7 +195,7 @@ def _description(payload: bytes) -> dict[str, Any]:
     return described
 
 
-def _json(payload: bytes) -> dict[str, Any]:
+def _json(payload: bytes) -> dict[str, object]:
     try:
         content = json.loads(payload.decode("utf-8", "replace"))
     except (ValueError, RecursionError):

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +96,7 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     return codes.astype("<i4"), list(names)
 
 
-def _target(target: np.ndarray) -> np.ndarray[Any, Any]:
+def _target(target: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(
         target, dtype="<f8" if np.asarray(target).dtype.kind == "f" else "<i8"
     )

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.predictions import Predictions
@@ -113,7 +112,7 @@ class Evaluation:
     stage: Stage
     predictions: tuple[Predictions, ...]
     error: str
-    description: dict[str, Any] | None
+    description: dict[str, object] | None
     seconds: float
     cpu_seconds: float
     isolation: str

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 from marl_llm.core.cpu_time import tree_cpu_seconds
 from marl_llm.core.predictions import Predictions
@@ -51,7 +51,7 @@ class FoldResult:
     stage: Stage
     predictions: Predictions | None
     error: str
-    description: dict[str, Any] | None
+    description: dict[str, object] | None
     cpu_seconds: float
 
 

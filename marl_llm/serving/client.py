@@ -165,13 +165,13 @@ class ChatClient:
         )
         async with self._slots:
             started = time.perf_counter()
-            reply = await self._complete(body)
+            reply = await self._complete(body, max_tokens)
             if reply.status_code == 404 and model in self._adapters:
                 logger.warning(
                     "the model server has forgotten adapter %s; loading it once more", model
                 )
                 await self._load(model, self._adapters[model])
-                reply = await self._complete(body)
+                reply = await self._complete(body, max_tokens)
             latency_s = time.perf_counter() - started
         if reply.status_code != 200:
             raise await self._refusal(reply, model, max_tokens)
@@ -181,10 +181,8 @@ class ChatClient:
         """What the server has done so far; at most some seconds old, None where it does not say."""
         return await self._connection.counters()
 
-    async def _complete(self, body: dict[str, Any]) -> httpx.Response:
-        return await self._connection.call(
-            "POST", "/v1/chat/completions", body, tokens=body["max_tokens"]
-        )
+    async def _complete(self, body: dict[str, object], tokens: int) -> httpx.Response:
+        return await self._connection.call("POST", "/v1/chat/completions", body, tokens=tokens)
 
     async def _load(self, name: str, path: Path) -> None:
         adapter = {"lora_name": name, "lora_path": str(path)}
@@ -236,8 +234,8 @@ def _request(
     temperature: float,
     max_tokens: int,
     seed: int | None,
-) -> dict[str, Any]:
-    body: dict[str, Any] = {
+) -> dict[str, object]:
+    body: dict[str, object] = {
         "model": model,
         "messages": [dict(message) for message in messages],
         "temperature": temperature,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Mapping
 
 import httpx
 
@@ -57,7 +57,7 @@ class Connection:
         await self._http.aclose()
 
     async def call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, tokens: int = 0
+        self, method: str, path: str, body: Mapping[str, object] | None = None, *, tokens: int = 0
     ) -> httpx.Response:
         """Send one request; a lost connection is tried again, with growing pauses, while the server
         lives.
@@ -118,7 +118,7 @@ class Connection:
         return read_counters(reply.text)
 
     async def _answer(
-        self, method: str, path: str, body: dict[str, Any] | None, tokens: int
+        self, method: str, path: str, body: Mapping[str, object] | None, tokens: int
     ) -> httpx.Response:
         request = asyncio.ensure_future(self._http.request(method, path, json=body))
         note_end = self._patience.given_up

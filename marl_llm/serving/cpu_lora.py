@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import metadata
 from types import SimpleNamespace
-from typing import Any
+from typing import Protocol
 
 from marl_llm.core.errors import UserError
 
@@ -24,6 +24,17 @@ SUPPORTED = ("0.31.0",)
 """Versions of vLLM that the tests have run with."""
 THEIRS = "vllm.lora.punica_wrapper.punica_cpu.PunicaWrapperCPU"
 OURS = "marl_llm.serving.grouped_lora.GroupedPunicaWrapper"
+
+_CHOICE = "get_punica_wrapper"
+"""The method of a platform that names the class which serves LoRA."""
+
+
+class Platform(Protocol):
+    """What is used of a platform of vLLM."""
+
+    def get_punica_wrapper(self) -> str:
+        """Import path of the class that serves LoRA."""
+        ...
 
 
 def install() -> None:
@@ -40,12 +51,12 @@ def install() -> None:
         return
     moved = what_moved(current_platform)
     if moved is None:
-        type(current_platform).get_punica_wrapper = classmethod(lambda cls: OURS)  # type: ignore[method-assign]
+        setattr(type(current_platform), _CHOICE, classmethod(lambda cls: OURS))
     elif not keeps_base_apart(current_platform):
         refuse(moved)
 
 
-def what_moved(platform: Any) -> str | None:
+def what_moved(platform: Platform) -> str | None:
     """What of vLLM, on its CPU `platform`, is not as in the versions that we know; None if all
     is.
     """
@@ -63,7 +74,7 @@ def what_moved(platform: Any) -> str | None:
     return misfit() if served in (THEIRS, OURS) else f"LoRA is served by {served}"
 
 
-def keeps_base_apart(platform: Any) -> bool:
+def keeps_base_apart(platform: Platform) -> bool:
     """Try vLLM's own code on two rows: the first belongs to the base, the second to the adapter in
     the last slot.
     """
@@ -96,7 +107,7 @@ def refuse(moved: str) -> None:
         f"What does not fit: {moved}."
     )
 
-    def no_lora(self: Any, *args: Any, **kwargs: Any) -> None:
+    def no_lora(self: object, *args: object, **kwargs: object) -> None:
         raise RuntimeError(sentence)
 
     try:

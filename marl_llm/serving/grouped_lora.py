@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+
+if TYPE_CHECKING:
+    from vllm.lora.layers import LoRAMapping
 
 Group = tuple[int, slice | torch.Tensor]
 """An adapter's slot and its rows; a slice where they are neighbours, which saves copies."""
@@ -62,7 +65,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         max_num_batched_tokens: int,
         max_batches: int,
         device: torch.device | str,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
         self._token_groups: list[Group] = []
@@ -70,11 +73,11 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
 
     def update_metadata(
         self,
-        mapping: Any,
+        mapping: LoRAMapping,
         lora_index_to_id: list[int | None],
         max_loras: int,
         vocab_size: int,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """Note which rows of the coming step belong to which adapter."""
         super().update_metadata(mapping, lora_index_to_id, max_loras, vocab_size, **kwargs)
@@ -91,7 +94,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         output_slices: tuple[int, ...],
         *,
         buffer: tuple[torch.Tensor, ...] | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """Add scale * x @ A[i] @ B[i] to slice i of y (tokens, sum of slices); `buffer` is not
         needed.
@@ -113,7 +116,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         x: torch.Tensor,
         lora_a_stacked: tuple[torch.Tensor, ...],
         scale: float,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """y[i] = scale * x @ A[i] in the rows of an adapter, for each slice i of a layer; y[i]:
         (tokens, rank).
@@ -132,7 +135,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         output_slices: tuple[int, ...],
         offset_start: int = 0,
         add_inputs: bool = True,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """Add x[i] @ B[i] to slice i of y (tokens, sum of slices), or replace it, in the rows of an
         adapter.
@@ -154,7 +157,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         x: torch.Tensor,
         lora_b_stacked: torch.Tensor,
         add_inputs: bool = True,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """Add x @ B to embeddings y (tokens, hidden); x holds the looked-up rows of A."""
         self.add_expand(y, (x,), (lora_b_stacked,), (y.shape[-1],), 0, add_inputs)
@@ -168,7 +171,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         scale: float,
         *,
         buffer: torch.Tensor | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """Add scale * x @ A @ B to logits y (requests, vocabulary), which may be padded; `buffer`
         is not needed.
@@ -209,5 +212,5 @@ def misfit(theirs: type = PunicaWrapperCPU) -> str | None:
     return f"{theirs.__name__} has no {gone[0]}" if gone else None
 
 
-def _parameters(function: Callable[..., Any] | None) -> list[str] | None:
+def _parameters(function: Callable[..., object] | None) -> list[str] | None:
     return None if function is None else list(inspect.signature(function).parameters)

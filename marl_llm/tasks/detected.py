@@ -6,7 +6,6 @@ In: a task. Out: a table as lines of text, and a task file that spells out every
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -55,7 +54,11 @@ def task_file(task: Task, csv_path: Path | str) -> str:
             f"The task '{task.name}' was made of a DataFrame: only one of a CSV has a task file."
         )
     kept = {found.name: found.override for found in task.detections if found.kept}
-    content: dict[str, Any] = {"csv": str(csv_path), "target": task.target, "kind": str(task.kind)}
+    content: dict[str, object] = {
+        "csv": str(csv_path),
+        "target": task.target,
+        "kind": str(task.kind),
+    }
     if len(task.classes) == 2:
         content["positive"] = task.classes[1]
     content["metrics"] = task.metrics
@@ -85,7 +88,7 @@ def _about_file(dialect: Dialect | None) -> list[str]:
     return [dialect.note + words]
 
 
-def _dialect_keys(dialect: Dialect) -> dict[str, Any]:
+def _dialect_keys(dialect: Dialect) -> dict[str, object]:
     return {
         "encoding": dialect.encoding,
         "delimiter": DELIMITERS.get(dialect.delimiter, dialect.delimiter),

@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from marl_llm.tiny.corpus import Example
 from marl_llm.tiny.tokenizer import render
@@ -42,7 +42,7 @@ class Batch:
     tokens: int
 
 
-def encode(example: Example, tokenizer: Any) -> Encoded:
+def encode(example: Example, tokenizer: PreTrainedTokenizerFast) -> Encoded:
     """Tokenise one example; further answers follow the first as if asked again after the same
     prompt.
     """
@@ -75,10 +75,11 @@ def _pad(rows: list[Encoded], pad: int) -> Batch:
 
 
 def batches(
-    stream: Iterator[Example], tokenizer: Any, tokens_a_batch: int, seed: int
+    stream: Iterator[Example], tokenizer: PreTrainedTokenizerFast, tokens_a_batch: int, seed: int
 ) -> Iterator[Batch]:
     """Endless batches of about `tokens_a_batch` tokens, padding included."""
-    rng = random.Random(seed)
+    rng, pad = random.Random(seed), tokenizer.pad_token_id
+    assert isinstance(pad, int), pad
     while True:
         pool = sorted(
             (encode(e, tokenizer) for e in islice(stream, POOL)), key=lambda row: len(row.ids)
@@ -90,4 +91,4 @@ def batches(
             grouped[-1].append(row)
         rng.shuffle(grouped)
         for rows in grouped:
-            yield _pad(rows, tokenizer.pad_token_id)
+            yield _pad(rows, pad)

@@ -13,7 +13,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 from marl_llm.agents.edits import line_edits
 from marl_llm.agents.prompts import (
@@ -36,7 +36,9 @@ from marl_llm.environment.card import TaskCard, describe_task
 from marl_llm.environment.memory import Memory, MemoryEntry
 from marl_llm.environment.model_screen import ModelScreen, Screened
 from marl_llm.proposals import (
+    Action,
     Analyze,
+    Finish,
     InvalidAction,
     PipelineSpec,
     apply,
@@ -189,13 +191,14 @@ def _seen(rng: random.Random, card: TaskCard) -> tuple[str, ...]:
     )
 
 
-def drawn_action(rng: random.Random, now: Situation, kind: str) -> object:
+def drawn_action(rng: random.Random, now: Situation, kind: str) -> Action:
     """An undirected action; where models or experience are shown it often is one of those,
     whichever.
     """
     if kind == "propose_model" and now.models and rng.random() < 0.45:
-        # pyright: ignore[reportOptionalSubscript]
-        return parse_action(f"propose_model est = {_CALL.match(rng.choice(now.models))[0]}")
+        call = _CALL.match(rng.choice(now.models))
+        assert call is not None
+        return parse_action(f"propose_model est = {call[0]}")
     if kind in ("propose_model", "engineer_features") and now.experience and rng.random() < 0.35:
         return parse_action(rng.choice(now.experience).split(" ", 1)[1])
     if kind == "analyze" and now.models:
@@ -206,7 +209,7 @@ def drawn_action(rng: random.Random, now: Situation, kind: str) -> object:
 _CALL = re.compile(r"\w+\(.*?\)")
 
 
-def _other_query(rng: random.Random, now: Situation) -> object:
+def _other_query(rng: random.Random, now: Situation) -> Analyze:
     while True:
         action = random_action(rng, now.card, now.spec, ("analyze",))
         assert isinstance(action, Analyze)
@@ -264,12 +267,17 @@ def _told(rng: random.Random, world: World, query: Analyze) -> str:
     return answer(query, AnalysisView(world.task))
 
 
+class _Blend(TypedDict, total=False):
+    weights: tuple[int, ...]
+    power: float
+
+
 def ensemble_example(rng: random.Random, world: World, error_rate: float) -> Example:
     """An Engineer's turn at the end: solutions are at hand as functions, one line combines them."""
     now, name = situation(rng, world), rng.choice((BLEND, BLEND, BLEND, BLEND, *ENSEMBLES))
     single = name == BLEND and bool(world.card.class_shares) and rng.random() < 0.2
     members = _members(rng, world)[: 1 if single else None]
-    blend: dict[str, Any] = {}
+    blend: _Blend = {}
     if name == BLEND:
         powers = POWERS[1:] if single else (0.0, *POWERS)
         power = rng.choice(powers) if world.card.class_shares else 0.0
@@ -316,8 +324,8 @@ def engineer_example(rng: random.Random, world: World, error_rate: float) -> Exa
     while True:
         now = situation(rng, world)
         action = drawn_action(rng, now, rng.choice(CHANGES))
+        assert not isinstance(action, Analyze | Finish)
         try:
-            # pyright: ignore[reportArgumentType]
             after = apply(action, now.spec, world.card.context())
         except InvalidAction:
             continue

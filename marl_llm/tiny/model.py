@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ ROPE_THETA = 1e6
 _LOOK_BACK = (0.35, 0.25, 0.2, 0.1, 0.1)
 
 
-def new_model(tokenizer: Any, size: TinySize, seed: int) -> Qwen3ForCausalLM:
+def new_model(tokenizer: PreTrainedTokenizerFast, size: TinySize, seed: int) -> Qwen3ForCausalLM:
     """An untrained model for this tokenizer, float32, with the copying start."""
     torch.manual_seed(seed)
     heads = size.hidden // size.head
@@ -51,31 +51,40 @@ def new_model(tokenizer: Any, size: TinySize, seed: int) -> Qwen3ForCausalLM:
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         attn_implementation="sdpa",  # pyright: ignore[reportCallIssue]
     )
-    model: Any = Qwen3ForCausalLM(config).float()
+    model = Qwen3ForCausalLM(config)
+    model.float()
+    assert model.generation_config is not None
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     with torch.no_grad():
         model.model.embed_tokens.weight.normal_(0, 0.05)
-        for layer in model.model.layers:
-            layer.self_attn.q_norm.weight.fill_(1.6)
-            layer.self_attn.k_norm.weight.fill_(1.6)
+        for layer in range(size.layers):
+            attention = _attention(model, layer)
+            attention.q_norm.weight.fill_(1.6)
+            attention.k_norm.weight.fill_(1.6)
         _wire(model, size)
     return model
 
 
-def _wire(model: Any, size: TinySize) -> None:
+def _attention(model: Qwen3ForCausalLM, layer: int) -> Qwen3Attention:
+    attention = model.model.layers[layer].self_attn
+    assert isinstance(attention, Qwen3Attention), type(attention)
+    return attention
+
+
+def _wire(model: Qwen3ForCausalLM, size: TinySize) -> None:
     """Half of the residual stream carries the token, the other half the previous token."""
     half_width = size.hidden // 2 - 1
     theta = [ROPE_THETA ** (-i / (size.head // 2)) for i in range(size.head // 2)]
     embeddings = model.model.embed_tokens.weight
     embeddings[:, 0] = 0.3
     embeddings[:, 1 + half_width :] *= 0.2
-    _wire_previous_token(model.model.layers[0].self_attn, size, half_width, theta)
-    _wire_match_and_copy(model.model.layers[1].self_attn, size, half_width, theta)
+    _wire_previous_token(_attention(model, 0), size, half_width, theta)
+    _wire_match_and_copy(_attention(model, 1), size, half_width, theta)
 
 
 def _wire_previous_token(
-    attention: Any, size: TinySize, half_width: int, theta: list[float]
+    attention: Qwen3Attention, size: TinySize, half_width: int, theta: list[float]
 ) -> None:
     head, half = size.head, size.head // 2
     attention.q_norm.weight.fill_(2.0)
@@ -96,7 +105,7 @@ def _wire_previous_token(
 
 
 def _wire_match_and_copy(
-    attention: Any, size: TinySize, half_width: int, theta: list[float]
+    attention: Qwen3Attention, size: TinySize, half_width: int, theta: list[float]
 ) -> None:
     head, half = size.head, size.head // 2
     slow = [i for i in range(half) if theta[i] < 0.004]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 
@@ -34,12 +33,11 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    # pyright: ignore[reportIncompatibleMethodOverride]
     def step(self, closure: Callable[[], float] | None = None) -> None:
         """Apply one update from the accumulated gradients."""
         for group in self.param_groups:
-            shapes: dict[Any, list[tuple[torch.Tensor, torch.Tensor]]] = collections.defaultdict(
-                list
+            shapes: dict[torch.Size, list[tuple[torch.Tensor, torch.Tensor]]] = (
+                collections.defaultdict(list)
             )
             for weight in group["params"]:
                 if weight.grad is None:

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import Qwen3ForCausalLM
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.tiny.batches import Batch, batches
@@ -67,7 +67,7 @@ class PretrainConfig:
     """
 
 
-def _optimizers(model: Any, phase: Phase) -> list[torch.optim.Optimizer]:
+def _optimizers(model: torch.nn.Module, phase: Phase) -> list[torch.optim.Optimizer]:
     matrices, others = [], []
     for name, weight in model.named_parameters():
         (matrices if weight.ndim == 2 and "embed" not in name else others).append(weight)
@@ -77,7 +77,7 @@ def _optimizers(model: Any, phase: Phase) -> list[torch.optim.Optimizer]:
     ]
 
 
-def _answer_losses(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+def _answer_losses(model: Qwen3ForCausalLM, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of each learned token, shape (learned,), and the row each belongs to."""
     ids, learned = batch.ids.to(model.device), batch.learned[:, 1:].to(model.device)
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
@@ -91,7 +91,7 @@ class LossCurve:
     """Running mean of the loss per role, in nats per answer token, noted every `every` steps."""
 
     def __init__(self, every: int = 100) -> None:
-        self.points: list[dict[str, Any]] = []
+        self.points: list[dict[str, float]] = []
         self._mean: dict[str, float] = {}
         self._every = every
 
@@ -120,7 +120,11 @@ def _schedule(done: float, step: int, decay: float) -> float:
 
 
 def run_phase(
-    model: Any, stream: Iterator[Batch], phase: Phase, curve: LossCurve, start: tuple[int, int]
+    model: Qwen3ForCausalLM,
+    stream: Iterator[Batch],
+    phase: Phase,
+    curve: LossCurve,
+    start: tuple[int, int],
 ) -> tuple[int, int]:
     """Train one phase; `start` and the result are (steps, tokens) so far."""
     optimizers = _optimizers(model, phase)
@@ -149,13 +153,13 @@ def tokenizer_texts(pool: list[World], seed: int, count: int = 6000) -> list[str
     return [m["content"] for e in islice(stream, count) for m in e.messages]
 
 
-def sharpen(model: Any, factor: float) -> None:
+def sharpen(model: Qwen3ForCausalLM, factor: float) -> None:
     """Multiply the logits, by the weights of the last norm."""
     with torch.no_grad():
         model.model.norm.weight.mul_(factor)
 
 
-def pretrain(out: Path, config: PretrainConfig, device: str = "cpu") -> dict[str, Any]:
+def pretrain(out: Path, config: PretrainConfig, device: str = "cpu") -> dict[str, object]:
     """Make tokenizer and model on a device, save both under `out` with the record of how they came
     about.
     """

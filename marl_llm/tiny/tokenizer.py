@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from marl_llm.agents.prompts import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 ALIASES = 64
@@ -49,7 +52,7 @@ def render(messages: list[Message], *, generation: bool) -> str:
     return text + ("<|im_start|>assistant\n" if generation else "")
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Train the tokenizer.
 
     Parameters
@@ -58,22 +61,18 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
         Prompts and answers without chat markup.
     vocab_size : int
         Size of the vocabulary, special tokens and aliases included.
-
-    Returns
-    -------
-    transformers.PreTrainedTokenizerFast
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    # pyright: ignore[reportAttributeAccessIssue]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    split = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PATTERN), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+    tokenizer.pre_tokenizer = split  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     aliases = " ".join(f"x{i}" for i in range(ALIASES))
     trainer = trainers.BpeTrainer(
@@ -95,6 +94,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     return wrapped
 
 
-def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write tokenizer, its configuration and the chat template into a model directory."""
     tokenizer.save_pretrained(str(folder))

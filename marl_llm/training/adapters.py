@@ -17,14 +17,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftModel
+    from peft import PeftConfig, PeftMixedModel, PeftModel
     from transformers import PreTrainedModel
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -219,7 +219,7 @@ def _skeleton(base_dir: Path) -> PreTrainedModel:
         return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base_dir))
 
 
-def _require_blocks_only(model: Any) -> None:
+def _require_blocks_only(model: PeftModel | PeftMixedModel) -> None:
     outside = [name for name in model.targeted_module_names if re.search(r"\.\d+\.", name) is None]
     if outside:
         raise UserError(
@@ -228,7 +228,7 @@ def _require_blocks_only(model: Any) -> None:
         )
 
 
-def _initial_weights(model: Any, seed: int) -> dict[str, torch.Tensor]:
+def _initial_weights(model: torch.nn.Module, seed: int) -> dict[str, torch.Tensor]:
     import torch
     from peft import get_peft_model_state_dict
 
@@ -244,7 +244,9 @@ def _initial_weights(model: Any, seed: int) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _write(config: Any, weights: dict[str, torch.Tensor], directory: Path, base_name: str) -> None:
+def _write(
+    config: PeftConfig, weights: dict[str, torch.Tensor], directory: Path, base_name: str
+) -> None:
     """Write the two files; sets become sorted lists, so that equal adapters have equal
     fingerprints.
     """

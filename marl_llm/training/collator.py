@@ -9,7 +9,7 @@ have the same number of pieces, filled up with blank ones that weigh nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -17,6 +17,36 @@ import torch
 from marl_llm.training.batching import Piece, Sizes, piece_cells, pieces
 from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.shared_prompts import lay_out
+
+
+class PieceTensors(TypedDict):
+    """One piece: B rows and the blank ones, P and T the longest prompt and completion.
+
+    prompt_ids, prompt_mask (B, P) and completion_ids, completion_mask (B, T), int64;
+    advantages, old_per_token_logps, sampling_per_token_logps and, where the rows have them,
+    ref_per_token_logps (B, T), float32; with shared prompts `layout`, see `lay_out`.
+    """
+
+    prompt_ids: torch.Tensor
+    prompt_mask: torch.Tensor
+    completion_ids: torch.Tensor
+    completion_mask: torch.Tensor
+    advantages: torch.Tensor
+    old_per_token_logps: torch.Tensor
+    sampling_per_token_logps: torch.Tensor
+    ref_per_token_logps: NotRequired[torch.Tensor]
+    layout: NotRequired[dict[str, torch.Tensor]]
+
+
+class Collated(TypedDict):
+    """One batch; the keys are those of `ReplayCollator.__call__`."""
+
+    rows: int
+    tokens: int
+    logical: int
+    packed: int
+    cells: int
+    pieces: list[PieceTensors]
 
 
 class ReplayCollator:
@@ -46,7 +76,7 @@ class ReplayCollator:
         self._pad_id, self._budget, self._share = pad_id, batch_tokens, share
         self._processes, self._rank = processes, rank
 
-    def __call__(self, rows: Sequence[ReplayRow]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[ReplayRow]) -> Collated:
         """Collate `rows`; they are not changed.
 
         Returns
@@ -55,7 +85,7 @@ class ReplayCollator:
             rows, tokens : counts of the whole batch, tokens of completions only. logical, packed,
             cells : tokens of prompts and completions row by row; cells that hold something; cells
             that are computed, of the whole batch.
-            pieces : list of dict, see `_tensors`.
+            pieces : list of `PieceTensors`.
         """
         sizes = sizes_of(rows)
         plan = self._plan(sizes)
@@ -70,7 +100,7 @@ class ReplayCollator:
             "pieces": [self._mine(rows, together) for together in rounds],
         }
 
-    def numbered(self, rows: Sequence[ReplayRow]) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    def numbered(self, rows: Sequence[ReplayRow]) -> list[tuple[np.ndarray, PieceTensors]]:
         """This process's pieces of `rows`, each with the numbers of its rows; no blank ones."""
         plan = self._plan(sizes_of(rows))[self._rank :: self._processes]
         return [(np.concatenate(piece), self._tensors(rows, piece, 0)) for piece in plan]
@@ -78,19 +108,13 @@ class ReplayCollator:
     def _plan(self, sizes: Sizes) -> list[Piece]:
         return pieces(sizes, self._budget, share=self._share, at_least=self._processes)
 
-    def _mine(self, rows: Sequence[ReplayRow], together: list[Piece]) -> dict[str, Any]:
+    def _mine(self, rows: Sequence[ReplayRow], together: list[Piece]) -> PieceTensors:
         numbers = [np.concatenate(piece) for piece in together]
         piece = together[self._rank] if self._rank < len(together) else []
         height = max(len(rows_of) for rows_of in numbers)
         return self._tensors(rows, piece, height - sum(len(sequence) for sequence in piece))
 
-    def _tensors(self, rows: Sequence[ReplayRow], piece: Piece, blanks: int) -> dict[str, Any]:
-        """One piece: B rows and the blank ones, P and T the longest prompt and completion.
-
-        prompt_ids, prompt_mask (B, P) and completion_ids, completion_mask (B, T), int64;
-        advantages, old_per_token_logps, sampling_per_token_logps and, where the rows have them,
-        ref_per_token_logps (B, T), float32; with shared prompts `layout`, see `lay_out`.
-        """
+    def _tensors(self, rows: Sequence[ReplayRow], piece: Piece, blanks: int) -> PieceTensors:
         sequences = [[rows[i] for i in sequence] for sequence in piece]
         mine = [row for sequence in sequences for row in sequence]
         ids, numbers = np.zeros(0, np.int64), np.zeros(0, np.float32)
@@ -100,7 +124,7 @@ class ReplayCollator:
         def columns(arrays: list[np.ndarray]) -> torch.Tensor:
             return _pad(arrays + [numbers] * blanks, 0.0)
 
-        batch: dict[str, Any] = {
+        batch: PieceTensors = {
             "prompt_ids": _pad(prompts, self._pad_id, left=True),
             "prompt_mask": _pad([np.ones_like(prompt) for prompt in prompts], 0, left=True),
             "completion_ids": _pad(completions, self._pad_id),

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from marl_llm.training.adapters import base_name_of, create_adapter, save_adapte
 from marl_llm.training.batching import pieces, step_batches
 from marl_llm.training.config import PrecisionChoice
 from marl_llm.training.data import ReplayRow, sizes_of
-from marl_llm.training.loading import load_policy
+from marl_llm.training.loading import base_of, load_policy
 from marl_llm.training.ranks import local_rank
 from marl_llm.training.shared_prompts import attention, can_share, lay_out
 
@@ -37,6 +37,7 @@ HEAD_FILE, SCALE_FILE = "critic_head.safetensors", "critic.json"
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from peft import PeftModel
     from torch import Tensor
 
     Values = Float[Tensor, " n"]
@@ -108,7 +109,7 @@ class Critic:
 
     def __init__(
         self,
-        model: Any,
+        model: PeftModel,
         head: torch.nn.Linear,
         base_name: str,
         shift: float,
@@ -121,7 +122,7 @@ class Critic:
         )
         self._head = head.to(self._device)
         self._model.to(self._device)
-        self._share = can_share(model.get_base_model())
+        self._share = can_share(base_of(model))
         self.shift, self.scale, self.fresh = shift, scale, fresh
 
     def values(self, rows: Sequence[ReplayRow], settings: CriticSettings) -> list[np.ndarray]:
@@ -264,7 +265,7 @@ class Critic:
         """The head's output before each completion token, rows one after another, shape (sum of
         T,).
         """
-        model, seen = self._model.get_base_model(), layout["seen"]
+        model, seen = base_of(self._model), layout["seen"]
         kind = model.config._attn_implementation
         mask = attention(seen, kind, model.dtype) if self._share else layout["filled"].long()
         found = model.base_model(
@@ -312,8 +313,8 @@ def load_critic(
         return Critic(model, _new_head(model), base_name_of(adapter), 0.0, 1.0, True)
 
 
-def _new_head(model: Any) -> torch.nn.Linear:
-    head = torch.nn.Linear(model.get_base_model().config.get_text_config().hidden_size, 1)
+def _new_head(model: PeftModel) -> torch.nn.Linear:
+    head = torch.nn.Linear(base_of(model).config.get_text_config().hidden_size, 1)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
     return head

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,15 @@ TRAINING_COLUMNS = [
 """Columns of a trajectory row that training reads."""
 
 
+class Sampling(TypedDict, total=False):
+    """Sampling parameters that are looked at; more may be recorded."""
+
+    temperature: float
+    top_p: float
+    top_k: int | None
+    min_p: float | None
+
+
 @dataclass(eq=False)
 class ReplayRow:
     """One logged completion of T tokens after a prompt of P tokens.
@@ -57,7 +66,7 @@ class ReplayRow:
         One per completion token; equal within a row unless importance weights were folded in.
     adapter_sha256 : str
         Fingerprint of the adapter that sampled the row; "" if unknown.
-    sampling : dict
+    sampling : Sampling
         Sampling parameters as recorded; {} if unknown.
     policy_version : int
         Of the adapter that sampled the row; -1 if unknown.
@@ -73,7 +82,7 @@ class ReplayRow:
     logged_logprobs: np.ndarray
     advantage: np.ndarray
     adapter_sha256: str = ""
-    sampling: dict[str, Any] = field(default_factory=dict)
+    sampling: Sampling = field(default_factory=Sampling)
     policy_version: int = -1
     old_logprobs: np.ndarray = field(init=False)
     reference_logprobs: np.ndarray | None = None
@@ -155,7 +164,7 @@ def replay_rows(frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:
     return rows, dict(dropped)
 
 
-def _row(entry: dict[str, Any], position: int) -> ReplayRow:
+def _row(entry: Mapping[Hashable, Any], position: int) -> ReplayRow:
     parts = [f"{key} {entry[key]}" for key in ("episode", "branch", "call") if key in entry]
     name = ", ".join(parts) or f"row {position}"
     completion = _array(entry["completion_ids"], np.int64)
@@ -200,9 +209,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _sampling(text: str, name: str) -> dict[str, Any]:
+def _sampling(text: str, name: str) -> Sampling:
     try:
-        return dict(json.loads(text)) if text else {}
+        return Sampling(**dict(json.loads(text))) if text else {}
     except (ValueError, TypeError):
         raise UserError(
             f"{name}: the column `sampling` is not a JSON object; the row was not written by "

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.gate import ABS_FACTOR, measure
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
 
 _PROBE_ROWS, _PROBE_TOKENS = 8, 64
 _TEMPERATURES = np.round(np.arange(0.2, 2.01, 0.05), 2)
@@ -28,8 +32,8 @@ def likely_causes(
     rows: Sequence[ReplayRow],
     log_ratios: list[np.ndarray],
     *,
-    model: Any,
-    tokenizer: Any,
+    model: PeftModel,
+    tokenizer: object,
     temperature: float,
     tolerance: float,
 ) -> list[str]:
@@ -144,7 +148,7 @@ def _ends_with(prompt: np.ndarray, mark: np.ndarray) -> bool:
 
 
 def _probe(
-    rows: Sequence[ReplayRow], model: Any, temperature: float, tolerance: float
+    rows: Sequence[ReplayRow], model: PeftModel, temperature: float, tolerance: float
 ) -> list[str]:
     if _fit(rows, model, np.array([temperature]), base=True)[0] <= ABS_FACTOR * tolerance:
         return [
@@ -164,7 +168,7 @@ def _probe(
 
 
 def _fit(
-    rows: Sequence[ReplayRow], model: Any, temperatures: np.ndarray, *, base: bool
+    rows: Sequence[ReplayRow], model: PeftModel, temperatures: np.ndarray, *, base: bool
 ) -> np.ndarray:
     """Mean |log-ratio| over the first tokens of a few rows, at each temperature; shape of
     `temperatures`.
@@ -189,5 +193,5 @@ def _fit(
     return np.average(np.array(errors), axis=0, weights=weights)
 
 
-def _error(logits: Any, chosen: Any, logged: Any) -> float:
+def _error(logits: torch.Tensor, chosen: torch.Tensor, logged: torch.Tensor) -> float:
     return float((logits.log_softmax(-1).gather(1, chosen)[:, 0] - logged).abs().mean())

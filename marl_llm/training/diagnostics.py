@@ -11,13 +11,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from marl_llm.training.data import ReplayRow
 from marl_llm.training.gate import is_fresh
 from marl_llm.training.sample import sample_rows
+
+
+class Divergence(TypedDict):
+    """Numbers of `divergence`."""
+
+    ratio_mean: float
+    ratio_max: float
+    ess_frac: float
+    approx_kl: float
+
+
+class _Figures(TypedDict):
+    rows: int
+    tokens: int
+    start: Divergence
+    end: Divergence
+    truncated_share: float | None
+
+
+class Described(_Figures):
+    """Diagnostics of some rows; the keys are those of `describe`."""
+
+    clip_share: float | None
+
+
+class Diagnostics(Described):
+    """What `describe` returns."""
+
+    rows_by_age: dict[str, int]
+    ages: dict[str, Described]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +101,7 @@ def describe(
     *,
     recomputed: bool = False,
     weight_cap: float | None = None,
-) -> dict[str, Any]:
+) -> Diagnostics:
     """Diagnostics of a phase, overall and by age.
 
     Parameters
@@ -95,21 +125,21 @@ def describe(
         "ages", the same for each age.
     """
 
-    def described(which: np.ndarray) -> dict[str, Any]:
+    def described(which: np.ndarray) -> Described:
         numbers = np.flatnonzero(which)
         rows = [probe.rows[i] for i in numbers]
         before, after = [start[i] for i in numbers], [end[i] for i in numbers]
         old = before if recomputed else [row.logged_logprobs for row in rows]
         moved = [new - denominator for new, denominator in zip(after, old, strict=True)]
         share = clip_share(moved, [row.advantage for row in rows])
-        return _figures(rows, before, after, weight_cap) | {"clip_share": share}
+        return {**_figures(rows, before, after, weight_cap), "clip_share": share}
 
     ages = {str(age): described(probe.ages == age) for age in probe.rows_by_age}
     counts = {str(age): count for age, count in probe.rows_by_age.items()}
     return {"rows_by_age": counts, **described(probe.ages >= 0), "ages": ages}
 
 
-def divergence(log_ratio: np.ndarray) -> dict[str, float]:
+def divergence(log_ratio: np.ndarray) -> Divergence:
     """Numbers of the importance ratio pi / mu, given its logarithm for tokens sampled from mu,
     shape (n,), n > 0.
 
@@ -146,7 +176,7 @@ def _figures(
     before: Sequence[np.ndarray],
     after: Sequence[np.ndarray],
     weight_cap: float | None,
-) -> dict[str, Any]:
+) -> _Figures:
     logged = np.concatenate([row.logged_logprobs for row in rows])
     begun, ended = np.concatenate(list(before)), np.concatenate(list(after))
     cut = None if weight_cap is None else float((np.exp(begun - logged) > weight_cap).mean())

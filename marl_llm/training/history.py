@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from marl_llm.training.phase import OnStep
@@ -41,7 +39,7 @@ class StepReport(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, Any] | None = None,
+        logs: dict[str, float] | None = None,
         **_: object,
     ) -> None:
         """Report one step; the summary that transformers logs at the end has no `loss`."""

@@ -14,7 +14,7 @@ from marl_llm.training.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def precision_of(choice: PrecisionChoice, base_dir: Path) -> Precision:
@@ -51,6 +51,15 @@ def load_policy(
     return model, AutoTokenizer.from_pretrained(base_dir)
 
 
+def base_of(model: PeftModel) -> PreTrainedModel:
+    """The transformer that carries the adapter."""
+    from transformers import PreTrainedModel
+
+    base = model.get_base_model()
+    assert isinstance(base, PreTrainedModel), type(base)
+    return base
+
+
 def trainer_arguments(
     config: TrainConfig, base_dir: Path, workdir: Path, seed: int
 ) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def trainer_arguments(
     }
 
 
-def saving(checkpoint_steps: int | None) -> dict[str, Any]:
+def saving(checkpoint_steps: int | None) -> dict[str, object]:
     """How often checkpoints are written; two are kept, as the latest may be half written."""
     if checkpoint_steps is None:
         return {"save_strategy": "no"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Pair:
 
 def train_pairs(
     pairs: Sequence[Pair], phase: Phase, config: TrainConfig, beta: float
-) -> tuple[PeftModel, dict[str, Any]]:
+) -> tuple[PeftModel, dict[str, object]]:
     """Train the adapter on pairs.
 
     Parameters

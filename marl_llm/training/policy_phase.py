@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def train_policy(
     rows: Sequence[ReplayRow], phase: Phase, config: PolicyConfig, loss: Loss
-) -> tuple[PeftModel, dict[str, Any]]:
+) -> tuple[PeftModel, dict[str, object]]:
     """Train on rows whose advantages are ready.
 
     Returns

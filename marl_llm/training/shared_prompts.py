@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,13 +26,16 @@ import torch
 from marl_llm.training.batching import common_prefix
 from marl_llm.training.data import ReplayRow
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 IGNORED = -100
 """The label of cells that predict nothing: the prompt and the padding."""
 
 _TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 
-def can_share(model: Any) -> bool:
+def can_share(model: PreTrainedModel) -> bool:
     """Whether a model's attention takes a mask of our own and has no other memory of earlier
     tokens.
 

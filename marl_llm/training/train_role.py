@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -43,7 +43,7 @@ def train_role(
     seed: int,
     on_step: OnStep | None = None,
     values: Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Train one role's adapter on its rows.
 
     Parameters

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import TrainOutput
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.grpo_config import GRPOConfig
@@ -46,6 +47,7 @@ from marl_llm.training.brake import KLBrake
 from marl_llm.training.collator import ReplayCollator
 from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.history import FIGURE, StepReport
+from marl_llm.training.loading import base_of
 from marl_llm.training.loss import Replay, StepSize, Tokens
 from marl_llm.training.phase import OnStep
 from marl_llm.training.shared_prompts import IGNORED, attention, can_share
@@ -129,7 +131,7 @@ class ReplayTrainer(GRPOTrainer):
 
     # Data: our batches instead of TRL's, which repeats prompts and generates.
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
         """Train, after one pass for recomputed and reference log-probabilities if needed: under the
         adapter the phase starts from, before a checkpoint is loaded."""
         self.annotate()
@@ -166,13 +168,16 @@ class ReplayTrainer(GRPOTrainer):
     def _prepare_inputs(self, inputs: Batch) -> Batch:
         return Trainer._prepare_inputs(self, inputs)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         Trainer._save_checkpoint(self, model, trial)  # without TRL's model card
 
     # One batch, piece by piece.
 
     def training_step(
-        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Any = None
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Add the gradient of one batch; returns its part of the step's loss. Processes meet at the
         last piece."""
@@ -240,7 +245,7 @@ class ReplayTrainer(GRPOTrainer):
             rng, size = np.random.default_rng(0), self.args.per_device_train_batch_size
             for batch in step_batches(sizes_of(rows), size, rng):
                 for numbers, piece in self.collator.numbered([rows[i] for i in batch]):
-                    logps, _ = self.token_logps(model, self._prepare_inputs(piece))
+                    logps, _ = self.token_logps(model, self._prepare_inputs(dict(piece)))
                     lines = logps.float().cpu().numpy()
                     for number, line in zip(batch[numbers], lines, strict=True):
                         found.append((number, line[: len(rows[number].completion_ids)].copy()))
@@ -272,6 +277,10 @@ class ReplayTrainer(GRPOTrainer):
         self.rows = rows
 
 
+class _Hidden(Protocol):
+    last_hidden_state: torch.Tensor
+
+
 class _Rows(TorchDataset[ReplayRow]):
     """Rows as a loader takes them."""
 
@@ -296,13 +305,6 @@ class _Loader(DataLoader):
 
 def _no_rewards(*_: object, **__: object) -> list[float | None]:
     raise AssertionError("replay never scores completions: TRL's generation path was entered")
-
-
-def base_of(model: PeftModel) -> PreTrainedModel:
-    """The transformer that carries the adapter."""
-    base = model.get_base_model()
-    assert isinstance(base, PreTrainedModel), type(base)
-    return base
 
 
 def pad_token(base: PreTrainedModel) -> int:
@@ -341,7 +343,7 @@ def shared_logps(
     if not len(where):  # a blank piece: one cell, through which a gradient of zero goes everywhere
         where = labels.new_zeros(1)
 
-    def narrow(_module: torch.nn.Module, _given: Any, output: Any) -> Any:
+    def narrow(_module: torch.nn.Module, _given: object, output: _Hidden) -> _Hidden:
         hidden = output.last_hidden_state
         output.last_hidden_state = hidden.reshape(-1, hidden.shape[-1])[where][None]
         return output
@@ -402,7 +404,10 @@ class PairTrainer(DPOTrainer):
     def _prepare_dataset(self, dataset: Dataset, *_: object, **__: object) -> Dataset:
         return dataset  # TRL would tokenise text
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
         """transformers sees "ref" in a directory of its own and then passes over "default"."""
-        model = self.policy if model is None else model
-        model.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+        policy = self.policy if model is None else model
+        assert isinstance(policy, PeftModel), type(policy)
+        policy.load_adapter(resume_from_checkpoint, "default", is_trainable=True)

@@ -10,12 +10,13 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES
+from marl_llm.environment import EnvironmentConfig
 from marl_llm.environment.experience import (
     NOTHING,
     STORE_FILE,
@@ -24,6 +25,7 @@ from marl_llm.environment.experience import (
     snapshot,
 )
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.progress import Progress
@@ -101,17 +103,27 @@ def open_sandbox(recipe: Recipe) -> Iterator[Sandbox]:
         yield sandbox
 
 
-def settings(recipe: Recipe, iteration: int, **changes: Any) -> CollectSettings:
+class Changes(TypedDict, total=False):
+    """What may differ from the recipe where episodes are collected; see `CollectSettings`."""
+
+    seed: int
+    environment: EnvironmentConfig
+    rollout: RolloutConfig
+    seen: Experience
+    remember: Path | None
+
+
+def settings(recipe: Recipe, iteration: int, **changes: Unpack[Changes]) -> CollectSettings:
     """The sections of the recipe that collecting reads."""
-    values = {
-        "run": recipe.name,
-        "iteration": iteration,
-        "seed": recipe.seed,
-        "environment": recipe.environment,
-        "style": prompt_style(recipe.prompts, local_model(recipe.model.path)),
-        "rollout": recipe.rollout,
-    }
-    return CollectSettings(**{**values, **changes})
+    own = CollectSettings(
+        run=recipe.name,
+        iteration=iteration,
+        seed=recipe.seed,
+        environment=recipe.environment,
+        style=prompt_style(recipe.prompts, local_model(recipe.model.path)),
+        rollout=recipe.rollout,
+    )
+    return replace(own, **changes)
 
 
 def seen_experience(recipe: Recipe, directory: Path) -> Experience:

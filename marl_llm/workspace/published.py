@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from marl_llm.core.base_model import EMBEDDED, local_model, weights_sha256
 from marl_llm.core.errors import UserError
@@ -94,7 +93,7 @@ class PublishedRun(RunDirectory):
         return recipe.model_copy(update=changes)
 
 
-def _without_own_algorithms(content: dict[str, Any]) -> dict[str, Any]:
+def _without_own_algorithms(content: dict[str, object]) -> dict[str, object]:
     """The recipe with a plain algorithm in place of one that would have to be imported: to play,
     how a team learned makes no difference.
     """

@@ -8,6 +8,7 @@ opened for a run, are declared here.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
@@ -427,7 +428,7 @@ def load_rewards(path: Path) -> RewardConfig:
     return parse(section, RewardConfig, str(path))
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, object]:
     """Read a YAML file that is a mapping.
 
     Raises
@@ -448,7 +449,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def parse(content: dict[str, Any], model: type[M], where: str) -> M:
+def parse(content: Mapping[str, object], model: type[M], where: str) -> M:
     """`content` as `model`.
 
     Raises

@@ -4,14 +4,12 @@ and the request.
 
 from __future__ import annotations
 
-from typing import Any
-
 from marl_llm.agents.answers import EngineerAnswer, fenced
 from marl_llm.agents.chat.examples import worked_requests
 from marl_llm.agents.edits import line_edits, numbered
 from marl_llm.agents.prompts import Message, PromptConfig, Situation, harmless
 from marl_llm.agents.rules import feature_constants
-from marl_llm.proposals import PipelineSpec
+from marl_llm.proposals import Action, PipelineSpec
 from marl_llm.proposals.ops.encode import ENCODE
 from marl_llm.proposals.ops.scale import SCALE
 
@@ -35,7 +33,7 @@ _ALONE = "Each request is about this program as it stands."
 
 
 def engineer_chat(
-    now: Situation, request: str, asked: Any, wanted: PipelineSpec, config: PromptConfig
+    now: Situation, request: str, asked: Action, wanted: PipelineSpec, config: PromptConfig
 ) -> list[Message]:
     """The messages that open a turn of the Engineer.
 

@@ -11,11 +11,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from marl_llm.agents.full_space import full_action
 from marl_llm.agents.prompts import Situation, proposal_text
 from marl_llm.proposals import (
+    Action,
     Analyze,
     Finish,
     InvalidAction,
@@ -74,7 +74,9 @@ def action_examples(now: Situation) -> list[str]:
     return found
 
 
-def worked_requests(now: Situation, asked: Any, wanted: PipelineSpec, count: int) -> list[Worked]:
+def worked_requests(
+    now: Situation, asked: Action, wanted: PipelineSpec, count: int
+) -> list[Worked]:
     """Requests like the one asked, with other values and columns, on the same program: those that
     change the same places first. Fewer than `count` where there are no others.
     """
@@ -102,7 +104,7 @@ def _worked_ensembles(wanted: PipelineSpec) -> list[Worked]:
 
 def _draws(
     rng: random.Random, now: Situation, kind: str
-) -> Iterator[tuple[Any, PipelineSpec | None]]:
+) -> Iterator[tuple[Action, PipelineSpec | None]]:
     """Valid actions of a kind that change something, with the pipeline that each asks for (None
     where none).
     """
@@ -117,7 +119,7 @@ def _draws(
             yield action, asked
 
 
-def _requested_spec(action: Any, spec: PipelineSpec, now: Situation) -> PipelineSpec | None:
+def _requested_spec(action: Action, spec: PipelineSpec, now: Situation) -> PipelineSpec | None:
     context = now.card.context()
     if isinstance(action, Analyze | Finish):
         return None
@@ -131,11 +133,11 @@ def _tried(now: Situation, spec: PipelineSpec | None) -> bool:
     return spec is not None and now.memory.tried(spec)
 
 
-def _plain(action: Any, spec: PipelineSpec | None) -> bool:
+def _plain(action: Action, spec: PipelineSpec | None) -> bool:
     return spec is not None and not spec.members
 
 
-def _operations(action: Any) -> list[str]:
+def _operations(action: Action) -> list[str]:
     """Which places of the program change: operations on features; of a `tune` what wraps the
     estimator.
     """

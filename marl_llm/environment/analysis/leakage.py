@@ -37,8 +37,8 @@ def leakage(view: AnalysisView, columns: Sequence[str]) -> Answer:
     hints += [
         f"{feature.alias} differs in every row: an id?" for feature in chosen if _is_id(feature)
     ]
-    # pyright: ignore[reportCallIssue]
-    hashes = hash_pandas_object(view.task.development.X, index=False)
+    table = view.task.development.X
+    hashes = hash_pandas_object(table, index=False)  # pyright: ignore[reportCallIssue]
     copies = float(hashes.duplicated().mean())
     if copies >= 0.01:
         hints.append(f"{copies:.2f} of the rows are copies of another row")

@@ -4,8 +4,7 @@ information.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -100,12 +99,12 @@ def information(view: AnalysisView, columns: Sequence[str]) -> Answer:
     )
     table = np.column_stack([_codes(feature.at(rows)) for feature in chosen])
     discrete = np.array([feature.kind == "categorical" for feature in chosen])
-    estimate: Any = (
+    estimate: Callable[..., np.ndarray] = (
         mutual_info_classif if view.task.kind.is_classification else mutual_info_regression
     )
     values = estimate(table, view.y[rows], discrete_features=discrete, random_state=view.seed)
     order = np.argsort(-values, kind="stable")
-    items = (f"{chosen[i].alias} {fixed(values[i])}" for i in order)
+    items = (f"{chosen[i].alias} {fixed(float(values[i]))}" for i in order)
     return Answer(
         tuple(items), head=f"information about the target, nats{_entropy(view)}: ", joint=" "
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class Unreadable(ValueError):
 def dump(run: Evaluation) -> bytes:
     """Bytes of a run: status, stage, error, description, times, isolation and raw predictions."""
     arrays: list[bytes] = []
-    shapes: list[dict[str, Any]] = []
+    shapes: list[dict[str, object]] = []
     for one in run.predictions:
         labels = np.ascontiguousarray(
             one.labels, dtype="<f8" if one.labels.dtype.kind == "f" else "<i8"

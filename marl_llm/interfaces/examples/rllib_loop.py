@@ -7,7 +7,6 @@ Run it with `python -m marl_llm.interfaces.examples.rllib_loop`.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -31,13 +30,14 @@ class Rule(TorchRLModule):
     def setup(self) -> None:
         """No network."""
 
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _forward(self, batch: dict[str, np.ndarray], **kwargs: object) -> dict[str, np.ndarray]:
         return {"actions": np.array([reply(text) for text in batch["obs"]])}
 
 
-def make_env(config: dict[str, Any]) -> PettingZooEnv:
+def make_env(config: dict[str, object]) -> PettingZooEnv:
     """The team's environment, made where RLlib runs it."""
-    return PettingZooEnv(TeamAECEnv(TeamEnv(moons(), Sandbox(), EnvironmentConfig(**config))))
+    chosen = EnvironmentConfig.model_validate(dict(config))
+    return PettingZooEnv(TeamAECEnv(TeamEnv(moons(), Sandbox(), chosen)))
 
 
 def main() -> None:

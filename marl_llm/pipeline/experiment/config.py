@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,7 +38,7 @@ class ArmSection(_Section):
     at: list[int] | None = Field(
         default=None, description="versions evaluated, instead of evaluation.at"
     )
-    overrides: dict[str, Any] = Field(
+    overrides: dict[str, object] = Field(
         default={}, description="keys of the recipe that differ from the base"
     )
 
@@ -71,11 +70,11 @@ class Experiment(_Section):
     name: str = Field(
         default="experiment", description="part of the runs' names", pattern=r"^[A-Za-z0-9_.-]+$"
     )
-    base: str | dict[str, Any] = Field(
+    base: str | dict[str, object] = Field(
         description="recipe that all arms start from: a file, seen from this one, or the recipe "
         "itself"
     )
-    overrides: dict[str, Any] = Field(
+    overrides: dict[str, object] = Field(
         default={}, description="keys of the base that all arms change"
     )
     main: str = Field(default="per_role", description="arm that the targets are about")
@@ -116,7 +115,7 @@ class Experiment(_Section):
         return tuple(sorted({version for version in wanted if 0 < version <= last}))
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, object], changes: dict[str, object]) -> dict[str, object]:
     """`base` with `changes`; mappings are merged key by key, anything else is replaced. Neither is
     changed.
 
@@ -124,10 +123,13 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """
     result = copy.deepcopy(base)
     if changes.get("algorithm", DEFAULT) != result.get("algorithm", DEFAULT):
-        result = switched(result, changes["algorithm"])
+        result = switched(result, str(changes["algorithm"]))
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+        old = result.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            result[key] = merged(old, value)
+        else:
+            result[key] = copy.deepcopy(value)
     return result
 
 
@@ -153,7 +155,7 @@ def load_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def _read_base(path: Path, base: str) -> dict[str, Any]:
+def _read_base(path: Path, base: str) -> dict[str, object]:
     try:
         return read_mapping(path.parent / base)
     except UserError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from marl_llm.pipeline.experiment.config import UNTRAINED, Experiment
 from marl_llm.pipeline.experiment.layout import ExperimentDirectory, Point, untrained_point
@@ -29,6 +29,15 @@ class Unit:
 
     kind: str
     number: int
+
+
+class FinishedUnit(TypedDict):
+    """A line of `units.jsonl`: a unit of a job, and how long it took."""
+
+    job: str
+    kind: str
+    number: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,10 @@ class Job:
         )
 
 
-def read_units(directory: ExperimentDirectory) -> list[dict[str, Any]]:
-    """All finished pieces of work with job, kind, number and seconds; half a line, which a killed
-    process leaves, is skipped.
-    """
+def read_units(directory: ExperimentDirectory) -> list[FinishedUnit]:
+    """All finished pieces of work; half a line, which a killed process leaves, is skipped."""
     path = directory.root / "units.jsonl"
-    found: list[dict[str, Any]] = []
+    found: list[FinishedUnit] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
             found.append(json.loads(line))

@@ -198,7 +198,9 @@ class Runner:
         with (self.directory.root / "units.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"job": job.name, **unit}) + "\n")
         what = f"{unit['kind']} {unit['number']}" if job.seed is not None else unit["kind"]
-        self.say(self._line(f"{job.name}: {what} in {_hours(unit['seconds'])}"))
+        seconds = unit["seconds"]
+        assert isinstance(seconds, int | float), seconds
+        self.say(self._line(f"{job.name}: {what} in {_hours(seconds)}"))
 
     def _line(self, what: str) -> str:
         every = sum(len(job.units) for job in self.jobs)

@@ -13,7 +13,7 @@ import ctypes
 import json
 import mmap
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .lockdown.libc import LIBC
 
@@ -114,5 +114,5 @@ def _texts(codes: np.ndarray, categories: list[list[str]]) -> np.ndarray:
     return texts
 
 
-def _index(names: list[str]) -> Any:
+def _index(names: list[str]) -> list[str] | None:
     return names if names else None

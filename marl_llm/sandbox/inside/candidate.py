@@ -12,7 +12,11 @@ import json
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 CANDIDATE_FILE = "<candidate>"
 PRELUDE_FILE = "<prelude>"
@@ -48,11 +52,11 @@ def load(prelude: str, code: str) -> Callable[[], Any]:
     return build
 
 
-def describe(estimator: Any) -> bytes:
+def describe(estimator: object) -> bytes:
     """JSON with the estimator's class, repr and parameters (values as repr). Forgeable: for display
     only.
     """
-    content: dict[str, Any] = {"class": type(estimator).__name__}
+    content: dict[str, object] = {"class": type(estimator).__name__}
     try:
         content["repr"] = repr(estimator)[:_MAX_REPR_CHARACTERS]
         content["params"] = _parameters(estimator)
@@ -71,7 +75,7 @@ def _parameters(estimator: Any) -> dict[str, str]:
     }
 
 
-def predict(estimator: Any, rows: Any, classes: int | None) -> bytes:
+def predict(estimator: Any, rows: pd.DataFrame, classes: int | None) -> bytes:
     """Predictions as little-endian bytes.
 
     Regression: float64, shape (n,). Classification: int64 class index, shape (n,), then float64
@@ -88,13 +92,15 @@ def predict(estimator: Any, rows: Any, classes: int | None) -> bytes:
     return labels.tobytes() + _probabilities(estimator, rows, labels, classes).tobytes()
 
 
-def _column(values: Any, rows: int) -> Any:
+def _column(values: np.ndarray, rows: int) -> np.ndarray:
     if values.shape not in ((rows,), (rows, 1)):
         raise BadPredictions(f"predict returned shape {values.shape} for {rows} rows")
     return values.reshape(rows)
 
 
-def _probabilities(estimator: Any, rows: Any, labels: Any, classes: int) -> Any:
+def _probabilities(
+    estimator: Any, rows: pd.DataFrame, labels: np.ndarray, classes: int
+) -> np.ndarray:
     import numpy as np
 
     if not hasattr(estimator, "predict_proba"):

@@ -13,11 +13,12 @@ import io
 import reprlib
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .candidate import CANDIDATE_FILE
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 _MODULE = "snippet"
@@ -61,13 +62,13 @@ class _Short(reprlib.Repr):
     def repr_float(self, value: float, level: int) -> str:
         return f"{value:.6g}"
 
-    def repr_float64(self, value: Any, level: int) -> str:
+    def repr_float64(self, value: np.float64, level: int) -> str:
         return self.repr_float(float(value), level)
 
-    def repr_int64(self, value: Any, level: int) -> str:
+    def repr_int64(self, value: np.int64, level: int) -> str:
         return str(int(value))
 
-    def repr_bool(self, value: Any, level: int) -> str:
+    def repr_bool(self, value: object, level: int) -> str:
         return str(bool(value))
 
 
@@ -108,7 +109,7 @@ def run(code: str, frame: pd.DataFrame, characters: int) -> bytes:
     return (text + shown)[:characters].encode("utf-8", "replace")
 
 
-def _shorten_output(pd: Any, np: Any) -> None:
+def _shorten_output(pd: types.ModuleType, np: types.ModuleType) -> None:
     for name, value in (
         ("max_rows", _MAX_ROWS),
         ("max_columns", _MAX_COLUMNS),
@@ -121,7 +122,7 @@ def _shorten_output(pd: Any, np: Any) -> None:
     )
 
 
-def _value(code: str, namespace: dict[str, Any]) -> Any:
+def _value(code: str, namespace: dict[str, object]) -> object:
     """Execute all statements; the value of the last one if it is an expression, else None."""
     tree = ast.parse(code, CANDIDATE_FILE)
     last = tree.body[-1] if tree.body else None
@@ -135,7 +136,7 @@ def _value(code: str, namespace: dict[str, Any]) -> Any:
     )
 
 
-def _show(value: Any, characters: int) -> str:
+def _show(value: object, characters: int) -> str:
     import numpy as np
     import pandas as pd
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 import jinja2
 from jinja2 import nodes
@@ -121,7 +121,7 @@ def _text_of(token: object) -> str:
     return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
 
 
-def _template(directory: Path, settings: Mapping[str, Any]) -> str:
+def _template(directory: Path, settings: Mapping[str, object]) -> str:
     path = directory / "chat_template.jinja"
     template = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")
     if not isinstance(template, str):

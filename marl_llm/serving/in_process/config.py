@@ -67,7 +67,7 @@ def rotary(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("rope_parameters") or older
 
 
-def unsupported(config: Mapping[str, Any]) -> str | None:
+def unsupported(config: Mapping[str, object]) -> str | None:
     """What in a `config.json` this process cannot compute; None if it can."""
     if config.get("model_type") != "qwen3":
         return f"its architecture is {config.get('model_type')!r}, not 'qwen3'"

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -67,7 +66,7 @@ def merged(base: Weights, base_names: frozenset[str], directory: Path) -> Weight
     return changed
 
 
-def _require_plain(config: Mapping[str, Any], directory: Path) -> None:
+def _require_plain(config: Mapping[str, object], directory: Path) -> None:
     other = [name for name in _OTHER_KINDS if config.get(name)]
     other += ["bias"] if config.get("bias", "none") != "none" else []
     other += (
@@ -83,7 +82,9 @@ def _require_plain(config: Mapping[str, Any], directory: Path) -> None:
         )
 
 
-def _require_base(config: Mapping[str, Any], base_names: frozenset[str], directory: Path) -> None:
+def _require_base(
+    config: Mapping[str, object], base_names: frozenset[str], directory: Path
+) -> None:
     named = Path(str(config.get("base_model_name_or_path") or "")).name
     if named and named not in base_names:
         raise AdapterError(

@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -21,7 +20,7 @@ from marl_llm.core.atomic import write_text
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.suite import SUITE_FILE
 from marl_llm.tasks.task import Task
-from marl_llm.tasks.training_suite.declared import Table, declared_tables
+from marl_llm.tasks.training_suite.declared import Made, Table, declared_tables
 from marl_llm.tasks.training_suite.documents import readme, suite_text
 from marl_llm.tasks.training_suite.held_out import HeldOut
 from marl_llm.tasks.training_suite.packages import BrokenTable, read_table, require_packages
@@ -76,7 +75,8 @@ def build_suite(
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: name a directory for the suite.")
     guard, report = HeldOut(held_out), BuildReport()
-    before, made = _manifest(out), {}
+    before = _manifest(out)
+    made: dict[str, Made] = {}
     for number, table in enumerate(tables, start=1):
         declared = _digest(table, versions[table.package])
         known = _unchanged(out, before.get(table.name), declared)
@@ -99,14 +99,13 @@ def build_suite(
     return report
 
 
-def _written(out: Path, table: Table, guard: HeldOut, declared: str) -> dict[str, Any]:
+def _written(out: Path, table: Table, guard: HeldOut, declared: str) -> Made:
     """Write a table's CSV and try it as a task; what the manifest says of it."""
     frame = read_table(table)
     _refuse_copy(guard, frame)
     text = frame.to_csv(index=False, lineterminator="\n")
     path = out / f"{table.name}.csv"
     write_text(path, text)
-    entry = table.entry()
     try:
         Task.from_csv(
             path,
@@ -124,7 +123,7 @@ def _written(out: Path, table: Table, guard: HeldOut, declared: str) -> dict[str
     rows, columns = frame.shape
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return {
-        "csv": entry["csv"],
+        "csv": path.name,
         "declared": declared,
         "sha256": sha256,
         "rows": rows,
@@ -132,7 +131,7 @@ def _written(out: Path, table: Table, guard: HeldOut, declared: str) -> dict[str
     }
 
 
-def _unchanged(out: Path, known: dict[str, Any] | None, declared: str) -> dict[str, Any] | None:
+def _unchanged(out: Path, known: Made | None, declared: str) -> Made | None:
     """What an earlier manifest says of a table, if its declaration and its CSV are still the
     same.
     """
@@ -145,7 +144,7 @@ def _unchanged(out: Path, known: dict[str, Any] | None, declared: str) -> dict[s
     return known
 
 
-def _checked(out: Path, guard: HeldOut, known: dict[str, Any]) -> dict[str, Any]:
+def _checked(out: Path, guard: HeldOut, known: Made) -> Made:
     _refuse_copy(guard, pd.read_csv(out / known["csv"], low_memory=False))
     return known
 
@@ -156,7 +155,7 @@ def _refuse_copy(guard: HeldOut, frame: pd.DataFrame) -> None:
 
 
 def _finish(
-    out: Path, tables: Sequence[Table], made: dict[str, Any], versions: dict[str, str]
+    out: Path, tables: Sequence[Table], made: dict[str, Made], versions: dict[str, str]
 ) -> None:
     """Write the files that speak of all tables, the manifest last."""
     write_text(out / README, readme(tables, made, versions))
@@ -171,16 +170,17 @@ def _digest(table: Table, version: str) -> str:
     ]
 
 
-def _manifest(out: Path) -> dict[str, dict[str, Any]]:
+def _manifest(out: Path) -> dict[str, Made]:
     """The manifest of an earlier build; empty where there is none, or none that can be read."""
     try:
         content = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    fields = {"csv", "declared", "sha256", "rows", "columns"}
     entries = content.items() if isinstance(content, dict) else ()
     return {
-        name: entry for name, entry in entries if isinstance(entry, dict) and fields <= entry.keys()
+        name: Made(**entry)
+        for name, entry in entries
+        if isinstance(entry, dict) and Made.__annotations__.keys() <= entry.keys()
     }
 
 

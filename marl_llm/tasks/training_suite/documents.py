@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import yaml
 
-from marl_llm.tasks.training_suite.declared import Table
+from marl_llm.tasks.training_suite.declared import Made, Table
 
 _COMMAND = "marl-llm suite build"
 
@@ -21,9 +20,7 @@ def suite_text(tables: Sequence[Table]) -> str:
     )
 
 
-def readme(
-    tables: Sequence[Table], made: Mapping[str, Mapping[str, Any]], versions: Mapping[str, str]
-) -> str:
+def readme(tables: Sequence[Table], made: Mapping[str, Made], versions: Mapping[str, str]) -> str:
     """Licence, source, size and checksum of each table, as Markdown."""
     lines = [
         "# Training suite",

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
@@ -194,5 +193,5 @@ def _found_together(
     )
 
 
-def _inside(one: frozenset[Any], other: frozenset[Any]) -> bool:
+def _inside(one: frozenset[object], other: frozenset[object]) -> bool:
     return len(one & other) >= _CONTAINED * len(one)
