@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from marl_llm.core.errors import UserError
-from marl_llm.evaluation import EvaluationReport, budgeted, evaluate_suite, plans
+from marl_llm.evaluation import EvaluationReport, Question, budgeted, evaluate_suite, plans
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.arms import make_arm
 from marl_llm.evaluation.plans import BUDGETED, Plan
@@ -74,9 +74,8 @@ def unhurried(
 
 
 def compared(suite: Path, out: Path, arms: tuple[str, ...], budget: Budget) -> EvaluationReport:
-    return evaluate_suite(
-        RunDirectory(out), QUICK, suite=suite, arms=arms, play_budget=budget, out=out
-    )
+    question = Question(arms, play_budget=budget)
+    return evaluate_suite(RunDirectory(out), QUICK.playing, question, suite=suite, out=out)
 
 
 def of(report: EvaluationReport, arm: str) -> list[Result]:
