@@ -112,7 +112,8 @@ def test_started_again_nothing_is_played_twice_and_another_budget_is_another_arm
     monkeypatch.setattr(play_module, "BudgetedArm", lambda *_: pytest.fail("played again"))
     assert compared(suite, out, ARMS, SECONDS).results == report.results
     first, other = (
-        make_arm("no_agents", QUICK, RunDirectory(out), 0, Budget(4, of)) for of in ("cpu", "wall")
+        make_arm("no_agents", QUICK.playing, RunDirectory(out), 0, Budget(4, of))
+        for of in ("cpu", "wall")
     )
     assert first.fingerprint != other.fingerprint
 

@@ -112,10 +112,9 @@ def test_a_store_that_is_damaged_meanwhile_is_one_line_and_the_model_is_delivere
     out = tmp_path / "out"
     report = solve_task(
         ENTRY,
-        team="scripted",
+        team=choose_team("scripted", recipe),
         limits=at_most(4),
         out=out,
-        recipe=recipe,
         experience=store,
         on_line=damage,
     )
