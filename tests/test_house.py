@@ -79,3 +79,26 @@ def test_the_root_holds_few_modules_and_no_file_is_long():
         if (n := len(path.read_text().splitlines())) > LINES
     }
     assert not long
+
+
+READ_RECIPES = {"cli", "pipeline", "workspace"}
+"""Rooms that know whole recipes; the others take the sections that they use."""
+
+
+def test_a_room_takes_its_section_and_only_those_that_run_everything_a_whole_recipe():
+    importing, reading = set(), set()
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = {f"{node.module}.{name.name}" for name in node.names} | {node.module}
+            elif isinstance(node, ast.Import):
+                names = {name.name for name in node.names}
+            else:
+                names = set()
+            if "marl_llm.workspace.recipe" in names:
+                importing.add(room)
+            if isinstance(node, ast.Attribute) and node.attr == "recipe":
+                reading.add(room)
+    assert importing == READ_RECIPES
+    assert not reading & {"evaluation", "solve"}

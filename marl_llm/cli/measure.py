@@ -35,9 +35,9 @@ def _measure(args: argparse.Namespace) -> int:
     plans = unseen_plans(args.tasks or DEFAULT_TASKS * (not args.suite), first_seed) + suite_plans(
         args.suite
     )
-    team = latest_team(recipe, RunDirectory(args.team)) if args.team else None
+    team = latest_team(recipe.name, RunDirectory(args.team)) if args.team else None
     with nullcontext(args.out) if args.out else tempfile.TemporaryDirectory() as folder:
-        found = measure(recipe, plans, Path(folder), team, args.server)
+        found = measure(recipe.playing, plans, Path(folder), team, args.server)
     if args.json:
         say_json(found.to_dict())
     else:

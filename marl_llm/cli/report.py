@@ -5,33 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from marl_llm.cli.words import Commands, base_option, names, say, say_json, server_option, silent
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
-    from marl_llm.rollout.budget import Budget
     from marl_llm.workspace.recipe import Recipe
     from marl_llm.workspace.run import RunDirectory
 
 
-class _How(TypedDict):
-    """What evaluating a suite and procedural tasks have in common."""
-
-    arms: tuple[str, ...]
-    repeats: int
-    seed: int
-    server: str | None
-    out: Path
-    on_line: Callable[[str], None]
-    flaml_seconds: float | None
-    play_budget: Budget
-    against: str | None
-
-
 def _evaluate(args: argparse.Namespace) -> int:
-    from marl_llm.evaluation import ARMS, evaluate_procedural, evaluate_suite, report_text
+    from marl_llm.evaluation import ARMS, Question, evaluate_procedural, evaluate_suite, report_text
     from marl_llm.rollout.budget import Budget
 
     if args.run is None and args.out is None:
@@ -53,21 +38,29 @@ def _evaluate(args: argparse.Namespace) -> int:
         args.suite.name if args.suite else f"procedural-{first}"
     )
     arms = args.arms or [name for name in ARMS if args.run or args.team or name != "trained"]
-    how: _How = {
-        "arms": tuple(arms),
-        "repeats": args.repeats,
-        "seed": args.seed,
-        "server": args.server,
-        "out": out,
-        "on_line": silent if args.json else say,
-        "flaml_seconds": args.flaml_seconds,
-        "play_budget": Budget.parse(args.budget),
-        "against": args.against,
-    }
+    question = Question(
+        arms=tuple(arms),
+        repeats=args.repeats,
+        seed=args.seed,
+        flaml_seconds=args.flaml_seconds,
+        play_budget=Budget.parse(args.budget),
+        against=args.against,
+    )
+    shown: Callable[[str], None] = silent if args.json else say
+    compared = run, recipe.playing, question
     if args.tasks is None:
-        report = evaluate_suite(run, recipe, suite=args.suite, **how)
+        report = evaluate_suite(
+            *compared, suite=args.suite, server=args.server, out=out, on_line=shown
+        )
     else:
-        report = evaluate_procedural(run, recipe, count=args.tasks, first_seed=first, **how)
+        report = evaluate_procedural(
+            *compared,
+            count=args.tasks,
+            first_seed=first,
+            server=args.server,
+            out=out,
+            on_line=shown,
+        )
     if args.json:
         say_json(report.to_dict())
     else:

@@ -37,18 +37,18 @@ def _solve(args: argparse.Namespace) -> int:
     from marl_llm.rollout.budget import Clock
     from marl_llm.solve import read_memory, solve_task
     from marl_llm.solve.experience import named_store
+    from marl_llm.workspace.teams import choose_team
 
     if args.csv.is_dir():
         return _solve_suite(args)
     limits = _limits(args)
     report = solve_task(
         task_entry(args),
-        team=args.team,
-        base=args.base,
+        memory=read_memory(args.memory) if args.memory else None,
+        team=choose_team(args.team, base=args.base),
         limits=limits,
         out=args.out,
         server=args.server,
-        memory=read_memory(args.memory) if args.memory else None,
         experience=named_store(args.experience),
         clock=Clock(limits.budget, *args.began),
         on_line=silent if args.json else say,
@@ -91,8 +91,7 @@ def _solve_suite(args: argparse.Namespace) -> int:
         def solve(entry: TaskFile, out: Path) -> SolveReport:
             return solve_task(
                 entry,
-                team=choice.name,
-                base=args.base,
+                team=choice,
                 limits=limits,
                 out=out,
                 session=session,
@@ -134,7 +133,8 @@ def _score(args: argparse.Namespace) -> int:
         say_json(result)
     else:
         say(f"{result['status']}: {result['error']}" if result["status"] != "ok" else "ok")
-        for part, scores in result["metrics"].items():
+        scored = ((part, found) for part, found in result["metrics"].items() if found)
+        for part, scores in scored:
             raw = ", ".join(f"{name} {value:.4f}" for name, value in scores["raw"].items())
             say(f"{part}: score {scores['score']:.4f} ({raw})")
     return 0 if result["status"] == "ok" else 1

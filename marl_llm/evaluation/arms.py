@@ -1,8 +1,9 @@
 """Arms of a comparison: the ways to get a model for a task.
 
 A *team arm* lets two agents improve the baseline; a *fixed arm* is one solution as it comes;
-`flaml` is what people use instead. In: an arm's name, a recipe, a run. Out: who plays, or which
-solution stands, and a fingerprint of everything the results depend on. Nothing is played here.
+`flaml` is what people use instead. In: an arm's name, the sections that playing reads, a run. Out:
+who plays, or which solution stands, and a fingerprint of everything the results depend on. Nothing
+is played here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
@@ -24,8 +24,8 @@ from marl_llm.rollout.budget import Budget as PlayBudget
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
 from marl_llm.workspace.open_run import policies
-from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.sections import PlaySections
 
 ARMS = ("untrained", "trained", "scripted", "hgb", BASELINE)
 """The arms of a comparison by default; "trained@K" is the pair of adapters of version K."""
@@ -84,14 +84,14 @@ class Arm:
         return f"{self.name.replace('@', '-' if self.plan else '-v')}-{self.fingerprint}"
 
 
-def plain(recipe: Recipe) -> RolloutConfig:
-    """The recipe's rollout as a plain episode: one proposal, one implementation."""
-    return recipe.rollout.model_copy(update={"proposals": 1, "implementations": 1})
+def plain(rollout: RolloutConfig) -> RolloutConfig:
+    """A rollout as a plain episode: one proposal, one implementation."""
+    return rollout.model_copy(update={"proposals": 1, "implementations": 1})
 
 
 def make_arm(
     name: str,
-    recipe: Recipe,
+    sections: PlaySections,
     run: RunDirectory,
     seed: int,
     play_budget: PlayBudget = DEFAULT_BUDGET,
@@ -118,7 +118,7 @@ def make_arm(
         return Arm(name, plan.what, None, _fingerprint(*plan.depends_on, seed), plan=plan)
     if name == "untrained":
         return team_arm(
-            name, recipe, dict.fromkeys(ROLES, BASE_POLICY), "base model without adapters", seed
+            name, sections, dict.fromkeys(ROLES, BASE_POLICY), "base model without adapters", seed
         )
     if versioned:
         versions = {
@@ -126,22 +126,24 @@ def make_arm(
         }
         what = ", ".join(f"{role} v{version}" for role, version in versions.items())
         note = " (not trained yet)" if not any(versions.values()) else ""
-        roles = trained_roles(recipe, run, versions)
+        roles = trained_roles(sections.name, run, versions)
         if versioned[1] == SWAPPED:
             roles, note = swapped_roles(roles), f"{note}, each played by the other role"
-        return team_arm(name, recipe, roles, f"adapters {what}{note}", seed)
+        return team_arm(name, sections, roles, f"adapters {what}{note}", seed)
     if name == "scripted":
-        rate = recipe.evaluation.scripted_error_rate
+        rate = sections.scripted_error_rate
         return team_arm(
-            name, recipe, None, f"random valid proposals, Engineer wrong in {rate:.0%}", seed
+            name, sections, None, f"random valid proposals, Engineer wrong in {rate:.0%}", seed
         )
-    return Arm(name, FIXED[name].what, None, _fingerprint(name, _common(recipe, seed)))
+    return Arm(name, FIXED[name].what, None, _fingerprint(name, _common(sections, seed)))
 
 
 def trained_roles(
-    recipe: Recipe, run: RunDirectory, versions: dict[str, int]
+    recipe: str, run: RunDirectory, versions: dict[str, int]
 ) -> dict[str, RolePolicy]:
-    """Adapters of these versions. Raises UserError if the run lacks one."""
+    """Adapters of these versions, named after the recipe of that name. Raises UserError if the run
+    lacks one.
+    """
     for role, version in versions.items():
         if not run.adapter(role, version).is_dir():
             raise UserError(
@@ -162,22 +164,23 @@ def swapped_roles(roles: dict[str, RolePolicy]) -> dict[str, RolePolicy]:
 
 
 def team_arm(
-    name: str, recipe: Recipe, roles: dict[str, RolePolicy] | None, what: str, seed: int
+    name: str, sections: PlaySections, roles: dict[str, RolePolicy] | None, what: str, seed: int
 ) -> Arm:
     """An arm in which a team plays; `roles` None is the scripted pair."""
     who = {role: asdict(policy.info) for role, policy in (roles or {}).items()}
-    rollout = plain(recipe).model_dump(mode="json", exclude={"episodes_at_once", "executor"})
-    model = recipe.model.path if roles else recipe.evaluation.scripted_error_rate
-    weights = recipe.rewards.model_dump(
-        mode="json", exclude=set() if recipe.rewards.extra else {"extra"}
+    rollout = plain(sections.rollout).model_dump(
+        mode="json", exclude={"episodes_at_once", "executor"}
     )
-    sections = [recipe.prompts.model_dump(mode="json"), weights, rollout, model, who]
-    return Arm(name, what, roles, _fingerprint(name, _common(recipe, seed), *sections))
+    model = sections.model.path if roles else sections.scripted_error_rate
+    rewards = sections.rewards
+    weights = rewards.model_dump(mode="json", exclude=set() if rewards.extra else {"extra"})
+    read = [sections.prompts.model_dump(mode="json"), weights, rollout, model, who]
+    return Arm(name, what, roles, _fingerprint(name, _common(sections, seed), *read))
 
 
 def make_arms(
     names: Sequence[str],
-    recipe: Recipe,
+    sections: PlaySections,
     run: RunDirectory,
     seed: int,
     flaml_seconds: float | None = None,
@@ -190,7 +193,7 @@ def make_arms(
     ----------
     names : sequence of str
         Fixed arms whose package is missing should have been left out (`left_out`).
-    recipe, run, seed
+    sections, run, seed
     flaml_seconds : float, optional
         Budget of `flaml` for each trial, CPU seconds. Default: what a team took on the same trial,
         see `flaml_arm`.
@@ -211,14 +214,16 @@ def make_arms(
                 "second of CPU."
             )
     arms = {
-        name: make_arm(name, recipe, run, seed, play_budget) for name in distinct if name != FLAML
+        name: make_arm(name, sections, run, seed, play_budget) for name in distinct if name != FLAML
     }
     if FLAML in distinct:
-        arms[FLAML] = flaml_arm(list(arms.values()), recipe, seed, flaml_seconds)
+        arms[FLAML] = flaml_arm(list(arms.values()), sections, seed, flaml_seconds)
     return [arms[name] for name in distinct]
 
 
-def flaml_arm(others: Sequence[Arm], recipe: Recipe, seed: int, seconds: float | None) -> Arm:
+def flaml_arm(
+    others: Sequence[Arm], sections: PlaySections, seed: int, seconds: float | None
+) -> Arm:
     """FLAML with a number of CPU seconds for each trial, or with those that a team takes there.
 
     The team is that of `solve` if it is in the comparison, else the first trained one, or the first
@@ -237,13 +242,13 @@ def flaml_arm(others: Sequence[Arm], recipe: Recipe, seed: int, seconds: float |
             FLAML,
             what,
             None,
-            _fingerprint(FLAML, _common(recipe, seed), budget),
+            _fingerprint(FLAML, _common(sections, seed), budget),
             Budget(None, teams[0].name),
         )
     seconds = seconds or DEFAULT_SECONDS
     what = f"FLAML, one core, {seconds:g} CPU seconds on each trial"
     return Arm(
-        FLAML, what, None, _fingerprint(FLAML, _common(recipe, seed), seconds), Budget(seconds)
+        FLAML, what, None, _fingerprint(FLAML, _common(sections, seed), seconds), Budget(seconds)
     )
 
 
@@ -261,14 +266,14 @@ def left_out(names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _common(recipe: Recipe, seed: int) -> list[Any]:
+def _common(sections: PlaySections, seed: int) -> list[object]:
     """What every arm's results depend on."""
     return [
-        recipe.environment.model_dump(mode="json"),
-        recipe.sandbox.model_dump(mode="json", exclude={"slots"}),
+        sections.environment.model_dump(mode="json"),
+        sections.sandbox.model_dump(mode="json", exclude={"slots"}),
         seed,
     ]
 
 
-def _fingerprint(*parts: Any) -> str:
+def _fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]

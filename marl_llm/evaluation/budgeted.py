@@ -71,7 +71,7 @@ class BudgetedArm:
         )
         began, clock = time.monotonic(), Clock(self._plan.budget)
         with (
-            open_sandbox(choice.recipe) as sandbox,
+            open_sandbox(choice.sections.sandbox) as sandbox,
             closing(self._env(task, trial, sandbox)) as env,
             team_session(choice, self._directory) as model,
         ):
@@ -119,7 +119,7 @@ class BudgetedArm:
         return found
 
     def _env(self, task: Task, trial: Trial, sandbox: Sandbox) -> TeamEnv:
-        return TeamEnv(task, sandbox, self._choice.recipe.environment, trial.seed(self._seed))
+        return TeamEnv(task, sandbox, self._choice.sections.environment, trial.seed(self._seed))
 
     def _deliver(
         self, env: TeamEnv, play: Play, model: ModelSession | None, meter: TokenMeter
@@ -128,7 +128,7 @@ class BudgetedArm:
             return six_defaults(env)
         play.look()
         if self._plan.team is not None:
-            lines = shown_lines(env, self._seen, self._choice.recipe.prompts.experience_lines)
+            lines = shown_lines(env, self._seen, self._choice.sections.prompts.experience_lines)
             play.run(players(self._choice, model), meter, lines)
         return play.deliver()
 

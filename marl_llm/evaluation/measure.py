@@ -1,8 +1,9 @@
 """Let a model play unseen tasks, and say how well it can: the work behind `marl-llm measure`.
 
-In: a recipe, tasks, a team (the base model, or a run's latest adapters). Out: a `Playability`.
-Episodes are played as the recipe collects them, through the real server and sandbox; what was
-played is kept in a directory until it is all there, so that an interrupted measurement goes on.
+In: sections of a recipe, tasks, a team (the base model, or a run's latest adapters). Out: a
+`Playability`. Episodes are played as the recipe collects them, through the real server and sandbox;
+what was played is kept in a directory until it is all there, so that an interrupted measurement
+goes on.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from marl_llm.rollout.plans import procedural_plans
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
 from marl_llm.tasks.suite import load_suite
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.open_run import opened, play, policies, settings
-from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.open_run import SERVER_LOG, open_play, play, policies, settings
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.sections import PlaySections
 
 FIRST_SEED = 7_000_000
 """Of the procedural tasks; far from the seeds of pretraining (5,000,000) and of the recipes."""
@@ -38,13 +39,13 @@ def suite_plans(suites: Sequence[Path]) -> list[PlannedEpisode]:
     ]
 
 
-def latest_team(recipe: Recipe, run: RunDirectory) -> dict[str, RolePolicy]:
-    """The adapters that a run has trained last."""
+def latest_team(recipe: str, run: RunDirectory) -> dict[str, RolePolicy]:
+    """The adapters that a run has trained last, named after the recipe of that name."""
     return policies(recipe, run, dict.fromkeys(ROLES, run.next_iteration()))
 
 
 def measure(
-    recipe: Recipe,
+    sections: PlaySections,
     plans: Sequence[PlannedEpisode],
     folder: Path,
     team: dict[str, RolePolicy] | None = None,
@@ -54,8 +55,8 @@ def measure(
 
     Parameters
     ----------
-    recipe : Recipe
-        Says the model, the prompts, the tree of an episode and the sandbox.
+    sections : PlaySections
+        Say the model, the prompts, the tree of an episode and the sandbox.
     plans : sequence of PlannedEpisode
     folder : Path
         Keeps finished episodes; the same call goes on from them.
@@ -72,6 +73,6 @@ def measure(
         The server or the sandbox failed.
     """
     roles = team or dict.fromkeys(ROLES, BASE_POLICY)
-    with opened(recipe, RunDirectory(folder), attach=server) as ready:
-        play(ready, roles, folder / "episodes", list(plans), settings(recipe, 0), "measure")
+    with open_play(sections, folder / SERVER_LOG, server) as ready:
+        play(ready, roles, folder / "episodes", list(plans), settings(sections, 0), "measure")
     return playability(read_rows(folder / "episodes"))

@@ -5,10 +5,7 @@ played here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from marl_llm.core.digests import file_sha256
-from marl_llm.core.roles import ROLES
 from marl_llm.proposals.screened import SIX
 from marl_llm.rollout.budget import Budget
 from marl_llm.rollout.playing import DEFAULT_PATIENCE
@@ -57,29 +54,5 @@ class Plan:
     @property
     def depends_on(self) -> list[object]:
         """What results depend on besides the data and the seed."""
-        team = self.team
-        adapters = (
-            [team.run.sha256(role, team.run.version(role)) for role in ROLES]
-            if team and team.run
-            else []
-        )
-        seen = [one.model_dump(mode="json") for one in team.experience.data_sets] if team else []
-        recipe = team.recipe.model_dump(mode="json") if team else None
-        weights = _weights(Path(team.recipe.model.path)) if team and team.served else []
-        return [
-            PLAY_VERSION,
-            DEFAULT_PATIENCE,
-            self.name,
-            str(self.budget),
-            recipe,
-            adapters,
-            seen,
-            weights,
-        ]
-
-
-def _weights(model: Path) -> list[str]:
-    """Hashes of a model's files, if it lies on this machine: another model may stand under the same
-    path.
-    """
-    return [file_sha256(path) for path in sorted(model.glob("*.safetensors"))]
+        team = self.team.depends_on if self.team else [None, [], [], []]
+        return [PLAY_VERSION, DEFAULT_PATIENCE, self.name, str(self.budget), *team]

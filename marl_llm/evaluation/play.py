@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +40,7 @@ from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.open_run import OpenRun, play, seen_experience, settings
+from marl_llm.workspace.open_run import OpenPlay, play, seen_experience, settings
 
 COLUMNS = tuple(
     dict.fromkeys(("episode", "branch", "role", "step", "action", *FIGURE_COLUMNS, *FACTS))
@@ -49,25 +49,25 @@ COLUMNS = tuple(
 
 @dataclass(frozen=True)
 class Comparison:
-    """What all arms of a comparison share: the run with sandbox and server, the seed, the scoring,
-    and what the teams are told of other data sets.
+    """What all arms of a comparison share: sandbox and server, the seed, the scoring, and what the
+    teams are told of other data sets.
     """
 
-    opened: OpenRun
+    opened: OpenPlay
     seed: int
     bench: Bench
     seen: Experience = NOTHING
 
     @classmethod
-    def of(cls, opened: OpenRun, seed: int, directory: Path | None = None) -> Comparison:
-        """A comparison that scores with the run's sandbox.
+    def of(cls, opened: OpenPlay, seed: int, directory: Path) -> Comparison:
+        """A comparison that scores with the sandbox that is open.
 
-        All that is played under `directory` (by default all evaluations of the run) sees the
+        All that is played under `directory` (for versions of a run, all its evaluations) sees the
         experience as it was when the first of it began, so that versions are compared under the
         same prompts; none of it is remembered.
         """
-        seen = seen_experience(opened.recipe, directory or opened.run.root / "evaluation")
-        return cls(opened, seed, Bench(opened.sandbox, opened.recipe.environment, seed), seen)
+        seen = seen_experience(opened.sections, directory)
+        return cls(opened, seed, Bench(opened.sandbox, opened.sections.environment, seed), seen)
 
 
 def play_arm(
@@ -121,7 +121,7 @@ def play_arm(
                 countdown.trial()
             return result
 
-        workers = 1 if arm.plan else comparison.opened.recipe.sandbox.slots
+        workers = 1 if arm.plan else comparison.opened.sections.sandbox.slots
         made = _each(make, missing, workers, processes.stop)
         kept |= {trial.name: result for trial, result in zip(missing, made, strict=True)}
     return [result for trial in trials if (result := kept[trial.name]) is not None]
@@ -215,7 +215,7 @@ def _team_results(
     """Play the episodes that are missing; returns the function that scores one of them."""
     errors = _play_episodes(comparison, arm, trials, directory)
     summaries = {summary.episode: summary for summary in read_summaries(directory)}
-    rows = score_rows(read_rows(directory, COLUMNS), comparison.opened.recipe.rewards)
+    rows = score_rows(read_rows(directory, COLUMNS), comparison.opened.sections.rewards)
     episodes = dict(list(rows.groupby("episode", sort=False)))
 
     def finish(trial: Trial) -> Result:
@@ -275,25 +275,23 @@ def _play_episodes(
 
 def _play(comparison: Comparison, arm: Arm, plans: list[PlannedEpisode], directory: Path) -> None:
     opened = comparison.opened
-    recipe, what = opened.recipe, f"evaluate {arm.name}"
+    sections, what = opened.sections, f"evaluate {arm.name}"
     # Iteration 0 for every arm and version: the same folds and seeds, so that differences are
     # paired. The test part is read by `Bench`, which also keeps raw metrics and compares row by
     # row.
-    whole = recipe.environment.model_copy(update={"early_stop": False})
-    chosen = settings(
-        recipe,
-        0,
-        rollout=plain(recipe),
-        environment=whole,
+    chosen = replace(
+        settings(sections, 0),
+        rollout=plain(sections.rollout),
+        environment=sections.environment.model_copy(update={"early_stop": False}),
         seed=comparison.seed,
         seen=comparison.seen,
     )
     if arm.roles is not None:
         play(opened, arm.roles, directory, plans, chosen, what)
         return
-    team = Team(ScriptedPolicy(), ScriptedPolicy(recipe.evaluation.scripted_error_rate))
+    team = Team(ScriptedPolicy(), ScriptedPolicy(sections.scripted_error_rate))
     asyncio.run(
-        Collector(directory, team, opened.sandbox, recipe.sandbox.slots, chosen).collect(
+        Collector(directory, team, opened.sandbox, sections.sandbox.slots, chosen).collect(
             plans, Progress(what)
         )
     )

@@ -6,9 +6,8 @@ In: the rows of episodes. Out: a `Playability` and its text. Pure; who plays is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,7 +78,7 @@ class Playability:
     invalid: tuple[Reason, ...]
     failed: tuple[Reason, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As JSON holds it."""
         return asdict(self)
 
@@ -152,7 +151,7 @@ def playability_text(found: Playability) -> str:
     return "\n".join(lines)
 
 
-def _share(which: Any, of: pd.DataFrame) -> Estimate:
+def _share(which: pd.Series | np.ndarray, of: pd.DataFrame) -> Estimate:
     return clustered_mean([float(one) for one in which], list(of["task"]))
 
 
@@ -202,7 +201,7 @@ def _mean(values: pd.Series) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _counts(names: Any) -> dict[str, int]:
+def _counts(names: Iterable[object]) -> dict[str, int]:
     return {
         str(name): int(count)
         for name, count in pd.Series(list(names), dtype=object).value_counts().items()

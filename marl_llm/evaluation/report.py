@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.arms import Arm
@@ -135,7 +135,7 @@ class EvaluationReport(_Part):
     problems: list[Problem]
     created_at: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JsonValue]:
         """Plain data for JSON."""
         return self.model_dump(mode="json")
 

@@ -1,9 +1,10 @@
 """Whole comparisons: a suite of CSV files, unseen procedural tasks, one version of the adapters for
 the learning curve.
 
-In: a run, its recipe, the arms. Out: an `EvaluationReport`, and under `out` one directory an arm
-with trajectories and results, and `evaluation.json`. Sandbox and server are opened here; the server
-starts only when a served team has something left to play.
+In: a run, the sections of a recipe that playing reads, a question. Out: an `EvaluationReport`, and
+under `out` one directory an arm with trajectories and results, and `evaluation.json`. Sandbox and
+server are opened here unless they are open; the server starts only when a served team has something
+left to play.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import RunFailed, UserError
@@ -37,42 +37,24 @@ from marl_llm.rollout.budget import Budget
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.figures import FIGURES, nested
 from marl_llm.rollout.session import BASE_POLICY
-from marl_llm.workspace.open_run import SERVER_LOG, OpenRun, opened
-from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.open_run import SERVER_LOG, OpenPlay, open_play
 from marl_llm.workspace.run import RunDirectory, package_versions
+from marl_llm.workspace.sections import PlaySections
 
 OnLine = Callable[[str], None]
 
 
-def evaluate_suite(
-    run: RunDirectory,
-    recipe: Recipe,
-    *,
-    suite: Path,
-    arms: Sequence[str] = ARMS,
-    repeats: int = 1,
-    seed: int = 0,
-    flaml_seconds: float | None = None,
-    play_budget: Budget = DEFAULT_BUDGET,
-    against: str | None = None,
-    server: str | None = None,
-    opened: OpenRun | None = None,
-    out: Path,
-    on_line: OnLine = lambda line: None,
-) -> EvaluationReport:
-    """Compare arms on every CSV of a suite.
+@dataclass(frozen=True)
+class Question:
+    """What is compared, and how.
 
-    Parameters
+    Attributes
     ----------
-    run, recipe
-        Where the trained adapters lie, and how episodes are played.
-    suite : Path
-        Directory with task files.
     arms : sequence of str
         Of `arms.KNOWN`, or "trained@K". The baseline is always added; a fixed arm whose package is
         missing is left out.
     repeats : int
-        Repetitions of each CSV, each with another split and other seeds.
+        Repetitions of each task, each with other seeds, and of a CSV with another split.
     seed : int
     flaml_seconds : float, optional
         CPU seconds of the arm `flaml` on each trial. Default: those that a team of the comparison
@@ -81,10 +63,40 @@ def evaluate_suite(
         Of the arms that play as `solve` does.
     against : str, optional
         An arm of the comparison that all others are held against, CSV by CSV.
+    """
+
+    arms: Sequence[str] = ARMS
+    repeats: int = 1
+    seed: int = 0
+    flaml_seconds: float | None = None
+    play_budget: Budget = DEFAULT_BUDGET
+    against: str | None = None
+
+
+def evaluate_suite(
+    run: RunDirectory,
+    sections: PlaySections,
+    question: Question,
+    *,
+    suite: Path,
+    server: str | None = None,
+    opened: OpenPlay | None = None,
+    out: Path,
+    on_line: OnLine = lambda line: None,
+) -> EvaluationReport:
+    """Compare arms on every CSV of a suite.
+
+    Parameters
+    ----------
+    run, sections
+        Where the trained adapters lie, and how episodes are played.
+    question : Question
+    suite : Path
+        Directory with task files.
     server : str, optional
         Address of a running model server; else one is started when it is needed.
-    opened : OpenRun, optional
-        The run, already open: its server and sandbox are used.
+    opened : OpenPlay, optional
+        Server and sandbox that are open, for the same sections.
     out : Path
         What was finished there under the same settings is kept.
     on_line : callable
@@ -101,95 +113,85 @@ def evaluate_suite(
         Unknown arm, FLAML not installed, `against` not in the comparison, no such suite, or a suite
         without a single usable CSV.
     """
-    chosen = _choose(arms, against, flaml_seconds, play_budget, recipe, run, seed)
-    trials, problems = suite_trials(suite, repeats, seed)
+    chosen = _choose(question, sections, run)
+    trials, problems = suite_trials(suite, question.repeats, question.seed)
     for problem in problems:
         on_line(f"{problem.task} is left out: {problem.error}")
     about = {"suite": suite.resolve().name, "split": "development 50%, hold-out 25%, test 25%"}
-    return _compare(
-        opened or (run, server), recipe, chosen, trials, problems, about, repeats, out, on_line
-    )
+    with _ready(sections, server, opened, out) as ready:
+        return _compare(ready, chosen, _Tasks(about, trials, problems), out, on_line)
 
 
 def evaluate_procedural(
     run: RunDirectory,
-    recipe: Recipe,
+    sections: PlaySections,
+    question: Question,
     *,
-    arms: Sequence[str] = ARMS,
     count: int,
     first_seed: int,
-    repeats: int = 1,
-    seed: int = 0,
-    flaml_seconds: float | None = None,
-    play_budget: Budget = DEFAULT_BUDGET,
-    against: str | None = None,
     server: str | None = None,
-    opened: OpenRun | None = None,
+    opened: OpenPlay | None = None,
     out: Path,
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
     """Compare arms on `count` procedural tasks, with seeds from `first_seed` on; otherwise as
     `evaluate_suite`.
     """
-    chosen = _choose(arms, against, flaml_seconds, play_budget, recipe, run, seed)
-    trials = procedural_trials(first_seed, count, repeats)
+    chosen = _choose(question, sections, run)
+    trials = procedural_trials(first_seed, count, question.repeats)
     about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
-    return _compare(
-        opened or (run, server), recipe, chosen, trials, [], about, repeats, out, on_line
-    )
+    with _ready(sections, server, opened, out) as ready:
+        return _compare(ready, chosen, _Tasks(about, trials), out, on_line)
 
 
 def evaluate_trials(
     run: RunDirectory,
-    recipe: Recipe,
+    sections: PlaySections,
+    question: Question,
     trials: Sequence[Trial],
     *,
-    about: dict[str, Any],
-    arms: Sequence[str],
-    seed: int = 0,
-    play_budget: Budget = DEFAULT_BUDGET,
+    name: str,
     out: Path,
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
-    """Compare arms on trials of the caller's, each task once; `about["suite"]` names them.
-    Otherwise as `evaluate_suite`.
-    """
-    chosen = _choose(arms, None, None, play_budget, recipe, run, seed)
-    return _compare((run, None), recipe, chosen, trials, [], about, 1, out, on_line)
+    """Compare arms on trials of the caller's, which go by `name`; otherwise as `evaluate_suite`."""
+    chosen = _choose(question, sections, run)
+    with _ready(sections, None, None, out) as ready:
+        return _compare(ready, chosen, _Tasks({"suite": name}, trials), out, on_line)
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """What a comparison is made on: in words, the trials, and what could not be used."""
+
+    about: dict[str, str]
+    trials: Sequence[Trial]
+    problems: Sequence[Problem] = ()
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The arms of a comparison, the one the others are held against, and a sentence for each that
-    had to stay away.
+    """The arms of a comparison, what was asked, and a sentence for each arm that had to stay
+    away.
     """
 
     arms: list[Arm]
-    against: str | None
+    question: Question
     left_out: list[str]
-    seed: int
 
 
-def _choose(
-    names: Sequence[str],
-    against: str | None,
-    flaml_seconds: float | None,
-    play_budget: Budget,
-    recipe: Recipe,
-    run: RunDirectory,
-    seed: int,
-) -> _Chosen:
+def _choose(question: Question, sections: PlaySections, run: RunDirectory) -> _Chosen:
     """The arms by name. Raises UserError as `make_arms`, and where nothing is there to be held
     against.
     """
-    missing = left_out(names)
+    missing, against = left_out(question.arms), question.against
     arms = make_arms(
-        [name for name in names if name not in missing],
-        recipe,
+        [name for name in question.arms if name not in missing],
+        sections,
         run,
-        seed,
-        flaml_seconds,
-        play_budget,
+        question.seed,
+        question.flaml_seconds,
+        question.play_budget,
     )
     known = [arm.name for arm in arms]
     if against is not None and against not in known:
@@ -197,32 +199,23 @@ def _choose(
             f"--against {against}: the comparison has no such arm; it has "
             f"{', '.join(known)}. Add it to --arms."
         )
-    return _Chosen(arms, against, list(missing.values()), seed)
+    return _Chosen(arms, question, list(missing.values()))
 
 
 @contextmanager
-def _open(
-    where: OpenRun | tuple[RunDirectory, str | None], recipe: Recipe, out: Path
-) -> Iterator[OpenRun]:
-    """The run with server and sandbox: as it is, or opened for this block."""
-    if isinstance(where, OpenRun):
-        yield where
+def _ready(
+    sections: PlaySections, server: str | None, opened: OpenPlay | None, out: Path
+) -> Iterator[OpenPlay]:
+    """Server and sandbox: as they are, or opened for this block."""
+    if opened is not None:
+        yield opened
         return
-    run, server = where
-    with opened(recipe, run, attach=server, log=out / SERVER_LOG) as ready:
+    with open_play(sections, out / SERVER_LOG, server) as ready:
         yield ready
 
 
 def _compare(
-    where: OpenRun | tuple[RunDirectory, str | None],
-    recipe: Recipe,
-    chosen: _Chosen,
-    trials: Sequence[Trial],
-    problems: Sequence[Problem],
-    about: dict[str, Any],
-    repeats: int,
-    out: Path,
-    on_line: OnLine,
+    opened: OpenPlay, chosen: _Chosen, tasks: _Tasks, out: Path, on_line: OnLine
 ) -> EvaluationReport:
     """Play all arms, the baseline first: a task that defeats it is a problem of the data and takes
     no part.
@@ -232,24 +225,21 @@ def _compare(
     for sentence in chosen.left_out:
         on_line(sentence)
     results: list[Result] = []
-    found = list(problems)
-    with _open(where, recipe, out) as opened:
-        comparison = Comparison.of(opened, chosen.seed, out)
-        for arm in sorted(
-            chosen.arms, key=lambda arm: (arm.name != BASELINE, arm.budget is not None)
-        ):
-            on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
-            budgets = budgets_of(arm.budget, trials, results) if arm.budget else None
-            done = play_arm(comparison, arm, trials, out / arm.folder, budgets)
-            if arm.name == BASELINE:
-                found += _defeated(done)
-                trials, done = _usable(trials, done)
-            results += done
+    trials, found = tasks.trials, list(tasks.problems)
+    comparison = Comparison.of(opened, chosen.question.seed, out)
+    for arm in sorted(chosen.arms, key=lambda arm: (arm.name != BASELINE, arm.budget is not None)):
+        on_line(f"{arm.name}: {len(trials)} trials ({arm.what})")
+        budgets = budgets_of(arm.budget, trials, results) if arm.budget else None
+        done = play_arm(comparison, arm, trials, out / arm.folder, budgets)
+        if arm.name == BASELINE:
+            found += _defeated(done)
+            trials, done = _usable(trials, done)
+        results += done
     if not trials:
         raise RunFailed(
             f"No task could be used: {'; '.join(f'{p.task}: {p.error}' for p in found[:3])}"
         )
-    report = _report(recipe, chosen, results, found, about, repeats)
+    report = _report(opened.sections, chosen, results, found, tasks.about)
     write_json(out / REPORT_FILE, report.to_dict())
     return report
 
@@ -268,33 +258,33 @@ def _usable(
 
 
 def _report(
-    recipe: Recipe,
+    sections: PlaySections,
     chosen: _Chosen,
     results: Sequence[Result],
     problems: Sequence[Problem],
-    about: dict[str, Any],
-    repeats: int,
+    about: dict[str, str],
 ) -> EvaluationReport:
+    question = chosen.question
     settings = {
         **about,
         "left_out": chosen.left_out,
-        "recipe": recipe.name,
-        "model": Path(recipe.model.name).name,
-        "environment": recipe.environment.model_dump(mode="json"),
-        "rollout": plain(recipe).model_dump(mode="json"),
-        "isolation": recipe.sandbox.level,
+        "recipe": sections.name,
+        "model": Path(sections.model.name).name,
+        "environment": sections.environment.model_dump(mode="json"),
+        "rollout": plain(sections.rollout).model_dump(mode="json"),
+        "isolation": sections.sandbox.level,
         "packages": package_versions(),
     }
     return EvaluationReport(
         name=about["suite"],
         level=LEVEL,
-        repeats=repeats,
-        seed=chosen.seed,
+        repeats=question.repeats,
+        seed=question.seed,
         tasks=len({r.task for r in results}),
         settings=settings,
-        arms=summarise_arms(chosen.arms, results, chosen.seed),
+        arms=summarise_arms(chosen.arms, results, question.seed),
         differences=differences(chosen.arms, results),
-        against=pairs_against(chosen.against, chosen.arms, results) if chosen.against else [],
+        against=pairs_against(question.against, chosen.arms, results) if question.against else [],
         results=list(results),
         problems=list(problems),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -302,19 +292,22 @@ def _report(
 
 
 def evaluate_versions(
-    opened: OpenRun,
+    opened: OpenPlay,
+    run: RunDirectory,
     versions: dict[str, int] | None,
     plans: Sequence[PlannedEpisode],
     directory: Path,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Play unseen tasks once with given adapters: one point of the learning curve.
 
     Every version plays the same tasks with the same seeds, so that points are paired.
 
     Parameters
     ----------
-    opened : OpenRun
-        The run with its server and sandbox.
+    opened : OpenPlay
+        Server and sandbox, and how episodes are played.
+    run : RunDirectory
+        Where the adapters lie.
     versions : dict of role to version, or None
         None for the base model without adapters.
     plans : sequence of PlannedEpisode
@@ -329,15 +322,17 @@ def evaluate_versions(
         `rollout/figures.py`; and under "intervals" the 95% interval [low, high] of each, None with
         fewer than two tasks. Also episodes, failed (no test score).
     """
-    recipe, run = opened.recipe, opened.run
-    roles = trained_roles(recipe, run, versions) if versions else dict.fromkeys(ROLES, BASE_POLICY)
-    arm = team_arm("trained" if versions else "untrained", recipe, roles, "", recipe.seed)
+    sections, roles = opened.sections, dict.fromkeys(ROLES, BASE_POLICY)
+    if versions:
+        roles = trained_roles(sections.name, run, versions)
+    arm = team_arm("trained" if versions else "untrained", sections, roles, "", sections.seed)
     trials = [Trial(plan.name, plan.name, 0, plan.load) for plan in plans]
-    results = play_arm(Comparison.of(opened, recipe.seed), arm, trials, directory)
+    comparison = Comparison.of(opened, sections.seed, run.evaluation)
+    results = play_arm(comparison, arm, trials, directory)
     return _figures(results)
 
 
-def _figures(results: Sequence[Result]) -> dict[str, Any]:
+def _figures(results: Sequence[Result]) -> dict[str, object]:
     summary = summarise_arm("", "", results)
     keys = {figure.name: figure.key for figure in FIGURES}
     estimates: dict[str, Estimate] = {

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from marl_llm.evaluation import evaluate_suite, report_text
+from marl_llm.evaluation import Question, evaluate_suite, report_text
 from marl_llm.pipeline.iterate import iterate, render_curve
 from marl_llm.rollout.budget import Budget
 from marl_llm.rollout.playing import Limits
@@ -15,7 +15,7 @@ from marl_llm.rollout.progress import minutes
 from marl_llm.solve import solve_task
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.open_run import open_run
-from marl_llm.workspace.teams import UNTRAINED
+from marl_llm.workspace.teams import UNTRAINED, choose_team
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,9 @@ def demo(directory: Path, say: Callable[[str], None]) -> None:
             "\n3. Untrained and trained pair, scripted pair and baselines on real CSVs, test part\n"
         )
         out = directory / "evaluation" / SUITE.name
+        question = Question(repeats=REPEATS)
         report = evaluate_suite(
-            opened.run, opened.recipe, suite=SUITE, repeats=REPEATS, server=url, out=out
+            opened.run, opened.recipe.playing, question, suite=SUITE, server=url, out=out
         )
         say(report_text(report))
         say(f"\n4. The trained agents on {SHOWN[0]}\n")
@@ -72,6 +73,5 @@ LIMITS = Limits(Budget(60.0), steps=6)
 
 
 def _solve(team: str, out: Path, url: str, say: Callable[[str], None]) -> None:
-    solve_task(
-        TaskFile(SHOWN[0], SHOWN[1]), team=team, limits=LIMITS, out=out, server=url, on_line=say
-    )
+    entry, choice = TaskFile(SHOWN[0], SHOWN[1]), choose_team(team)
+    solve_task(entry, team=choice, limits=LIMITS, out=out, server=url, on_line=say)

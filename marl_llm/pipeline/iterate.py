@@ -33,7 +33,7 @@ def evaluation_plans(recipe: Recipe) -> list[PlannedEpisode]:
 
 def curve_point(run: RunDirectory, version: int) -> Path:
     """Where version `version`'s figures on the unseen tasks lie."""
-    return run.root / "evaluation" / "procedural" / f"v{version:04d}"
+    return run.evaluation / "procedural" / f"v{version:04d}"
 
 
 def evaluate_stage(opened: OpenRun, version: int) -> dict[str, object]:
@@ -44,9 +44,8 @@ def evaluate_stage(opened: OpenRun, version: int) -> dict[str, object]:
     result = folder / "metrics.json"
     if not result.is_file():
         versions = dict.fromkeys(ROLES, version)
-        write_json(
-            result, evaluate_versions(opened, versions, evaluation_plans(opened.recipe), folder)
-        )
+        plans = evaluation_plans(opened.recipe)
+        write_json(result, evaluate_versions(opened.playing, opened.run, versions, plans, folder))
     return json.loads(result.read_text())
 
 
@@ -116,7 +115,7 @@ def render_curve(run: RunDirectory) -> str:
         "interval over tasks].",
         "version  " + "  ".join(f"{column.label:>{_width(column)}}" for column in columns),
     ]
-    for path in sorted((run.root / "evaluation" / "procedural").glob("v*/metrics.json")):
+    for path in sorted((run.evaluation / "procedural").glob("v*/metrics.json")):
         figures = json.loads(path.read_text())
         cells = (f"{_cell(figures, column):>{_width(column)}}" for column in columns)
         lines.append(f"{path.parent.name:<7}  " + "  ".join(cells))

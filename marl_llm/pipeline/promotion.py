@@ -40,8 +40,8 @@ from marl_llm.rollout.session import RolePolicy
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.training.adapters import adapter_sha256, copy_version, publish_version
 from marl_llm.workspace.open_run import OpenRun, policies
-from marl_llm.workspace.recipe import PromotionSection
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.sections import PromotionSection
 
 logger = logging.getLogger(__name__)
 
@@ -186,15 +186,15 @@ def _scores(opened: OpenRun, k: int, candidates: Sequence[str]) -> Scores:
     is not asked.
     """
     recipe, run = opened.recipe, opened.run
-    roles = policies(recipe, run, dict.fromkeys(ROLES, k))
+    roles = policies(recipe.name, run, dict.fromkeys(ROLES, k))
     for role in ROLES:
         if run.trainee(role) in candidates:
             roles[role] = _candidate(run, recipe.name, run.trainee(role), k)
-    arm = team_arm("validation", recipe, roles, "", recipe.seed)
+    arm = team_arm("validation", recipe.playing, roles, "", recipe.seed)
     folder = "-".join(dict.fromkeys(roles[role].info.sha256[:12] for role in ROLES))
-    comparison = Comparison.of(opened, recipe.seed)
+    comparison = Comparison.of(opened.playing, recipe.seed, run.evaluation)
     results = play_arm(
-        comparison, arm, _trials(recipe.promotion), run.root / "evaluation" / "validation" / folder
+        comparison, arm, _trials(recipe.promotion), run.evaluation / "validation" / folder
     )
     return {(r.task, r.repeat): r.test for r in results if r.test is not None}
 

@@ -16,8 +16,9 @@ from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.evaluation import load_report, to_markdown
 from marl_llm.hub import CardInputs, TeamInputs, base_repo_of, publish_adapters
 from marl_llm.training.adapters import base_name_of
-from marl_llm.workspace.recipe import ModelSection, Recipe, dump_recipe
+from marl_llm.workspace.recipe import Recipe, dump_recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.sections import ModelSection
 
 
 def publish_run(

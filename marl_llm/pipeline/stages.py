@@ -13,8 +13,10 @@ import logging
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from marl_llm.algorithms.schedule import trained_roles
 from marl_llm.algorithms.worker import LoggedRows, WorkerSpec
 from marl_llm.core.atomic import write_json
 from marl_llm.core.base_model import local_model
@@ -32,7 +34,6 @@ from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.open_run import OpenRun, play, policies, seen_experience, settings
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
-from marl_llm.workspace.schedule import trained_roles
 from marl_llm.workspace.trainers import run_together, run_trainer
 
 logger = logging.getLogger(__name__)
@@ -53,11 +54,13 @@ def collect_stage(opened: OpenRun, k: int) -> None:
     if run.collected(k):
         logger.info("iteration %d is already collected", k)
         return
-    roles = policies(recipe, run, dict.fromkeys(ROLES, k))
+    roles = policies(recipe.name, run, dict.fromkeys(ROLES, k))
     store = recipe.environment.experience
-    seen = seen_experience(recipe, run.iteration(k))
-    chosen = settings(recipe, k, seen=seen, remember=Path(store) if store else None)
-    play(opened, roles, run.trajectories(k), training_plans(recipe, k), chosen, f"collect {k}")
+    seen = seen_experience(recipe.playing, run.iteration(k))
+    remember = Path(store) if store else None
+    chosen = replace(settings(recipe.playing, k), seen=seen, remember=remember)
+    plans = training_plans(recipe, k)
+    play(opened.playing, roles, run.trajectories(k), plans, chosen, f"collect {k}")
     write_manifest(run.trajectories(k))
 
 

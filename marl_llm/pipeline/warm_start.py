@@ -12,6 +12,7 @@ import asyncio
 import functools
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,8 @@ def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
         "implementations": 1,
         "advance": "best",
     }  # none ends while one goes on
-    chosen = settings(recipe, 0, rollout=recipe.rollout.model_copy(update=tree))
+    rollout = recipe.rollout.model_copy(update=tree)
+    chosen = replace(settings(recipe.playing, 0), rollout=rollout)
     seeds = range(section.first_seed, section.first_seed + section.episodes)
     collector = Collector(directory, team, sandbox, recipe.sandbox.slots, chosen)
     asyncio.run(collector.collect(procedural_plans(seeds), Progress("warm start")))

@@ -1,4 +1,5 @@
-"""Settings of a vLLM server and the command line they make on this machine's build (CPU or CUDA).
+"""The recipe's `serving` section, settings of a vLLM server, and the command line they make on this
+machine's build (CPU or CUDA).
 
 Pure functions: settings and a device in, command and environment variables out. Which build is
 installed is read from package metadata, so nothing here imports torch or vllm.
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.precision import cpu_precision
@@ -107,6 +110,99 @@ _CPU_BLOCK = 32
 128). What lies behind the last full block of a prompt is computed again for every reply, and
 prompts of a team are 130 to 400 tokens: of 250,718 prompt tokens of one iteration of the 0.5B
 model 33% were computed with 128, 11% with 32."""
+
+
+class ServingSection(BaseModel):
+    """The vLLM server, and which models need none to play."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    OPERATION: ClassVar = frozenset(
+        (
+            "port",
+            "max_num_seqs",
+            "threads",
+            "kv_cache_gib",
+            "gpu_memory_utilization",
+            "start_timeout_s",
+            "request_timeout_s",
+            "while_training",
+        )
+    )
+    """Keys that say how the server is run and not what it computes."""
+
+    port: int = Field(
+        default=0, ge=0, le=65535, description="TCP port on 127.0.0.1; 0 takes a free one"
+    )
+    max_model_len: int = Field(
+        default=1024, ge=64, description="context: prompt and completion together, tokens"
+    )
+    max_num_seqs: int = Field(
+        default=32,
+        ge=1,
+        description="sequences decoded at once, and so requests sent at once, also to --server URL",
+    )
+    dtype: Dtype = Field(
+        default="auto",
+        description="of the server's weights and arithmetic; auto: bfloat16 on a GPU, and for a "
+        "model "
+        "stored in it on "
+        "a CPU that is clearly faster in it; else float32",
+    )
+    threads: int = Field(
+        default=1,
+        ge=1,
+        description="OpenMP threads of each server on a CPU; more pay only on cores that are idle",
+    )
+    kv_cache_gib: int = Field(default=1, ge=1, description="memory of the KV cache on a CPU, GiB")
+    gpu_memory_utilization: float = Field(
+        default=0.9, gt=0, le=1, description="share of the GPU's memory for the server"
+    )
+    start_timeout_s: float = Field(
+        default=300, gt=0, description="longest wait for the server to answer, seconds"
+    )
+    request_timeout_s: float = Field(
+        default=300,
+        gt=0,
+        description="least patience, seconds, with a server that is up but samples nothing; a "
+        "slow one "
+        "is waited for",
+    )
+    extra_args: tuple[str, ...] = Field(
+        default=(),
+        description="further arguments of vLLM's command line, options and values as separate "
+        "items",
+    )
+    in_process_parameters: int = Field(
+        default=20_000_000,
+        ge=0,
+        description="largest model, parameters, that `solve` plays in its own process; larger "
+        "ones, and "
+        "0: a server",
+    )
+    while_training: bool = Field(
+        default=True,
+        description="keep the server up while adapters are trained (false frees the GPU)",
+    )
+
+    @field_validator("extra_args")
+    @classmethod
+    def _no_option_of_ours(cls, args: tuple[str, ...]) -> tuple[str, ...]:
+        check_extra_args(args)
+        return args
+
+    def server(self, max_lora_rank: int) -> ServerConfig:
+        """How a server is started that takes adapters of this rank."""
+        return ServerConfig(
+            max_model_len=self.max_model_len,
+            max_num_seqs=self.max_num_seqs,
+            max_lora_rank=max_lora_rank,
+            dtype=self.dtype,
+            threads=self.threads,
+            kv_cache_gib=self.kv_cache_gib,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            start_timeout_s=self.start_timeout_s,
+            extra_args=self.extra_args,
+        )
 
 
 def installed_device() -> Device:

@@ -11,9 +11,9 @@ report.json     the whole outcome; while `solve` works, only which CSV it is for
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.errors import RunFailed, UserError
@@ -91,7 +91,7 @@ class SolveDirectory:
         """Write the memory whole."""
         write_text(self.memory, memory.to_json())
 
-    def append(self, line: dict[str, Any]) -> None:
+    def append(self, line: Mapping[str, object]) -> None:
         """Add one step to the history, at once. Raises RunFailed if the disk refuses it."""
         try:
             with self.history.open("a", encoding="utf-8") as file:
@@ -99,7 +99,7 @@ class SolveDirectory:
         except OSError as error:
             raise _full(self.history, error) from None
 
-    def write_model(self, content: dict[str, Any]) -> None:
+    def write_model(self, content: Mapping[str, object]) -> None:
         """Write the fitted model whole or not at all."""
         import joblib
 

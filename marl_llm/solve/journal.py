@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from marl_llm.environment import State, StepOutcome
 from marl_llm.environment.memory import MemoryEntry
@@ -14,7 +13,7 @@ from marl_llm.environment.model_screen import ModelScreen
 from marl_llm.rollout.episode import StepRecord
 from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.solve.directory import SolveDirectory
-from marl_llm.solve.report import scores_dict
+from marl_llm.solve.report import Family, scores_dict
 from marl_llm.solve.table import (
     HEADER,
     baseline_line,
@@ -55,7 +54,7 @@ class Journal:
         self.visited: list[tuple[State, StepOutcome]] = []
         self._since, self._tokens = time.monotonic(), meter.snapshot()
         directory.start_history()
-        self.families: list[dict[str, Any]] = []
+        self.families: list[Family] = []
         on_line(HEADER)
         on_line(baseline_line(first))
 
@@ -95,7 +94,7 @@ class Journal:
         for line in shown:
             self.on_line(line)
 
-    def _line(self, record: StepRecord, seconds: float) -> dict[str, Any]:
+    def _line(self, record: StepRecord, seconds: float) -> dict[str, object]:
         outcome, comparison = record.outcome, record.outcome.comparison
         implementation = outcome.implementation
         result = implementation.evaluated if implementation else None
@@ -120,7 +119,7 @@ class Journal:
         }
 
 
-def _beside(number: int, entry: MemoryEntry) -> dict[str, Any]:
+def _beside(number: int, entry: MemoryEntry) -> dict[str, object]:
     """The line of a proposal that was tried at the same time as the step's own."""
     holdout = None if entry.score is None else {"score": entry.score}
     return {

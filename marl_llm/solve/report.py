@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict
+
+from pydantic import JsonValue
 
 from marl_llm.environment import Evaluated
 from marl_llm.metrics import Scores
 
 PARTS = ("cv", "holdout", "test")
+
+
+class PartScores(TypedDict):
+    """Scores of one part: metrics in their own units, and their weighted skill."""
+
+    raw: dict[str, float]
+    score: float
+
+
+class Family(TypedDict):
+    """A family of models at its defaults, as the screening found it; `why` it has no score, ""
+    if it has.
+    """
+
+    model: str
+    score: float | None
+    spread: float | None
+    seconds: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -28,12 +49,11 @@ class SolveReport:
         Why the play ended, and what it was given.
     remark : str
         Why the baseline is delivered, "" where something else is.
-    screened : list of dict
-        Families at their defaults, best first: {"model", "score", "spread", "seconds"}.
+    screened : list of Family
+        Best first.
     baseline, final : dict
-        By part ("cv": pooled out-of-fold rows of the development part, "holdout", "test"): {"raw":
-        metrics in their own units, "score": weighted skill}, or None. The test part is read once,
-        at the end, and not after an interruption.
+        By part ("cv": pooled out-of-fold rows of the development part, "holdout", "test"), or None.
+        The test part is read once, at the end, and not after an interruption.
     gain : dict of part to float or None
         Score of the final model less that of the baseline.
     code, spec : str, dict
@@ -65,12 +85,12 @@ class SolveReport:
     stopped: str
     budget: str
     remark: str
-    screened: list[dict[str, Any]]
-    baseline: dict[str, dict[str, Any] | None]
-    final: dict[str, dict[str, Any] | None]
+    screened: list[Family]
+    baseline: dict[str, PartScores | None]
+    final: dict[str, PartScores | None]
     gain: dict[str, float | None]
     code: str
-    spec: dict[str, Any]
+    spec: dict[str, JsonValue]
     notes: list[str]
     warnings: list[str]
     isolation: str
@@ -79,13 +99,13 @@ class SolveReport:
     cpu_seconds: float
     packages: dict[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
         return asdict(self)
 
 
-def scores_dict(scores: Scores | None) -> dict[str, Any] | None:
-    """{"raw": ..., "score": ...} of scores, None of None."""
+def scores_dict(scores: Scores | None) -> PartScores | None:
+    """Scores as JSON holds them, None of None."""
     return None if scores is None else {"raw": dict(scores.raw), "score": scores.score}
 
 

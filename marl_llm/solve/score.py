@@ -11,13 +11,28 @@ import hashlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from marl_llm.core.errors import UserError
 from marl_llm.environment import Evaluated, Evaluator
 from marl_llm.sandbox import Sandbox
-from marl_llm.solve.report import scores_dict
+from marl_llm.solve.report import PartScores, scores_dict
 from marl_llm.tasks import Part, Task, TaskFile
+
+
+class FileScore(TypedDict):
+    """What came of a file.
+
+    `status` is "ok" or another of the sandbox's `Status`; `metrics` are by part, "cv" and
+    "holdout", empty unless ok; `error` is "" if ok.
+    """
+
+    status: str
+    metrics: dict[str, PartScores | None]
+    error: str
+    isolation: str
+    seconds: float
+    code_sha256: str
 
 
 def score_file(
@@ -25,7 +40,7 @@ def score_file(
     entry: TaskFile,
     *,
     level: str = "bubblewrap",
-) -> dict[str, Any]:
+) -> FileScore:
     """Evaluate one file.
 
     Parameters
@@ -36,12 +51,6 @@ def score_file(
         CSV, target and how they are read.
     level : str
         Isolation: "bubblewrap" or "landlock".
-
-    Returns
-    -------
-    dict
-        status ("ok", or another of the sandbox's `Status`), metrics ({"cv", "holdout"}, each
-        {"raw", "score"}; empty unless ok), error ("" if ok), isolation, seconds, code_sha256.
 
     Raises
     ------
@@ -82,7 +91,7 @@ def _read_code(path: Path) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror}): give a Python file.") from None
 
 
-def _result(evaluated: Evaluated, code: str, isolation: str) -> dict[str, Any]:
+def _result(evaluated: Evaluated, code: str, isolation: str) -> FileScore:
     parts = {"cv": evaluated.cv, "holdout": evaluated.holdout} if evaluated.ok else {}
     return {
         "status": str(evaluated.status),

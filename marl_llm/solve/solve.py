@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from marl_llm.environment.delivery import Tried
 from marl_llm.environment.experience import NOTHING
 from marl_llm.metrics import Scores
 from marl_llm.proposals import PipelineSpec, compile, generate_code
+from marl_llm.proposals.compiler import Model
 from marl_llm.rollout.budget import Budget, Clock
 from marl_llm.rollout.playing import Limits, Play, Players, Watchers
 from marl_llm.rollout.session import ModelSession
@@ -40,15 +40,8 @@ from marl_llm.solve.table import delivered_lines
 from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task, TaskFile
 from marl_llm.workspace.open_run import open_sandbox
-from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import package_versions
-from marl_llm.workspace.teams import (
-    TeamChoice,
-    budgeted,
-    choose_team,
-    players,
-    team_session,
-)
+from marl_llm.workspace.teams import TeamChoice, budgeted, players, team_session
 
 MAX_SEED = 2**31 - 1
 DEFAULT_LIMITS = Limits(Budget(60.0))
@@ -57,11 +50,9 @@ DEFAULT_LIMITS = Limits(Budget(60.0))
 def solve_task(
     entry: TaskFile,
     *,
-    team: str | None = None,
-    base: Path | None = None,
+    team: TeamChoice,
     limits: Limits = DEFAULT_LIMITS,
     out: Path,
-    recipe: Recipe | None = None,
     server: str | None = None,
     session: ModelSession | None = None,
     memory: Memory | None = None,
@@ -76,22 +67,16 @@ def solve_task(
     entry : TaskFile
         CSV, target and how they are read. Its seed is that of the split, the folds, the team and
         the delivered model; 0 to 2**31 - 1.
-    team : str, optional
-        "scripted", "untrained" (the embedded model as it is), "trained" (with its adapters), a run
-        directory (its latest adapters), or "user/name@revision" on the Hub. Default: the best on
-        this machine.
-    base : Path, optional
-        Directory of the base model of a team from the Hub, where it is not to be downloaded.
+    team : TeamChoice
+        Who plays, and the sections it plays by: `workspace.teams.choose_team`.
     limits : Limits
         Budget, most proposals, patience. A team that wants to finish is asked again.
     out : Path
         Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose
         files are replaced.
-    recipe : Recipe, optional
-        Instead of the run's own, or of the defaults.
     server : str, optional
         URL of a running vLLM server to use; otherwise a small model plays in this process, and a
-        server is started for a larger one (`serving.in_process_parameters` of the recipe).
+        server is started for a larger one (`serving.in_process_parameters` of the team's recipe).
     session : ModelSession, optional
         The team's model, opened by `team_session` for several calls; it is left open.
     memory : Memory, optional
@@ -113,7 +98,8 @@ def solve_task(
     """
     clock = clock or Clock(limits.budget)
     _check_numbers(limits, entry.seed)
-    choice = budgeted(choose_team(team, recipe, base), limits)
+    choice = budgeted(team, limits)
+    sections = choice.sections
     own = OwnExperience(experience, on_line, choice.experience if experience else NOTHING)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
@@ -125,8 +111,8 @@ def solve_task(
         on_line(line)
     with (
         nullcontext(session) if session else team_session(choice, out, server) as model,
-        open_sandbox(choice.recipe) as sandbox,
-        closing(TeamEnv(task, sandbox, choice.recipe.environment, entry.seed)) as env,
+        open_sandbox(sections.sandbox) as sandbox,
+        closing(TeamEnv(task, sandbox, sections.environment, entry.seed)) as env,
         closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
     ):
         journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
@@ -137,9 +123,9 @@ def solve_task(
             journal.first,
             Watchers(journal.screened, journal.looked, journal.step),
         )
-        delivery = _Delivery(env, choice, directory, journal, sha256, play, clock)
+        delivery = _Delivery(env, team.name, directory, journal, sha256, play, clock)
         try:
-            lines = own.lines(env, choice.recipe.prompts.experience_lines)
+            lines = own.lines(env, sections.prompts.experience_lines)
             return _improve(env, play, players(choice, model), delivery, lines)
         finally:
             own.remember(env, journal)
@@ -180,7 +166,7 @@ class _Delivery:
     """Writes what was found, at whatever point."""
 
     env: TeamEnv
-    choice: TeamChoice
+    team: str
     directory: SolveDirectory
     journal: Journal
     sha256: str
@@ -239,7 +225,7 @@ class _Delivery:
             target=task.target,
             kind=str(task.kind),
             metrics=dict(task.metrics),
-            team=self.choice.name,
+            team=self.team,
             seed=self.env.seed,
             steps=self.play.steps,
             accepted=journal.accepted,
@@ -262,7 +248,7 @@ class _Delivery:
         )
 
 
-def fit_model(spec: PipelineSpec, table: WholeTable, seed: int) -> Any:
+def fit_model(spec: PipelineSpec, table: WholeTable, seed: int) -> Model:
     """Fit the reference implementation of a spec on all rows, seeded as in `solution.py`; returns
     the pipeline.
     """
@@ -273,7 +259,7 @@ def fit_model(spec: PipelineSpec, table: WholeTable, seed: int) -> Any:
         return compile(spec).fit(table.X, table.y)
 
 
-def _metadata(task: Task) -> dict[str, Any]:
+def _metadata(task: Task) -> dict[str, object]:
     """What is needed to use a fitted model: which column is which alias, and what its outputs
     mean.
     """

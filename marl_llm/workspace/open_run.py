@@ -10,13 +10,11 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES
-from marl_llm.environment import EnvironmentConfig
 from marl_llm.environment.experience import (
     NOTHING,
     STORE_FILE,
@@ -25,7 +23,6 @@ from marl_llm.environment.experience import (
     snapshot,
 )
 from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
-from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.policies import PolicyInfo
 from marl_llm.rollout.progress import Progress
@@ -37,45 +34,35 @@ from marl_llm.rollout.session import (
     make_team,
     prompt_style,
 )
-from marl_llm.sandbox import Limits, Sandbox
-from marl_llm.serving import ServerConfig
+from marl_llm.sandbox import Sandbox
+from marl_llm.sandbox.config import SandboxSection
 from marl_llm.serving.in_process import suits_in_process
 from marl_llm.tasks.mixture import suite_files
 from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.sections import PlaySections
 
 SERVER_LOG = "server.log"
 
 
-def server_session(recipe: Recipe, log: Path, attach: str | None = None) -> ServerSession:
-    """A server of the recipe's model that writes to `log`, not started yet; or the one at the
-    address `attach`.
+def server_session(sections: PlaySections, log: Path, attach: str | None = None) -> ServerSession:
+    """A server of the base model that writes to `log`, not started yet; or the one at the address
+    `attach`.
     """
-    section = recipe.serving
-    config = ServerConfig(
-        max_model_len=section.max_model_len,
-        max_num_seqs=section.max_num_seqs,
-        max_lora_rank=recipe.model.rank,
-        dtype=section.dtype,
-        threads=section.threads,
-        kv_cache_gib=section.kv_cache_gib,
-        gpu_memory_utilization=section.gpu_memory_utilization,
-        start_timeout_s=section.start_timeout_s,
-        extra_args=section.extra_args,
-    )
+    model, serving = sections.model, sections.serving
     return ServerSession(
-        local_model(recipe.model.path),
-        section.port,
+        local_model(model.path),
+        serving.port,
         log,
-        config,
+        serving.server(model.rank),
         attach,
-        hub_name=recipe.model.hub_name,
-        request_timeout_s=section.request_timeout_s,
+        hub_name=model.hub_name,
+        request_timeout_s=serving.request_timeout_s,
     )
 
 
-def playing_session(recipe: Recipe, log: Path, attach: str | None = None) -> ModelSession:
+def playing_session(sections: PlaySections, log: Path, attach: str | None = None) -> ModelSession:
     """Who answers where nothing is trained on: the model in this process if it is small, else as
     `server_session`.
 
@@ -84,67 +71,83 @@ def playing_session(recipe: Recipe, log: Path, attach: str | None = None) -> Mod
     UserError
         The model's files are missing or damaged.
     """
-    directory, section = local_model(recipe.model.path), recipe.serving
-    if attach is None and suits_in_process(directory, section.in_process_parameters):
-        return InProcessSession(directory, recipe.model.name, section.max_model_len)
-    return server_session(recipe, log, attach)
+    model, serving = sections.model, sections.serving
+    directory = local_model(model.path)
+    if attach is None and suits_in_process(directory, serving.in_process_parameters):
+        return InProcessSession(directory, model.name, serving.max_model_len)
+    return server_session(sections, log, attach)
 
 
 @contextmanager
-def open_sandbox(recipe: Recipe) -> Iterator[Sandbox]:
+def open_sandbox(section: SandboxSection) -> Iterator[Sandbox]:
     """The sandbox of a run, self-tested."""
-    section = recipe.sandbox
-    limits = Limits(
-        wall_s=section.wall_s,
-        cpu_s=int(section.wall_s),
-        memory_bytes=int(section.memory_gib * 2**30),
-    )
-    with Sandbox(slots=section.slots, level=section.level, limits=limits) as sandbox:
+    with Sandbox(slots=section.slots, level=section.level, limits=section.limits) as sandbox:
         yield sandbox
 
 
-class Changes(TypedDict, total=False):
-    """What may differ from the recipe where episodes are collected; see `CollectSettings`."""
-
-    seed: int
-    environment: EnvironmentConfig
-    rollout: RolloutConfig
-    seen: Experience
-    remember: Path | None
-
-
-def settings(recipe: Recipe, iteration: int, **changes: Unpack[Changes]) -> CollectSettings:
-    """The sections of the recipe that collecting reads."""
-    own = CollectSettings(
-        run=recipe.name,
+def settings(sections: PlaySections, iteration: int) -> CollectSettings:
+    """What collecting reads."""
+    return CollectSettings(
+        run=sections.name,
         iteration=iteration,
-        seed=recipe.seed,
-        environment=recipe.environment,
-        style=prompt_style(recipe.prompts, local_model(recipe.model.path)),
-        rollout=recipe.rollout,
+        seed=sections.seed,
+        environment=sections.environment,
+        style=prompt_style(sections.prompts, local_model(sections.model.path)),
+        rollout=sections.rollout,
     )
-    return replace(own, **changes)
 
 
-def seen_experience(recipe: Recipe, directory: Path) -> Experience:
+def seen_experience(sections: PlaySections, directory: Path) -> Experience:
     """What episodes played into `directory` are told of other data sets: the store as it was when
     the first of them began, kept there in `experience.jsonl`. Nothing if the recipe shows no lines.
     """
-    store = recipe.environment.experience
-    if store is None or not recipe.prompts.experience_lines:
+    store = sections.environment.experience
+    if store is None or not sections.prompts.experience_lines:
         return NOTHING
     return snapshot(Path(store), directory / STORE_FILE)
 
 
-def policies(recipe: Recipe, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
-    """The adapters of these versions, with the names they have on the server."""
+def policies(name: str, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
+    """The adapters of these versions, with the names they have on the server; `name` is the
+    recipe's.
+    """
     named = {}
     for role, version in versions.items():
         info = PolicyInfo(
-            f"{recipe.name}-{run.trainee(role)}-v{version}", version, run.sha256(role, version)
+            f"{name}-{run.trainee(role)}-v{version}", version, run.sha256(role, version)
         )
         named[role] = RolePolicy(run.adapter(role, version), info)
     return named
+
+
+@dataclass(frozen=True)
+class OpenPlay:
+    """What playing needs: sections of a recipe, a server that starts when first asked for, and the
+    sandbox.
+    """
+
+    sections: PlaySections
+    session: ServerSession
+    sandbox: Sandbox
+
+
+@contextmanager
+def open_play(sections: PlaySections, log: Path, attach: str | None = None) -> Iterator[OpenPlay]:
+    """Server and sandbox, which end with the block.
+
+    Parameters
+    ----------
+    sections : PlaySections
+    log : Path
+        The server's.
+    attach : str, optional
+        Address of a running server.
+    """
+    with (
+        server_session(sections, log, attach) as session,
+        open_sandbox(sections.sandbox) as sandbox,
+    ):
+        yield OpenPlay(sections, session, sandbox)
 
 
 @dataclass(frozen=True)
@@ -158,11 +161,14 @@ class OpenRun:
     session: ServerSession
     sandbox: Sandbox
 
+    @property
+    def playing(self) -> OpenPlay:
+        """The same for what only plays."""
+        return OpenPlay(self.recipe.playing, self.session, self.sandbox)
+
 
 @contextmanager
-def opened(
-    recipe: Recipe, run: RunDirectory, *, attach: str | None = None, log: Path | None = None
-) -> Iterator[OpenRun]:
+def opened(recipe: Recipe, run: RunDirectory, *, attach: str | None = None) -> Iterator[OpenRun]:
     """A run with server and sandbox, which end with the block; nothing is written into the run but
     the server's log.
 
@@ -173,14 +179,9 @@ def opened(
     run : RunDirectory
     attach : str, optional
         Address of a running server.
-    log : Path, optional
-        The server's log, where it does not belong in the run (one that is only read).
     """
-    with (
-        server_session(recipe, log or run.root / SERVER_LOG, attach) as session,
-        open_sandbox(recipe) as sandbox,
-    ):
-        yield OpenRun(recipe, run, session, sandbox)
+    with open_play(recipe.playing, run.root / SERVER_LOG, attach) as ready:
+        yield OpenRun(recipe, run, ready.session, ready.sandbox)
 
 
 @contextmanager
@@ -206,7 +207,7 @@ def open_run(
 
 
 def play(
-    opened: OpenRun,
+    opened: OpenPlay,
     roles: dict[str, RolePolicy],
     directory: Path,
     plans: list[PlannedEpisode],
@@ -220,7 +221,7 @@ def play(
     async def run_all() -> None:
         async with opened.session.client() as client:
             team = await make_team(client, roles, chosen.rollout)
-            slots = opened.recipe.sandbox.slots
+            slots = opened.sections.sandbox.slots
             progress = Progress(what, client.counters)
             await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(
                 plans, progress

@@ -18,14 +18,10 @@ from marl_llm.core.hub_names import TeamName
 from marl_llm.core.roles import DATA_SCIENTIST, TEAM
 from marl_llm.hub import FetchedTeam, fetch_team
 from marl_llm.hub.manifest import RECIPE_FILE
-from marl_llm.workspace.recipe import (
-    ModelSection,
-    Recipe,
-    SandboxSection,
-    parse,
-    read_mapping,
-)
+from marl_llm.sandbox.config import SandboxSection
+from marl_llm.workspace.recipe import Recipe, parse, read_mapping
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.sections import ModelSection
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """The one configuration object: a YAML file, strict, composed of sections.
 
 An unknown key is an error that names the key and its nearest neighbour. The recipe stands above the
-rooms whose sections it holds: a room below reads its own section. Those of stages, and of what is
-opened for a run, are declared here.
+rooms whose sections it holds: a room below declares and reads its own section, and those above are
+handed the sections that they use.
 """
 
 from __future__ import annotations
@@ -10,266 +10,37 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.algorithms.base import Algorithm
-from marl_llm.algorithms.registry import DEFAULT, AnyAlgorithm, algorithm_class, default_algorithm
+from marl_llm.algorithms.config import TrainingSection
+from marl_llm.algorithms.registry import DEFAULT, algorithm_class
 from marl_llm.core.errors import UserError
-from marl_llm.core.hub_names import HUB_NAME
-from marl_llm.core.roles import ML_ENGINEER, ROLES
+from marl_llm.core.roles import ROLES
 from marl_llm.credit import CreditConfig
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
-from marl_llm.serving.config import Dtype, check_extra_args
+from marl_llm.sandbox.config import SandboxSection
+from marl_llm.serving.config import ServingSection
 from marl_llm.tasks.mixture import TaskSection
-from marl_llm.workspace.schedule import Schedule
+from marl_llm.workspace.sections import (
+    EvaluationSection,
+    ModelSection,
+    PlaySections,
+    PromotionSection,
+    Section,
+    WarmStartSection,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelSection(_Section):
-    """The base model both roles share, and the shape of their adapters."""
-
-    path: str = Field(
-        default="data/models/tiny",
-        description="directory of the base model, or its name on the Hugging Face Hub",
-    )
-    hub_name: str | None = Field(
-        default=None,
-        pattern=HUB_NAME,
-        description="name of the base model on the Hugging Face Hub, user/name, where path is a "
-        "directory; published "
-        "adapters name it as theirs",
-    )
-    rank: int = Field(default=16, ge=1, description="LoRA rank of both adapters")
-    alpha: int = Field(
-        default=32, gt=0, description="LoRA scale: the update is alpha / rank times B A"
-    )
-    adapters: Literal["per_role", "shared"] = Field(
-        default="per_role",
-        description="an adapter for each role, or one that both share and whose rows are of both",
-    )
-
-    @property
-    def name(self) -> str:
-        """What others call the base model: its name on the Hub where it is known, else its path."""
-        return self.hub_name or self.path
-
-
-class ServingSection(_Section):
-    """The vLLM server, and which models need none to play."""
-
-    OPERATION: ClassVar = frozenset(
-        (
-            "port",
-            "max_num_seqs",
-            "threads",
-            "kv_cache_gib",
-            "gpu_memory_utilization",
-            "start_timeout_s",
-            "request_timeout_s",
-            "while_training",
-        )
-    )
-    """Keys that say how the server is run and not what it computes."""
-
-    port: int = Field(
-        default=0, ge=0, le=65535, description="TCP port on 127.0.0.1; 0 takes a free one"
-    )
-    max_model_len: int = Field(
-        default=1024, ge=64, description="context: prompt and completion together, tokens"
-    )
-    max_num_seqs: int = Field(
-        default=32,
-        ge=1,
-        description="sequences decoded at once, and so requests sent at once, also to --server URL",
-    )
-    dtype: Dtype = Field(
-        default="auto",
-        description="of the server's weights and arithmetic; auto: bfloat16 on a GPU, and for a "
-        "model "
-        "stored in it on "
-        "a CPU that is clearly faster in it; else float32",
-    )
-    threads: int = Field(
-        default=1,
-        ge=1,
-        description="OpenMP threads of each server on a CPU; more pay only on cores that are idle",
-    )
-    kv_cache_gib: int = Field(default=1, ge=1, description="memory of the KV cache on a CPU, GiB")
-    gpu_memory_utilization: float = Field(
-        default=0.9, gt=0, le=1, description="share of the GPU's memory for the server"
-    )
-    start_timeout_s: float = Field(
-        default=300, gt=0, description="longest wait for the server to answer, seconds"
-    )
-    request_timeout_s: float = Field(
-        default=300,
-        gt=0,
-        description="least patience, seconds, with a server that is up but samples nothing; a "
-        "slow one "
-        "is waited for",
-    )
-    extra_args: tuple[str, ...] = Field(
-        default=(),
-        description="further arguments of vLLM's command line, options and values as separate "
-        "items",
-    )
-    in_process_parameters: int = Field(
-        default=20_000_000,
-        ge=0,
-        description="largest model, parameters, that `solve` plays in its own process; larger "
-        "ones, and "
-        "0: a server",
-    )
-    while_training: bool = Field(
-        default=True,
-        description="keep the server up while adapters are trained (false frees the GPU)",
-    )
-
-    @field_validator("extra_args")
-    @classmethod
-    def _no_option_of_ours(cls, args: tuple[str, ...]) -> tuple[str, ...]:
-        check_extra_args(args)
-        return args
-
-
-class SandboxSection(_Section):
-    """Where candidates run."""
-
-    level: str = Field(
-        default="bubblewrap",
-        description="isolation: bubblewrap, or landlock where namespaces are forbidden",
-    )
-    slots: int = Field(default=2, ge=1, description="candidates run at once, one core each")
-    wall_s: float = Field(
-        default=20, gt=0, description="longest fit and prediction of one fold, seconds"
-    )
-    memory_gib: float = Field(default=2, gt=0, description="memory of one candidate, GiB")
-
-
-class WarmStartSection(_Section):
-    """What both adapters learn before iteration 0: the form of an answer, from the scripted pair
-    (SFT). Everything else about this training is as in `training`.
-    """
-
-    episodes: int = Field(
-        default=0, ge=0, description="scripted episodes that are imitated; 0: no warm start"
-    )
-    first_seed: int = Field(
-        default=3_000_000, ge=0, description="seed of the first of their procedural tasks"
-    )
-    proposals: int = Field(
-        default=8, ge=1, description="answers of the Data Scientist shown for each state"
-    )
-    space: Literal["core", "full"] = Field(
-        default="full",
-        description="what the scripted Data Scientist draws from: the usual, or all that can be "
-        "proposed",
-    )
-    finish: float = Field(
-        default=0.05,
-        ge=0,
-        le=1,
-        description="largest share of the imitated answers of the Data Scientist that finish",
-    )
-    deliveries: float = Field(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="share of the played answers that finish: an Engineer that never saw a "
-        "delivery "
-        "cannot write one; "
-        "those beyond `finish` are not imitated by the Data Scientist",
-    )
-    learning_rate: float = Field(
-        default=5e-4, gt=0, description="peak learning rate of AdamW, falling linearly"
-    )
-    warmup: float = Field(
-        default=5, ge=0, description="linear warm-up: below 1 a share of all steps, else steps"
-    )
-    epochs: int = Field(default=1, ge=1, description="passes over the answers")
-    batch_rows: int = Field(default=16, ge=1, description="answers per optimizer step")
-
-
-class TrainingSection(_Section):
-    """One algorithm per role, who trains when, and whether both train at once."""
-
-    schedule: Schedule = Field(
-        default="both",
-        description="who trains: both roles in every iteration; alternate, the Data Scientist "
-        "first; or "
-        "data_scientist_first, alone against a frozen Engineer and then alternating",
-    )
-    alone: int = Field(
-        default=2, ge=1, description="data_scientist_first: iterations before the Engineer's turn"
-    )
-    at_once: int = Field(
-        default=1,
-        ge=1,
-        le=2,
-        description="roles trained at the same time: 2 on a CPU, 1 on one GPU",
-    )
-    data_scientist: AnyAlgorithm = Field(
-        default_factory=default_algorithm, description="the Data Scientist's algorithm and its keys"
-    )
-    ml_engineer: AnyAlgorithm = Field(
-        default_factory=default_algorithm, description="the ML Engineer's algorithm and its keys"
-    )
-
-    def of(self, role: str) -> Algorithm:
-        """A role's algorithm; of an adapter that both share, either's."""
-        return self.ml_engineer if role == ML_ENGINEER else self.data_scientist
-
-
-class PromotionSection(_Section):
-    """When a trained adapter takes the place of its predecessor."""
-
-    tasks: int = Field(
-        default=0,
-        ge=0,
-        description="validation tasks that decide (procedural); 0: every trained adapter is "
-        "promoted",
-    )
-    first_seed: int = Field(
-        default=800_000, ge=0, description="seed of the first of them; far from all others"
-    )
-    slack: float = Field(
-        default=0.03,
-        ge=0,
-        description="skill; how far below the best version's so far a mean test score may lie, "
-        "if within "
-        "chance",
-    )
-
-
-class EvaluationSection(_Section):
-    """Comparison of teams on tasks never trained on."""
-
-    tasks: int = Field(default=16, ge=2, description="unseen procedural tasks")
-    first_seed: int = Field(
-        default=900_000, ge=0, description="seed of the first of them; far from the training seeds"
-    )
-    every: int = Field(
-        default=0,
-        ge=0,
-        description="evaluate after every so many iterations; 0: only first and last",
-    )
-    scripted_error_rate: float = Field(
-        default=0.0, ge=0, le=1, description="share of wrong answers of the scripted Engineer"
-    )
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """Everything a run is told."""
 
     name: str = Field(
@@ -368,6 +139,22 @@ class Recipe(_Section):
         serving = self.serving.model_dump(exclude=set(ServingSection.OPERATION))
         return self.model_copy(
             update={"iterations": 1, "serving": ServingSection.model_validate(serving)}
+        )
+
+    @property
+    def playing(self) -> PlaySections:
+        """What playing reads of it."""
+        return PlaySections(
+            name=self.name,
+            seed=self.seed,
+            model=self.model,
+            environment=self.environment,
+            rewards=self.rewards,
+            prompts=self.prompts,
+            rollout=self.rollout,
+            serving=self.serving,
+            sandbox=self.sandbox,
+            scripted_error_rate=self.evaluation.scripted_error_rate,
         )
 
     def credit_of(self, role: str) -> CreditConfig:

@@ -101,6 +101,11 @@ class RunDirectory:
         return self.iteration(k) / "metrics.json"
 
     @property
+    def evaluation(self) -> Path:
+        """Episodes on tasks never trained on."""
+        return self.root / "evaluation"
+
+    @property
     def warm_start(self) -> Path:
         """What comes before iteration 0, where the recipe asks for it."""
         return self.root / "warm_start"

@@ -14,6 +14,7 @@ from pathlib import Path
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
 from marl_llm.core.base_model import EMBEDDED, PROJECT, local_model
+from marl_llm.core.digests import file_sha256
 from marl_llm.core.errors import UserError
 from marl_llm.core.hub_names import TeamName
 from marl_llm.core.roles import ROLES
@@ -25,6 +26,7 @@ from marl_llm.rollout.session import ModelSession, RolePolicy, make_team, prompt
 from marl_llm.workspace.open_run import SERVER_LOG, playing_session, policies
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.sections import PlaySections
 
 SCRIPTED, UNTRAINED, TRAINED = "scripted", "untrained", "trained"
 NAMES = (TRAINED, UNTRAINED, SCRIPTED)
@@ -52,6 +54,11 @@ class TeamChoice:
     run: RunDirectory | None = None
 
     @property
+    def sections(self) -> PlaySections:
+        """What playing reads of the recipe."""
+        return self.recipe.playing
+
+    @property
     def experience(self) -> Experience:
         """What the team brings along of the data sets it was trained on; nothing where there is no
         store.
@@ -68,6 +75,24 @@ class TeamChoice:
     def served(self) -> bool:
         """True if a model plays."""
         return self.name != SCRIPTED
+
+    @property
+    def depends_on(self) -> list[object]:
+        """What its play depends on besides the data and the seed: the recipe, the adapters, what it
+        was told of other data sets, and the base model. Plain values.
+        """
+        run = self.run
+        adapters = [run.sha256(role, run.version(role)) for role in ROLES] if run else []
+        seen = [one.model_dump(mode="json") for one in self.experience.data_sets]
+        weights = _weights(Path(self.recipe.model.path)) if self.served else []
+        return [self.recipe.model_dump(mode="json"), adapters, seen, weights]
+
+
+def _weights(model: Path) -> list[str]:
+    """Hashes of a model's files, if it lies on this machine: another model may stand under the same
+    path.
+    """
+    return [file_sha256(path) for path in sorted(model.glob("*.safetensors"))]
 
 
 def budgeted(choice: TeamChoice, limits: Limits) -> TeamChoice:
@@ -207,7 +232,7 @@ def team_session(
     if not choice.served:
         yield None
         return
-    with playing_session(choice.recipe, directory / SERVER_LOG, attach) as session:
+    with playing_session(choice.sections, directory / SERVER_LOG, attach) as session:
         session.ready()
         yield session
 
@@ -228,4 +253,5 @@ async def open_team(choice: TeamChoice, session: ModelSession | None) -> AsyncIt
 def _role_policies(choice: TeamChoice, base_name: str) -> dict[str, RolePolicy]:
     if choice.run is None:
         return dict.fromkeys(ROLES, RolePolicy(None, PolicyInfo(base_name)))
-    return policies(choice.recipe, choice.run, {role: choice.run.version(role) for role in ROLES})
+    versions = {role: choice.run.version(role) for role in ROLES}
+    return policies(choice.recipe.name, choice.run, versions)

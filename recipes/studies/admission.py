@@ -119,10 +119,10 @@ def _evaluated(env: TeamEnv, specs: Sequence[PipelineSpec]) -> list[Tried]:
 
 
 def _play(trial: Trial, seed: int) -> Admission:
-    recipe = choose_team(SCRIPTED).recipe
+    sections = choose_team(SCRIPTED).sections
     with (
-        open_sandbox(recipe) as sandbox,
-        closing(TeamEnv(trial.load(), sandbox, recipe.environment, trial.seed(seed))) as env,
+        open_sandbox(sections.sandbox) as sandbox,
+        closing(TeamEnv(trial.load(), sandbox, sections.environment, trial.seed(seed))) as env,
     ):
         try:
             return admission(env, trial.name, random.Random(trial.seed(seed)))

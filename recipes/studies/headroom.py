@@ -200,10 +200,7 @@ def headroom(
         "headroom: %d trials, %d of them kept from before", len(trials), len(trials) - len(missing)
     )
     began = time.monotonic()
-    one_slot = recipe.model_copy(
-        update={"sandbox": recipe.sandbox.model_copy(update={"slots": jobs})}
-    )
-    with open_sandbox(one_slot) as sandbox:
+    with open_sandbox(recipe.sandbox.model_copy(update={"slots": jobs})) as sandbox:
         searcher = Searcher(sandbox, recipe, seed, jobs)
         for number, trial in enumerate(missing, start=1):
             try:

@@ -23,7 +23,7 @@ from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.fixed import BASELINE
 from marl_llm.evaluation.report import EvaluationReport, Result
-from marl_llm.evaluation.run import evaluate_trials
+from marl_llm.evaluation.run import Question, evaluate_trials
 from marl_llm.evaluation.statistics import LEVEL, Estimate, clustered_mean
 from marl_llm.evaluation.study import run_study
 from marl_llm.evaluation.trials import Trial
@@ -152,18 +152,12 @@ def noise(
     """
     if count < 1:
         raise UserError(f"--tasks {count} leaves nothing to do: ask for at least 1.")
-    recipe, about = (
-        choose_team(SCRIPTED).recipe,
-        {"suite": f"noisy tasks {first_seed} to {first_seed + count - 1}"},
-    )
     return evaluate_trials(
         RunDirectory(out),
-        recipe,
+        choose_team(SCRIPTED).sections,
+        Question(arms, seed=seed, play_budget=budget),
         noisy_trials(count, first_seed),
-        about=about,
-        arms=arms,
-        seed=seed,
-        play_budget=budget,
+        name=f"noisy tasks {first_seed} to {first_seed + count - 1}",
         out=out,
         on_line=logger.info,
     )

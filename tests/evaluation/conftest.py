@@ -17,5 +17,5 @@ __all__ = ["sandbox"]
 def comparing(sandbox: Sandbox):
     """`evaluate_suite` and `evaluate_procedural` use the session's sandbox."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(open_run, "open_sandbox", lambda recipe: nullcontext(sandbox))
+        patch.setattr(open_run, "open_sandbox", lambda section: nullcontext(sandbox))
         yield sandbox

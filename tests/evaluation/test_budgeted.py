@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from marl_llm.core.errors import UserError
-from marl_llm.evaluation import EvaluationReport, budgeted, evaluate_suite, plans
+from marl_llm.evaluation import EvaluationReport, Question, budgeted, evaluate_suite, plans
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.arms import make_arm
 from marl_llm.evaluation.plans import BUDGETED, Plan
@@ -74,9 +74,8 @@ def unhurried(
 
 
 def compared(suite: Path, out: Path, arms: tuple[str, ...], budget: Budget) -> EvaluationReport:
-    return evaluate_suite(
-        RunDirectory(out), QUICK, suite=suite, arms=arms, play_budget=budget, out=out
-    )
+    question = Question(arms, play_budget=budget)
+    return evaluate_suite(RunDirectory(out), QUICK.playing, question, suite=suite, out=out)
 
 
 def of(report: EvaluationReport, arm: str) -> list[Result]:
@@ -113,7 +112,8 @@ def test_started_again_nothing_is_played_twice_and_another_budget_is_another_arm
     monkeypatch.setattr(play_module, "BudgetedArm", lambda *_: pytest.fail("played again"))
     assert compared(suite, out, ARMS, SECONDS).results == report.results
     first, other = (
-        make_arm("no_agents", QUICK, RunDirectory(out), 0, Budget(4, of)) for of in ("cpu", "wall")
+        make_arm("no_agents", QUICK.playing, RunDirectory(out), 0, Budget(4, of))
+        for of in ("cpu", "wall")
     )
     assert first.fingerprint != other.fingerprint
 

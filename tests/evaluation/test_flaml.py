@@ -19,7 +19,7 @@ from marl_llm.cli import main
 from marl_llm.core.errors import UserError
 from marl_llm.core.kind import Kind
 from marl_llm.core.metrics.names import metrics_for
-from marl_llm.evaluation import evaluate_suite, flaml_arm
+from marl_llm.evaluation import Question, evaluate_suite, flaml_arm
 from marl_llm.evaluation.arms import left_out, make_arms
 from marl_llm.evaluation.flaml_arm import FlamlFailed, FlamlProcesses
 from marl_llm.evaluation.flaml_metrics import flaml_metric
@@ -33,7 +33,9 @@ from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 
 BUNDLED = Path(__file__).parents[2] / "data" / "bundled"
-RECIPE = Recipe.model_validate({"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}})
+RECIPE = Recipe.model_validate(
+    {"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}}
+).playing
 needs_flaml = pytest.mark.skipif(
     importlib.util.find_spec("flaml") is None, reason="FLAML is not installed"
 )
@@ -154,7 +156,7 @@ def test_flaml_is_given_what_the_team_took_on_that_trial_and_is_not_run_twice(
     def compare():
         run = RunDirectory(tmp_path)
         return evaluate_suite(
-            run, RECIPE, suite=suite, arms=("flaml", "scripted"), out=tmp_path / "ev"
+            run, RECIPE, Question(("flaml", "scripted")), suite=suite, out=tmp_path / "ev"
         )
 
     report = compare()
@@ -184,7 +186,7 @@ def test_another_budget_is_another_search(
     for seconds in (2.0, 3.0, None):
         run, out = RunDirectory(tmp_path), tmp_path / "ev"
         report = evaluate_suite(
-            run, RECIPE, suite=suite, arms=("flaml",), out=out, flaml_seconds=seconds
+            run, RECIPE, Question(("flaml",), flaml_seconds=seconds), suite=suite, out=out
         )
     assert given == [2.0, 3.0, 60.0], "without a team it gets a minute"
     assert "only looking" in next(r.error for r in report.results if r.arm == "flaml")
@@ -222,11 +224,11 @@ def test_a_budget_too_small_and_an_arm_that_is_not_there_to_be_held_against_are_
     run, rest = RunDirectory(tmp_path), {"suite": suite, "out": tmp_path / "ev"}
     if importlib.util.find_spec("flaml"):
         with pytest.raises(UserError, match="at least 1 second"):
-            evaluate_suite(run, RECIPE, arms=("flaml",), flaml_seconds=0.2, **rest)
+            evaluate_suite(run, RECIPE, Question(("flaml",), flaml_seconds=0.2), **rest)
     with pytest.raises(
         UserError, match="--against catboost: the comparison has no such arm; it has hgb, baseline"
     ):
-        evaluate_suite(run, RECIPE, arms=("hgb",), against="catboost", **rest)
+        evaluate_suite(run, RECIPE, Question(("hgb",), against="catboost"), **rest)
     assert not (tmp_path / "ev").exists()
 
 
@@ -238,8 +240,8 @@ def test_a_fixed_arm_without_its_package_is_left_out_with_a_sentence(
     report = evaluate_suite(
         RunDirectory(tmp_path),
         RECIPE,
+        Question(("catboost",)),
         suite=suite,
-        arms=("catboost",),
         out=tmp_path / "ev",
         on_line=lines.append,
     )

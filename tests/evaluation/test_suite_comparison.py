@@ -5,6 +5,7 @@ baseline.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ import yaml
 
 from marl_llm.core.errors import UserError
 from marl_llm.environment import TeamEnv
-from marl_llm.evaluation import EvaluationReport, evaluate_procedural, evaluate_suite, load_report
+from marl_llm.evaluation import (
+    EvaluationReport,
+    Question,
+    evaluate_procedural,
+    evaluate_suite,
+    load_report,
+)
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, final_code
@@ -27,7 +34,9 @@ from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 
 BUNDLED = Path(__file__).parents[2] / "data" / "bundled"
-RECIPE = Recipe.model_validate({"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}})
+RECIPE = Recipe.model_validate(
+    {"environment": {"steps": 2, "cv_folds": 2, "resamples": 200}}
+).playing
 OFFLINE = ("scripted", "hgb", "baseline")
 
 
@@ -60,7 +69,7 @@ def compared(
     root = tmp_path_factory.mktemp("run")
     suite = write_suite(root / "suite")
     report = evaluate_suite(
-        RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev"
+        RunDirectory(root), RECIPE, Question(OFFLINE, 2), suite=suite, out=root / "ev"
     )
     return report, root, suite
 
@@ -123,7 +132,12 @@ def test_a_fixed_arm_pays_for_its_folds_the_holdout_and_the_final_fit(
 
     monkeypatch.setattr(Sandbox, "evaluate", watched)
     report = evaluate_procedural(
-        RunDirectory(tmp_path), RECIPE, arms=(), count=1, first_seed=900_000, out=tmp_path / "ev"
+        RunDirectory(tmp_path),
+        RECIPE,
+        Question(()),
+        count=1,
+        first_seed=900_000,
+        out=tmp_path / "ev",
     )
     assert len(spent) == RECIPE.environment.cv_folds + 2
     assert report.results[0].cpu_s == pytest.approx(sum(spent), abs=1e-3)
@@ -146,7 +160,7 @@ def test_started_again_it_plays_and_scores_nothing_twice(compared, monkeypatch: 
     monkeypatch.setattr(play_module, "_team_results", lambda *_: pytest.fail("played again"))
     monkeypatch.setattr(play_module, "_fixed_result", lambda *_: pytest.fail("run again"))
     again = evaluate_suite(
-        RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev"
+        RunDirectory(root), RECIPE, Question(OFFLINE, 2), suite=suite, out=root / "ev"
     )
     assert again.results == report.results
 
@@ -159,9 +173,7 @@ def test_a_result_that_was_lost_is_made_again_from_its_episode(
     before = lost.read_text()
     lost.unlink()
     monkeypatch.setattr(Collector, "_one", lambda *_: pytest.fail("played again"))
-    evaluate_suite(
-        RunDirectory(root), RECIPE, suite=suite, arms=OFFLINE, repeats=2, out=root / "ev"
-    )
+    evaluate_suite(RunDirectory(root), RECIPE, Question(OFFLINE, 2), suite=suite, out=root / "ev")
     cost = {"cpu_s", "wall_s"}  # of the final fit, which is measured anew
     again, kept = (
         Result.model_validate_json(text).model_dump(exclude=cost)
@@ -173,8 +185,11 @@ def test_a_result_that_was_lost_is_made_again_from_its_episode(
 def test_other_settings_never_mix_with_kept_results(compared):
     _, root, suite = compared
     folders = {path.name for path in (root / "ev").iterdir()}
-    longer = Recipe.model_validate({"environment": {"steps": 1, "cv_folds": 2, "resamples": 200}})
-    evaluate_suite(RunDirectory(root), longer, suite=suite, arms=("baseline",), out=root / "ev")
+    environment = RECIPE.environment.model_copy(update={"steps": 1})
+    longer = replace(RECIPE, environment=environment)
+    evaluate_suite(
+        RunDirectory(root), longer, Question(("baseline",)), suite=suite, out=root / "ev"
+    )
     assert len({path.name for path in (root / "ev").iterdir()} - folders) == 1
 
 
@@ -209,7 +224,7 @@ def test_an_episode_that_cannot_be_played_leaves_an_error_and_the_others_their_s
     monkeypatch.setattr(Collector, "_one", refuse_iris)
     suite = write_suite(tmp_path / "suite")
     report = evaluate_suite(
-        RunDirectory(tmp_path), RECIPE, suite=suite, arms=("scripted",), out=tmp_path / "ev"
+        RunDirectory(tmp_path), RECIPE, Question(("scripted",)), suite=suite, out=tmp_path / "ev"
     )
     by_task = {r.task: r for r in report.results if r.arm == "scripted"}
     assert "no prompt fits" in by_task["iris"].error
@@ -220,7 +235,13 @@ def test_procedural_tasks_are_compared_too(comparing, tmp_path: Path):
     lines: list[str] = []
     run, out = RunDirectory(tmp_path), tmp_path / "ev"
     report = evaluate_procedural(
-        run, RECIPE, arms=("hgb",), count=2, first_seed=900_000, out=out, on_line=lines.append
+        run,
+        RECIPE,
+        Question(("hgb",)),
+        count=2,
+        first_seed=900_000,
+        out=out,
+        on_line=lines.append,
     )
     assert {r.task for r in report.results} == {"procedural-900000", "procedural-900001"}
     assert [arm.arm for arm in report.arms] == ["hgb", "baseline"]
@@ -232,11 +253,11 @@ def test_a_misspelt_arm_and_an_adapter_that_is_not_there_are_said_before_anythin
 ):
     run = RunDirectory(tmp_path)
     with pytest.raises(UserError, match="did you mean 'trained'"):
-        evaluate_suite(run, RECIPE, suite=BUNDLED, arms=("traned",), out=tmp_path)
+        evaluate_suite(run, RECIPE, Question(("traned",)), suite=BUNDLED, out=tmp_path)
     with pytest.raises(UserError, match="no adapters here"):
-        evaluate_suite(run, RECIPE, suite=BUNDLED, arms=("trained",), out=tmp_path)
+        evaluate_suite(run, RECIPE, Question(("trained",)), suite=BUNDLED, out=tmp_path)
     with pytest.raises(UserError, match="no directory"):
-        evaluate_suite(run, RECIPE, suite=tmp_path / "none", arms=("hgb",), out=tmp_path)
+        evaluate_suite(run, RECIPE, Question(("hgb",)), suite=tmp_path / "none", out=tmp_path)
 
 
 def test_awkward_names_become_file_names():
@@ -267,6 +288,8 @@ def test_an_interrupt_keeps_what_was_finished(
     with monkeypatch.context() as patch:
         patch.setattr(Bench, "fixed", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            evaluate_suite(run, RECIPE, suite=suite, arms=("baseline",), out=out)
+            evaluate_suite(run, RECIPE, Question(("baseline",)), suite=suite, out=out)
     assert [path.name[:6] for path in out.glob("baseline-*/results/*.json")] == ["precos"]
-    assert len(evaluate_suite(run, RECIPE, suite=suite, arms=("baseline",), out=out).results) == 2
+    assert (
+        len(evaluate_suite(run, RECIPE, Question(("baseline",)), suite=suite, out=out).results) == 2
+    )

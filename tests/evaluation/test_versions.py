@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from marl_llm.core.roles import ROLES
-from marl_llm.evaluation import evaluate_suite, evaluate_versions
+from marl_llm.evaluation import Question, evaluate_suite, evaluate_versions
 from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving import ModelServer
 from marl_llm.tasks.procedural import procedural_task
-from marl_llm.workspace.open_run import OpenRun, server_session
+from marl_llm.workspace.open_run import OpenPlay, server_session
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 
@@ -35,9 +35,9 @@ def test_adapters_play_unseen_tasks_and_the_base_model_a_suite(
         PlannedEpisode(f"p{seed}", functools.partial(procedural_task, seed))
         for seed in (900_000, 900_001)
     ]
-    with server_session(recipe, run.root / "server.log", tiny_server.url) as session:
-        opened = OpenRun(recipe, run, session, comparing)
-        v0 = evaluate_versions(opened, dict.fromkeys(ROLES, 0), plans, tmp_path / "v0")
+    with server_session(recipe.playing, run.root / "server.log", tiny_server.url) as session:
+        opened = OpenPlay(recipe.playing, session, comparing)
+        v0 = evaluate_versions(opened, run, dict.fromkeys(ROLES, 0), plans, tmp_path / "v0")
     assert (v0["episodes"], v0["failed"]) == (2, 0)
     assert set(v0["reward"]) == set(v0["intervals"]["reward"]) == set(ROLES)
     assert v0["tokens_per_step"] > 0
@@ -46,6 +46,11 @@ def test_adapters_play_unseen_tasks_and_the_base_model_a_suite(
     suite = tmp_path / "suite.yaml"
     suite.write_text(f"- {{csv: {BUNDLED / 'iris.csv'}, target: species}}\n")
     report = evaluate_suite(
-        run, recipe, suite=suite, arms=("untrained",), server=tiny_server.url, out=tmp_path / "ev"
+        run,
+        recipe.playing,
+        Question(("untrained",)),
+        suite=suite,
+        server=tiny_server.url,
+        out=tmp_path / "ev",
     )
     assert [(r.arm, r.error) for r in report.results] == [("baseline", ""), ("untrained", "")]

@@ -46,7 +46,7 @@ def warmed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     (folder / "recipe.yaml").write_text(RECIPE.format(base=base))
     recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
     run.prepare(recipe)
-    with open_sandbox(recipe) as sandbox:
+    with open_sandbox(recipe.sandbox) as sandbox:
         warm_start_stage(recipe, run, sandbox)
     yield run
 

@@ -40,7 +40,7 @@ def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Recipe, R
     recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
     run.prepare(recipe)
     assert not run.adapters.exists()
-    with open_sandbox(recipe) as sandbox:
+    with open_sandbox(recipe.sandbox) as sandbox:
         warm_start_stage(recipe, run, sandbox)
     yield recipe, run
 
@@ -95,7 +95,7 @@ def test_what_is_done_is_not_done_again(warmed, monkeypatch):
     recipe, run = warmed
     before = {role: run.sha256(role, 0) for role in ROLES}
     monkeypatch.setattr(warm_start, "run_trainer", lambda *_: pytest.fail("trained again"))
-    with open_sandbox(recipe) as sandbox:
+    with open_sandbox(recipe.sandbox) as sandbox:
         warm_start_stage(recipe, run, sandbox)
         warm_start_stage(
             recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, sandbox

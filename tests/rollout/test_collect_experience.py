@@ -28,9 +28,8 @@ from marl_llm.rollout.summary import read_summaries
 from marl_llm.serving import ServerConfig
 from marl_llm.tasks import Task
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.open_run import OpenRun, seen_experience
+from marl_llm.workspace.open_run import OpenPlay, seen_experience
 from marl_llm.workspace.recipe import Recipe
-from marl_llm.workspace.run import RunDirectory
 from tests.environment.known import BAYES, FOREST, data_set
 from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
 
@@ -137,7 +136,7 @@ def test_an_iteration_that_goes_on_shows_what_it_showed_before_it_was_killed(tmp
         return collect(
             iteration / "trajectories",
             plans,
-            seen=seen_experience(recipe, iteration),
+            seen=seen_experience(recipe.playing, iteration),
             remember=store,
         )
 
@@ -147,28 +146,26 @@ def test_an_iteration_that_goes_on_shows_what_it_showed_before_it_was_killed(tmp
     assert all(seen(prompt) == [f"seen: +0.20 {FOREST}"] for prompt in halves)
     shutil.rmtree(iteration / "trajectories")
     assert prompts(stage(PLANS)) == halves
-    fresh = seen_experience(recipe, tmp_path / "iteration_0001")
+    fresh = seen_experience(recipe.playing, tmp_path / "iteration_0001")
     assert {"earlier", "later"} < {d.key for d in fresh.data_sets}
 
 
 def test_the_lines_can_be_switched_off_by_recipe(tmp_path):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
-    assert seen_experience(recipe_with(store, lines=0), tmp_path / "a").data_sets == ()
+    assert seen_experience(recipe_with(store, lines=0).playing, tmp_path / "a").data_sets == ()
     assert not (tmp_path / "a").exists()
-    assert len(seen_experience(recipe_with(store), tmp_path / "a").data_sets) == 1
+    assert len(seen_experience(recipe_with(store).playing, tmp_path / "a").data_sets) == 1
 
 
 def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
     before = store.read_bytes()
-    opened = OpenRun(
-        recipe_with(store, steps=6), RunDirectory(tmp_path / "run"), NO_SERVER, shared_sandbox()
-    )
-    comparison = Comparison.of(opened, 0)
+    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, shared_sandbox())
+    comparison = Comparison.of(opened, 0, tmp_path / "run" / "evaluation")
     trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(5)]
-    arm = team_arm("scripted", opened.recipe, None, "", 0)
+    arm = team_arm("scripted", opened.sections, None, "", 0)
     results = play_arm(comparison, arm, trials, tmp_path / "out")
     assert all(result.test is not None for result in results) and store.read_bytes() == before
     rows = read_rows(tmp_path / "out")

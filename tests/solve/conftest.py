@@ -15,6 +15,7 @@ from marl_llm.rollout.playing import Limits
 from marl_llm.solve import SolveReport, solve_task
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.teams import choose_team
 
 CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 TARGET = "Cancelou"
@@ -64,10 +65,9 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
     with five_families():
         report = solve_task(
             entry,
-            team="scripted",
+            team=choose_team("scripted", QUICK),
             limits=at_most(STEPS),
             out=out,
-            recipe=QUICK,
             on_line=lines.append,
         )
     return Solved(out, report, lines)

@@ -32,8 +32,11 @@ def attempt(directory: Path, **changes: Any) -> None:
     entry: dict[str, Any] = {"csv": CLIENTS, "target": TARGET} | {
         k: v for k, v in changes.items() if k in keys
     }
-    options: dict[str, Any] = {"team": "scripted", "out": directory / "out"}
-    solve_task(TaskFile(**entry), **options | {k: v for k, v in changes.items() if k not in keys})
+    options: dict[str, Any] = {"out": directory / "out"} | {
+        k: v for k, v in changes.items() if k not in (*keys, "team")
+    }
+    team = teams.choose_team(changes.get("team", "scripted"))
+    solve_task(TaskFile(**entry), team=team, **options)
 
 
 def csv_file(directory: Path, text: str) -> Path:

@@ -18,6 +18,7 @@ from marl_llm.solve import solve, solve_task
 from marl_llm.solve.journal import Journal
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
+from marl_llm.workspace.teams import choose_team
 from tests.environment.known import FOREST, data_set
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
@@ -33,10 +34,9 @@ def test_a_budget_that_the_baseline_has_used_up_delivers_it_and_says_so(tmp_path
     late = Clock(limits.budget, began=time.monotonic() - 3600)
     report = solve_task(
         ENTRY,
-        team="scripted",
+        team=choose_team("scripted", QUICK),
         limits=limits,
         out=tmp_path,
-        recipe=QUICK,
         clock=late,
         on_line=lines.append,
     )
@@ -60,7 +60,7 @@ def test_a_budget_that_the_baseline_has_used_up_delivers_it_and_says_so(tmp_path
 
 def test_data_on_which_every_family_runs_out_of_time_still_get_a_model(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(Budget, "fold_s", 0.01)
-    report = solve_task(ENTRY, team="scripted", limits=at_most(1), out=tmp_path, recipe=QUICK)
+    report = solve_task(ENTRY, team=choose_team("scripted", QUICK), limits=at_most(1), out=tmp_path)
     assert report.status == "done" and report.final["test"] is not None
     assert (
         report.remark.startswith("The baseline is delivered")
@@ -77,7 +77,7 @@ def test_a_team_that_breaks_down_is_named_as_the_reason_and_what_was_found_is_de
 
     monkeypatch.setattr(Play, "run", dead)
     with pytest.raises(RunFailed):
-        solve_task(ENTRY, team="scripted", limits=at_most(2), out=tmp_path, recipe=QUICK)
+        solve_task(ENTRY, team=choose_team("scripted", QUICK), limits=at_most(2), out=tmp_path)
     report = on_disk(tmp_path)
     assert (report["status"], report["stopped"]) == ("interrupted", "the model server ended.")
     assert report["gain"]["holdout"] > 0, "the families were evaluated by then"
@@ -90,7 +90,7 @@ def test_a_second_ctrl_c_loses_the_fitted_model_only(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Journal, "step", interrupted)
     monkeypatch.setattr(solve, "fit_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        solve_task(ENTRY, team="scripted", limits=at_most(2), out=tmp_path, recipe=QUICK)
+        solve_task(ENTRY, team=choose_team("scripted", QUICK), limits=at_most(2), out=tmp_path)
     assert on_disk(tmp_path)["status"] == "interrupted" and on_disk(tmp_path)["screened"]
     assert (tmp_path / "solution.py").is_file() and not (tmp_path / "model.joblib").exists()
 
@@ -112,10 +112,9 @@ def test_a_store_that_is_damaged_meanwhile_is_one_line_and_the_model_is_delivere
     out = tmp_path / "out"
     report = solve_task(
         ENTRY,
-        team="scripted",
+        team=choose_team("scripted", recipe),
         limits=at_most(4),
         out=out,
-        recipe=recipe,
         experience=store,
         on_line=damage,
     )

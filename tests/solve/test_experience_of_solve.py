@@ -17,9 +17,9 @@ from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.solve import solve, solve_task
 from marl_llm.solve.experience import named_store, user_store
 from marl_llm.tasks import TaskFile
-from marl_llm.workspace import teams
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.teams import TeamChoice, choose_team
 from tests.environment.known import FOREST, data_set
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
@@ -46,10 +46,11 @@ def asked(monkeypatch) -> list[str]:
     return seen
 
 
-def run(out: Path, store: Path | None, steps: int = 2):
-    return solve_task(
-        ENTRY, team="scripted", limits=at_most(steps), out=out, recipe=RECIPE, experience=store
-    )
+TEAM = choose_team("scripted", RECIPE)
+
+
+def run(out: Path, store: Path | None, steps: int = 2, team: TeamChoice = TEAM):
+    return solve_task(ENTRY, team=team, limits=at_most(steps), out=out, experience=store)
 
 
 def test_a_solve_tells_its_agents_of_earlier_csvs_and_adds_its_own(tmp_path, asked):
@@ -64,18 +65,15 @@ def test_a_solve_tells_its_agents_of_earlier_csvs_and_adds_its_own(tmp_path, ask
     assert all(prompt.count("seen: ") == 1 for prompt in asked)
 
 
-def test_a_team_brings_along_what_its_training_found(tmp_path, asked, monkeypatch):
+def test_a_team_brings_along_what_its_training_found(tmp_path, asked):
     store, brought = tmp_path / "experience.jsonl", tmp_path / "team" / STORE_FILE
     ExperienceStore(brought).add(data_set("trained on", (FOREST, 0.2)))
-    choose = teams.choose_team
-    monkeypatch.setattr(
-        solve, "choose_team", lambda *a: replace(choose(*a), run=RunDirectory(tmp_path / "team"))
-    )
-    run(tmp_path / "a", store)
+    team = replace(TEAM, run=RunDirectory(tmp_path / "team"))
+    run(tmp_path / "a", store, team=team)
     assert asked and all(f"seen: +0.20 {FOREST}\n" in prompt for prompt in asked)
     assert "set trained on" not in [d.name for d in ExperienceStore(store).read().data_sets]
     asked.clear()
-    run(tmp_path / "b", None)
+    run(tmp_path / "b", None, team=team)
     assert asked and not any("seen: " in prompt for prompt in asked)
 
 

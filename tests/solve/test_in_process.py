@@ -18,7 +18,7 @@ from marl_llm.solve import solve_task
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
-from marl_llm.workspace.teams import EMBEDDED, TINY_PROMPTS
+from marl_llm.workspace.teams import EMBEDDED, TINY_PROMPTS, choose_team
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 pytestmark = pytest.mark.skipif(
@@ -58,7 +58,7 @@ def test_the_embedded_team_plays_without_a_server_and_repeats_itself(tmp_path: P
     for out in ("first", "again"):
         entry, recipe = TaskFile(CLIENTS, TARGET), Recipe.model_validate(VALUES)
         report = solve_task(
-            entry, team="untrained", limits=at_most(2), out=tmp_path / out, recipe=recipe
+            entry, team=choose_team("untrained", recipe), limits=at_most(2), out=tmp_path / out
         )
         assert report.status == "done" and report.tokens[DATA_SCIENTIST]["completion"] > 0
     assert proposals(tmp_path / "first") == proposals(tmp_path / "again") != []
@@ -68,14 +68,15 @@ def test_a_trained_run_plays_with_its_adapters_and_one_of_another_base_is_refuse
     trained: Path,
 ) -> None:
     entry = TaskFile(CLIENTS, TARGET)
-    report = solve_task(entry, team=str(trained), limits=at_most(6), out=trained / "solved")
+    team = choose_team(str(trained))
+    report = solve_task(entry, team=team, limits=at_most(6), out=trained / "solved")
     assert all(report.tokens[role]["prompt"] > 0 for role in ROLES)
     config = RunDirectory(trained).adapter(DATA_SCIENTIST, 0) / "adapter_config.json"
     config.write_text(config.read_text().replace('"tiny"', '"large"'))
     with pytest.raises(
         AdapterError, match="was made for the base model 'large', this one is 'tiny'"
     ):
-        solve_task(entry, team=str(trained), limits=at_most(1), out=trained / "refused")
+        solve_task(entry, team=team, limits=at_most(1), out=trained / "refused")
 
 
 def test_a_larger_model_or_a_limit_of_0_needs_a_server(tmp_path: Path) -> None:
@@ -84,10 +85,9 @@ def test_a_larger_model_or_a_limit_of_0_needs_a_server(tmp_path: Path) -> None:
         with pytest.raises(ServerDied, match="a server was started"):
             solve_task(
                 TaskFile(CLIENTS, TARGET),
-                team="untrained",
+                team=choose_team("untrained", recipe),
                 limits=at_most(1),
                 out=tmp_path / "out",
-                recipe=recipe,
             )
 
 

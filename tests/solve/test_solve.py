@@ -21,6 +21,7 @@ from marl_llm.solve.report import PARTS
 from marl_llm.solve.solve import fit_model
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task, TaskFile
+from marl_llm.workspace.teams import choose_team
 from tests.dispositions import heeding_ctrl_c
 from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved, at_most
 from tests.tasks.test_small_classes import small_classes
@@ -114,10 +115,9 @@ def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         solve_task(
             TaskFile(CLIENTS, TARGET, seed=SEED),
-            team="scripted",
+            team=choose_team("scripted", QUICK),
             limits=at_most(STEPS),
             out=out,
-            recipe=QUICK,
             on_line=stop_at_two,
         )
     kept = [(line["proposal"], line["verdict"], line["gain"]) for line in history(out)]
@@ -162,7 +162,9 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: s
         "marl_llm.tasks import TaskFile; "
         "from marl_llm.rollout.playing import Limits; from marl_llm.rollout.budget import Budget; "
         f"task = TaskFile(Path({str(CLIENTS)!r}), {TARGET!r}); "
-        f"solve_task(task, team='scripted', limits=Limits(Budget(600)), out=Path({str(out)!r}))"
+        "from marl_llm.workspace.teams import choose_team; "
+        f"solve_task(task, team=choose_team('scripted'), limits=Limits(Budget(600)), "
+        f"out=Path({str(out)!r}))"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
@@ -191,7 +193,8 @@ def test_results_of_another_csv_are_not_overwritten(solved: Solved):
         UserError,
         match="holds other files than results for .*wine.csv: name a new or empty directory",
     ):
-        solve_task(TaskFile(BUNDLED / "wine.csv", "cultivar"), team="scripted", out=solved.out)
+        entry = TaskFile(BUNDLED / "wine.csv", "cultivar")
+        solve_task(entry, team=choose_team("scripted"), out=solved.out)
     assert (solved.out / "report.json").read_bytes() == before
 
 
@@ -208,7 +211,8 @@ def test_what_an_earlier_solve_tried_is_not_tried_again(solved: Solved, tmp_path
     )
     out = tmp_path / "again"
     entry = TaskFile(CLIENTS, TARGET, seed=SEED)
-    solve_task(entry, team="scripted", limits=at_most(STEPS), out=out, recipe=QUICK, memory=memory)
+    team = choose_team("scripted", QUICK)
+    solve_task(entry, team=team, limits=at_most(STEPS), out=out, memory=memory)
     again = read_memory(out).entries[len(memory.entries) :]
     known = [
         one.spec.normal()

@@ -187,7 +187,7 @@ def test_a_search_goes_on_where_it_ended_and_leaves_out_what_defeats_it(
             raise RunFailed("the baseline does not run")
         return room(trial=trial.name, task=trial.name)
 
-    monkeypatch.setattr(search_module, "open_sandbox", lambda recipe: nullcontext(None))
+    monkeypatch.setattr(search_module, "open_sandbox", lambda section: nullcontext(None))
     monkeypatch.setattr(Searcher, "search", search)
     out, trials = tmp_path / "room.json", [a_trial(name) for name in ("a", "broken", "b")]
     headroom(RECIPE, trials[:1], [], out)

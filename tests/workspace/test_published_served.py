@@ -81,13 +81,16 @@ def test_adapters_come_back_from_the_hub_with_the_same_replies(
         team = choose_team(f"ada/team@{hub.heads['ada/team-data-scientist']}", base=base)
     assert team.run and team.recipe.model.hub_name == "ada/base-of-the-team"
     versions = dict.fromkeys(ROLES, 1)
-    own, back = policies(run.recipe(), run, versions), policies(team.recipe, team.run, versions)
+    own, back = (
+        policies(run.recipe().name, run, versions),
+        policies(team.recipe.name, team.run, versions),
+    )
 
     async def ask(client: ChatClient) -> tuple[dict[str, list[list[int]]], ...]:
         async with client:
             return (await replies(client, own), await replies(client, back))
 
-    with server_session(team.recipe, tmp_path / "server.log") as session:
+    with server_session(team.sections, tmp_path / "server.log") as session:
         said_own, said_back = asyncio.run(ask(session.client()))
     assert said_back == said_own
     assert said_own[ROLES[0]] != said_own[ROLES[1]], (

@@ -304,7 +304,7 @@ def test_a_server_of_another_model_is_refused(
     elsewhere = Path(shutil.copytree(base, tmp_path / "large"))
     recipe = published_run(TeamName("ada/team", None), elsewhere).recipe()
     with (
-        server_session(recipe, tmp_path / "server.log", tiny_server.url) as session,
+        server_session(recipe.playing, tmp_path / "server.log", tiny_server.url) as session,
         pytest.raises(UserError, match=f"serves .*tiny, the adapters were made for {BASE_NAME}"),
     ):
         session.ready()

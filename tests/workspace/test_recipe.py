@@ -200,7 +200,8 @@ def test_a_shared_adapter_is_the_one_that_both_roles_play_with(tmp_path):
     assert run.trainees == (TEAM,) and [path.name for path in run.adapters.iterdir()] == ["team-v0"]
     assert run.adapter(ROLES[0], 0) == run.adapter(ROLES[1], 0) and run.version(ROLES[1]) == 0
     names = {
-        policy.info.name for policy in policies(run.recipe(), run, dict.fromkeys(ROLES, 0)).values()
+        policy.info.name
+        for policy in policies(run.recipe().name, run, dict.fromkeys(ROLES, 0)).values()
     }
     assert names == {"run-team-v0"}
 
@@ -250,7 +251,9 @@ def test_the_server_is_started_as_the_recipe_says(tmp_path):
         "request_timeout_s": 7,
         "extra_args": ["--block-size", "64"],
     }
-    session = server_session(Recipe.model_validate({"serving": serving}), tmp_path / "server.log")
+    session = server_session(
+        Recipe.model_validate({"serving": serving}).playing, tmp_path / "server.log"
+    )
     made = config.command("m", "h", 1, session.config, config.Device.cpu)
     assert made[made.index("--dtype") + 1] == "bfloat16" and made[-2:] == ["--block-size", "64"]
     assert (

@@ -53,7 +53,11 @@ def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
         chosen = recipe if team == "untrained" else None  # a run brings its own
         entry = TaskFile(CLIENTS, TARGET)
         report = solve_task(
-            entry, team=team, limits=at_most(2), out=out, recipe=chosen, server=tiny_server.url
+            entry,
+            team=choose_team(team, chosen),
+            limits=at_most(2),
+            out=out,
+            server=tiny_server.url,
         )
         lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
         assert 1 <= report.steps == len(lines) <= 2

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
-from marl_llm.evaluation import evaluate_procedural, evaluate_suite
+from marl_llm.evaluation import Question, evaluate_procedural, evaluate_suite
 from marl_llm.evaluation.arms import BASELINE, SWAPPED
 from marl_llm.pipeline.experiment.config import Experiment
 from marl_llm.pipeline.experiment.layout import BENCHMARK, ExperimentDirectory, Point
@@ -47,29 +47,26 @@ def evaluate_point(
     folder = directory.folder(point)
     _share_baseline(folder)
     section, arms = experiment.evaluation, (team_of(experiment, point),)
+    ready = opened.playing
     if point.part == BENCHMARK:
         assert benchmark is not None
         evaluate_suite(
             opened.run,
-            opened.recipe,
+            ready.sections,
+            Question(arms, section.benchmark_repeats, section.seed),
             suite=benchmark,
-            arms=arms,
-            repeats=section.benchmark_repeats,
-            seed=section.seed,
-            opened=opened,
+            opened=ready,
             out=folder,
             on_line=logger.info,
         )
         return
     evaluate_procedural(
         opened.run,
-        opened.recipe,
-        arms=arms,
+        ready.sections,
+        Question(arms, section.repeats, section.seed),
         count=section.tasks,
         first_seed=section.first_seed,
-        repeats=section.repeats,
-        seed=section.seed,
-        opened=opened,
+        opened=ready,
         out=folder,
         on_line=logger.info,
     )

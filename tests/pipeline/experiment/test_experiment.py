@@ -448,8 +448,8 @@ def run_with_adapters(root: Path, *trainees: str) -> RunDirectory:
 
 def test_swapped_roles_play_with_each_others_adapters(tmp_path):
     run = run_with_adapters(tmp_path, *ROLES)
-    own = make_arm("trained@3", Recipe(), run, 0)
-    arm = make_arm("swapped@3", Recipe(), run, 0)
+    own = make_arm("trained@3", Recipe().playing, run, 0)
+    arm = make_arm("swapped@3", Recipe().playing, run, 0)
     assert own.roles and arm.roles
     assert {role: policy.directory for role, policy in arm.roles.items()} == {
         ROLES[0]: run.adapters / f"{ROLES[1]}-v3",
@@ -463,7 +463,7 @@ def test_one_shared_adapter_cannot_be_swapped(tmp_path):
     run = run_with_adapters(tmp_path, TEAM)
     (run.adapters / f"{TEAM}-v3").rename(run.adapters / f"{TEAM}-v0")
     with pytest.raises(UserError, match="nothing to swap"):
-        make_arm("swapped", Recipe(), run, 0)
+        make_arm("swapped", Recipe().playing, run, 0)
 
 
 def test_a_job_that_starts_while_all_are_stopped_does_not_disturb_it(experiment, tmp_path):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from marl_llm.algorithms.schedule import trained_roles
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
-from marl_llm.workspace.schedule import trained_roles
 
 DS, ENG = (DATA_SCIENTIST,), (ML_ENGINEER,)
 
