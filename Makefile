@@ -67,7 +67,7 @@ solve: install ## improve a model on your CSV: CSV=... TARGET=... [BUDGET=60s] [
 	@$(BIN)/marl-llm solve $(CSV) --target $(TARGET) $(if $(BUDGET),--budget "$(BUDGET)") $(if $(TEAM),--team $(TEAM)) --out $(or $(OUT),runs/solve)
 
 test: install ## all tests, two at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: install ## ruff and pyright
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -2,9 +2,9 @@
 real vLLM server.
 
 The server takes half a minute to start, so there is one for the whole session, started by the first
-test that asks for it; with xdist (`--dist loadfile`, since a file's tests share fixtures) one a
-worker. Tests marked `vllm` use it and come first, being the longest; those marked `kills_server`
-run after all others.
+test that asks for it. With xdist (`--dist loadgroup`) the tests that use it are one group, run by
+one worker; any other test is in the group of its file, since a file's tests share fixtures. Tests
+marked `vllm` come first, being the longest; those marked `kills_server` run after all others.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             not item.get_closest_marker("vllm"),
         )
     )
+    for item in items:
+        shares = "tiny_server" in getattr(item, "fixturenames", ())
+        group = "tiny_server" if shares else str(item.path.relative_to(item.config.rootpath))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,10 @@ class Forgiven(StrEnum):
 
 
 def in_order(found: Iterable[Forgiven]) -> tuple[Forgiven, ...]:
-    """Each once, in the order of their definition."""
+    """Each once, in the order of their definition.
+
+    >>> [one.value for one in in_order([Forgiven.diff, Forgiven.verb, Forgiven.diff])]
+    ['verb', 'diff']
+    """
     wanted = set(found)
     return tuple(one for one in Forgiven if one in wanted)

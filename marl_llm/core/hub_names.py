@@ -18,6 +18,12 @@ class TeamName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> TeamName | None:
-        """The name; None if `text` is none."""
+        """The name; None if `text` is none.
+
+        >>> TeamName.parse("ada/team@v2")
+        TeamName(prefix='ada/team', revision='v2')
+        >>> TeamName.parse("./runs/demo") is None
+        True
+        """
         found = _TEAM.fullmatch(text)
         return cls(found[1], found[2]) if found else None

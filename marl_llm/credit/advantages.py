@@ -123,6 +123,16 @@ def group_relative(
     ValueError
         Arrays of different lengths, rewards that are not finite, `min_group` below 2, an unknown
         scale, or `scale="step"` without `steps`.
+
+    Examples
+    --------
+    Group "a" holds two turns, the second of two calls; group "b" has nothing to compare with.
+
+    >>> found = group_relative([1.0, 0.0, 0.5, 9.0], ["a", "a", "a", "b"], [0, 1, 1, 2])
+    >>> found.advantage.tolist()
+    [0.375, -0.625, -0.125, 0.0]
+    >>> found.reason.tolist()
+    ['', '', '', 'singleton']
     """
     rewards = np.asarray(rewards, dtype=np.float64)
     _check(rewards, groups, turns, min_group)

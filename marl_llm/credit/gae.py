@@ -95,6 +95,18 @@ def episode_credit(turns: Sequence[AgentTurn], *, gamma: float, lam: float) -> l
     ValueError
         Two turns of a step are followed, a turn has no tokens, or rewards and values differ in
         length.
+
+    Examples
+    --------
+    A reward of 1 for the last turn reaches the first one through gamma; inside a turn nothing is
+    lost.
+
+    >>> first = AgentTurn(0, rewards=np.array([0.0, 0.0]), values=np.array([0.5, 0.5]))
+    >>> last = AgentTurn(1, rewards=np.array([1.0]), values=np.array([0.25]), ends=True)
+    >>> for credit in episode_credit([first, last], gamma=0.5, lam=1.0):
+    ...     print(credit.returns.tolist(), credit.advantage.tolist())
+    [0.5, 0.5] [0.0, 0.0]
+    [1.0] [0.75]
     """
     line = sorted((turn for turn in turns if turn.followed), key=lambda turn: turn.step)
     _check(turns, line)
@@ -123,6 +135,10 @@ def whiten(advantages: Sequence[np.ndarray], epsilon: float = 1e-8) -> list[np.n
 def explained_variance(returns: np.ndarray, values: np.ndarray) -> float | None:
     """1 - Var(returns - values) / Var(returns): 1 is perfect, 0 no better than a constant; None if
     returns are all alike. Arrays of shape (n,).
+
+    >>> returns = np.array([0.0, 1.0, 2.0])
+    >>> explained_variance(returns, returns + 5), explained_variance(returns, np.ones(3))
+    (1.0, 0.0)
     """
     spread = float(np.var(returns)) if len(returns) else 0.0
     return None if spread <= 1e-16 else 1 - float(np.var(returns - values)) / spread

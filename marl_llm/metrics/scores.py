@@ -103,6 +103,17 @@ def score_predictions(
     Returns
     -------
     Scores
+
+    Examples
+    --------
+    The median is wrong by 1 on average, these predictions by half of that: a skill of 0.5.
+
+    >>> y, metrics = np.array([0.0, 0.0, 0.0, 4.0]), {"neg_mean_absolute_error": 1.0}
+    >>> reference = Reference.from_labels(y, Kind.regression)
+    >>> predictions = Predictions(np.array([0.0, 0.0, 0.0, 2.0]))
+    >>> found = score_predictions(metrics, y, predictions, reference)
+    >>> found.raw, found.score
+    ({'neg_mean_absolute_error': -0.5}, 0.5)
     """
     ones = np.ones((1, len(y_true)))
     raw, skills = resampled_skills(metrics, y_true, predictions, reference, ones)

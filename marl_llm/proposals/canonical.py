@@ -65,6 +65,9 @@ def _op_text(op: OperationAction) -> str:
 def canonical(action: Action) -> str:
     """The one-line text of an action, without its rationale; `tune` keeps the order of its
     parameters.
+
+    >>> canonical(parse_action("tune max_depth=4,  min_samples_leaf = 2  # it overfits"))
+    'tune max_depth=4, min_samples_leaf=2'
     """
     if isinstance(action, ProposeModel) and action.members:
         return f"propose_model est = {action.estimator}({', '.join(map(str, action.members))})"
@@ -109,6 +112,14 @@ def parse_action(text: str) -> Action:
     ------
     InvalidAction
         Neither form was found, or its fields are wrong.
+
+    Examples
+    --------
+    >>> action = parse_action("The classes overlap.\\ntune C=0.3 # less certain")
+    >>> action.params, action.why
+    ({'C': 0.3}, 'less certain')
+    >>> parse_action('{"action": "finish", "deliver": "current"}') == parse_action("finish")
+    True
     """
     found = find_json(text)
     if found is None:

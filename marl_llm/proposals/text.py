@@ -14,12 +14,20 @@ def literal(value: ParamValue) -> str:
 
 
 def call(estimator: str, params: tuple[tuple[str, ParamValue], ...]) -> str:
-    """The constructor call of an estimator, e.g. `SVC(C=0.3)`."""
+    """The constructor call of an estimator.
+
+    >>> call("SVC", (("C", 0.3), ("kernel", "rbf")))
+    'SVC(C=0.3, kernel="rbf")'
+    """
     return f"{estimator}({', '.join(f'{name}={literal(value)}' for name, value in params)})"
 
 
 def short_number(value: float) -> str:
-    """A number of a continuous range as it stands in code, without decimals where it needs none."""
+    """A number of a continuous range as it stands in code, without decimals where it needs none.
+
+    >>> short_number(3.0), short_number(0.1 + 0.2)
+    ('3', '0.30000000000000004')
+    """
     return text if float(text := f"{value:g}") == value else repr(value)
 
 
@@ -39,6 +47,10 @@ def outside_quotes(text: str, marks: str) -> list[int]:
 
 
 def without_comment(line: str) -> tuple[str, str]:
-    """A line up to its `#` outside of quotes, and what follows."""
+    """A line up to its `#` outside of quotes, and what follows.
+
+    >>> without_comment('drop ["#x"] # an id')
+    ('drop ["#x"] ', ' an id')
+    """
     at = next(iter(outside_quotes(line, "#")), len(line))
     return line[:at], line[at + 1 :]

@@ -1,5 +1,10 @@
-"""The compliance checker held against the labelled set: every pair judged by the real environment,
-in the sandbox.
+"""The compliance checker held against the labelled set: every pair judged by the real checker, what
+it has to run in the real sandbox.
+
+The checker gives 1 only where behaviour and reading agree, so honest code that it would refuse
+whatever it predicts is not run again here: test_compliance_set.py runs it for its label. All other
+code, and every forgery, is run on one fold, development to hold-out, with the check that its
+predictions are consistent; equal code once.
 
 `python -m tests.environment.agreement` prints the confusion matrix and every disagreement.
 """
@@ -9,16 +14,20 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from marl_llm.core.kind import Kind
-from marl_llm.environment import EnvironmentConfig, Evaluator
+from marl_llm.core.predictions import Predictions
+from marl_llm.environment import EnvironmentConfig, Evaluated, Evaluator
+from marl_llm.environment.cache.keys import code_key
 from marl_llm.environment.compliance import Case, compliance
-from marl_llm.proposals import generate_code
-from marl_llm.sandbox import Sandbox
+from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
+from marl_llm.sandbox import Fold, Probe, Sandbox, Stage, Status
 from marl_llm.tasks import Task
 from tests.environment.compliance_set.pairs import Pair, frame, load_pairs, replay
 from tests.fixtures import shared_sandbox, small_frame
@@ -28,7 +37,9 @@ ROWS = 480
 
 @dataclass(frozen=True)
 class Judged:
-    """A pair and the compliance that the checker gave it; 0 for code that does not run."""
+    """A pair and the compliance that the checker gave it; 0 for code that does not run. Of code
+    that was not run, what it would get if it behaved as asked.
+    """
 
     pair: Pair
     compliance: float
@@ -51,35 +62,91 @@ def _task(kind: Kind, extended: bool) -> Task:
     return named
 
 
-def judge(pair: Pair, evaluator: Evaluator) -> Judged:
-    """Run one pair's code and judge it."""
-    before, wanted = replay(pair)
-    result = evaluator.evaluate(pair.code)
+class Bench:
+    """One task on which codes are run, each once, on its hold-out and where the checker asks for it
+    on rows that the code cannot expect.
+    """
+
+    def __init__(self, task: Task, sandbox: Sandbox) -> None:
+        classes = len(task.classes) if task.kind.is_classification else None
+        part = task.development
+        self._fold = Fold.prepare(part.X, part.y, task.holdout.X, n_classes=classes, seed=0)
+        self._sandbox = sandbox
+        self._done: dict[str, Evaluated] = {}
+        self.evaluator = Evaluator(task, sandbox, EnvironmentConfig(cv_folds=2))
+
+    def run(self, codes: Iterable[str], *, describe: bool = False) -> None:
+        """Run codes, two at once; with their descriptions, which a forgery may have forged."""
+        new = {key: code for code in codes if (key := _key(code)) not in self._done}
+        with ThreadPoolExecutor(2) as pool:
+            ran = pool.map(functools.partial(self._run, describe), new.values())
+            self._done |= zip(new, ran, strict=True)
+
+    def __getitem__(self, code: str) -> Evaluated:
+        return self._done[_key(code)]
+
+    def _run(self, describe: bool, code: str) -> Evaluated:
+        done = self._sandbox.evaluate(
+            code, [self._fold], prelude=prelude_for(code), probe=Probe.every, describe=describe
+        )
+        return Evaluated(
+            done.status,
+            done.stage,
+            done.error,
+            holdout_predictions=done.predictions[0] if done.predictions else None,
+            description=done.description,
+        )
+
+
+def _key(code: str) -> str:
+    return code_key(code) or code
+
+
+def _predicting(value: float) -> Evaluated:
+    return Evaluated(Status.ok, Stage.predicted, holdout_predictions=Predictions(np.array([value])))
+
+
+def at_best(pair: Pair, before: PipelineSpec, wanted: PipelineSpec) -> float:
+    """The compliance of code that predicts what was asked on any rows."""
+    asked, other = _predicting(1.0), _predicting(0.0)
+    return compliance(Case(pair.code, asked, asked, other, before, wanted, lambda: True))
+
+
+def _judge(pair: Pair, bench: Bench, before: PipelineSpec, wanted: PipelineSpec) -> Judged:
+    result, asked = bench[pair.code], generate_code(wanted)
     if not result.ok:
         return Judged(pair, 0.0)
-    reference, current = (
-        evaluator.evaluate(generate_code(wanted)),
-        evaluator.evaluate(generate_code(before)),
-    )
     case = Case(
         pair.code,
         result,
-        reference,
-        current,
+        bench[asked],
+        bench[generate_code(before)],
         before,
         wanted,
-        lambda: evaluator.agree_elsewhere(pair.code, generate_code(wanted)),
+        lambda: bench.evaluator.agree_elsewhere(pair.code, asked),
     )
     return Judged(pair, compliance(case))
 
 
 def judge_all(sandbox: Sandbox, pairs: tuple[Pair, ...]) -> list[Judged]:
-    """Judge pairs, two at once, in their order."""
-    config = EnvironmentConfig(cv_folds=2)
-    keys = dict.fromkeys((p.kind, p.extended) for p in pairs)
-    evaluators = {key: Evaluator(_task(*key), sandbox, config) for key in keys}
+    """Judge pairs, in their order."""
+    specs = {pair.id: replay(pair) for pair in pairs}
+    read = {pair.id: Judged(pair, at_best(pair, *specs[pair.id])) for pair in pairs}
+    to_run = [pair for pair in pairs if pair.forged or read[pair.id].compliance == 1]
+    tasks = dict.fromkeys((pair.kind, pair.extended) for pair in to_run)
+    benches = {key: Bench(_task(*key), sandbox) for key in tasks}
+    for key, bench in benches.items():
+        mine = [pair for pair in to_run if (pair.kind, pair.extended) == key]
+        bench.run((pair.code for pair in mine if pair.forged), describe=True)
+        bench.run(pair.code for pair in mine)
+        bench.run(generate_code(spec) for pair in mine for spec in specs[pair.id])
+
+    def judged(pair: Pair) -> Judged:
+        return _judge(pair, benches[pair.kind, pair.extended], *specs[pair.id])
+
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda pair: judge(pair, evaluators[pair.kind, pair.extended]), pairs))
+        ran = zip(to_run, pool.map(judged, to_run), strict=True)
+        return list((read | {pair.id: one for pair, one in ran}).values())
 
 
 def matrix(judged: list[Judged]) -> dict[str, int]:

@@ -36,7 +36,11 @@ def code_key(code: str) -> str | None:
 
 
 def same_code(a: str, b: str) -> bool:
-    """True if two codes differ at most in layout and comments."""
+    """True if two codes differ at most in layout and comments.
+
+    >>> same_code("est = SVC(C = 1)  # as before", "est = SVC(C=1)"), same_code("SVC(", "SVC(")
+    (True, False)
+    """
     return code_key(a) is not None and code_key(a) == code_key(b)
 
 

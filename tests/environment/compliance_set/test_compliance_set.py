@@ -106,8 +106,9 @@ def _folds(kind: Kind, extended: bool) -> tuple[Fold, ...]:
     return (Fold.prepare(head, y[:TRAINING_ROWS], tail, n_classes=classes, seed=0),)
 
 
-def _predicted(model, kind: Kind, extended: bool) -> Predictions:
-    X, y = frame(kind, extended)
+@functools.cache
+def _predicted(code: str, kind: Kind, extended: bool) -> Predictions:
+    model, (X, y) = _build(code), frame(kind, extended)
     np.random.seed(0)
     model.fit(X.iloc[:TRAINING_ROWS], y[:TRAINING_ROWS])
     rest = X.iloc[TRAINING_ROWS:]
@@ -116,9 +117,9 @@ def _predicted(model, kind: Kind, extended: bool) -> Predictions:
     )
 
 
-@functools.cache
-def _asked(canonical_code: str, kind: Kind, extended: bool) -> Predictions:
-    return _predicted(_build(canonical_code), kind, extended)
+def _plain(code: str) -> str:
+    """The code without layout and comments, so that equal code is fitted once."""
+    return ast.unparse(ast.parse(code))
 
 
 def _equal(a: Predictions, b: Predictions) -> bool:
@@ -138,9 +139,9 @@ def _build(code: str):
 
 
 def _runs_as_asked(pair: Pair) -> bool:
-    asked = _asked(generate_code(replay(pair)[1]), pair.kind, pair.extended)
+    asked = _predicted(_plain(generate_code(replay(pair)[1])), pair.kind, pair.extended)
     try:
-        return _equal(_predicted(_build(pair.code), pair.kind, pair.extended), asked)
+        return _equal(_predicted(_plain(pair.code), pair.kind, pair.extended), asked)
     except Exception:  # some violations do not run, whatever the reason; compliant code must
         if pair.complies:
             raise
