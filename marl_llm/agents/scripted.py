@@ -201,7 +201,7 @@ class ScriptedDataScientist:
         *,
         may_analyze: bool = True,
         solutions: Mapping[int, PipelineSpec] | None = None,
-    ) -> object:
+    ) -> Action:
         """One action for the current solution; `solutions`: what an ensemble may be made of, by
         memory line.
         """

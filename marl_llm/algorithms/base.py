@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field
 
 from marl_llm.core.frames import texts
 from marl_llm.credit import CreditConfig
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from marl_llm.training.trl_adapter import ReplayTrainer
 
 S = TypeVar("S", bound=Sampled)
-Trained = tuple["PeftModel", dict[str, JsonValue]]
+Trained = tuple["PeftModel", dict[str, object]]
 """The model, whose adapter "default" is the result, and metrics fit for JSON."""
 
 

@@ -101,11 +101,8 @@ def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
     answer = recipe.prompts.reference_answer
     scripted = ScriptedPolicy(space=section.space, finish=section.deliveries, answer=answer)
     team = Team(Teacher(scripted, tokenizer), Teacher(scripted, tokenizer))
-    tree = {
-        "proposals": section.proposals,
-        "implementations": 1,
-        "advance": "best",
-    }  # none ends while one goes on
+    # "best": none ends while another branch goes on.
+    tree = {"proposals": section.proposals, "implementations": 1, "advance": "best"}
     rollout = recipe.rollout.model_copy(update=tree)
     chosen = replace(settings(recipe.playing, 0), rollout=rollout)
     seeds = range(section.first_seed, section.first_seed + section.episodes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from marl_llm.core.kind import Kind
 from marl_llm.proposals.actions import (
@@ -25,6 +26,8 @@ from marl_llm.proposals.synonyms import estimator_name
 
 _NAMED = 8
 """Columns named in a message."""
+
+A = TypeVar("A", bound=Action)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Context:
         return self.columns[alias].kind in NUMBERS
 
 
-def resolve_columns(action: Action, context: Context) -> Action:
+def resolve_columns(action: A, context: Context) -> A:
     """The same action with every column as an alias, in alias order where the order means nothing,
     and the estimator under the catalogue's name.
     """

@@ -25,6 +25,7 @@ from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.task import Task
 
 if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
 FAMILIES: dict[bool, tuple[str, ...]] = {
@@ -123,7 +124,7 @@ def _pipeline(family: str, task: Task, n_estimators: int) -> Pipeline:
     return make_pipeline(preparation, _estimator(family, task.kind.is_classification, n_estimators))
 
 
-def _estimator(family: str, classification: bool, n_estimators: int) -> object:
+def _estimator(family: str, classification: bool, n_estimators: int) -> BaseEstimator:
     from sklearn import ensemble, linear_model, naive_bayes, neighbors
 
     if family in ("LogisticRegression", "Ridge", "ElasticNet"):

@@ -40,7 +40,7 @@ from marl_llm.training.adapters import (
     save_adapter,
 )
 from marl_llm.training.data import ReplayRow
-from marl_llm.training.diagnostics import divergence
+from marl_llm.training.diagnostics import Divergence, divergence
 from marl_llm.training.loading import load_policy
 from marl_llm.training.phase import Phase
 
@@ -199,7 +199,7 @@ def simulate(study: Study, age: int, correction: str, seed: int, folder: Path) -
     ]
     sampler = Sampler(study, versions[0])
     rewards: dict[int, float] = {}
-    start: list[dict[str, float]] = []
+    start: list[Divergence] = []
     for k in range(study.iterations):
         behaviour = max(0, k - age)
         sampler.load(versions[behaviour])

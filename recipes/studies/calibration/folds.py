@@ -97,8 +97,7 @@ class FoldSetting:
             fitted = (self.draw(part, strength) for part in training)
             return float(np.mean([self._gain(*part, X, y, reference) for part in fitted])) - gain
 
-        # pyright: ignore[reportArgumentType]
-        return float(brentq(excess, _OWN_WEIGHT, 3.0, xtol=1e-3))
+        return float(brentq(excess, _OWN_WEIGHT, 3.0, xtol=1e-3))  # pyright: ignore[reportArgumentType]
 
     def compare(
         self, rng: np.random.Generator, n: int, strength: float, level: float
