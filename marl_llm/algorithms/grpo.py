@@ -1,4 +1,4 @@
-"""GRPO: a completion is as good as its reward beats the mean reward of its group.
+"""GRPO: the advantage of a completion is its reward minus the mean reward of its group.
 
 *Rows*: all that credit kept; rows of older adapters too (`max_age`), with truncated importance
 weights. *Credit*: the group-relative advantage of the recipe's `credit` section, the same on every

@@ -1,4 +1,4 @@
-"""PPO: a token is as good as what follows it exceeds what a critic of our own expected.
+"""PPO: the advantage of a token is what follows it minus what a critic of our own expected.
 
 *Rows*: all of the role, plain episodes and trees alike. *Credit*: GAE across an agent's turns, from
 the critic's values before the phase, whitened; credit's group advantages are not looked at, and

@@ -1,4 +1,5 @@
-"""RLOO: a completion is as good as its reward beats the mean reward of the *others* of its group.
+"""RLOO: the advantage of a completion is its reward minus the mean reward of the *others* in its
+group.
 
 *Rows*: as GRPO's. *Credit*: the group baseline leaves the turn itself out, whatever the recipe's
 `credit.leave_one_out` says, which makes it independent of the turn and the gradient unbiased; with
