@@ -2,8 +2,8 @@
 real vLLM server.
 
 The server takes half a minute to start, so there is one for the whole session, started by the first
-test that asks for it. With xdist (`--dist loadgroup`) the tests that use it are one group, run by
-one worker; any other test is in the group of its file, since a file's tests share fixtures. Tests
+test that asks for it. With xdist (`--dist loadgroup`) the files that use it are one group, run by one
+worker; any other file is a group of its own, since a file's tests share fixtures. Tests
 marked `vllm` come first, being the longest; those marked `kills_server` run after all others.
 """
 
@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kills_server: ends the shared server, so it runs last")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("vllm") and vllm_version() is None:
@@ -53,10 +54,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             not item.get_closest_marker("vllm"),
         )
     )
+    shared = {item.path for item in items if "tiny_server" in getattr(item, "fixturenames", ())}
     for item in items:
-        shares = "tiny_server" in getattr(item, "fixturenames", ())
-        group = "tiny_server" if shares else str(item.path.relative_to(item.config.rootpath))
-        item.add_marker(pytest.mark.xdist_group(group))
+        file = str(item.path.relative_to(item.config.rootpath))
+        item.add_marker(pytest.mark.xdist_group("tiny_server" if item.path in shared else file))
 
 
 @pytest.fixture(scope="session")

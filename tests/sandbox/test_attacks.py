@@ -85,8 +85,9 @@ def test_labels_cannot_be_carried_from_fold_to_fold(
 def test_labels_could_be_carried_without_isolation(
     attack: Attack, open_sandbox: Sandbox, noise_folds: list[Fold], clean_host: None
 ) -> None:
-    evaluations = [open_sandbox.evaluate(attack.text(), noise_folds) for _ in range(2)]
-    assert accuracy(evaluations[-1], noise()[1]) > CARRIED
+    # Folds run at once, so one may read what another is writing: once in several is enough.
+    evaluations = (open_sandbox.evaluate(attack.text(), noise_folds) for _ in range(6))
+    assert any(accuracy(evaluation, noise()[1]) > CARRIED for evaluation in evaluations)
 
 
 SORTED_FILE = (

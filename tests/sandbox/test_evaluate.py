@@ -145,7 +145,7 @@ def build_pipeline():
     fold = Fold.prepare(frame, np.zeros(len(frame)), frame, n_classes=None, seed=0)
     evaluation = sandbox.evaluate(code, [fold])
     expected = "x0:float64 x1:object x2:float64 x3:object x4:float64 y:float64 (120, 5)"
-    assert evaluation.error == f"RuntimeError: {expected} (line 6)"
+    assert evaluation.error == f"RuntimeError: {expected} (line 7)"
 
 
 def test_predictions_come_back_in_the_order_of_the_validation_rows(sandbox: Sandbox) -> None:
