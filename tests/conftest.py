@@ -2,9 +2,9 @@
 real vLLM server.
 
 The server takes half a minute to start, so there is one for the whole session, started by the first
-test that asks for it. With xdist (`--dist loadgroup`) the files that use it are one group, run by one
-worker; any other file is a group of its own, since a file's tests share fixtures. Tests
-marked `vllm` come first, being the longest; those marked `kills_server` run after all others.
+test that asks for it. With xdist (`--dist loadgroup`) the files that use it are one group, run by
+one worker; any other file is a group of its own, since a file's tests share fixtures. Tests marked
+`vllm` come first, being the longest; those marked `kills_server` run after all others.
 """
 
 from __future__ import annotations
