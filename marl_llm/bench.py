@@ -68,8 +68,7 @@ def bench(rounds: int) -> Iterator[str]:
     for role, phase in phase_bench.benchmark().items():
         yield (
             f"{role:<14}  {phase['precision']:<9}  {phase['tokens/s']:>8}  "
-            f"{phase['computed cells/s']:>16}  "
-            f"{phase['of the product rate']:>19}  "
+            f"{phase['computed cells/s']:>16}  {phase['of the product rate']:>19}  "
             f"{500 * phase['tokens a row'] / phase['tokens/s'] / 60:>20.1f}  "
             f"{phase['peak memory, GiB']:>8}"
         )

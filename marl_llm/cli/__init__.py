@@ -23,9 +23,8 @@ from marl_llm.core.errors import UserError
 INTERRUPTED = 130
 _BEGAN = time.monotonic()
 _ABOUT = (
-    "Two LLM agents improve scikit-learn models for your CSV. Exit codes: 0 done, 1 the run "
-    "or the candidate failed, "
-    "2 the user's mistake, 130 interrupted."
+    "Two LLM agents improve scikit-learn models for your CSV. Exit codes: 0 done, 1 the run or the "
+    "candidate failed, 2 the user's mistake, 130 interrupted."
 )
 
 

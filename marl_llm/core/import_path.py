@@ -19,7 +19,6 @@ def import_object(path: str) -> object:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"cannot be imported ({error}): write module:Class, and install the module, or "
-            "put its directory on "
-            "PYTHONPATH"
+            f"cannot be imported ({error}): write module:Class, and install the module, or put its "
+            "directory on PYTHONPATH"
         ) from None

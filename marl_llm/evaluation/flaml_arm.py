@@ -45,9 +45,8 @@ def require_flaml() -> None:
     missing = [name for name in ("flaml", "lightgbm") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"Arm 'flaml' needs {' and '.join(missing)}, not installed here: run `pip "
-            "install 'marl_llm[automl]'`, or "
-            "leave the arm out of --arms."
+            f"Arm 'flaml' needs {' and '.join(missing)}, not installed here: run `pip install "
+            "'marl_llm[automl]'`, or leave the arm out of --arms."
         )
 
 

@@ -165,8 +165,7 @@ def budgets_of(
     if unknown:
         raise UserError(
             f"What {budget.like} took on {unknown.task} was not recorded by the version that "
-            "played it: give "
-            "--flaml-seconds, or another --out to play it again."
+            "played it: give --flaml-seconds, or another --out to play it again."
         )
     costs = {name: result.cpu_s or 0.0 for name, result in matched.items()}
     return {

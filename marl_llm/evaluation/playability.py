@@ -134,9 +134,8 @@ def playability_text(found: Playability) -> str:
         f"  estimators {_listed(found.estimators)} (entropy {found.estimator_entropy:.2f} nats)",
         f"ML Engineer, {found.replies} first replies: run {found.runs.text(percent)}, "
         f"as asked {found.as_asked.text(percent)}",
-        f"Tokens: {found.prompt_tokens:.0f} of the first prompt, "
-        f"{found.data_scientist_tokens:.0f} and "
-        f"{found.engineer_tokens:.0f} of a reply; -log p of a reply "
+        f"Tokens: {found.prompt_tokens:.0f} of the first prompt, {found.data_scientist_tokens:.0f} "
+        f"and {found.engineer_tokens:.0f} of a reply; -log p of a reply "
         + " and ".join(f"{value:.1f}" for value in found.surprise.values()),
     ]
     lines += [f"Forgiven: {_listed(found.forgiven)}"] if found.forgiven else []

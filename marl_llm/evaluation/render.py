@@ -21,30 +21,23 @@ WIDTH = 118
 """Columns of the text table."""
 BETTER, WORSE, NONE = "▲", "▼", "-"
 MEANING = (
-    "Score: weighted mean of the task's metrics as skills on the test part, which nothing "
-    "was chosen by; the final "
-    "solution is fitted on development and hold-out rows. 1 is perfect; metrics bounded in "
-    "[0, 1] as they are, losses "
-    "as 1 - loss / loss of the trivial predictor.",
+    "Score: weighted mean of the task's metrics as skills on the test part, which nothing was "
+    "chosen by; the final solution is fitted on development and hold-out rows. 1 is perfect; "
+    "metrics bounded in [0, 1] as they are, losses as 1 - loss / loss of the trivial predictor.",
     "Gain: score minus the baseline's on the same test rows. Closed: share of the baseline's "
     "distance to 1 that was "
     f"gained (ratio of sums; its interval resamples tasks and needs {MIN_BOOTSTRAP_TASKS}).",
-    "[ ]: 95% intervals over tasks, which weigh the same (Student's t on task means); they "
-    "speak of other tasks of "
-    "this kind.",
-    f"{BETTER} better, {WORSE} worse than the baseline: the 95% interval of that trial's "
-    "gain (paired bootstrap of its "
-    "test rows) excludes 0; about one trial in 40 would show each by chance. Better and "
-    "worse above: shares of trials.",
+    "[ ]: 95% intervals over tasks, which weigh the same (Student's t on task means); they speak "
+    "of other tasks of this kind.",
+    f"{BETTER} better, {WORSE} worse than the baseline: the 95% interval of that trial's gain "
+    "(paired bootstrap of its test rows) excludes 0; about one trial in 40 would show each by "
+    "chance. Better and worse above: shares of trials.",
     "Hold-out: gain there, which a team chose its steps by and which is therefore too high; "
     "compare test gains.",
-    "CPU s: user and system seconds per trial of all processes that worked for the arm, as "
-    "one would pay for it alone: "
-    "fits on folds, for the hold-out and the final one; of a team also its share of server "
-    "and environment and the "
-    "server's start (an attached server's are unknown); of FLAML its process. Wall s: from "
-    "start to end; of a team's "
-    "episode with those beside it.",
+    "CPU s: user and system seconds per trial of all processes that worked for the arm, as one "
+    "would pay for it alone: fits on folds, for the hold-out and the final one; of a team also its "
+    "share of server and environment and the server's start (an attached server's are unknown); of "
+    "FLAML its process. Wall s: from start to end; of a team's episode with those beside it.",
 )
 """What the figures mean, for every report."""
 _AGAINST = (

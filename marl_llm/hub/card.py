@@ -84,8 +84,7 @@ def model_card(role: str, prefix: str, rank: int, inputs: CardInputs) -> str:
         f"A LoRA adapter (rank {rank}) for "
         f"[{inputs.base_model}](https://huggingface.co/{inputs.base_model}). It plays "
         f"{_DUTIES[role]}. The other role has an adapter of its own, "
-        f"`{repo_of(prefix, _OTHER[role])}`; both share the "
-        "base model.",
+        f"`{repo_of(prefix, _OTHER[role])}`; both share the base model.",
         f"## How it was trained\n\n{_training(inputs.method, inputs.training.get(role, {}))}",
         f"## Evaluation\n\n{inputs.evaluation.strip() or 'This run has not been evaluated.'}",
         f"## How to load it\n\n{_loading(prefix, role, rank, inputs.base_model)}",
@@ -118,11 +117,9 @@ def base_card(prefix: str, inputs: CardInputs) -> str:
 
 def _training(method: str, summary: Mapping[str, float | int | str]) -> str:
     text = (
-        "Two language model agents improved scikit-learn pipelines on CSV files together. "
-        "Their trajectories were "
-        "logged with the log-probabilities of the tokens as sampled, and the adapter was "
-        "trained on them offline with "
-        f"{method}. Every setting is in `recipe.yaml`."
+        "Two language model agents improved scikit-learn pipelines on CSV files together. Their "
+        "trajectories were logged with the log-probabilities of the tokens as sampled, and the "
+        f"adapter was trained on them offline with {method}. Every setting is in `recipe.yaml`."
     )
     rows = [
         f"| {name} | {value:.4g} |" if isinstance(value, float) else f"| {name} | {value} |"

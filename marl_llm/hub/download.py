@@ -66,9 +66,8 @@ def download(
     )  # the cache names a blob by the Hub's own hash: of an LFS file its SHA-256
     if _LFS_BLOB.fullmatch(blob) and blob != found:
         raise UserError(
-            f"{at}: {name} is not what the Hub has (SHA-256 {found[:12]}, there "
-            f"{blob[:12]}): delete {path.resolve()} "
-            "and load it again."
+            f"{at}: {name} is not what the Hub has (SHA-256 {found[:12]}, there {blob[:12]}): "
+            f"delete {path.resolve()} and load it again."
         )
     if sha256 is not None and found != sha256:
         raise UserError(
@@ -87,9 +86,8 @@ def _sentence(at: str, repo_id: str, name: str, error: Exception) -> str:
         )
     if isinstance(error, RepositoryNotFoundError):
         return (
-            f"{constants.ENDPOINT} has no repository {repo_id}, or it is private: check the "
-            "name, or log in with "
-            "`hf auth login`."
+            f"{constants.ENDPOINT} has no repository {repo_id}, or it is private: check the name, "
+            "or log in with `hf auth login`."
         )
     if isinstance(error, RevisionNotFoundError):
         return f"{at}: the repository has no such revision; name a commit, a tag or a branch of it."

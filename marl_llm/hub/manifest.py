@@ -106,6 +106,5 @@ def read_manifest(path: Path, where: str) -> TeamManifest:
         at = ".".join(map(str, first["loc"]))
         raise UserError(
             f"{where}: its {TEAM_FILE} is not one that this version of marl_llm reads ({at}: "
-            f"{first['msg']}); publish "
-            "the team again, or update marl_llm."
+            f"{first['msg']}); publish the team again, or update marl_llm."
         ) from None

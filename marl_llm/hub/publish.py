@@ -277,9 +277,8 @@ def _refuse_local_paths(what: str, files: Mapping[str, bytes], secrets: Iterable
             found = home.group().decode()
         if found is not None:
             raise UserError(
-                f"{name} of {what} would publish the local path {found}: replace it by a "
-                "public name or a relative "
-                "path first."
+                f"{name} of {what} would publish the local path {found}: replace it by a public "
+                "name or a relative path first."
             )
 
 

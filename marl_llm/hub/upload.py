@@ -84,15 +84,13 @@ def _http_error(endpoint: str, repo_id: str, error: HfHubHTTPError) -> UserError
     status = error.response.status_code
     if status == 401:
         return UserError(
-            f"{endpoint} does not accept the access token: log in with `hf auth login`, or "
-            "set HF_TOKEN to a token "
-            "that may write."
+            f"{endpoint} does not accept the access token: log in with `hf auth login`, or set "
+            "HF_TOKEN to a token that may write."
         )
     if status in (403, 404):
         return UserError(
             f"{endpoint} does not let this token write {repo_id}: use your own user name or "
-            "organisation in the prefix "
-            "and a token that may write."
+            "organisation in the prefix and a token that may write."
         )
     said = _one_line(error.server_message or error)
     return RunFailed(

@@ -88,11 +88,9 @@ def _public_base(run: RunDirectory, model: ModelSection, prefix: str) -> _Base:
     ):
         return _Base(model.path, here)
     raise UserError(
-        f"The base model of {run.root} is a directory without a public name ({model.path}), "
-        "and base models are not "
-        f"published along with adapters: set model.hub_name in {run.root / 'recipe.yaml'} to "
-        "its name on the Hugging "
-        "Face Hub (user/name)."
+        f"The base model of {run.root} is a directory without a public name ({model.path}), and "
+        "base models are not published along with adapters: set model.hub_name in "
+        f"{run.root / 'recipe.yaml'} to its name on the Hugging Face Hub (user/name)."
     )
 
 

@@ -120,9 +120,8 @@ def _require_same(folder: Path, weights: RewardConfig) -> None:
             )
         if written.read_text(encoding="utf-8") != weights_text(weights):
             raise UserError(
-                f"{folder} holds the credit of other weights ({WEIGHTS} says which): rename "
-                "your file, or name another "
-                "directory with --out."
+                f"{folder} holds the credit of other weights ({WEIGHTS} says which): rename your "
+                "file, or name another directory with --out."
             )
 
 
@@ -182,8 +181,7 @@ def _block(role: str, changes: Sequence[RoleChange]) -> str:
         alike = "-" if one.correlation is None else f"{one.correlation:.2f}"
         lines.append(
             f"  iteration {one.iteration}: groups with signal {one.signal[0]:.1%} -> "
-            f"{one.signal[1]:.1%}, "
-            f"correlation of advantages {alike}"
+            f"{one.signal[1]:.1%}, correlation of advantages {alike}"
         )
     return "\n".join(lines)
 

@@ -71,8 +71,7 @@ class RewardConfig(
     def _failing_is_worst(self) -> RewardConfig:
         if self.failure_penalty - RUNGS * self.rung_bonus < self.compliance_penalty:
             raise ValueError(
-                "failure_penalty minus four times rung_bonus must be at least "
-                "compliance_penalty, or failing pays more "
-                "than doing something else than asked"
+                "failure_penalty minus four times rung_bonus must be at least compliance_penalty, "
+                "or failing pays more than doing something else than asked"
             )
         return self

@@ -215,8 +215,7 @@ class Collector:
         if not result.rows:
             raise UserError(
                 f"{summary.task}: no prompt fits into the model's context; raise "
-                "serving.max_model_len, or lower "
-                "prompts.max_columns."
+                "serving.max_model_len, or lower prompts.max_columns."
             )
         append_summary(self._directory, summary)
         self._writer.append(result.rows)

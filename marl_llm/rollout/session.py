@@ -147,9 +147,8 @@ class ServerSession:
         served, wanted = Path(server.model).name, self._hub_name
         if wanted and served and served not in (Path(wanted).name, self._model.resolve().name):
             raise UserError(
-                f"The model server at {url} serves {server.model}, the adapters were made "
-                f"for {wanted}: start one with "
-                "that model, or leave out --server."
+                f"The model server at {url} serves {server.model}, the adapters were made for "
+                f"{wanted}: start one with that model, or leave out --server."
             )
         return server
 

@@ -17,9 +17,8 @@ from pathlib import Path, PurePosixPath
 from marl_llm.sandbox.results import SandboxUnavailable
 
 MISSING = (
-    "bubblewrap is not installed: apt-get install bubblewrap (or the package bubblewrap of "
-    "your distribution), "
-    "version 0.5 or newer"
+    "bubblewrap is not installed: apt-get install bubblewrap (or the package bubblewrap of your "
+    "distribution), version 0.5 or newer"
 )
 CODE_ROOT = "/sandbox"
 _NULL = "/dev/null"

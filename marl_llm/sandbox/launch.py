@@ -125,6 +125,5 @@ def _advice() -> str:
         return f"allow user namespaces to bwrap with an AppArmor profile, or set {restricted} to 0"
     return (
         "allow user namespaces (in Docker: --security-opt seccomp=unconfined --security-opt "
-        "apparmor=unconfined), "
-        "or choose the weaker level landlock explicitly"
+        "apparmor=unconfined), or choose the weaker level landlock explicitly"
     )

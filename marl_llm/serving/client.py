@@ -191,9 +191,8 @@ class ChatClient:
             return
         if reply.status_code == 404 and '"detail"' in reply.text:
             raise AdapterError(
-                f"The model server at {self.server.url} loads no adapters while it runs: "
-                "start it with --enable-lora "
-                "and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
+                f"The model server at {self.server.url} loads no adapters while it runs: start it "
+                "with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
             )
         if "already been loaded" in reply.text:
             raise AdapterError(
@@ -275,8 +274,7 @@ def parse_completion(answer: Mapping[str, Any], latency_s: float) -> Completion:
     if min(logprobs) <= _MISSING_LOGPROB:
         raise BadReply(
             "The model server's answer lacks the log-probability of a token: start it with "
-            "--logprobs-mode "
-            "processed_logprobs."
+            "--logprobs-mode processed_logprobs."
         )
     return Completion(
         text, list(prompt_ids), list(completion_ids), logprobs, finish_reason, latency_s

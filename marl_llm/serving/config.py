@@ -29,9 +29,8 @@ this nowhere else.
 """
 
 _NO_VLLM = (
-    "vLLM is not installed in this environment: install the extra for your machine, `pip "
-    "install 'marl-llm[vllm]'` "
-    "with an NVIDIA GPU or `make install` without one."
+    "vLLM is not installed in this environment: install the extra for your machine, `pip install "
+    "'marl-llm[vllm]'` with an NVIDIA GPU or `make install` without one."
 )
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -222,9 +221,8 @@ def installed_device() -> Device:
         return Device.cpu
     if not any(Path(device).exists() for device in _GPU_DEVICES):
         raise UserError(
-            f"vLLM {version} is built for a GPU and this machine shows none: run on a GPU "
-            "machine, or install the CPU "
-            "build with `make install`."
+            f"vLLM {version} is built for a GPU and this machine shows none: run on a GPU machine, "
+            "or install the CPU build with `make install`."
         )
     return Device.cuda
 

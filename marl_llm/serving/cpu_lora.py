@@ -100,11 +100,9 @@ def keeps_base_apart(platform: Platform) -> bool:
 def refuse(moved: str) -> None:
     """Let this process end with one sentence as soon as it is asked for LoRA."""
     sentence = (
-        "On a CPU this vLLM is not known to keep LoRA adapters and base apart, and "
-        "marl_llm's repair fits "
-        f"{SUPPORTED[-1]} only: run `make install`, serve without LoRA, or set VLLM_PLUGINS "
-        f"to a list without {NAME}. "
-        f"What does not fit: {moved}."
+        "On a CPU this vLLM is not known to keep LoRA adapters and base apart, and marl_llm's "
+        f"repair fits {SUPPORTED[-1]} only: run `make install`, serve without LoRA, or set "
+        f"VLLM_PLUGINS to a list without {NAME}. What does not fit: {moved}."
     )
 
     def no_lora(self: object, *args: object, **kwargs: object) -> None:
@@ -129,15 +127,13 @@ def require_plugin(environment: Mapping[str, str]) -> None:
     value = f"{__name__}:{install.__name__}"
     if not any(point.value == value for point in metadata.entry_points(group=GROUP, name=NAME)):
         raise UserError(
-            "marl_llm was installed by an older version, without its vLLM plugin, and vLLM's "
-            "CPU build mixes up "
-            "adapters and base by itself: install it again, `make install` or `pip install "
-            "--no-deps -e .`."
+            "marl_llm was installed by an older version, without its vLLM plugin, and vLLM's CPU "
+            "build mixes up adapters and base by itself: install it again, `make install` or `pip "
+            "install --no-deps -e .`."
         )
     allowed = environment.get("VLLM_PLUGINS")
     if allowed is not None and NAME not in allowed.split(","):
         raise UserError(
-            f"VLLM_PLUGINS is '{allowed}' and leaves out {NAME}, without which vLLM's CPU "
-            "build mixes up adapters and "
-            f"base: add {NAME} to it, or unset it."
+            f"VLLM_PLUGINS is '{allowed}' and leaves out {NAME}, without which vLLM's CPU build "
+            f"mixes up adapters and base: add {NAME} to it, or unset it."
         )

@@ -25,11 +25,10 @@ class PromptTooLong(RunFailed):
 
     def __init__(self, max_model_len: int, max_tokens: int) -> None:
         super().__init__(
-            f"A prompt and the {max_tokens} tokens asked for its completion do not fit into "
-            f"the {max_model_len} tokens "
-            "of the server's context: lower prompts.memory_tokens, or "
-            "rollout.data_scientist_tokens and "
-            "rollout.engineer_tokens, or raise serving.max_model_len, in the recipe."
+            f"A prompt and the {max_tokens} tokens asked for its completion do not fit into the "
+            f"{max_model_len} tokens of the server's context: lower prompts.memory_tokens, or "
+            "rollout.data_scientist_tokens and rollout.engineer_tokens, or raise "
+            "serving.max_model_len, in the recipe."
         )
         self.max_model_len = max_model_len
         self.max_tokens = max_tokens

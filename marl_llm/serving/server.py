@@ -229,9 +229,8 @@ class ModelServer:
         """
         if self.log_path is None:
             return ServerDied(
-                f"The model server at {self.url} {what}: start it again and repeat the "
-                "command; what was finished is "
-                "kept."
+                f"The model server at {self.url} {what}: start it again and repeat the command; "
+                "what was finished is kept."
             )
         return ServerDied(f"The model server at {self.url} {what}.{self._last_words()}")
 
@@ -241,11 +240,9 @@ class ModelServer:
         """
         return ServerStalled(
             f"The model server at {self.url} is up, but for {silent_s:.0f} s it has sampled "
-            "nothing and answered none "
-            f"of {waiting} requests: start it again and repeat the command (what was "
-            "finished is kept), or raise "
-            f"serving.request_timeout_s ({least_s:g}) in the recipe if it only needs "
-            f"longer.{self._last_words()}"
+            f"nothing and answered none of {waiting} requests: start it again and repeat the "
+            "command (what was finished is kept), or raise serving.request_timeout_s "
+            f"({least_s:g}) in the recipe if it only needs longer.{self._last_words()}"
         )
 
     def _last_words(self) -> str:
@@ -372,9 +369,8 @@ def _served_models(url: str) -> list[dict]:
         ) from error
     except httpx.ReadTimeout as error:
         raise UserError(
-            f"What listens at {url} does not answer within {_ANSWER_S:.0f} s: try again when "
-            "it is less busy, or start "
-            "it again."
+            f"What listens at {url} does not answer within {_ANSWER_S:.0f} s: try again when it is "
+            "less busy, or start it again."
         ) from error
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise not_vllm from error

@@ -71,15 +71,13 @@ def _header(task: Task, table: WholeTable, scores: dict[str, Scores | None]) -> 
         "",
         "    python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv",
         "",
-        "fits on TRAIN.csv, predicts the rows of NEW.csv (the same columns, with or without "
-        "the target) and writes "
-        "them in the same order. Delimiter, decimal mark and encoding are those of the CSV "
-        "it was made for:",
+        "fits on TRAIN.csv, predicts the rows of NEW.csv (the same columns, with or without the "
+        "target) and writes them in the same order. Delimiter, decimal mark and encoding are those "
+        "of the CSV it was made for:",
         *(f"- {note}" for note in task.notes),
         "",
-        "Needs scikit-learn, pandas and numpy. In Python: `model = fit(frame)`, "
-        "`predict(model, frame)`, with frames "
-        "under the CSV's own column names.",
+        "Needs scikit-learn, pandas and numpy. In Python: `model = fit(frame)`, `predict(model, "
+        "frame)`, with frames under the CSV's own column names.",
         "",
         *(f"{part}: {_metrics(score)}" for part, score in scores.items() if score is not None),
         "",

@@ -104,9 +104,8 @@ def _is_class_like(column: pd.Series) -> bool:
 def _regression(column: pd.Series, name: str) -> Target:
     if column.dtype == object:
         raise UserError(
-            f"The target '{name}' is text (for example '{column.iloc[0]}'), so its kind "
-            "can't be regression: "
-            "use binary or multiclass."
+            f"The target '{name}' is text (for example '{column.iloc[0]}'), so its kind can't be "
+            "regression: use binary or multiclass."
         )
     return Target(column.to_numpy(dtype=np.float64), Kind.regression, ())
 
@@ -117,8 +116,7 @@ def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
     if asked and asked is not found:
         raise UserError(
             f"The target '{name}' has {len(values)} different values, so its kind can't be "
-            f"{asked}: "
-            f"use {_fitting(found, column)}."
+            f"{asked}: use {_fitting(found, column)}."
         )
     if len(values) > _MAX_CLASSES:
         raise UserError(
@@ -140,8 +138,7 @@ def _with_positive(target: Target, name: str, positive: str) -> Target:
     if positive not in target.classes:
         raise UserError(
             f"The target '{name}' has no class '{positive}': the positive class is "
-            f"'{target.classes[0]}' or "
-            f"'{target.classes[1]}'."
+            f"'{target.classes[0]}' or '{target.classes[1]}'."
         )
     if positive == target.classes[1]:
         return target
@@ -183,9 +180,8 @@ def _check_class_sizes(sizes: np.ndarray, names: Sequence[str], name: str) -> No
         )
     if sizes[small].sum() > sizes.sum() / 2:
         raise UserError(
-            f"{small.sum()} of the {len(sizes)} classes of the target '{name}' have fewer "
-            f"than {least} rows, and "
-            "together most of all rows: join classes or name another target."
+            f"{small.sum()} of the {len(sizes)} classes of the target '{name}' have fewer than "
+            f"{least} rows, and together most of all rows: join classes or name another target."
         )
 
 

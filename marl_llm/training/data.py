@@ -186,8 +186,7 @@ def _row(entry: Mapping[Hashable, Any], position: int) -> ReplayRow:
     if len(row.logged_logprobs) != len(completion):
         raise UserError(
             f"{name}: {len(completion)} completion tokens but {len(row.logged_logprobs)} "
-            "log-probabilities; "
-            "the rows must be collected again."
+            "log-probabilities; the rows must be collected again."
         )
     if not (np.isfinite(row.logged_logprobs).all() and np.isfinite(row.advantage).all()):
         raise UserError(

@@ -65,10 +65,9 @@ def likely_causes(
             "sampling (top_p, top_k or min_p)"
         ]
     return causes or [
-        "another base model or adapter than the one that sampled, or prompts re-tokenised in "
-        "every row; temperature, "
-        "a missing adapter, truncated sampling and another chat template were tried and do "
-        "not explain it"
+        "another base model or adapter than the one that sampled, or prompts re-tokenised in every "
+        "row; temperature, a missing adapter, truncated sampling and another chat template were "
+        "tried and do not explain it"
     ]
 
 
@@ -101,10 +100,9 @@ def altered_rows(rows: Sequence[ReplayRow], log_ratios: list[np.ndarray], tolera
         return ""
     first = rows[off.index(True)].name
     return (
-        f"{len(off) - sum(off)} of {len(off)} rows agree, so model, adapter and temperature "
-        "are right, and the "
-        f"prompt or completion ids of the other {sum(off)} were altered or re-tokenised "
-        f"after sampling (first: {first})"
+        f"{len(off) - sum(off)} of {len(off)} rows agree, so model, adapter and temperature are "
+        f"right, and the prompt or completion ids of the other {sum(off)} were altered or "
+        f"re-tokenised after sampling (first: {first})"
     )
 
 
@@ -126,9 +124,8 @@ def foreign_template(rows: Sequence[ReplayRow], tokenizer: Any) -> list[str]:
     if not len(ids) or any(_ends_with(row.prompt_ids, ids) for row in rows):
         return []
     return [
-        f"no prompt ends as the model's chat template begins a reply ({mark!r}), so they "
-        "were rendered with another "
-        "chat template, or none"
+        f"no prompt ends as the model's chat template begins a reply ({mark!r}), so they were "
+        "rendered with another chat template, or none"
     ]
 
 

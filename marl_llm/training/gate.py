@@ -131,10 +131,9 @@ def check_integrity(
     if not fresh:
         others = ", ".join(sorted({row.adapter_sha256[:12] for row in rows})[:3])
         raise IntegrityError(
-            f"integrity gate: all {len(rows)} rows were sampled by another adapter "
-            f"({others}) than the one about to "
-            f"be trained ({adapter_sha256[:12]}, sha256); train the version that collected "
-            "them, or collect again."
+            f"integrity gate: all {len(rows)} rows were sampled by another adapter ({others}) than "
+            f"the one about to be trained ({adapter_sha256[:12]}, sha256); train the version that "
+            "collected them, or collect again."
         )
     sample = [fresh[i] for i in sample_rows(fresh, max_rows, seed)]
     log_ratios = [new - row.logged_logprobs for new, row in zip(score(sample), sample, strict=True)]
@@ -142,13 +141,10 @@ def check_integrity(
     if not report.passed:
         causes = explain(sample, log_ratios)
         raise IntegrityError(
-            f"integrity gate: on {report.rows} rows the mean importance ratio before the "
-            "first update is "
-            f"{report.ratio_mean:.4f} (must be 1 +- {tolerance:g}) and the mean |log ratio| "
-            f"{report.abs_log_ratio:.4f} "
-            f"(at most {ABS_FACTOR * tolerance:g}; in {report.rows - report.rows_agreeing} "
-            "rows it is above). "
-            f"Likely: {'; '.join(causes)}."
+            f"integrity gate: on {report.rows} rows the mean importance ratio before the first "
+            f"update is {report.ratio_mean:.4f} (must be 1 +- {tolerance:g}) and the mean |log "
+            f"ratio| {report.abs_log_ratio:.4f} (at most {ABS_FACTOR * tolerance:g}; in "
+            f"{report.rows - report.rows_agreeing} rows it is above). Likely: {'; '.join(causes)}."
         )
     return report
 

@@ -109,9 +109,8 @@ class Row:
     forgiven: Annotated[
         Text,
         Doc(
-            "What the reader of the reply forgave, names of marl_llm.core.forgiven with "
-            "spaces between; empty: "
-            "nothing, or the reply was refused."
+            "What the reader of the reply forgave, names of marl_llm.core.forgiven with spaces "
+            "between; empty: nothing, or the reply was refused."
         ),
     ] = ""
     code: Annotated[
@@ -138,9 +137,8 @@ class Row:
     step_gain: Annotated[
         MaybeFloat32,
         Doc(
-            "Significant gain. Engineer: of its implementation if it did as asked, else 0. "
-            "Data Scientist: mean over "
-            "the implementations that did as asked; missing where none did.",
+            "Significant gain. Engineer: of its implementation if it did as asked, else 0. Data "
+            "Scientist: mean over the implementations that did as asked; missing where none did.",
             "skill",
         ),
     ] = None

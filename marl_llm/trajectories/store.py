@@ -268,8 +268,7 @@ def _check_columns(path: Path, schema: pa.Schema, version: int) -> None:
     if foreign:
         raise UserError(
             f"{path} is no trajectory file of marl_llm (missing or other columns: "
-            f"{', '.join(foreign[:3])}): move it "
-            "away."
+            f"{', '.join(foreign[:3])}): move it away."
         )
 
 

@@ -166,9 +166,8 @@ def _base(team: FetchedTeam, named: Path | None) -> Path:
         ) from None
     if wanted and weights_sha256(base) != wanted:
         raise UserError(
-            f"{base} is not the base model of {team.name}: that is "
-            f"{team.manifest.base_model}, with weights of "
-            f"fingerprint {wanted[:12]}, and this has others; name a directory that holds it "
-            "with --base."
+            f"{base} is not the base model of {team.name}: that is {team.manifest.base_model}, "
+            f"with weights of fingerprint {wanted[:12]}, and this has others; name a directory "
+            "that holds it with --base."
         )
     return base

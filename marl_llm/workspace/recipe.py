@@ -113,16 +113,14 @@ class Recipe(Section):
         if self.model.adapters == "shared" and training.data_scientist != training.ml_engineer:
             raise ValueError(
                 "model.adapters: shared trains one adapter, so training.data_scientist and "
-                "training.ml_engineer must "
-                "be the same"
+                "training.ml_engineer must be the same"
             )
         for role in ROLES:
             wanted, sampled = training.of(role).sampling_temperature, self.rollout.temperature
             if wanted not in (None, sampled):
                 raise ValueError(
                     f"training.{role}.temperature ({wanted:g}) must be rollout.temperature "
-                    f"({sampled:g}), "
-                    "at which its rows are sampled; set both"
+                    f"({sampled:g}), at which its rows are sampled; set both"
                 )
         if self.credit.alpha > 0 and not any(training.of(role).reads_credit for role in ROLES):
             name = training.data_scientist.algorithm
@@ -175,9 +173,8 @@ def require_disjoint(seeds: dict[str, range]) -> None:
         for other, taken in found[:i]:
             if part.start < taken.stop and taken.start < part.stop:
                 raise ValueError(
-                    f"{other} ({taken.start} to {taken.stop - 1}) and {name} ({part.start} "
-                    f"to {part.stop - 1}) share "
-                    "tasks; move one of them"
+                    f"{other} ({taken.start} to {taken.stop - 1}) and {name} ({part.start} to "
+                    f"{part.stop - 1}) share tasks; move one of them"
                 )
 
 

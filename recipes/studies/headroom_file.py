@@ -151,8 +151,7 @@ def line(one: Headroom) -> str:
     oracle = "" if one.oracle is None else f", oracle {one.oracle.test_gain or 0.0:+.3f}"
     return (
         f"{one.trial}: {one.proposals} proposals, {one.failed} failed, {one.significant} "
-        "significant, "
-        f"{chosen}{oracle}, {one.fits} fits, {one.seconds:.0f} s"
+        f"significant, {chosen}{oracle}, {one.fits} fits, {one.seconds:.0f} s"
     )
 
 

@@ -116,9 +116,8 @@ def test_credit_of_other_rows_is_refused(logged: pd.DataFrame) -> None:
 
 def test_importing_the_package_is_light() -> None:
     code = (
-        "import sys, marl_llm.algorithms.worker, marl_llm.training.train_role;"
-        "import marl_llm.training.adapters;"
-        "heavy = ('torch', 'transformers', 'trl', 'peft', 'datasets');"
-        "sys.exit(any(name in sys.modules for name in heavy))"
+        "import sys, marl_llm.algorithms.worker, marl_llm.training.train_role;import "
+        "marl_llm.training.adapters;heavy = ('torch', 'transformers', 'trl', 'peft', "
+        "'datasets');sys.exit(any(name in sys.modules for name in heavy))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -43,9 +43,8 @@ UNCHANGED = [
         Kind.multiclass,
         "target",
         ("x1", "x3", "x4"),
-        "x1 q1 0.34/0.11 q2 0.37/0.07 q3 0.45/0.07 q4 0.40/0.06; x3 blue 0.45/0.00 green "
-        "0.48/0.00 red 0.29/0.24; "
-        "x4 round 0.36/0.08 square 0.44/0.09",
+        "x1 q1 0.34/0.11 q2 0.37/0.07 q3 0.45/0.07 q4 0.40/0.06; x3 blue 0.45/0.00 green 0.48/0.00 "
+        "red 0.29/0.24; x4 round 0.36/0.08 square 0.44/0.09",
     ),
     (Kind.multiclass, "errors", (), "recall 0 0.54 1 0.43 2 0.05"),
     (

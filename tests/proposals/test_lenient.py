@@ -122,8 +122,7 @@ READ = [
     ),
     (
         '{"action": "Propose_Model", "estimator": "RandomForestClassifier", "params": '
-        '{"n_estimators": 300}, '
-        '"reason": "trees"}',
+        '{"n_estimators": 300}, "reason": "trees"}',
         FOREST,
         "case json",
     ),

@@ -124,10 +124,9 @@ def test_one_model_serves_all_csvs_of_a_directory(
 
 def test_nothing_slow_to_import_stands_before_the_first_step(tmp_path: Path) -> None:
     script = (
-        "import sys; from marl_llm.cli import main; "
-        f"code = main(['solve', {str(CLIENTS)!r}, '--target', {TARGET!r}, '--steps', '1', "
-        f"'--out', {str(tmp_path)!r}]); "
-        "print(code, sorted({'torch', 'transformers', 'peft', 'vllm'} & set(sys.modules)))"
+        f"import sys; from marl_llm.cli import main; code = main(['solve', {str(CLIENTS)!r}, "
+        f"'--target', {TARGET!r}, '--steps', '1', '--out', {str(tmp_path)!r}]); print(code, "
+        f"sorted({{'torch', 'transformers', 'peft', 'vllm'}} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -158,13 +158,11 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: s
     """
     out = tmp_path / "out"
     program = (
-        "from pathlib import Path; from marl_llm.solve import solve_task; from "
-        "marl_llm.tasks import TaskFile; "
-        "from marl_llm.rollout.playing import Limits; from marl_llm.rollout.budget import Budget; "
-        f"task = TaskFile(Path({str(CLIENTS)!r}), {TARGET!r}); "
-        "from marl_llm.workspace.teams import choose_team; "
-        f"solve_task(task, team=choose_team('scripted'), limits=Limits(Budget(600)), "
-        f"out=Path({str(out)!r}))"
+        "from pathlib import Path; from marl_llm.solve import solve_task; from marl_llm.tasks "
+        "import TaskFile; from marl_llm.rollout.playing import Limits; from "
+        f"marl_llm.rollout.budget import Budget; task = TaskFile(Path({str(CLIENTS)!r}), "
+        f"{TARGET!r}); from marl_llm.workspace.teams import choose_team; solve_task(task, "
+        f"team=choose_team('scripted'), limits=Limits(Budget(600)), out=Path({str(out)!r}))"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen(

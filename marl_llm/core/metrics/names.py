@@ -142,9 +142,8 @@ def _check_domain(name: str, domain: Domain, y: np.ndarray) -> None:
     if smallest < domain.smallest or (smallest == domain.smallest and not domain.included):
         needed = f"{'at least' if domain.included else 'above'} {domain.smallest:g}"
         raise UserError(
-            f"Metric '{name}' needs targets {needed}, but the smallest is {smallest:g}: "
-            "choose another metric, "
-            "e.g. neg_mean_absolute_error."
+            f"Metric '{name}' needs targets {needed}, but the smallest is {smallest:g}: choose "
+            "another metric, e.g. neg_mean_absolute_error."
         )
 
 

@@ -241,8 +241,7 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
 def _foreign(path: Path) -> UserError:
     return UserError(
         f"{path} is no evaluation cache of this version of marl_llm: name another file in "
-        "environment.cache, "
-        "or delete this one."
+        "environment.cache, or delete this one."
     )
 
 

@@ -139,9 +139,8 @@ class ExperienceStore:
         unreadable = parsed.count(None) - bool(tail and parsed[-1] is None)
         if unreadable:
             logger.warning(
-                "%s: damaged lines of the experience store are left out (%d), the others "
-                "count. Delete the file to "
-                "begin anew.",
+                "%s: damaged lines of the experience store are left out (%d), the others count. "
+                "Delete the file to begin anew.",
                 self._path,
                 unreadable,
             )

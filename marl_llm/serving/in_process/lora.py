@@ -76,9 +76,8 @@ def _require_plain(config: Mapping[str, object], directory: Path) -> None:
     )
     if other:
         raise AdapterError(
-            f"The adapter in {directory} is no plain LoRA ({other[0]} in "
-            "adapter_config.json): use a model server, "
-            "serving.in_process_parameters 0."
+            f"The adapter in {directory} is no plain LoRA ({other[0]} in adapter_config.json): use "
+            "a model server, serving.in_process_parameters 0."
         )
 
 

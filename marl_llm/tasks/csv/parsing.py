@@ -181,11 +181,10 @@ def _columns_of(rows: list[list[str]]) -> list[pa.Array]:
 def _check_short(record: _Record, layout: Layout, file: TextFile) -> None:
     if record.last_line > record.first_line:
         raise UserError(
-            f"{file.path}, lines {record.first_line} to {record.last_line}, are read as one "
-            "record of "
-            f"{len(record.fields)} fields where the header has {layout.width}: the quotation "
-            "mark that joins them may "
-            f"be a stray one, so double it or remove it{_shown(record, layout)}."
+            f"{file.path}, lines {record.first_line} to {record.last_line}, are read as one record "
+            f"of {len(record.fields)} fields where the header has {layout.width}: the quotation "
+            "mark that joins them may be a stray one, so double it or remove "
+            f"it{_shown(record, layout)}."
         )
 
 
@@ -202,11 +201,9 @@ def _short_notes(short: list[int], layout: Layout) -> list[str]:
 
 def _too_long(record: _Record, layout: Layout, file: TextFile) -> NoReturn:
     raise UserError(
-        f"{file.path}, line {record.first_line}, has {len(record.fields)} fields where the "
-        f"header has {layout.width} "
-        f"({delimiter_name(layout.delimiter)} separated): quote fields that contain the "
-        "separator, or name every "
-        f"column{_shown(record, layout)}."
+        f"{file.path}, line {record.first_line}, has {len(record.fields)} fields where the header "
+        f"has {layout.width} ({delimiter_name(layout.delimiter)} separated): quote fields that "
+        f"contain the separator, or name every column{_shown(record, layout)}."
     )
 
 

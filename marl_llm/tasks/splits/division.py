@@ -130,8 +130,7 @@ def _by_time(values: pd.Series, column: str, used: bool) -> Division:
         example = next(iter(values.dropna()), "")
         raise UserError(
             f"The time column '{column}' holds neither dates nor numbers (for example "
-            f"'{example}'): name another "
-            "column, or the format of its dates."
+            f"'{example}'): name another column, or the format of its dates."
         )
     notes = [f"split by time: development has the earliest '{column}', test the latest"]
     if not used:
@@ -266,9 +265,8 @@ def _check_classes(rows: list[np.ndarray], answer: Target, target: str, division
             )
             raise UserError(
                 f"Class '{answer.classes[missed[0]]}' of the target '{target}' has no row in "
-                f"{name}{where}: "
-                "choose other fractions, another seed or a random split, or join the class "
-                "with another."
+                f"{name}{where}: choose other fractions, another seed or a random split, or join "
+                "the class with another."
             )
 
 

@@ -27,9 +27,8 @@ def readme(tables: Sequence[Table], made: Mapping[str, Made], versions: Mapping[
         "",
         f"Real tables, written by `{_COMMAND}` from packages of PyPI: "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + ". For training on this machine. Each table stays under the licence of its package: "
-        "read it before you "
-        "pass a copy on.",
+        + ". For training on this machine. Each table stays under the licence of its package: read "
+        "it before you pass a copy on.",
         "",
         "| file | from | target | kind | rows x columns | licence | source | sha256 |",
         "|---|---|---|---|---|---|---|---|",

@@ -74,8 +74,7 @@ def require_packages(packages: Iterable[str]) -> dict[str, str]:
     if missing:
         raise UserError(
             "The training suite is built from packages that are not installed "
-            f"({', '.join(missing)}): "
-            "run `pip install 'marl_llm[suite]'`."
+            f"({', '.join(missing)}): run `pip install 'marl_llm[suite]'`."
         )
     return {name: importlib.metadata.version(name) for name in wanted}
 

@@ -141,8 +141,7 @@ def _headroom(
         if _decided_by(found) != _settings(report.seed, report.settings["environment"]):
             raise UserError(
                 f"{path} was made with another seed or test of gains than {report.name} was "
-                "evaluated with: search "
-                "again with the experiment's recipe and evaluation.seed."
+                "evaluated with: search again with the experiment's recipe and evaluation.seed."
             )
     return {one.trial: one for one in found.trials}
 

@@ -18,23 +18,17 @@ from marl_llm.rollout.figures import View, shown
 _NOTHING = Estimate(None, None, None, 0, 0)
 _CARE = ("compliance", "failed_code")
 NOTES = (
-    "Score: weighted mean of the task's metrics as skills on the test part, 1 is perfect. "
-    "Gain: score minus the "
-    "baseline's on the same rows.",
-    "[ ]: 95% intervals over tasks, which weigh the same; splits and training seeds of a "
-    "task are repetitions within "
-    "it. They speak of other tasks of this kind, not of other training seeds: those stand by "
-    "themselves.",
-    "Better, worse: shares of trials whose own test gain differs from zero (95% interval of "
-    "a paired bootstrap of the "
-    "test rows; about one trial in 40 shows each by chance).",
-    "Of best step: gain as a share of the test gain of the best single step that exhaustive "
-    "search over about a "
-    "hundred one-step proposals finds significant on the hold-out (0 where none is). Of "
-    "oracle: of the best step in "
-    "hindsight, chosen on the test part itself, which nobody can do. A team takes several "
-    "steps, so more than 100% is "
-    "possible. Ratios of sums.",
+    "Score: weighted mean of the task's metrics as skills on the test part, 1 is perfect. Gain: "
+    "score minus the baseline's on the same rows.",
+    "[ ]: 95% intervals over tasks, which weigh the same; splits and training seeds of a task are "
+    "repetitions within it. They speak of other tasks of this kind, not of other training seeds: "
+    "those stand by themselves.",
+    "Better, worse: shares of trials whose own test gain differs from zero (95% interval of a "
+    "paired bootstrap of the test rows; about one trial in 40 shows each by chance).",
+    "Of best step: gain as a share of the test gain of the best single step that exhaustive search "
+    "over about a hundred one-step proposals finds significant on the hold-out (0 where none is). "
+    "Of oracle: of the best step in hindsight, chosen on the test part itself, which nobody can "
+    "do. A team takes several steps, so more than 100% is possible. Ratios of sums.",
     "Headroom: some single step is a significant gain on the hold-out; with a hundred tries "
     "that happens by chance "
     "too. Confirmed: the best of them is better on the test part as well, by its own interval.",
