@@ -9,7 +9,7 @@ from pathlib import Path
 import marl_llm
 
 PACKAGE = Path(marl_llm.__file__).parent
-FLOORS, ROOT_MODULES, LINES = 9, 4, 480
+FLOORS, ROOT_MODULES, LINES = 9, 4, 400
 
 
 def rooms() -> dict[str, set[str]]:

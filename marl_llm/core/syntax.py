@@ -23,3 +23,14 @@ def parse_expression(text: str) -> ast.Expression:
     """`ast.parse(text, mode="eval")`, one thread at a time; raises what it raises."""
     with _LOCK:
         return ast.parse(text, mode="eval")
+
+
+def syntax_error(code: str) -> str:
+    """Why text is no Python, in one line."""
+    try:
+        compile(code, "<candidate>", "exec")
+    except SyntaxError as error:
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "SyntaxError: unreadable code"

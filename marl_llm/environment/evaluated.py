@@ -11,7 +11,7 @@ import numpy as np
 
 from marl_llm.core.predictions import Predictions
 from marl_llm.metrics import Scores
-from marl_llm.sandbox import Stage, Status
+from marl_llm.sandbox import Evaluation, Stage, Status
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,22 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(
         labels, np.concatenate(probabilities) if len(probabilities) == len(parts) else None
     )
+
+
+def failed(runs: Sequence[Evaluation]) -> Evaluated:
+    """The result of a candidate that failed in the last of its runs."""
+    last = runs[-1]
+    return Evaluated(
+        last.status,
+        last.stage,
+        last.error,
+        description=runs[0].description,
+        isolation=last.isolation,
+        seconds=sum(run.seconds for run in runs),
+        cpu_seconds=sum(run.cpu_seconds for run in runs),
+    )
+
+
+def out_of_time() -> Evaluated:
+    """The result where the budget ended before anything was known."""
+    return Evaluated(Status.timeout, Stage.parsed, "the budget is used up")

@@ -23,23 +23,22 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.core.predictions import Predictions
+from marl_llm.core.syntax import syntax_error
 from marl_llm.environment.blend import blended
 from marl_llm.environment.cache import PASSING, EvaluationCache
-from marl_llm.environment.cache.keys import code_key, same_code
+from marl_llm.environment.cache.keys import code_key
 from marl_llm.environment.compliance import same_predictions
 from marl_llm.environment.compose import FoldFacts, composed
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.elsewhere import unexpected_folds
-from marl_llm.environment.evaluated import Evaluated, pooled
+from marl_llm.environment.evaluated import Evaluated, failed, out_of_time, pooled
 from marl_llm.environment.fold_runner import Candidate, FoldRunner, KeyedFold
-from marl_llm.environment.gain import GainTest, Truth
+from marl_llm.environment.gain import GainTest, truth_of
 from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
 from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Evaluation, Fold, Limits, Sandbox, Stage, Status
 from marl_llm.tasks import Task
-
-__all__ = ["Evaluated", "Evaluator", "code_key", "same_code"]
 
 
 class Evaluator:
@@ -103,7 +102,7 @@ class Evaluator:
         self.out_of_fold_labels: np.ndarray = part.y[self.out_of_fold_rows]
         edges = np.cumsum([0, *(len(b) for _, b in splits)]).tolist()
         self.fold_bounds: list[tuple[int, int]] = list(pairwise(edges))
-        self._gain_test = GainTest(_truth(task, self._reference, splits), config, seed)
+        self._gain_test = GainTest(truth_of(task, self._reference, splits), config, seed)
         self._cache = EvaluationCache(
             Path(config.cache) if config.cache else None, config.cache_mib
         )
@@ -151,11 +150,11 @@ class Evaluator:
         """
         tree = code_key(code)
         if tree is None:
-            return Evaluated(Status.error, Stage.none, _syntax_error(code))
+            return Evaluated(Status.error, Stage.none, syntax_error(code))
         if (
             self._over()
         ):  # equal code may be running in another thread: nobody waits for it any more
-            return self._known(Candidate(code, tree)) or _out_of_time()
+            return self._known(Candidate(code, tree)) or out_of_time()
         with self._turn(tree):
             known = self._done.get(tree)
             result, fitted = (known, False) if known else self._run(Candidate(code, tree), against)
@@ -352,14 +351,14 @@ class Evaluator:
             ):
                 break
             if self._over():
-                return self._known(candidate) or _out_of_time(), fitted
+                return self._known(candidate) or out_of_time(), fitted
             run, fresh = self._runner.run(
                 candidate, self._folds[fold], describe=not runs, probe=fold == last
             )
             runs.append(run)
             fitted |= fresh
             if run.status is not Status.ok:
-                return _failed(runs), fitted
+                return failed(runs), fitted
             done[fold] = run.predictions[0]
         return self._scored(runs, done), fitted
 
@@ -398,38 +397,3 @@ class Evaluator:
             isolation=runs[0].isolation,
             stopped_after=len(done) if len(done) <= last else None,
         )
-
-
-def _truth(
-    task: Task, reference: Reference, splits: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> Truth:
-    labels = *(task.development.y[valid] for _, valid in splits), task.holdout.y
-    train, valid = (sum(map(len, parts)) // len(splits) for parts in zip(*splits, strict=True))
-    return Truth(task.metrics, reference, labels, (train, valid))
-
-
-def _failed(runs: Sequence[Evaluation]) -> Evaluated:
-    last = runs[-1]
-    return Evaluated(
-        last.status,
-        last.stage,
-        last.error,
-        description=runs[0].description,
-        isolation=last.isolation,
-        seconds=sum(run.seconds for run in runs),
-        cpu_seconds=sum(run.cpu_seconds for run in runs),
-    )
-
-
-def _out_of_time() -> Evaluated:
-    return Evaluated(Status.timeout, Stage.parsed, "the budget is used up")
-
-
-def _syntax_error(code: str) -> str:
-    try:
-        compile(code, "<candidate>", "exec")
-    except SyntaxError as error:
-        return f"SyntaxError: {error.msg} (line {error.lineno})"
-    except (ValueError, RecursionError, MemoryError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "SyntaxError: unreadable code"

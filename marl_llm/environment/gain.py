@@ -11,7 +11,7 @@ exact stop); one with such a gain is accepted unless the folds show a loss. Unde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from marl_llm.metrics import (
     score_predictions,
 )
 from marl_llm.metrics.sequential import is_hopeless
+from marl_llm.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,3 +179,12 @@ class GainTest:
             for fold, (a, b) in enumerate(edges)
             if b <= len(out_of_fold)
         }
+
+
+def truth_of(
+    task: Task, reference: Reference, splits: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> Truth:
+    """What a task's folds and hold-out are scored on; `splits`: positions (train, valid)."""
+    labels = *(task.development.y[valid] for _, valid in splits), task.holdout.y
+    train, valid = (sum(map(len, parts)) // len(splits) for parts in zip(*splits, strict=True))
+    return Truth(task.metrics, reference, labels, (train, valid))

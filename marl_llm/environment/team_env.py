@@ -19,10 +19,10 @@ from marl_llm.environment.analysis.current import current_view
 from marl_llm.environment.analysis.wording import Answer
 from marl_llm.environment.cache.keys import same_code
 from marl_llm.environment.card import TaskCard, describe_task
-from marl_llm.environment.compliance import Case, compliance, says_the_same
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.environment.delivery import Evidence, Tried, choose_delivery, distinct
 from marl_llm.environment.evaluator import Evaluated, Evaluator
+from marl_llm.environment.judging import judge
 from marl_llm.environment.looked import settled, tellable
 from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
 from marl_llm.environment.model_screen import ModelScreen, screen_models
@@ -333,97 +333,7 @@ class TeamEnv:
         """What one suggestion, and one implementation of it, came to. Blocks while the reference
         runs.
         """
-        if not suggestion.valid:
-            return StepOutcome(suggestion, None, None, Verdict.invalid)
-        if suggestion.ends:
-            return self._judge_end(state, suggestion, implementation)
-        if not suggestion.to_implement or suggestion.spec is None:
-            return StepOutcome(suggestion, None, None, Verdict.redundant)
-        reference = self.reference(suggestion.spec, state.evaluated)
-        outcome = StepOutcome(
-            suggestion,
-            implementation,
-            reference,
-            Verdict.failed,
-            credited=state.credited,
-            reference_comparison=self.compare(state.evaluated, reference),
-        )
-        if implementation is None:
-            return outcome
-        if not reference.ok and says_the_same(implementation.code, suggestion.spec):
-            return replace(
-                outcome, verdict=Verdict.no_gain, compliance=1.0
-            )  # what was asked for cannot run
-        if not implementation.evaluated.ok:
-            return outcome
-        return self._judge_result(state, outcome, implementation)
-
-    def _judge_end(
-        self, state: State, suggestion: Suggestion, implementation: Implementation | None
-    ) -> StepOutcome:
-        """A `finish`: what is delivered may be a gain, and is no failure where it is none."""
-        if suggestion.spec is None:
-            return StepOutcome(suggestion, None, None, Verdict.finished)
-        reference = self.evaluate(suggestion.spec)
-        compared = self.compare(state.evaluated, reference)
-        outcome = StepOutcome(
-            suggestion,
-            implementation,
-            reference,
-            Verdict.finished,
-            reference_comparison=compared,
-            credited=state.credited,
-        )
-        if implementation is None:
-            return outcome
-        if same_code(implementation.code, generate_code(suggestion.spec)):
-            return replace(outcome, compliance=1.0, comparison=compared)
-        if not implementation.evaluated.ok:
-            return replace(outcome, verdict=Verdict.failed)
-        share = self._compliance(state, suggestion.spec, implementation, reference)
-        comparison = self.compare(state.evaluated, implementation.evaluated)
-        verdict = Verdict.finished if share == 1 else Verdict.not_as_asked
-        return replace(outcome, verdict=verdict, compliance=share, comparison=comparison)
-
-    def _compliance(
-        self, state: State, spec: PipelineSpec, implementation: Implementation, reference: Evaluated
-    ) -> float:
-        return compliance(
-            Case(
-                implementation.code,
-                implementation.evaluated,
-                reference,
-                state.evaluated,
-                state.spec,
-                spec,
-                lambda: self.evaluator.agree_elsewhere(implementation.code, generate_code(spec)),
-            )
-        )
-
-    def _judge_result(
-        self, state: State, outcome: StepOutcome, implementation: Implementation
-    ) -> StepOutcome:
-        result, reference, spec = (
-            implementation.evaluated,
-            outcome.reference,
-            outcome.suggestion.spec,
-        )
-        assert reference is not None and spec is not None
-        comparison = self.compare(state.evaluated, result)
-        if comparison is not None and comparison.significant:
-            reference = self.reference(spec)  # with all its folds: it may become the current model
-        share = self._compliance(state, spec, implementation, reference)
-        if share < 1:
-            verdict = Verdict.not_as_asked
-        else:
-            verdict = (
-                Verdict.accepted
-                if comparison is not None and comparison.significant
-                else Verdict.no_gain
-            )
-        return replace(
-            outcome, verdict=verdict, compliance=share, comparison=comparison, reference=reference
-        )
+        return judge(self, state, suggestion, implementation)
 
     def advance(self, state: State, outcome: StepOutcome) -> State:
         """The next state of the episode."""

@@ -4,9 +4,10 @@ Knows no estimator.
 
 from __future__ import annotations
 
+from marl_llm.tasks.parts import Column, Part
 from marl_llm.tasks.procedural import procedural_frame, procedural_task
 from marl_llm.tasks.suite import TaskFile, load_suite
-from marl_llm.tasks.task import Column, Part, Task
+from marl_llm.tasks.task import Task
 
 __all__ = [
     "Column",

@@ -7,10 +7,8 @@ to nobody, *test* is read once for reports. Nothing is fitted here.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +17,9 @@ from pandas.util import hash_pandas_object
 
 from marl_llm.core.kind import Kind
 from marl_llm.core.metrics.names import check_metrics, default_metrics
-from marl_llm.tasks.columns import ColumnKind, TypedColumn
 from marl_llm.tasks.csv.dialect import Dialect, Overrides
 from marl_llm.tasks.csv.reading import read_csv, unique_names
+from marl_llm.tasks.parts import Column, Part, columns_of, content_key, left_out_columns
 from marl_llm.tasks.screening import OF_ALL_TARGETS, Table, Trap, sampled, screen
 from marl_llm.tasks.selection import (
     IGNORE,
@@ -37,8 +35,8 @@ from marl_llm.tasks.selection import (
 )
 from marl_llm.tasks.splits import division
 from marl_llm.tasks.splits.copies import copies_notes, find_copies
-from marl_llm.tasks.splits.division import Parts, SplitKind
-from marl_llm.tasks.target import Target, read_target
+from marl_llm.tasks.splits.division import SplitKind
+from marl_llm.tasks.target import read_target
 
 DEFAULT_FRACTIONS = (0.5, 0.25, 0.25)
 
@@ -69,38 +67,6 @@ class _Origin:
     source: str | None
     notes: tuple[str, ...]
     dialect: Dialect | None
-
-
-@dataclass(frozen=True)
-class Column:
-    """A feature: its alias in frames and prompts (`x3`; `t3` if it holds free text), its name in
-    the CSV, its kind.
-    """
-
-    alias: str
-    name: str
-    kind: ColumnKind
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some rows of a task.
-
-    Attributes
-    ----------
-    X : DataFrame, shape (n, columns)
-        Named by alias; float64 (NaN missing; dates are days since 1970-01-01) or object of str
-        (np.nan missing). Index 0..n-1.
-    y : ndarray, shape (n,)
-        int64 class index or float64 value.
-    """
-
-    X: pd.DataFrame
-    y: np.ndarray
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        return len(self.y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,7 +310,7 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     weights = check_metrics(metrics, answer.kind, answer.classes or None, answer.y)
     raw = ((name, frame.loc[:, name].loc[usable]) for name in chosen)
     typed, detections = typed_features(raw, reader, explicit=request.features is not None)
-    columns = _columns(typed)
+    columns = columns_of(typed)
     X = pd.DataFrame({column.alias: typed[column.name].values for column in columns})
     row_hashes = np.asarray(hash_pandas_object(X, index=False))  # pyright: ignore[reportCallIssue]
     copies = find_copies(X, row_hashes)
@@ -356,7 +322,9 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
         Part(X.iloc[part].reset_index(drop=True), answer.y[part]) for part in parts.rows
     )
     named = X.set_axis([column.name for column in columns], axis=1)
-    left_out = _left_out(frame, np.flatnonzero(usable)[sampled(parts.rows[0])], detections, reader)
+    left_out = left_out_columns(
+        frame, np.flatnonzero(usable)[sampled(parts.rows[0])], detections, reader
+    )
     dates = tuple(column.name for column in columns if column.kind == "date")
     missing = int(answers.values.isna().sum())
     traps = screen(
@@ -393,7 +361,7 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
             *repeats,
             *parts.notes,
         ),
-        key=_content_key(row_hashes, answer, parts, [columns, target, weights, divided_by.kind]),
+        key=content_key(row_hashes, answer, parts, [columns, target, weights, divided_by.kind]),
         dialect=origin.dialect,
         detections=(Detection.of(target, answers), *detections),
         traps=traps,
@@ -401,40 +369,3 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
         split_column=divided_by.column or None,
         blocks=parts.blocks,
     )
-
-
-def _columns(typed: Mapping[str, TypedColumn]) -> tuple[Column, ...]:
-    return tuple(
-        Column(f"{'t' if column.kind == 'text' else 'x'}{i}", name, column.kind)
-        for i, (name, column) in enumerate(typed.items())
-    )
-
-
-def _left_out(
-    frame: pd.DataFrame, rows: np.ndarray, detections: Sequence[Detection], reader: Reader
-) -> pd.DataFrame:
-    """Typed columns that are no features, at the given positions of the frame."""
-    reader = replace(reader, kinds={})
-    names = [found.name for found in detections if not found.kept]
-    columns = {name: frame.loc[:, name].iloc[rows].reset_index(drop=True) for name in names}
-    return pd.DataFrame(
-        {name: reader.read(columns[name], name).values for name in names}, index=range(len(rows))
-    )
-
-
-def _fields(column: Column) -> list[str]:
-    return [column.alias, column.name, column.kind]
-
-
-def _content_key(
-    row_hashes: np.ndarray, answer: Target, parts: Parts, described: list[object]
-) -> str:
-    digest = hashlib.sha256(
-        json.dumps([described, answer.kind, answer.classes], default=_fields).encode()
-    )
-    digest.update(row_hashes.tobytes())
-    digest.update(answer.y.tobytes())
-    for part in parts.rows:
-        digest.update(part.astype(np.int64).tobytes() + b"|")
-    digest.update(parts.blocks.tobytes())
-    return digest.hexdigest()[:16]

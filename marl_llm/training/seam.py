@@ -25,7 +25,7 @@ def trained_policy(trainer: ReplayTrainer) -> PeftModel:
 def weights_of(policy: PeftModel) -> tuple[int, int]:
     """How many weights the blocks of the base model have, without adapters, and how many its
     head."""
-    from marl_llm.training.trl_adapter import base_of
+    from marl_llm.training.loading import base_of
 
     base = base_of(policy)
     blocks = sum(

@@ -33,7 +33,6 @@ from datasets import Dataset
 from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import TrainOutput
@@ -47,6 +46,7 @@ from marl_llm.training.brake import KLBrake
 from marl_llm.training.collator import ReplayCollator
 from marl_llm.training.data import ReplayRow, sizes_of
 from marl_llm.training.history import FIGURE, StepReport
+from marl_llm.training.loader import EpochLoader, Rows
 from marl_llm.training.loading import base_of
 from marl_llm.training.loss import Replay, StepSize, Tokens
 from marl_llm.training.phase import OnStep
@@ -146,8 +146,8 @@ class ReplayTrainer(GRPOTrainer):
     def get_train_dataloader(self) -> DataLoader:
         """Batches of rows, the same on every process; which part is its own, the collator says."""
         rows, args = self.rows, self.args
-        return _Loader(
-            _Rows(rows),
+        return EpochLoader(
+            Rows(rows),
             batch_sampler=StepBatches(sizes_of(rows), args.per_device_train_batch_size, args.seed),
             collate_fn=self.collator,
             pin_memory=args.dataloader_pin_memory,
@@ -279,28 +279,6 @@ class ReplayTrainer(GRPOTrainer):
 
 class _Hidden(Protocol):
     last_hidden_state: torch.Tensor
-
-
-class _Rows(TorchDataset[ReplayRow]):
-    """Rows as a loader takes them."""
-
-    def __init__(self, rows: Sequence[ReplayRow]) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, number: int) -> ReplayRow:
-        return self._rows[number]
-
-
-class _Loader(DataLoader):
-    """Tells its batches which epoch begins, as transformers.Trainer expects."""
-
-    def set_epoch(self, epoch: int) -> None:
-        batches = self.batch_sampler
-        assert isinstance(batches, StepBatches)
-        batches.set_epoch(epoch)
 
 
 def _no_rewards(*_: object, **__: object) -> list[float | None]:

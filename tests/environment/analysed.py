@@ -15,7 +15,7 @@ from marl_llm.core.predictions import Predictions
 from marl_llm.environment.analysis import AnalysisView, answer
 from marl_llm.proposals import Analyze
 from marl_llm.tasks import Column, Task
-from marl_llm.tasks.task import Part
+from marl_llm.tasks.parts import Part
 from tests.fixtures import small_frame, small_task
 
 COLUMN_QUERIES = (

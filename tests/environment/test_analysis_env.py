@@ -22,7 +22,7 @@ from marl_llm.environment.analysis.wording import Answer
 from marl_llm.environment.memory import rough_tokens
 from marl_llm.proposals import Analyze
 from marl_llm.proposals.actions import Query
-from marl_llm.tasks.task import Part
+from marl_llm.tasks.parts import Part
 from tests.environment.analysed import COLUMN_QUERIES, MODEL_QUERIES, ask, made_task, viewed
 from tests.fixtures import CONFIG, small_task
 

@@ -20,7 +20,7 @@ from marl_llm.proposals import Analyze, PipelineSpec, compile, generate_code
 from marl_llm.proposals.screened import SIX, screened_specs
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
-from marl_llm.tasks.task import Part
+from marl_llm.tasks.parts import Part
 from tests.environment.test_small_classes import task_of
 from tests.fixtures import CONFIG, context, small_task
 

@@ -193,7 +193,7 @@ def test_answers_come_from_development_rows_only(env):
 def test_a_column_without_variety_in_the_development_rows_has_an_answer_too(values):
     from marl_llm.environment.analysis import AnalysisView, answer
     from marl_llm.proposals import Analyze
-    from marl_llm.tasks.task import Part
+    from marl_llm.tasks.parts import Part
 
     part = Part(
         pd.DataFrame({"x0": pd.Series(values, dtype=object if values[0] is None else float)}),

@@ -10,7 +10,7 @@ import numpy as np
 from pandas.util import hash_pandas_object
 
 from marl_llm.tasks import Task
-from marl_llm.tasks.task import Part
+from marl_llm.tasks.parts import Part
 
 
 def table_key(task: Task) -> str:
