@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from marl_llm.agents.answers import EngineerAnswer
 from marl_llm.agents.edits import numbered
 from marl_llm.agents.rules import ENGINEER_RULES, data_scientist_rules
+from marl_llm.core.section import Section
 from marl_llm.environment.card import ColumnCard, TaskCard
 from marl_llm.environment.memory import Memory, TokenCounter, rough_tokens
 from marl_llm.proposals import PipelineSpec
@@ -25,15 +26,13 @@ Message = dict[str, str]
 """A chat message: role ("system", "user" or "assistant") and content."""
 
 
-class PromptConfig(BaseModel):
+class PromptConfig(Section):
     """How prompts are written; part of the recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     style: Literal["compact", "chat"] = Field(
         default="compact",
         description="compact: few tokens, as the embedded model was taught; chat: plain words and "
-        "examples, for other "
-        "models",
+        "examples, for other models",
     )
     instructions: bool = Field(
         default=True, description="compact style: spell out the rules of the reply"
@@ -41,9 +40,7 @@ class PromptConfig(BaseModel):
     action_examples: bool = Field(
         default=True,
         description="chat style: an example of every kind of action, valid now, in the Data "
-        "Scientist's "
-        "prompt; a "
-        "model that a warm start taught the form needs none",
+        "Scientist's prompt; a model that a warm start taught the form needs none",
     )
     engineer_answer: EngineerAnswer = Field(
         default="program",

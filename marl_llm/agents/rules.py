@@ -32,13 +32,11 @@ def _answer_and_names() -> str:
     features = ", ".join(_named(feature) for feature in FEATURES.values() if not feature.series)
     series = [feature.constant for feature in FEATURES.values() if feature.series]
     text = f"""\
-Implement the proposal in the numbered scikit-learn code, and change nothing else. Answer with \
-line edits only, no
-prose: `9 = new text` replaces line 9, `6 + new text` inserts after line 6, `7 -` deletes line 7. \
-(Or give the whole
-build_pipeline() in one ```python block.) Names at hand: NUM, CAT (column selectors); encoders \
-{encoders}; scalers
-{scalers}; added features {features}, each a line `(LOG, ["x0", "x1"]),` below `(cat, CAT),`, and
+Implement the proposal in the numbered scikit-learn code, and change nothing else. Answer with line
+edits only, no prose: `9 = new text` replaces line 9, `6 + new text` inserts after line 6, `7 -`
+deletes line 7. (Or give the whole build_pipeline() in one ```python block.) Names at hand: NUM, CAT
+(column selectors); encoders {encoders}; scalers {scalers}; added features {features}, each a line
+`(LOG, ["x0", "x1"]),` below `(cat, CAT),`, and
 {" or ".join(f'`({name}, "t2"),`' for name in series)} of one text; scikit-learn's estimators."""
     return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
 

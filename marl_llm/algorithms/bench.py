@@ -138,6 +138,8 @@ def _sft_trainer(rows: list[ReplayRow], phase: Phase) -> Trainer:
 
 
 class _Trainer(Protocol):
+    """What is timed: a trainer of ours or of TRL."""
+
     def train(self) -> object: ...
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from marl_llm.algorithms.base import Algorithm
 from marl_llm.algorithms.registry import AnyAlgorithm, default_algorithm
 from marl_llm.algorithms.schedule import Schedule
 from marl_llm.core.roles import ML_ENGINEER
+from marl_llm.core.section import Section
 
 
-class TrainingSection(BaseModel):
+class TrainingSection(Section):
     """One algorithm per role, who trains when, and whether both train at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     schedule: Schedule = Field(
         default="both",
         description="who trains: both roles in every iteration; alternate, the Data Scientist "
-        "first; or "
-        "data_scientist_first, alone against a frozen Engineer and then alternating",
+        "first; or data_scientist_first, alone against a frozen Engineer and then alternating",
     )
     alone: int = Field(
         default=2, ge=1, description="data_scientist_first: iterations before the Engineer's turn"

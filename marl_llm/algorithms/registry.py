@@ -40,7 +40,8 @@ def algorithm_class(name: str) -> type[Algorithm]:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    if ":" not in name:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
         names = ", ".join(BUILT_IN)
         raise ValueError(
             f"there is no algorithm '{name}'; there are {names}, and your own as module:Class"

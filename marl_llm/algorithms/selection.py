@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from marl_llm.core.frames import bools, floats, group_numbers, integers, lengths
+from marl_llm.core.frames import Mask, bools, floats, group_numbers, integers, lengths
 from marl_llm.credit.columns import require_columns
 from marl_llm.training.gate import IntegrityError
 
 TURN = ["run", "iteration", "episode", "branch", "role"]
 """Columns that name a turn, as far as the rows have them."""
-Mask = NDArray[np.bool_]
 
 
 def check_fingerprints(fingerprints: Iterable[str], adapter_sha256: str) -> dict[str, int]:
@@ -112,7 +111,7 @@ def turns_of(frame: pd.DataFrame) -> list[Turn]:
         Turn(
             code=code,
             group=int(groups[at[0]]),
-            advantage=math.fsum(advantages[at]) / len(at),
+            advantage=math.fsum(advantages[at]) / len(at),  # exact: equal turns tie
             rows=len(at),
             refused=bool(refused[at[0]]),
             first=at[0],

@@ -71,8 +71,8 @@ class SFT(Algorithm, frozen=True):
 
     @property
     def own_rows_only(self) -> bool:
-        """Rows must be of the adapter that is trained: not so where all rows, or those of other
-        runs, are imitated."""
+        """Rows must be of the adapter that is trained: for `best_of_group` without `imitate`
+        only."""
         return self.selection == "best_of_group" and not self.imitate
 
     def rows(self, frame: pd.DataFrame) -> tuple[list[ReplayRow], dict[str, int]]:

@@ -37,13 +37,15 @@ def _solve(args: argparse.Namespace) -> int:
     from marl_llm.rollout.budget import Clock
     from marl_llm.solve import read_memory, solve_task
     from marl_llm.solve.experience import named_store
+    from marl_llm.solve.solve import check_numbers
     from marl_llm.workspace.teams import choose_team
 
     if args.csv.is_dir():
         return _solve_suite(args)
-    limits = _limits(args)
+    entry, limits = task_entry(args), _limits(args)
+    check_numbers(limits, entry.seed)  # before a team is fetched
     report = solve_task(
-        task_entry(args),
+        entry,
         memory=read_memory(args.memory) if args.memory else None,
         team=choose_team(args.team, base=args.base),
         limits=limits,

@@ -1,9 +1,8 @@
 """Typed access to data frames, the seam to pandas: frames and names of columns go in, arrays,
 lists and frames come out.
 
-pandas has no type stubs, and what a column of a frame is stays open in its own annotations. The
-strictly checked rooms read and make columns by these functions, so that what is not known ends
-here.
+pandas' own annotations leave open what a column of a frame holds. The strictly checked rooms read
+and make columns by these functions, so that what is not known ends here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_] | pd.Series
+Mask = NDArray[np.bool_]
 """Which rows of a frame are meant: bool, shape (n,)."""
 
 drop_columns: Callable[..., object] = pd.DataFrame.drop
@@ -35,8 +34,8 @@ def floats(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def integers(rows: pd.DataFrame, column: str) -> NDArray[np.int64]:
-    """The integers of a column, shape (n,)."""
-    return rows[column].to_numpy()
+    """The integers of a column, shape (n,); none may be missing."""
+    return rows[column].to_numpy(np.int64)
 
 
 def bools(rows: pd.DataFrame, column: str) -> NDArray[np.bool_]:

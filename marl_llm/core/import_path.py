@@ -11,13 +11,12 @@ def import_object(path: str) -> object:
     Raises
     ------
     ValueError
-        It cannot be imported; the sentence says why and what to do, and goes on from the path's
-        name.
+        It cannot be imported; the message continues a sentence that begins with the path.
     """
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"cannot be imported ({error}): write module:Class, and install the module, or put its "
             "directory on PYTHONPATH"

@@ -27,6 +27,6 @@ def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
     return isinstance(value, tuple)
 
 
-def is_set(value: object) -> TypeGuard[frozenset[object]]:
+def is_frozenset(value: object) -> TypeGuard[frozenset[object]]:
     """True for a frozen set."""
     return isinstance(value, frozenset)

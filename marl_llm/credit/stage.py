@@ -82,9 +82,8 @@ class CreditConfig(BaseModel):
     )
     scale: Scale = Field(
         default=Scale.role,
-        description="divide by: none, or the deviation over the group, over the role's rows of "
-        "the same "
-        "step, over all",
+        description="divide by: none, or the deviation over the group, over the role's rows of the "
+        "same step, over all",
     )
     clip: float | None = Field(
         default=5.0, gt=0, description="advantages are cut to +-clip after scaling; null: not cut"
@@ -99,16 +98,14 @@ class CreditConfig(BaseModel):
         default=0.0,
         ge=0,
         description="share of the best gain in its group that a turn which ends the episode is "
-        "charged "
-        "(not ppo)",
+        "charged (not ppo)",
     )
     alpha: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="weight of the team's return against the role's own reward, both scaled "
-        "first; 0: "
-        "own only",
+        description="weight of the team's return against the role's own reward, both scaled first; "
+        "0: own only",
     )
 
 
@@ -230,7 +227,7 @@ def _advantages(mine: pd.DataFrame, rewards: np.ndarray, config: CreditConfig) -
 
 
 def _name(rows: pd.DataFrame) -> str:
-    """The first of them."""
+    """How an error names the first of these rows."""
     row = {name: cells(rows, name)[0] for name in ROW_KEY}
     return (
         f"row (episode {row['episode']}, branch {row['branch']}, call {row['call']}, role "

@@ -34,10 +34,9 @@ from marl_llm.credit.columns import require_columns
 TEAM_COLUMNS = ["step", "action", "metrics_after", "reward_metric_delta"]
 """What the team's return is read from, besides the row key."""
 
-Turn = tuple[int, str]
+_Turn = tuple[int, str]
 """The number of a turn's episode, and its branch."""
-Name = tuple[object, ...]
-"""What equal proposals of a step have in common."""
+_Name = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,14 @@ class _Proposal:
     measured: object
 
     @property
-    def turn(self) -> Turn:
+    def turn(self) -> _Turn:
         """The turn that proposed it."""
         return self.place, self.branch
 
     @property
-    def names(self) -> list[Name]:
+    def names(self) -> list[_Name]:
         """What equal proposals of a step have in common."""
-        names: list[Name] = [(self.place, self.step, "action", self.action)]
+        names: list[_Name] = [(self.place, self.step, "action", self.action)]
         if self.measured not in ("", "{}", None):
             names.append((self.place, self.step, "metrics", self.measured))
         return names
@@ -97,7 +96,7 @@ def team_returns(rows: pd.DataFrame, role: str) -> np.ndarray:
         return floats(mine, "reward_metric_delta")
     gains = _gains_by_proposal(chosen(rows, equal(rows, "role", ML_ENGINEER)))
     proposals = _proposals(mine)
-    shared: dict[Name, float] = {}
+    shared: dict[_Name, float] = {}
     for proposal in proposals:
         if proposal.turn in gains:
             for name in proposal.names:
@@ -156,12 +155,12 @@ def _proposals(rows: pd.DataFrame) -> list[_Proposal]:
     ]
 
 
-def _gains_by_proposal(implementations: pd.DataFrame) -> dict[Turn, float]:
+def _gains_by_proposal(implementations: pd.DataFrame) -> dict[_Turn, float]:
     """Mean gain of each proposal's implementations, by place and branch; all calls of a turn carry
     the turn's gain.
     """
     turns = implementations.drop_duplicates(["place", "branch"])
-    gains: dict[Turn, list[float]] = defaultdict(list)
+    gains: dict[_Turn, list[float]] = defaultdict(list)
     for place, branch, gain in zip(
         integers(turns, "place"),
         texts(turns, "branch"),
@@ -173,7 +172,7 @@ def _gains_by_proposal(implementations: pd.DataFrame) -> dict[Turn, float]:
     return {proposal: sum(found) / len(found) for proposal, found in gains.items()}
 
 
-def _return(proposal: _Proposal, gains: dict[Turn, float], shared: dict[Name, float]) -> float:
+def _return(proposal: _Proposal, gains: dict[_Turn, float], shared: dict[_Name, float]) -> float:
     if proposal.turn in gains:
         return gains[proposal.turn]
     return next((shared[name] for name in proposal.names if name in shared), 0.0)

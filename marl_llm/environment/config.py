@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from marl_llm.core.section import Section
 
 
-class EnvironmentConfig(BaseModel):
+class EnvironmentConfig(Section):
     """How candidates are evaluated and when a gain counts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     steps: int = Field(default=6, ge=1, description="maximum number of proposals in one episode")
     cv_folds: int = Field(
         default=3, ge=2, description="folds of the cross-validation on the development part"

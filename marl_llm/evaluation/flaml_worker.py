@@ -169,6 +169,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from marl_llm.evaluation import flaml_worker  # noqa: PLW0406  pickles name the module, not __main__
+    # Pickles name the module, not __main__.
+    from marl_llm.evaluation import flaml_worker  # noqa: PLW0406
 
     sys.exit(flaml_worker.main(sys.argv[1:]))

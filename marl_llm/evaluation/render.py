@@ -25,8 +25,8 @@ MEANING = (
     "chosen by; the final solution is fitted on development and hold-out rows. 1 is perfect; "
     "metrics bounded in [0, 1] as they are, losses as 1 - loss / loss of the trivial predictor.",
     "Gain: score minus the baseline's on the same test rows. Closed: share of the baseline's "
-    "distance to 1 that was "
-    f"gained (ratio of sums; its interval resamples tasks and needs {MIN_BOOTSTRAP_TASKS}).",
+    "distance to 1 that was gained (ratio of sums; its interval resamples tasks and needs "
+    f"{MIN_BOOTSTRAP_TASKS}).",
     "[ ]: 95% intervals over tasks, which weigh the same (Student's t on task means); they speak "
     "of other tasks of this kind.",
     f"{BETTER} better, {WORSE} worse than the baseline: the 95% interval of that trial's gain "
@@ -41,9 +41,9 @@ MEANING = (
 )
 """What the figures mean, for every report."""
 _AGAINST = (
-    "Against one arm: a task's interval is that of the corrected resampled t-test over its "
-    "splits and speaks of other "
-    "splits of that CSV (none for a single split); that of all tasks, of other tasks."
+    "Against one arm: a task's interval is that of the corrected resampled t-test over its splits "
+    "and speaks of other splits of that CSV (none for a single split); that of all tasks, of other "
+    "tasks."
 )
 
 

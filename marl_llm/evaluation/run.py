@@ -113,7 +113,7 @@ def evaluate_suite(
         Unknown arm, FLAML not installed, `against` not in the comparison, no such suite, or a suite
         without a single usable CSV.
     """
-    chosen = _choose(question, sections, run)
+    chosen = _choose(question, sections, run, on_line)
     trials, problems = suite_trials(suite, question.repeats, question.seed)
     for problem in problems:
         on_line(f"{problem.task} is left out: {problem.error}")
@@ -137,7 +137,7 @@ def evaluate_procedural(
     """Compare arms on `count` procedural tasks, with seeds from `first_seed` on; otherwise as
     `evaluate_suite`.
     """
-    chosen = _choose(question, sections, run)
+    chosen = _choose(question, sections, run, on_line)
     trials = procedural_trials(first_seed, count, question.repeats)
     about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
     with _ready(sections, server, opened, out) as ready:
@@ -155,7 +155,7 @@ def evaluate_trials(
     on_line: OnLine = lambda line: None,
 ) -> EvaluationReport:
     """Compare arms on trials of the caller's, which go by `name`; otherwise as `evaluate_suite`."""
-    chosen = _choose(question, sections, run)
+    chosen = _choose(question, sections, run, on_line)
     with _ready(sections, None, None, out) as ready:
         return _compare(ready, chosen, _Tasks({"suite": name}, trials), out, on_line)
 
@@ -180,9 +180,11 @@ class _Chosen:
     left_out: list[str]
 
 
-def _choose(question: Question, sections: PlaySections, run: RunDirectory) -> _Chosen:
-    """The arms by name. Raises UserError as `make_arms`, and where nothing is there to be held
-    against.
+def _choose(
+    question: Question, sections: PlaySections, run: RunDirectory, on_line: OnLine
+) -> _Chosen:
+    """The arms by name; tells of each that has to stay away. Raises UserError as `make_arms`, and
+    where nothing is there to be held against.
     """
     missing, against = left_out(question.arms), question.against
     arms = make_arms(
@@ -199,6 +201,8 @@ def _choose(question: Question, sections: PlaySections, run: RunDirectory) -> _C
             f"--against {against}: the comparison has no such arm; it has "
             f"{', '.join(known)}. Add it to --arms."
         )
+    for sentence in missing.values():
+        on_line(sentence)
     return _Chosen(arms, question, list(missing.values()))
 
 
@@ -222,8 +226,6 @@ def _compare(
 
     An arm with a budget comes last, since what another took may be it.
     """
-    for sentence in chosen.left_out:
-        on_line(sentence)
     results: list[Result] = []
     trials, found = tasks.trials, list(tasks.problems)
     comparison = Comparison.of(opened, chosen.question.seed, out)

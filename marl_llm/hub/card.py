@@ -14,12 +14,10 @@ from marl_llm.hub.manifest import base_repo_of, repo_of
 from marl_llm.serving.config import served_lora_rank
 
 _DUTIES = {
-    DATA_SCIENTIST: "the Data Scientist: it reads what is known about a tabular task and "
-    "proposes the next "
-    "change",
+    DATA_SCIENTIST: "the Data Scientist: it reads what is known about a tabular task and proposes "
+    "the next change",
     ML_ENGINEER: "the ML Engineer: it writes the scikit-learn pipeline that does what the Data "
-    "Scientist "
-    "proposed",
+    "Scientist proposed",
 }
 
 _OTHER = {DATA_SCIENTIST: ML_ENGINEER, ML_ENGINEER: DATA_SCIENTIST}

@@ -71,9 +71,9 @@ def download(
         )
     if sha256 is not None and found != sha256:
         raise UserError(
-            f"{at}: {name} is not what was published (SHA-256 {found[:12]}, its team.json "
-            f"says {sha256[:12]}): do not "
-            "use it; name an earlier revision, or have the team published again."
+            f"{at}: {name} is not what was published (SHA-256 {found[:12]}, its team.json says "
+            f"{sha256[:12]}): do not use it; name an earlier revision, or have the team published "
+            "again."
         )
     return path
 

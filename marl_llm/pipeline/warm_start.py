@@ -1,8 +1,9 @@
 """The stage before iteration 0: both adapters learn the form of an answer from the scripted pair.
 
 Scripted episodes are played without a model server, each decision rendered as the recipe's prompts
-do and implemented by the reference compiler; both adapters imitate them (SFT). What comes out is
-version 0 of each adapter. It teaches the form and not taste: proposals stay undirected. The
+do and implemented by the reference compiler; both adapters imitate them (SFT), the Data Scientist
+few of its wishes to finish, which are played so that the Engineer sees deliveries. What comes out
+is version 0 of each adapter. It teaches the form and not taste: proposals stay undirected. The
 episodes lie in `warm_start/`, and a stage that was interrupted goes on from what is there.
 """
 
@@ -65,7 +66,9 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
     rows = score_rows(read_rows(folder / "trajectories"), recipe.rewards)
     for role in ROLES:
         credit = assign_credit(rows, role, recipe.credit_of(role))[0]
-        credit["kept"] = ~_left_out(rows, role, recipe)
+        left_out = _left_out(rows, role, recipe)
+        credit["kept"] = ~left_out
+        credit["reason"] = np.where(left_out, "beyond warm_start.finish", "")
         write_credit(credit, folder / "credit" / f"{role}.parquet")
     run_together(
         [functools.partial(_train, recipe, run, trainee) for trainee in waiting],
@@ -88,7 +91,7 @@ def _left_out(rows: pd.DataFrame, role: str, recipe: Recipe) -> npt.NDArray[np.b
     finishes = mine.str.startswith("finish").to_numpy()
     left_out = np.zeros(len(mine), dtype=bool)
     share = recipe.warm_start.finish
-    if role == DATA_SCIENTIST and share < 1:
+    if role == DATA_SCIENTIST and share < 1 and not finishes.all():
         stay = int(share / (1 - share) * int((~finishes).sum()))
         drawn = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(finishes))
         left_out[drawn[stay:]] = True

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from marl_llm.core.narrow import is_set
+from marl_llm.core.narrow import is_frozenset
 from marl_llm.proposals.codegen import INNER_FOLDS
 from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.features import Extra, Reduction
@@ -294,16 +294,18 @@ def _spec(parts: Mapping[str, object]) -> PipelineSpec:
     estimator = str(parts["estimator"])
     fields = {choice.name: parts[choice.name] for choice in CHOICES} | {"estimator": estimator}
     fields |= {f: parts[f] for f in ("calibration", "threshold") if f in parts}
-    if is_set(dropped := parts["drop"]):
-        fields["drop"] = sorted_columns(map(str, dropped))
+    if not is_frozenset(dropped := parts["drop"]):
+        raise Unreadable("the columns that are dropped are no set")
+    fields["drop"] = sorted_columns(map(str, dropped))
     fields["extra"] = tuple(_extra(name) for name in parts if name.split(" ")[0] in FEATURES)
     if match := _REDUCTION.fullmatch(str(parts.get("reduce", ""))):
         fields["reduce"] = Reduction(op=match[1], amount=float(match[2]))
-    params = {
-        name.removeprefix("param "): value
-        for name, value in parts.items()
-        if name.startswith("param ") and (value is None or isinstance(value, str | int | float))
-    }
+    params: dict[str, str | int | float | None] = {}
+    for name, value in parts.items():
+        if name.startswith("param "):
+            if value is not None and not isinstance(value, str | int | float):
+                raise Unreadable(f"{name} is no plain value")
+            params[name.removeprefix("param ")] = value
     try:
         return PipelineSpec.model_validate({**fields, "params": ordered_params(estimator, params)})
     except ValidationError as error:

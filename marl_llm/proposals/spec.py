@@ -187,6 +187,7 @@ def members_of(parts: Mapping[str, object]) -> frozenset[Member] | None:
 
 
 def _are_members(value: object) -> TypeGuard[frozenset[Member]]:
+    """True for a frozen set: under "members" stand only those that `member_parts` made."""
     return isinstance(value, frozenset)
 
 

@@ -52,8 +52,8 @@ def score_rows(rows: pd.DataFrame, weights: RewardConfig) -> pd.DataFrame:
         one.name: np.array([one(outcome) for outcome in outcomes], np.float64) for one in components
     }
     if len(values.keys() - {"own"}) < len(components):
-        names = ", ".join(one.name for one in components)
-        raise UserError(f"reward components need names of their own, other than own: {names}.")
+        listed = ", ".join(one.name for one in components)
+        raise UserError(f"reward components need names of their own, other than own: {listed}.")
     nothing = np.zeros(len(rows))
     own = sum((values[one.name] for one in components if one.per_call), nothing)
     columns = {f"reward_{name}": value for name, value in values.items()}
@@ -70,42 +70,25 @@ def _outcomes(rows: pd.DataFrame) -> list[Outcome]:
     missing = next((name for name in FACTS if name not in rows), None)
     if missing is not None:
         raise UserError(f"the rows lack the column {missing!r}, which rewards are computed from.")
-    columns = zip(
-        texts(rows, "role"),
-        texts(rows, "verdict"),
-        optional_floats(rows, "compliance"),
-        optional_floats(rows, "step_gain"),
-        optional_floats(rows, "new_reference_gain"),
-        integers(rows, "rungs").tolist(),
-        bools(rows, "refused").tolist(),
-        integers(rows, "prompt_tokens").tolist(),
-        integers(rows, "completion_tokens").tolist(),
-        floats(rows, "analysis_cpu_s").tolist(),
-        strict=True,
-    )
+    role, verdict = texts(rows, "role"), texts(rows, "verdict")
+    compliance, step_gain = optional_floats(rows, "compliance"), optional_floats(rows, "step_gain")
+    new_reference_gain = optional_floats(rows, "new_reference_gain")
+    rungs, refused = integers(rows, "rungs").tolist(), bools(rows, "refused").tolist()
+    prompt_tokens = integers(rows, "prompt_tokens").tolist()
+    completion_tokens = integers(rows, "completion_tokens").tolist()
+    analysis_cpu_s = floats(rows, "analysis_cpu_s").tolist()
     return [
         Outcome(
-            role=role,
-            verdict=verdict,
-            compliance=compliance,
-            step_gain=step_gain,
-            new_reference_gain=new_reference_gain,
-            rungs=rungs,
-            refused=refused,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            analysis_cpu_s=analysis_cpu_s,
+            role=role[i],
+            verdict=verdict[i],
+            compliance=compliance[i],
+            step_gain=step_gain[i],
+            new_reference_gain=new_reference_gain[i],
+            rungs=rungs[i],
+            refused=refused[i],
+            prompt_tokens=prompt_tokens[i],
+            completion_tokens=completion_tokens[i],
+            analysis_cpu_s=analysis_cpu_s[i],
         )
-        for (
-            role,
-            verdict,
-            compliance,
-            step_gain,
-            new_reference_gain,
-            rungs,
-            refused,
-            prompt_tokens,
-            completion_tokens,
-            analysis_cpu_s,
-        ) in columns
+        for i in range(len(rows))
     ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from marl_llm.core.roles import DATA_SCIENTIST
+from marl_llm.core.section import Section
 
 
-class RolloutConfig(BaseModel):
+class RolloutConfig(Section):
     """The tree of an episode, and how much runs at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     proposals: int = Field(
         default=4, ge=1, description="turns of the Data Scientist at each state (group size)"
     )
@@ -22,18 +22,15 @@ class RolloutConfig(BaseModel):
     advance: Literal["best", "sampled", "merged"] = Field(
         default="sampled",
         description="branch the episode goes on from: the best gain, or one drawn uniformly; "
-        "merged: the "
-        "best gain, "
-        "what the other branches found is remembered too, and it ends where all of them finish",
+        "merged: the best gain, what the other branches found is remembered too, and it ends where "
+        "all of them finish",
     )
     looked: float = Field(
         default=0.0,
         ge=0,
         le=1,
         description="share of the episodes that begin with the models screened, from the best of "
-        "them, "
-        "as those of "
-        "solve do",
+        "them, as those of solve do",
     )
     episodes_at_once: int = Field(default=8, ge=1, description="episodes played concurrently")
     temperature: float = Field(

@@ -192,11 +192,11 @@ async def engineer_turn(
     context: TurnContext, state: State, suggestion: Suggestion, policy: Policy, seed: int
 ) -> Turn:
     """Play one turn of the Engineer for `suggestion` at `state`; `seed` is the turn's own."""
-    env, asked, wanted = context.env, suggestion.action, suggestion.spec
-    assert asked is not None and wanted is not None
+    env, action, wanted = context.env, suggestion.action, suggestion.spec
+    assert action is not None and wanted is not None
     shown, helpers = engineer_start(wanted, state.spec)
     now = replace(context.situation(state), code=shown, at_hand=functions_at_hand(wanted))
-    messages = context.style.engineer(now, proposal_text(suggestion.text, wanted), asked, wanted)
+    messages = context.style.engineer(now, proposal_text(suggestion.text, wanted), action, wanted)
     calls: list[CallRecord] = []
     implementation = Implementation("", Evaluated(Status.error, Stage.none, "nothing was written"))
     for call in range(env.config.repairs + 1):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from marl_llm.core.section import Section
 from marl_llm.sandbox.results import Limits
 
 
-class SandboxSection(BaseModel):
+class SandboxSection(Section):
     """Where candidates run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     level: str = Field(
         default="bubblewrap",
         description="isolation: bubblewrap, or landlock where namespaces are forbidden",

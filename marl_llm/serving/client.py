@@ -268,8 +268,8 @@ def parse_completion(answer: Mapping[str, Any], latency_s: float) -> Completion:
     if not prompt_ids or not completion_ids or len(completion_ids) != len(logprobs):
         raise BadReply(
             f"The model server's answer has {len(prompt_ids or [])} prompt tokens, "
-            f"{len(completion_ids or [])} "
-            f"completion tokens and {len(logprobs)} log-probabilities: it cannot be logged."
+            f"{len(completion_ids or [])} completion tokens and {len(logprobs)} log-probabilities: "
+            "it cannot be logged."
         )
     if min(logprobs) <= _MISSING_LOGPROB:
         raise BadReply(

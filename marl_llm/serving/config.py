@@ -15,10 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.precision import cpu_precision
+from marl_llm.core.section import Section
 
 BASE_NAME = "base"
 """The name under which a server of ours serves the model without an adapter."""
@@ -104,17 +105,9 @@ class ServerConfig:
     extra_args: tuple[str, ...] = ()
 
 
-_CPU_BLOCK = 32
-"""Tokens of a block of the prefix cache on a CPU, the fewest that vLLM's kernel takes (its default:
-128). What lies behind the last full block of a prompt is computed again for every reply, and
-prompts of a team are 130 to 400 tokens: of 250,718 prompt tokens of one iteration of the 0.5B
-model 33% were computed with 128, 11% with 32."""
-
-
-class ServingSection(BaseModel):
+class ServingSection(Section):
     """The vLLM server, and which models need none to play."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     OPERATION: ClassVar = frozenset(
         (
             "port",
@@ -143,9 +136,7 @@ class ServingSection(BaseModel):
     dtype: Dtype = Field(
         default="auto",
         description="of the server's weights and arithmetic; auto: bfloat16 on a GPU, and for a "
-        "model "
-        "stored in it on "
-        "a CPU that is clearly faster in it; else float32",
+        "model stored in it on a CPU that is clearly faster in it; else float32",
     )
     threads: int = Field(
         default=1,
@@ -162,9 +153,8 @@ class ServingSection(BaseModel):
     request_timeout_s: float = Field(
         default=300,
         gt=0,
-        description="least patience, seconds, with a server that is up but samples nothing; a "
-        "slow one "
-        "is waited for",
+        description="least patience, seconds, with a server that is up but samples nothing; a slow "
+        "one is waited for",
     )
     extra_args: tuple[str, ...] = Field(
         default=(),
@@ -175,8 +165,7 @@ class ServingSection(BaseModel):
         default=20_000_000,
         ge=0,
         description="largest model, parameters, that `solve` plays in its own process; larger "
-        "ones, and "
-        "0: a server",
+        "ones, and 0: a server",
     )
     while_training: bool = Field(
         default=True,
@@ -237,6 +226,13 @@ def _version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+_CPU_BLOCK = 32
+"""Tokens of a block of the prefix cache on a CPU, the fewest that vLLM's kernel takes (its default:
+128). What lies behind the last full block of a prompt is computed again for every reply, and
+prompts of a team are 130 to 400 tokens: of 250,718 prompt tokens of one iteration of the 0.5B
+model 33% were computed with 128, 11% with 32."""
 
 
 def command(

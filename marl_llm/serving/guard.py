@@ -29,7 +29,7 @@ _stopping = False
 
 
 def _ask_to_stop(_signal: int, _frame: object) -> None:
-    global _stopping  # noqa: PLW0603  a signal handler has nowhere else to write
+    global _stopping  # noqa: PLW0603 - a signal handler has nowhere else to write
     _stopping = True
 
 
@@ -81,7 +81,7 @@ def _end_group(child: subprocess.Popen[bytes], grace_s: float) -> None:
 def main(owner: int, command: list[str]) -> int:
     """Run `command` until it ends or has to end. Returns its exit status, 128 + n for signal n."""
     signal.signal(signal.SIGTERM, _ask_to_stop)
-    child = subprocess.Popen(command, preexec_fn=_end_with_guard)  # noqa: PLW1509  one thread
+    child = subprocess.Popen(command, preexec_fn=_end_with_guard)  # noqa: PLW1509 - one thread
     status = _wait(child, owner)
     if status is None:
         _end_group(child, GRACE_S)

@@ -97,7 +97,7 @@ def solve_task(
         After what was found so far was delivered.
     """
     clock = clock or Clock(limits.budget)
-    _check_numbers(limits, entry.seed)
+    check_numbers(limits, entry.seed)
     choice = budgeted(team, limits)
     sections = choice.sections
     own = OwnExperience(experience, on_line, choice.experience if experience else NOTHING)
@@ -150,7 +150,8 @@ def _improve(
     return delivery.write("done", delivered, before, after)
 
 
-def _check_numbers(limits: Limits, seed: int) -> None:
+def check_numbers(limits: Limits, seed: int) -> None:
+    """Raise UserError for limits that leave nothing to do, and for a seed out of range."""
     if limits.steps is not None and limits.steps < 1:
         raise UserError(f"{limits.steps} steps leave nothing to do: ask for at least 1.")
     if limits.patience < 1:

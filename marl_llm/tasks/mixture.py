@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from marl_llm.core.errors import UserError
+from marl_llm.core.section import Section
 from marl_llm.tasks.procedural import procedural_task
 from marl_llm.tasks.suite import TaskFile, load_suite
 from marl_llm.tasks.task import Task
@@ -26,15 +27,13 @@ from marl_llm.tasks.task import Task
 _SPLITS = 2**31
 
 
-class TaskSection(BaseModel):
+class TaskSection(Section):
     """Where training tasks come from: procedural ones by seed, a suite of CSV files, or both."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     suite: str | None = Field(
         default=None,
         description="directory with suite.yaml (`marl-llm suite build` makes one); null: "
-        "procedural "
-        "tasks alone",
+        "procedural tasks alone",
     )
     suite_share: float = Field(
         default=1.0,

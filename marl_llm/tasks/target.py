@@ -174,9 +174,9 @@ def _check_class_sizes(sizes: np.ndarray, names: Sequence[str], name: str) -> No
             [name for name, few in zip(names, small, strict=True) if few], sizes[small], most=3
         )
         raise UserError(
-            f"The target '{name}' needs two classes of at least {LEAST_TO_DIVIDE} rows, so "
-            "that development, hold-out "
-            f"and test can have both, but it has {listed}: add rows or join classes."
+            f"The target '{name}' needs two classes of at least {LEAST_TO_DIVIDE} rows, so that "
+            f"development, hold-out and test can have both, but it has {listed}: add rows or join "
+            "classes."
         )
     if sizes[small].sum() > sizes.sum() / 2:
         raise UserError(

@@ -103,12 +103,13 @@ class PolicyConfig(TrainConfig, frozen=True):
     gate_tolerance: float | None = Field(
         default=None,
         gt=0,
-        description="largest |mean ratio - 1| before the first update; null: 1e-3 in float32, "
-        "2e-2 in "
-        "bfloat16",
+        description="largest |mean ratio - 1| before the first update; null: 1e-3 in float32, 2e-2 "
+        "in bfloat16",
     )
     gate_rows: int = Field(
-        default=64, ge=1, description="rows that the gate looks at, drawn at random"
+        default=64,
+        ge=1,
+        description="rows that the gate looks at: up to 4 of each of some prompts, drawn at random",
     )
 
     @model_validator(mode="after")

@@ -47,9 +47,10 @@ def train_policy(
         As `train_role.train_role`.
     """
     trainer = policy_trainer(rows, phase, config, loss)
+    score = _once(trainer.score)  # the gate's rows are among the probe's
+    gate = _gate(trainer, rows, phase, config, score)
     probe = choose_probe(rows, phase.adapter_sha256, most=config.gate_rows, seed=phase.seed)
-    start = trainer.score(probe.rows)
-    gate = _gate(trainer, rows, phase, config, _known(trainer.score, probe.rows, start))
+    start = score(probe.rows)
     metrics = run(trainer, rows, phase, config)
     end = _settle(trainer, probe, start)
     last = metrics["history"][-1]
@@ -97,16 +98,17 @@ def _moved(start: list[np.ndarray], end: list[np.ndarray]) -> float:
     return divergence(np.concatenate(end) - np.concatenate(start))["approx_kl"]
 
 
-def _known(score: Score, rows: Sequence[ReplayRow], values: Sequence[np.ndarray]) -> Score:
-    """`score`, which does not compute again what is known of these very rows."""
-    known = {id(row): value for row, value in zip(rows, values, strict=True)}
+def _once(score: Score) -> Score:
+    """`score`, which computes each row once: right as long as the policy stays as it is."""
+    known: dict[int, np.ndarray] = {}
 
-    def looked_up(asked: Sequence[ReplayRow]) -> list[np.ndarray]:
-        if all(id(row) in known for row in asked):
-            return [known[id(row)] for row in asked]
-        return score(asked)
+    def scored(rows: Sequence[ReplayRow]) -> list[np.ndarray]:
+        new = [row for row in rows if id(row) not in known]
+        if new:
+            known.update(zip(map(id, new), score(new), strict=True))
+        return [known[id(row)] for row in rows]
 
-    return looked_up
+    return scored
 
 
 def _gate(

@@ -21,13 +21,11 @@ configs:
 
 # Trajectories of two language model agents
 
-One row per model call of a Data Scientist and an ML Engineer that improve a scikit-learn \
-pipeline on a CSV together.
-Tokens are stored as they were sampled, with the log-probability each had when it was sampled. \
-Gains rest on hold-out
-rows that no agent has seen. Rows hold facts; rewards follow from them by weights of your choice
-(`marl-llm credit --rewards`). Read it with `datasets.load_dataset("parquet", \
-data_files="part-*.parquet")`.
+One row per model call of a Data Scientist and an ML Engineer that improve a scikit-learn pipeline
+on a CSV together. Tokens are stored as they were sampled, with the log-probability each had when it
+was sampled. Gains rest on hold-out rows that no agent has seen. Rows hold facts; rewards follow
+from them by weights of your choice (`marl-llm credit --rewards`). Read it with
+`datasets.load_dataset("parquet", data_files="part-*.parquet")`.
 """
 
 

@@ -34,6 +34,7 @@ MaybeBool = Annotated[bool | None, pa.bool_()]
 Ids = Annotated[list[int], pa.list_(pa.int32())]
 Floats = Annotated[list[float], pa.list_(pa.float32())]
 Value = str | int | float | bool | list[int] | list[float] | None
+"""What a column may hold."""
 
 
 @dataclass(kw_only=True)
@@ -145,9 +146,9 @@ class Row:
     new_reference_gain: Annotated[
         MaybeFloat32,
         Doc(
-            "Data Scientist: significant gain of the reference implementation beyond what "
-            "was credited over the same "
-            "solution before, 0 if not significant; missing if nothing ran or all was credited.",
+            "Data Scientist: significant gain of the reference implementation beyond what was "
+            "credited over the same solution before, 0 if not significant; missing if nothing ran "
+            "or all was credited.",
             "skill",
         ),
     ] = None

@@ -203,6 +203,8 @@ def open_run(
     with run.held():
         run.prepare(recipe)
         with opened(recipe, run, attach=attach) as ready:
+            if attach is not None:
+                ready.session.ready()  # a wrong address shows before anything is played
             yield ready
 
 

@@ -142,9 +142,9 @@ def _require_named(team: FetchedTeam, model: ModelSection) -> None:
     known = model.hub_name or (None if Path(model.path).is_dir() else model.path)
     if known not in (None, team.manifest.base_model) or not (known or team.manifest.base_sha256):
         raise UserError(
-            f"{team.name} was trained on {team.manifest.base_model}, the recipe's base model "
-            f"is {model.name}: play it "
-            "by its own recipe, or set model.hub_name if that is what lies in model.path."
+            f"{team.name} was trained on {team.manifest.base_model}, the recipe's base model is "
+            f"{model.name}: play it by its own recipe, or set model.hub_name if that is what lies "
+            "in model.path."
         )
 
 

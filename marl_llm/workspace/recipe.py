@@ -199,11 +199,9 @@ def load_rewards(path: Path) -> RewardConfig:
     UserError
         The file is missing or no YAML mapping, or a key is unknown or ill-typed.
     """
-    if not path.exists():
-        raise UserError(
-            f"{path}: there is no such file; write the weights into it, e.g. no_gain_penalty: 0.05."
-        )
-    content = read_mapping(path)
+    content = read_mapping(
+        path, "there is no such file; write the weights into it, e.g. no_gain_penalty: 0.05"
+    )
     section = content.get("rewards", content)
     if not isinstance(section, dict):
         raise UserError(
@@ -212,8 +210,10 @@ def load_rewards(path: Path) -> RewardConfig:
     return parse(section, RewardConfig, str(path))
 
 
-def read_mapping(path: Path) -> dict[str, object]:
-    """Read a YAML file that is a mapping.
+def read_mapping(
+    path: Path, missing: str = "there is no such recipe; recipes/ holds some"
+) -> dict[str, object]:
+    """Read a YAML file that is a mapping; `missing` is what to say where there is no file.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def read_mapping(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such recipe; recipes/ holds some.") from None
+        raise UserError(f"{path}: {missing}.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(
             f"{path}: not readable as YAML ({' '.join(str(error).split())[:160]})."

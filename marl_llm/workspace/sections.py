@@ -7,21 +7,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.core.hub_names import HUB_NAME
+from marl_llm.core.section import Section
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.serving.config import ServingSection
-
-
-class Section(BaseModel):
-    """A mapping of the recipe: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelSection(Section):
@@ -35,8 +30,7 @@ class ModelSection(Section):
         default=None,
         pattern=HUB_NAME,
         description="name of the base model on the Hugging Face Hub, user/name, where path is a "
-        "directory; published "
-        "adapters name it as theirs",
+        "directory; published adapters name it as theirs",
     )
     rank: int = Field(default=16, ge=1, description="LoRA rank of both adapters")
     alpha: int = Field(
@@ -81,11 +75,9 @@ class WarmStartSection(Section):
     deliveries: float = Field(
         default=0.4,
         ge=0,
-        le=1,
+        lt=1,
         description="share of the played answers that finish: an Engineer that never saw a "
-        "delivery "
-        "cannot write one; "
-        "those beyond `finish` are not imitated by the Data Scientist",
+        "delivery cannot write one; those beyond `finish` are not imitated by the Data Scientist",
     )
     learning_rate: float = Field(
         default=5e-4, gt=0, description="peak learning rate of AdamW, falling linearly"
@@ -112,9 +104,8 @@ class PromotionSection(Section):
     slack: float = Field(
         default=0.03,
         ge=0,
-        description="skill; how far below the best version's so far a mean test score may lie, "
-        "if within "
-        "chance",
+        description="skill; how far below the best version's so far a mean test score may lie, if "
+        "within chance",
     )
 
 

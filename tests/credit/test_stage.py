@@ -179,7 +179,7 @@ def _tree() -> pd.DataFrame:
     return pd.DataFrame(lines).assign(episode="e", step=1, metrics_after="{}")
 
 
-def test_the_return_of_a_proposal_is_the_mean_gain_of_all_its_implementations() -> None:
+def test_the_return_of_a_proposal_is_the_mean_gain_of_its_and_its_equals_implementations() -> None:
     rows = _tree()
     np.testing.assert_allclose(team_returns(rows, DATA_SCIENTIST), [0.15, 0.0, 0.15, 0.0])
     np.testing.assert_allclose(team_returns(rows, ML_ENGINEER), [0.30, 0.30, 0.0, 0.0, 0.0])

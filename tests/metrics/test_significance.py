@@ -209,7 +209,6 @@ def test_corrected_resampled_t_equals_the_formula_of_nadeau_and_bengio() -> None
     assert (found.low, found.high) == pytest.approx(
         stats.t.interval(0.95, 9, loc=differences.mean(), scale=scale)
     )
-    # pyright: ignore[reportAttributeAccessIssue]
     plain = stats.ttest_1samp(differences, 0, alternative="greater").pvalue
     assert found.p_value > plain
     assert found.significant and not corrected_resampled_t(-differences, 900, 100).significant
@@ -220,7 +219,6 @@ def test_without_overlap_it_is_the_paired_t_test_of_scipy() -> None:
     before, after = rng.normal(0.7, 0.02, 12), rng.normal(0.72, 0.02, 12)
     found = corrected_resampled_t(after - before, n_train=10**9, n_test=1)
     plain = stats.ttest_rel(after, before, alternative="greater")
-    # pyright: ignore[reportAttributeAccessIssue]
     assert found.p_value == pytest.approx(plain.pvalue, rel=1e-6)
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
@@ -89,6 +90,16 @@ def test_wishes_to_finish_are_played_for_the_engineer_and_few_are_imitated(warme
     imitated = finishes[DATA_SCIENTIST][kept[DATA_SCIENTIST]]
     assert imitated.mean() <= recipe.warm_start.finish and kept[ML_ENGINEER].all()
     assert kept[DATA_SCIENTIST][~finishes[DATA_SCIENTIST]].all()
+
+
+def test_the_share_of_finishes_that_is_imitated_is_the_one_asked_for():
+    actions = ["finish blend"] * 127 + ["tune C=1"] * 190
+    rows = pd.DataFrame({"role": DATA_SCIENTIST, "action": actions})
+    out = warm_start._left_out(rows, DATA_SCIENTIST, Recipe())
+    assert (~out[:127]).sum() == 10 and not out[127:].any()  # 10 of 200 are 5%
+    assert (out != warm_start._left_out(rows, DATA_SCIENTIST, Recipe(seed=1))).any()
+    assert not warm_start._left_out(rows[:127], DATA_SCIENTIST, Recipe()).any()
+    assert not warm_start._left_out(rows.assign(role=ML_ENGINEER), ML_ENGINEER, Recipe()).any()
 
 
 def test_what_is_done_is_not_done_again(warmed, monkeypatch):

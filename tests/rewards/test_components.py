@@ -148,7 +148,7 @@ def test_under_step_credit_a_wrong_implementation_is_not_the_data_scientists_fau
     assert parts(changed(suggested, step_gain=0.3), STEP) == {"metric_delta": pytest.approx(0.3)}
 
 
-def test_an_unparsable_action_is_worse_than_a_redundant_one_than_one_without_gain() -> None:
+def test_unparsable_is_worse_than_redundant_and_that_worse_than_without_gain() -> None:
     assert CONFIG(INVALID) < CONFIG(REDUNDANT) < CONFIG(SUGGESTED) < 0
 
 

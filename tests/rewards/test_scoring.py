@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -177,3 +178,32 @@ def test_the_component_of_the_readme_works_as_it_says(
         frame(SUGGESTED, changed(SUGGESTED, completion_tokens=21)), RewardConfig(**section)
     )
     assert scored["reward_brevity"].tolist() == pytest.approx([0.02, 0.0])
+
+
+def test_every_fact_of_a_row_reaches_the_rewards(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Outcome(
+        role="ml_engineer",
+        verdict="accepted",
+        compliance=0.25,
+        step_gain=0.5,
+        new_reference_gain=0.75,
+        rungs=3,
+        refused=True,
+        prompt_tokens=11,
+        completion_tokens=7,
+        analysis_cpu_s=1.5,
+    )
+    plain = Outcome(role="", verdict="")
+    assert all(getattr(told, name) != getattr(plain, name) for name in FACTS)
+    seen: list[Outcome] = []
+
+    class Watching(Component, frozen=True):
+        name: ClassVar[str] = "watching"
+
+        def __call__(self, outcome: Outcome) -> float:
+            seen.append(outcome)
+            return 0.0
+
+    monkeypatch.setattr(RewardConfig, "components", lambda _: (Watching(),))
+    score_rows(pd.DataFrame([{name: getattr(told, name) for name in FACTS}]), RewardConfig())
+    assert seen == [told]

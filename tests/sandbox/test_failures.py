@@ -145,8 +145,7 @@ INCONSISTENT = {
     "(len(X), 1))",
     "by position": "P = np.arange(len(X))[:, None] / len(X); return np.hstack([P, 1 - P])",
     "by batch": "P = np.asarray(X)[:, :1]; P = (P - P.min()) / (P.max() - P.min()); return "
-    "np.hstack([P, "
-    "1 - P])",
+    "np.hstack([P, 1 - P])",
 }
 
 

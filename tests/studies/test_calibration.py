@@ -67,7 +67,6 @@ def test_unlike_models_without_a_true_gain_have_none_on_very_many_rows(name: str
         )
     assert stats.ttest_1samp(gains, 0).pvalue > 0.001  # pyright: ignore[reportAttributeAccessIssue]
     assert stats.sem(gains) < 0.004
-    # pyright: ignore[reportPossiblyUnboundVariable]
     assert not np.array_equal(before.labels, after.labels)
 
 

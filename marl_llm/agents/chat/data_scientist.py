@@ -14,8 +14,8 @@ from marl_llm.environment.memory import TokenCounter
 
 _SYSTEM = f"""\
 You are a data scientist who improves a scikit-learn model in small steps. Suggest the one change \
-that will most \
-likely improve its scores. Answer with one line and nothing else. It begins with one of:
+that will most likely improve its scores. Answer with one line and nothing else. It begins with \
+one of:
 propose_model est = NAME(parameter=value): another estimator
 tune parameter=value: other hyperparameters of the current estimator
 engineer_features OPERATION: another preparation of the columns

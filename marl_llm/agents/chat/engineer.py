@@ -20,8 +20,7 @@ _ROLE = (
 _ANSWERS: dict[EngineerAnswer, str] = {
     "program": "Answer with the whole changed program in one ```python block.",
     "edits": "Answer with line edits only: `N = text` replaces line N by text, `N + text` inserts "
-    "text after line N, "
-    "`N -` deletes line N.",
+    "text after line N, `N -` deletes line N.",
 }
 _ENCODERS = ", ".join(method.code for method in ENCODE.methods)
 _SCALERS = ", ".join(method.code for method in SCALE.methods if method.constants)

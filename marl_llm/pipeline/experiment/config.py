@@ -122,8 +122,10 @@ def merged(base: dict[str, object], changes: dict[str, object]) -> dict[str, obj
     Where another algorithm is named, keys of the former one that it does not have are left out.
     """
     result = copy.deepcopy(base)
-    if changes.get("algorithm", DEFAULT) != result.get("algorithm", DEFAULT):
-        result = switched(result, str(changes["algorithm"]))
+    former = result.get("algorithm", DEFAULT)
+    name = changes.get("algorithm", former)
+    if isinstance(name, str) and name != former:
+        result = switched(result, name)
     for key, value in changes.items():
         old = result.get(key)
         if isinstance(value, dict) and isinstance(old, dict):

@@ -195,11 +195,11 @@ class Runner:
 
     def _done(self, job: Job, unit: Event) -> None:
         """Note a finished unit."""
+        seconds = unit["seconds"]
+        assert isinstance(seconds, int | float), seconds
         with (self.directory.root / "units.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"job": job.name, **unit}) + "\n")
         what = f"{unit['kind']} {unit['number']}" if job.seed is not None else unit["kind"]
-        seconds = unit["seconds"]
-        assert isinstance(seconds, int | float), seconds
         self.say(self._line(f"{job.name}: {what} in {_hours(seconds)}"))
 
     def _line(self, what: str) -> str:

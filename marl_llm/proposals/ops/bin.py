@@ -9,11 +9,12 @@ from marl_llm.proposals.ops.feature import Feature, Takes
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-_CODE = """\
-make_pipeline(
-    SimpleImputer(), KBinsDiscretizer(n_bins=5, encode="onehot-dense", \
-quantile_method="averaged_inverted_cdf")
-)"""
+_CODE = (
+    "make_pipeline(\n"
+    '    SimpleImputer(), KBinsDiscretizer(n_bins=5, encode="onehot-dense", '
+    'quantile_method="averaged_inverted_cdf")\n'
+    ")"
+)
 
 
 def _build() -> BaseEstimator:

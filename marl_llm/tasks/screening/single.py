@@ -34,9 +34,8 @@ SENTENCES = {
     "if filled in later.",
     TrapKind.determines_target: "One column alone tells the target {target}: {columns}. Ignore "
     "it if known only later.",
-    TrapKind.row_order: "Rows are numbered in an order that tells the target {target}: "
-    "{columns}. Ignore the "
-    "number.",
+    TrapKind.row_order: "Rows are numbered in an order that tells the target {target}: {columns}. "
+    "Ignore the number.",
 }
 _LEFT_OUT = (
     "A column that is left out as an id tells the target {target}: {columns}. Never name it as a "

@@ -230,17 +230,17 @@ def _group_rows(
     sizes = np.unique(division.values, return_counts=True)[1]
     if len(sizes) < _MIN_GROUPS:
         raise UserError(
-            f"The group column '{division.column}' has only {len(sizes)} different values: "
-            f"at least {_MIN_GROUPS} are "
-            "needed to divide them among three parts, so name another column or use a random split."
+            f"The group column '{division.column}' has only {len(sizes)} different values: at "
+            f"least {_MIN_GROUPS} are needed to divide them among three parts, so name another "
+            "column or use a random split."
         )
     rows = splitting.group_parts(stratum, division.values, fractions, seed)
     in_development = len(np.unique(division.values[rows[0]]))
     if in_development < _MIN_GROUPS_IN_DEVELOPMENT or not all(len(part) for part in rows):
         raise UserError(
-            f"The largest group of '{division.column}' has {sizes.max()} of {len(stratum)} "
-            "rows, too many to divide "
-            "groups among three parts: name another group column or use a random split."
+            f"The largest group of '{division.column}' has {sizes.max()} of {len(stratum)} rows, "
+            "too many to divide groups among three parts: name another group column or use a "
+            "random split."
         )
     return rows
 

@@ -83,8 +83,8 @@ def runs_to_markdown(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         lines += [
             f"- {_name(run)}: the {role}'s critic explained of the next iteration's returns, "
-            "before it learned from "
-            f"them: {', '.join(NONE if one is None else f'{one:.2f}' for one in shares)}"
+            "before it learned from them: "
+            f"{', '.join(NONE if one is None else f'{one:.2f}' for one in shares)}"
             for role, shares in run["critic"].items()
         ]
     refused = [(run, k, who) for run in runs for k, who in run["refused"]]

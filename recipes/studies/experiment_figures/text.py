@@ -29,9 +29,9 @@ NOTES = (
     "over about a hundred one-step proposals finds significant on the hold-out (0 where none is). "
     "Of oracle: of the best step in hindsight, chosen on the test part itself, which nobody can "
     "do. A team takes several steps, so more than 100% is possible. Ratios of sums.",
-    "Headroom: some single step is a significant gain on the hold-out; with a hundred tries "
-    "that happens by chance "
-    "too. Confirmed: the best of them is better on the test part as well, by its own interval.",
+    "Headroom: some single step is a significant gain on the hold-out; with a hundred tries that "
+    "happens by chance too. Confirmed: the best of them is better on the test part as well, by its "
+    "own interval.",
 )
 
 

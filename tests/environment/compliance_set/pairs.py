@@ -125,7 +125,6 @@ def frame(kind: Kind, extended: bool = False, rows: int = 480) -> tuple[pd.DataF
 
 def _context(pair: Pair) -> Context:
     kinds = ["numeric"] * 3 + ["categorical"] * 2
-    # pyright: ignore[reportArgumentType]
     columns = {f"x{i}": ColumnFacts(f"column {i}", kinds[i], i in (1, 4)) for i in range(5)}
     if pair.extended:
         columns |= {
