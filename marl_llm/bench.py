@@ -21,6 +21,19 @@ def bench(rounds: int) -> Iterator[str]:
     same tokens; a phase of a real model's shape beside what the machine can multiply; on a CPU that
     serves with vLLM, new tokens/s with our plugin beside vLLM's own LoRA code.
     """
+    yield from _sandbox(rounds)
+    yield ""
+    yield from _environment(rounds)
+    yield ""
+    yield from _training(rounds)
+    yield ""
+    yield from _phase()
+    if serving.serves_on_cpu():
+        yield ""
+        yield from _serving(rounds)
+
+
+def _sandbox(rounds: int) -> Iterator[str]:
     yield (
         "5-fold cross-validation of StandardScaler + LogisticRegression on breast_cancer, one core"
     )
@@ -30,7 +43,9 @@ def bench(rounds: int) -> Iterator[str]:
             f"{row['method']:<26}  {row['evaluations_per_s']:>13.2f}  "
             f"{row['ratio_to_in_process']:>19.3f}"
         )
-    yield ""
+
+
+def _environment(rounds: int) -> Iterator[str]:
     yield (
         "environment steps (read, run on 3 folds and the hold-out, judge) on breast_cancer, one "
         "core"
@@ -41,7 +56,9 @@ def bench(rounds: int) -> Iterator[str]:
             f"{rate.method:<26}  {rate.steps_per_s:>13.2f}  {rate.to_in_process:>19.3f}  "
             f"{rate.to_fresh:>26.1f}"
         )
-    yield ""
+
+
+def _training(rounds: int) -> Iterator[str]:
     yield (
         "training tokens (prompt and completion, each row counted alone) of the embedded model's "
         "LoRA"
@@ -56,7 +73,9 @@ def bench(rounds: int) -> Iterator[str]:
             f"{rate.sft_tokens_per_s:>19.0f}  "
             f"{rate.ratio:>5.2f}  {rate.computed_share:>22.2f}  {rate.padding_share:>7.3f}"
         )
-    yield ""
+
+
+def _phase() -> Iterator[str]:
     yield (
         "training phase of a 0.5B model's shape (random weights), LoRA of rank 16 on all layers, "
         "rows of 450 tokens"
@@ -72,21 +91,19 @@ def bench(rounds: int) -> Iterator[str]:
             f"{500 * phase['tokens a row'] / phase['tokens/s'] / 60:>20.1f}  "
             f"{phase['peak memory, GiB']:>8}"
         )
-    if serving.serves_on_cpu():
-        yield ""
+
+
+def _serving(rounds: int) -> Iterator[str]:
+    yield f"new tokens of the embedded model, served: {serving.REQUESTS} requests at once, one core"
+    yield (
+        "served                 with our plugin, tokens/s  without, tokens/s  ratio of processor "
+        "time"
+    )
+    for rate in serving.benchmark(EMBEDDED, _adapter, rounds):
         yield (
-            f"new tokens of the embedded model, served: {serving.REQUESTS} requests at once, one "
-            "core"
+            f"{rate.served:<21}  {rate.with_plugin:>25.0f}  {rate.without:>17.0f}  "
+            f"{rate.ratio:>23.2f}"
         )
-        yield (
-            "served                 with our plugin, tokens/s  without, tokens/s  ratio of "
-            "processor time"
-        )
-        for rate in serving.benchmark(EMBEDDED, _adapter, rounds):
-            yield (
-                f"{rate.served:<21}  {rate.with_plugin:>25.0f}  {rate.without:>17.0f}  "
-                f"{rate.ratio:>23.2f}"
-            )
 
 
 def _adapter(directory: Path, seed: int) -> Path:

@@ -164,6 +164,12 @@ def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_
 
 def add(commands: Commands) -> None:
     """Add these commands."""
+    _add_stages(commands)
+    _add_studies(commands)
+    _add_rest(commands)
+
+
+def _add_stages(commands: Commands) -> None:
     rollout = commands.add_parser("rollout", help="collect the next iteration's trajectories")
     _run_options(rollout)
     server_option(rollout)
@@ -191,6 +197,9 @@ def add(commands: Commands) -> None:
     server_option(iterate)
     iterate.add_argument("--iterations", type=int, help="rounds, instead of the recipe's")
     iterate.set_defaults(command=_iterate)
+
+
+def _add_studies(commands: Commands) -> None:
     experiment = commands.add_parser(
         "experiment", help="compare ways of training, several seeds each; resumes"
     )
@@ -220,6 +229,9 @@ def add(commands: Commands) -> None:
         help="leave out what repeats CSVs of DIR",
     )
     suite.set_defaults(command=_suite)
+
+
+def _add_rest(commands: Commands) -> None:
     demo = commands.add_parser("demo", help="the main job on the embedded model")
     demo.add_argument("--run", type=Path, default=Path("runs/demo"))
     demo.set_defaults(command=_demo)

@@ -172,15 +172,10 @@ class Critic:
         """
         loss = partial(value_loss, clip=None if self.fresh else settings.value_clip)
         if self.fresh:
-            flat = np.concatenate(list(returns))
-            self.shift, self.scale, self.fresh = (
-                float(flat.mean()),
-                max(float(flat.std()), 1e-6),
-                False,
-            )
-        parameters = [p for p in self._model.parameters() if p.requires_grad] + list(
-            self._head.parameters()
-        )
+            flat, self.fresh = np.concatenate(list(returns)), False
+            self.shift, self.scale = float(flat.mean()), max(float(flat.std()), 1e-6)
+        parameters = [p for p in self._model.parameters() if p.requires_grad]
+        parameters += list(self._head.parameters())
         optimizer = torch.optim.AdamW(
             parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
