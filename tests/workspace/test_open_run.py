@@ -24,4 +24,4 @@ def test_an_address_where_no_server_answers_is_refused_before_the_warm_start(tmp
         open_run(tmp_path / "recipe.yaml", run, "http://127.0.0.1:9"),
     ):
         pytest.fail("the run was opened")
-    assert not (run / "warm_start").exists()
+    assert not (run / "warm_start" / "trajectories").exists()
