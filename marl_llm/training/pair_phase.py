@@ -116,9 +116,8 @@ def pair_trainer(
 ) -> PairTrainer:
     """The trainer on `pairs`, with base and adapter loaded."""
     model, tokenizer = load_policy(phase.base_dir, phase.adapter_dir, config.precision)
-    from trl.trainer.dpo_config import DPOConfig
-
     from marl_llm.training.trl_adapter import PairTrainer
+    from marl_llm.training.trl_trainers import DPOConfig
 
     settings = trainer_arguments(config, phase.base_dir, phase.workdir, phase.seed)
     records = [

@@ -11,6 +11,7 @@ were sampled. What we rely on is guarded by `tests/training/test_trl_contract.py
 overridden : `train`, `get_train_dataloader`, `training_step`, `_prepare_inputs`,
 `get_batch_samples`, `_save_checkpoint`, `_compute_loss`; of the pairs' trainer `_prepare_dataset`,
 `_load_from_checkpoint`
+replaced : `trl.import_utils.is_vllm_available`, while trainers are imported: `trl_trainers.py`
 called : `_get_per_token_logps_and_entropies`; `Trainer.training_step`, which hands its inputs to
 `_compute_loss` and does not scale what that returns
 contract : `_metrics` is averaged into the log; the fused head's `shift_labels`, `log_probs` and
@@ -36,10 +37,6 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import TrainOutput
-from trl.trainer.dpo_config import DPOConfig
-from trl.trainer.dpo_trainer import DPOTrainer
-from trl.trainer.grpo_config import GRPOConfig
-from trl.trainer.grpo_trainer import GRPOTrainer
 
 from marl_llm.training.batching import StepBatches, step_batches
 from marl_llm.training.brake import KLBrake
@@ -52,6 +49,7 @@ from marl_llm.training.loss import Replay, StepSize, Tokens
 from marl_llm.training.phase import OnStep
 from marl_llm.training.shared_prompts import IGNORED, attention, can_share
 from marl_llm.training.step_metrics import BatchFigures
+from marl_llm.training.trl_trainers import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -45,7 +45,8 @@ def ours(trainer: Any, piece: dict[str, Any], logps: Any) -> Any:
 def theirs(trainer: Any, rule: GRPO, piece: dict[str, Any], logps: Any) -> Any:
     """TRL's loss of the same piece, on the same log-probabilities."""
     import torch
-    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    from marl_llm.training.trl_trainers import GRPOTrainer
 
     trainer.loss_type, trainer.beta = rule.loss_type, rule.beta
     trainer.epsilon_low, trainer.epsilon_high = rule.epsilon_low, rule.epsilon_high

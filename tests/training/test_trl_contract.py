@@ -5,6 +5,7 @@ mean.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ def test_trl_is_the_pinned_version() -> None:
 
 def test_the_private_seams_exist() -> None:
     from transformers import Trainer
-    from trl.trainer.dpo_trainer import DPOTrainer
-    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    from marl_llm.training.trl_trainers import DPOTrainer, GRPOTrainer
 
     for name in (
         "_compute_loss",
@@ -67,6 +68,16 @@ def test_the_private_seams_exist() -> None:
     )
     for name in ("_prepare_dataset", "_load_from_checkpoint"):
         assert callable(getattr(DPOTrainer, name)), name
+
+
+def test_the_trainers_are_imported_without_vllm_and_trl_finds_it_again_afterwards() -> None:
+    from trl import import_utils
+
+    from marl_llm.training.trl_trainers import GRPOTrainer
+
+    generation = sys.modules[GRPOTrainer.__module__].VLLMGeneration
+    assert not hasattr(sys.modules[generation.__module__], "LLM")
+    assert import_utils.is_vllm_available.__module__ == import_utils.__name__
 
 
 def test_what_the_loss_returns_is_not_scaled(build: Callable) -> None:
