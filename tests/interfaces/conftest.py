@@ -16,15 +16,19 @@ __all__ = ["sandbox"]
 
 
 @functools.cache
-def _shared(kind: Kind, steps: int, analyses: int, corrections: int) -> TeamEnv:
-    config = CONFIG.model_copy(
-        update={"steps": steps, "analyses": analyses, "corrections": corrections}
-    )
-    return TeamEnv(small_task(kind), shared_sandbox(), config)
+def _shared(kind: Kind, steps: int, analyses: int, corrections: int, cache: str) -> TeamEnv:
+    chosen = {"steps": steps, "analyses": analyses, "corrections": corrections, "cache": cache}
+    return TeamEnv(small_task(kind), shared_sandbox(), CONFIG.model_copy(update=chosen))
+
+
+@pytest.fixture(scope="session")
+def evaluations(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The evaluation cache of all environments that `make_env` makes."""
+    return str(tmp_path_factory.mktemp("evaluations") / "cache.sqlite")
 
 
 @pytest.fixture
-def make_env(sandbox) -> Callable[..., TeamAECEnv]:
+def make_env(sandbox, evaluations: str) -> Callable[..., TeamAECEnv]:
     """Makes an environment on the small task of a kind; what was evaluated once is remembered. Not
     to be closed.
     """
@@ -32,7 +36,7 @@ def make_env(sandbox) -> Callable[..., TeamAECEnv]:
     def make(
         kind: Kind = Kind.binary, steps: int = 3, analyses: int = 1, corrections: int = 0, **options
     ) -> TeamAECEnv:
-        return TeamAECEnv(_shared(kind, steps, analyses, corrections), **options)
+        return TeamAECEnv(_shared(kind, steps, analyses, corrections, evaluations), **options)
 
     return make
 

@@ -34,7 +34,7 @@ RECIPE = """
 name: small
 iterations: 1
 tasks: {per_iteration: 2, first_seed: 20}
-environment: {steps: 2, cv_folds: 2, resamples: 100, level: 0.2}
+environment: {steps: 1, cv_folds: 2, resamples: 100, level: 0.2, cache: {cache}}
 prompts: {instructions: false, names: false, memory_tokens: 120}
 rollout: {proposals: 3, implementations: 2, data_scientist_tokens: 48, engineer_tokens: 96}
 serving: {max_model_len: 1024}
@@ -50,7 +50,8 @@ pytestmark = pytest.mark.vllm
 def opened(tiny_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenRun]:
     """A run of one small iteration, attached to the shared server, not begun."""
     folder = tmp_path_factory.mktemp("iterate")
-    (folder / "recipe.yaml").write_text(RECIPE)
+    recipe = RECIPE.replace("{cache}", str(folder / "evaluations.sqlite"))
+    (folder / "recipe.yaml").write_text(recipe)
     with open_run(folder / "recipe.yaml", folder / "run", tiny_server.url) as run:
         yield run
 
