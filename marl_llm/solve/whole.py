@@ -15,7 +15,6 @@ import pandas as pd
 from marl_llm.core.errors import RunFailed
 from marl_llm.tasks import Task
 from marl_llm.tasks.columns import TypedColumn
-from marl_llm.tasks.csv.dialect import Overrides
 from marl_llm.tasks.csv.reading import read_csv
 from marl_llm.tasks.selection import Reader
 from marl_llm.tasks.target import read_target
@@ -76,10 +75,7 @@ def whole_table(task: Task) -> WholeTable:
     """
     assert task.source is not None and task.dialect is not None
     dialect = task.dialect
-    frame = read_csv(
-        task.source,
-        Overrides(dialect.encoding, dialect.delimiter, dialect.decimal, dialect.missing),
-    ).frame
+    frame = read_csv(task.source, dialect.overrides).frame
     reader = Reader(
         dialect.decimal, dialect.missing, {found.name: found.override for found in task.detections}
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.dialect import DELIMITERS, Dialect
+from marl_llm.tasks.csv.dialect import BLANKS, DELIMITERS, Dialect
 from marl_llm.tasks.selection import Detection
 from marl_llm.tasks.task import Task
 
@@ -89,9 +89,16 @@ def _about_file(dialect: Dialect | None) -> list[str]:
 
 
 def _dialect_keys(dialect: Dialect) -> dict[str, object]:
-    return {
+    keys: dict[str, object] = {
         "encoding": dialect.encoding,
-        "delimiter": DELIMITERS.get(dialect.delimiter, dialect.delimiter),
+        "delimiter": (DELIMITERS | {BLANKS: "blank"}).get(dialect.delimiter, dialect.delimiter),
         "decimal": dialect.decimal,
         "missing": list(dialect.missing),
     }
+    if dialect.left_out:
+        keys["skip"] = [*range(1, dialect.skipped + 1), *dialect.left_out]
+    elif dialect.skipped:
+        keys["skip"] = dialect.skipped
+    if dialect.header is not None:
+        keys["header"] = list(dialect.header)
+    return keys

@@ -157,14 +157,16 @@ class Task:
         delimiter: str | None = None,
         decimal: str | None = None,
         missing: Sequence[str] = (),
+        skip: int | Sequence[int] | None = None,
+        header: bool | Sequence[str] | None = None,
         kinds: Mapping[str, str] | None = None,
         group: str | None = None,
         time: str | None = None,
     ) -> Task:
         """Make a task of a CSV file.
 
-        Encoding, delimiter, decimal mark, missing values and the kind of each column are detected;
-        `marl_llm.tasks.detected` shows them.
+        Encoding, delimiter, decimal mark, rows that are no data, missing values and the kind of
+        each column are detected; `marl_llm.tasks.detected` shows them.
 
         Parameters
         ----------
@@ -191,6 +193,11 @@ class Task:
             Override the detection.
         missing : sequence of str
             Words that mean missing, besides the usual ones.
+        skip : int or sequence of int, optional
+            How many lines stand above the header; or the numbers of all lines that are no part of
+            the table, `()` if there is none.
+        header : bool or sequence of str, optional
+            Whether the first line that is left names the columns; or their names, where none does.
         kinds : mapping of column name to kind, optional
             "numeric", "categorical", "date", "day-first date", "month-first date", "text" or
             "ignore": overrides the detection. Values that do not fit are missing.
@@ -209,7 +216,7 @@ class Task:
             suggested), a target that can't be learned, an override that does not fit, unfitting
             metrics, or too few groups or times.
         """
-        says = Overrides(encoding, delimiter, decimal, missing)
+        says = Overrides(encoding, delimiter, decimal, missing, skip, header)
         table = read_csv(path, says)
         name = name or Path(path).stem
         request = _Request(
