@@ -62,6 +62,8 @@ class Dialect:
         position of a cell and its text as `no_data.mark_text` writes it.
     row_names : bool
         Whether rows begin with names that the header has no column for.
+    regular : bool
+        Whether the file is a header and rows of its width, but for Excel's first line.
     """
 
     encoding: str
@@ -73,6 +75,7 @@ class Dialect:
     left_out: tuple[int, ...] = ()
     marks: tuple[tuple[int, str], ...] = ()
     row_names: bool = False
+    regular: bool = True
 
     @property
     def overrides(self) -> Overrides:

@@ -45,11 +45,14 @@ class Head:
     names : list of str
         Of the columns, as they stand in the file; "" where there is none.
     notes : list of str
+    regular : bool
+        Whether there is a header and nothing above it but Excel's first line.
     """
 
     layout: Layout
     names: list[str]
     notes: list[str]
+    regular: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def find_head(file: TextFile, says: Overrides) -> Head:
         )
         layout = replace(layout, width=len(header) + 1, row_names=True)
         return Head(layout, ["", *header], notes)
-    return Head(layout, header, notes)
+    return Head(layout, header, notes, skipped == (named is not None))
 
 
 def _sample(file: TextFile, says: Overrides) -> tuple[_Sample, str | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -65,12 +65,15 @@ class Parsed:
         Rows on the lines of `layout.left_out`, and notes at the end that have too many fields.
     lines : ndarray, shape (rows,), or None
         The line that each row begins on, where the careful reader was needed.
+    ragged : bool
+        Whether records have more fields than the header, if only empty ones.
     """
 
     table: pa.Table
     notes: list[str]
     left_out: list[Record]
     lines: np.ndarray | None = None
+    ragged: bool = False
 
 
 def parse(file: TextFile, layout: Layout) -> Parsed:
@@ -105,17 +108,21 @@ def parse(file: TextFile, layout: Layout) -> Parsed:
 
 def without_rows(parsed: Parsed, positions: np.ndarray) -> Parsed:
     """The same without some rows; `lines` must be known."""
-    table, lines = parsed.table, parsed.lines
+    lines = parsed.lines
     assert lines is not None
-    cells = zip(*(c.take(pa.array(positions)).to_pylist() for c in table.columns), strict=True)
+    gone = parsed.table.take(pa.array(positions))
+    cells = zip(*(column.to_pylist() for column in gone.columns), strict=True)
     left_out = [
         Record(list(row), line, line)
         for row, line in zip(cells, lines[positions].tolist(), strict=True)
     ]
     kept = np.ones(len(lines), dtype=bool)
     kept[positions] = False
-    return Parsed(
-        table.filter(pa.array(kept)), parsed.notes, [*parsed.left_out, *left_out], lines[kept]
+    return replace(
+        parsed,
+        table=parsed.table.filter(pa.array(kept)),
+        left_out=[*parsed.left_out, *left_out],
+        lines=lines[kept],
     )
 
 
@@ -168,6 +175,7 @@ def _parse_carefully(file: TextFile, layout: Layout) -> Parsed:
     short: list[int] = []
     long: list[Record] = []
     left_out: list[Record] = []
+    ragged = False
     records = _numbered_records(file, layout)
     if layout.header:
         next(records, None)
@@ -179,6 +187,7 @@ def _parse_carefully(file: TextFile, layout: Layout) -> Parsed:
         if len(fields) > layout.width and any(cell.strip() for cell in fields[layout.width :]):
             long.append(record)
             continue
+        ragged = ragged or len(fields) > layout.width
         if len(fields) < layout.width:
             _check_short(record, layout, file)
             short.append(record.first_line)
@@ -197,6 +206,7 @@ def _parse_carefully(file: TextFile, layout: Layout) -> Parsed:
         _short_notes(short, layout),
         [*left_out, *long],
         np.array(lines, dtype=np.int64),
+        ragged or bool(long),
     )
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.dialect import Dialect, Overrides, Record, detect_decimal
+from marl_llm.tasks.csv.dialect import BLANKS, Dialect, Overrides, Record, detect_decimal
 from marl_llm.tasks.csv.encoding import TextFile, text_file
 from marl_llm.tasks.csv.layout import Head, find_head
 from marl_llm.tasks.csv.lines import listed_lines
@@ -80,6 +80,7 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
         tuple(record.first_line for record in parsed.left_out),
         marks_of(parsed.table, [record.fields for record in parsed.left_out]),
         layout.row_names,
+        head.regular and not (parsed.left_out or parsed.ragged) and layout.delimiter != BLANKS,
     )
     left_out = _left_out_notes(parsed.left_out, layout)
     notes = (dialect.note, *head.notes, *name_notes, *left_out, *doubts, *parsed.notes)
