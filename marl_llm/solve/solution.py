@@ -123,6 +123,7 @@ def _constants(task: Task, table: WholeTable, seed: int) -> str:
         "TARGET_MARK": target.mark,
         "CLASSES": task.classes,
         "SEED": seed,
+        "MERGED_LABELS": task.merged_labels,
         "REGULAR": dialect.regular,
         "SKIP": dialect.skipped,
         "ROW_NAMES": dialect.row_names,

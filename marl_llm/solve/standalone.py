@@ -33,7 +33,7 @@ TARGET_NAME, TARGET_TYPE, TARGET_MARK = "y", "text", "."
 CLASSES: tuple[str, ...] = ("no", "yes")
 COLUMNS = {"x0": ("age", "number", ","), "x1": ("city", "text", "")}
 SEED = 0
-REGULAR, SKIP, ROW_NAMES = True, 0, False
+REGULAR, SKIP, ROW_NAMES, MERGED_LABELS = True, 0, False, False
 HEADER: tuple[str, ...] = ()
 NO_DATA: tuple[tuple[int, str], ...] = ()
 
@@ -167,6 +167,9 @@ def _target(frame: pd.DataFrame) -> pd.Series:
     if not CLASSES:
         return values
     names = values.map(_class_name, na_action="ignore")
+    if MERGED_LABELS:  # they differ in case or white space only
+        spelled = {_folded(name): name for name in CLASSES}
+        names = names.map(lambda name: spelled.get(_folded(name), name), na_action="ignore")
     unknown = sorted(set(names.dropna()) - set(CLASSES))
     if unknown:
         raise ValueError(
@@ -174,6 +177,10 @@ def _target(frame: pd.DataFrame) -> pd.Series:
             f"{', '.join(CLASSES)})"
         )
     return names.map({name: float(index) for index, name in enumerate(CLASSES)}).astype(float)
+
+
+def _folded(label: str) -> str:
+    return " ".join(label.split()).casefold()
 
 
 def _class_name(value: object) -> str:

@@ -16,6 +16,7 @@ from marl_llm.core.errors import RunFailed
 from marl_llm.tasks import Task
 from marl_llm.tasks.columns import TypedColumn
 from marl_llm.tasks.csv.reading import read_csv
+from marl_llm.tasks.labels import EXACT, MERGED, one_spelling
 from marl_llm.tasks.selection import Reader
 from marl_llm.tasks.target import read_target
 
@@ -82,7 +83,8 @@ def whole_table(task: Task) -> WholeTable:
     answers = reader.read(frame.loc[:, task.target], task.target)
     has_target = answers.values.notna()
     rows = frame.loc[has_target].reset_index(drop=True)
-    y = read_target(answers.values.loc[has_target], task.target, task.kind, _positive(task)).y
+    labels = one_spelling(answers.values.loc[has_target], MERGED if task.merged_labels else EXACT)
+    y = read_target(labels.values, task.target, task.kind, _positive(task)).y
     if _usable(task, rows, reader) != sum(map(len, (task.development, task.holdout, task.test))):
         raise RunFailed(
             f"{task.source} has changed while its model was improved: run the command again."

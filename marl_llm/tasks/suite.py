@@ -4,7 +4,7 @@ A *task file* is one mapping: `csv` and `target`, and as far as wanted `kind`, `
 `metrics` ({scorer name: weight}), `features`, `ignore` (lists of columns), `group` or `time` (a
 column), `encoding`, `delimiter`, `decimal`, `missing` (a list of words), `skip` (how many lines
 stand above the header, or a list of line numbers), `header` (true, false or a list of names),
-`columns` ({name: kind}), `seed`. A *suite* is a directory with a `suite.yaml`, a list of such
+`labels` (merged or exact), `columns` ({name: kind}), `seed`. A *suite* is a directory with a `suite.yaml`, a list of such
 mappings, or without one but with a task file per CSV. In: a path. Out: `TaskFile` objects; nothing
 of a CSV is read until `load()`. Keys are strict.
 """
@@ -47,6 +47,8 @@ class TaskFile:
         Lines above the header; or all lines that are no part of the table. None where detected.
     header : bool or tuple of str
         Whether the first line names the columns, or their names. None where detected.
+    labels : str
+        "merged" or "exact": whether labels that differ in case or blanks only are one class.
     columns : dict of column name to kind
         Override what is detected; see `kinds` of `Task.from_csv`.
     seed : int
@@ -68,6 +70,7 @@ class TaskFile:
     missing: tuple[str, ...] = ()
     skip: int | tuple[int, ...] | None = None
     header: bool | tuple[str, ...] | None = None
+    labels: str | None = None
     columns: dict[str, str] = field(default_factory=dict, hash=False)
     seed: int = 0
 
@@ -94,6 +97,7 @@ class TaskFile:
             missing=self.missing,
             skip=self.skip,
             header=self.header,
+            labels=self.labels,
             kinds=self.columns,
             seed=self.seed,
         )

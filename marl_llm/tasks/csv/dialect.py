@@ -64,6 +64,8 @@ class Dialect:
         Whether rows begin with names that the header has no column for.
     regular : bool
         Whether the file is a header and rows of its width, but for Excel's first line.
+    remarks : tuple of str
+        What was unusual, and what can be said to read it otherwise.
     """
 
     encoding: str
@@ -76,6 +78,7 @@ class Dialect:
     marks: tuple[tuple[int, str], ...] = ()
     row_names: bool = False
     regular: bool = True
+    remarks: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> Overrides:

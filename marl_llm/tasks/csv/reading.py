@@ -70,21 +70,23 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
     parsed, doubts = (
         (parsed, []) if overrides.lines is not None else _data(file, head, parsed, decimal)
     )
+    left_out = _left_out_notes(parsed.left_out, layout) if overrides.lines is None else []
     dialect = Dialect(
-        file.encoding,
-        layout.delimiter,
-        decimal,
-        tuple(overrides.missing),
-        layout.skipped,
-        None if layout.header else tuple(names),
-        tuple(record.first_line for record in parsed.left_out),
-        marks_of(parsed.table, [record.fields for record in parsed.left_out]),
-        layout.row_names,
-        head.regular and not (parsed.left_out or parsed.ragged) and layout.delimiter != BLANKS,
+        encoding=file.encoding,
+        delimiter=layout.delimiter,
+        decimal=decimal,
+        missing=tuple(overrides.missing),
+        skipped=layout.skipped,
+        header=None if layout.header else tuple(names),
+        left_out=tuple(record.first_line for record in parsed.left_out),
+        marks=marks_of(parsed.table, [record.fields for record in parsed.left_out]),
+        row_names=layout.row_names,
+        regular=head.regular
+        and not (parsed.left_out or parsed.ragged)
+        and layout.delimiter != BLANKS,
+        remarks=(*head.notes, *name_notes, *left_out, *doubts, *parsed.notes),
     )
-    left_out = _left_out_notes(parsed.left_out, layout)
-    notes = (dialect.note, *head.notes, *name_notes, *left_out, *doubts, *parsed.notes)
-    return Table(_frame(parsed.table, names), dialect, notes)
+    return Table(_frame(parsed.table, names), dialect, (dialect.note, *dialect.remarks))
 
 
 def _data(file: TextFile, head: Head, parsed: Parsed, decimal: str) -> tuple[Parsed, list[str]]:
