@@ -4,9 +4,9 @@ A *task file* is one mapping: `csv` and `target`, and as far as wanted `kind`, `
 `metrics` ({scorer name: weight}), `features`, `ignore` (lists of columns), `group` or `time` (a
 column), `encoding`, `delimiter`, `decimal`, `missing` (a list of words), `skip` (how many lines
 stand above the header, or a list of line numbers), `header` (true, false or a list of names),
-`labels` (merged or exact), `columns` ({name: kind}), `seed`. A *suite* is a directory with a `suite.yaml`, a list of such
-mappings, or without one but with a task file per CSV. In: a path. Out: `TaskFile` objects; nothing
-of a CSV is read until `load()`. Keys are strict.
+`labels` (merged or exact), `columns` ({name: kind}), `seed`. A *suite* is a directory with a
+`suite.yaml`, a list of such mappings, or without one but with a task file per CSV. In: a path. Out:
+`TaskFile` objects; nothing of a CSV is read until `load()`. Keys are strict.
 """
 
 from __future__ import annotations

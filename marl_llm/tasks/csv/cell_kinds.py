@@ -16,7 +16,7 @@ from marl_llm.tasks.columns.dates import date_of
 from marl_llm.tasks.columns.typed import MISSING_WORDS, NO_NUMBERS
 
 _NO_VALUES = MISSING_WORDS | NO_NUMBERS | NO_DATES | {"n/d", "N/D", "k.A.", "n.d.", "#REF!"}
-_BEGINS_WITH_DIGIT = re.compile(r"[\s<>≤≥=~±+\-−(€£¥$.,']*(?:R\$|US\$|[A-Z]{3} )?\s*[.,]?\d")
+_BEGINS_WITH_DIGIT = re.compile(r"[\s<>≤≥=~±+\-\u2212(€£¥$.,']*(?:R\$|US\$|[A-Z]{3} )?\s*[.,]?\d")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _SHARE, _LEAST, _MOST_ROWS = 0.9, 3, 60
 

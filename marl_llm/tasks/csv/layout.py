@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.cell_kinds import is_value, is_word, no_value, value_columns, value_of
+from marl_llm.tasks.csv.cell_kinds import is_value, no_value, value_columns, value_of
 from marl_llm.tasks.csv.dialect import (
     BLANKS,
     DELIMITERS,
@@ -80,7 +80,7 @@ def find_head(file: TextFile, says: Overrides) -> Head:
     found = sample.records(delimiter)
     if not found:
         raise UserError(f"{file.path} has no header: the first line must name the columns.")
-    start = 0 if says.lines_above is not None else _start(found) or 0
+    start = 0 if says.lines_above is not None else _start(found, delimiter) or 0
     notes = _notes_above(sample, found, start) if start else []
     skipped = found[start].first_line - 1 if start else sample.above
     header, body = found[start].fields, [record.fields for record in found[start + 1 :]]
@@ -146,8 +146,8 @@ def _delimiter(sample: _Sample, says: Overrides) -> str:
     usual = detect_delimiter(sample.text, sample.whole)
     found = {delimiter: sample.records(delimiter) for delimiter in (*DELIMITERS, BLANKS)}
     if _share(found[usual]) >= _REGULAR:
-        return _hidden(usual, found) or usual
-    starts = {} if says.lines_above is not None else {d: _start(r) for d, r in found.items()}
+        return BLANKS if usual == "\t" and _is_padded(found) else _hidden(usual, found) or usual
+    starts = {} if says.lines_above is not None else {d: _start(r, d) for d, r in found.items()}
     for choice in ([d for d in DELIMITERS if d != "\t"], ["\t"], [BLANKS]):
         if choice == ["\t"] and _is_aligned(found):
             return BLANKS
@@ -156,14 +156,23 @@ def _delimiter(sample: _Sample, says: Overrides) -> str:
     return usual
 
 
+def _is_padded(found: dict[str, list[Record]]) -> bool:
+    """Whether a tab is only one of the runs of blanks that set columns apart."""
+    padded = [any("  " in cell.strip() for cell in record.fields) for record in found["\t"]]
+    return _share(found[BLANKS]) >= _VERY_REGULAR and sum(padded) >= _VERY_REGULAR * len(padded)
+
+
 def _is_aligned(found: dict[str, list[Record]]) -> bool:
     """Whether columns are set apart by runs of blanks from the first record on."""
     blanks = found[BLANKS]
     return (
         len(blanks) > 2
         and all(len(found[delimiter][0].fields) == 1 for delimiter in DELIMITERS)
-        and _share(blanks) >= _VERY_REGULAR
-        and any(value_columns([r.fields for r in blanks[1:]], len(blanks[0].fields)))
+        and (
+            _share(blanks) >= _VERY_REGULAR
+            or _has_row_names(blanks[0].fields, [record.fields for record in blanks[1:]])
+        )
+        and any(value_columns([r.fields for r in blanks[1:]], len(blanks[1].fields)))
     )
 
 
@@ -172,7 +181,7 @@ def _hidden(usual: str, found: dict[str, list[Record]]) -> str | None:
     header that happens to fit: `Report, 2024` above `a;1,5;x`.
     """
     for delimiter in DELIMITERS:
-        start = None if delimiter == usual else _start(found[delimiter])
+        start = None if delimiter == usual else _start(found[delimiter], delimiter)
         if (
             start
             and _share(found[delimiter][start:]) == 1
@@ -185,12 +194,23 @@ def _hidden(usual: str, found: dict[str, list[Record]]) -> str | None:
 
 
 def _share(found: Sequence[Record]) -> float:
-    """Share of the records that have as many fields as the first, 0 for one field."""
+    """Share of the records that have as many fields as the first, or only empty ones more; 0 for
+    one field.
+    """
     width = len(found[0].fields) if found else 0
-    return sum(len(record.fields) == width for record in found) / len(found) if width > 1 else 0.0
+    if width < 2:
+        return 0.0
+    return sum(_width(record.fields, width) == width for record in found) / len(found)
 
 
-def _start(found: Sequence[Record]) -> int | None:
+def _width(fields: Sequence[str], width: int) -> int:
+    """Number of fields; a table's own `width` where there are only empty ones more: separators at
+    the end of the line.
+    """
+    return len(fields) if any(cell.strip() for cell in fields[width:]) else min(len(fields), width)
+
+
+def _start(found: Sequence[Record], delimiter: str = "") -> int | None:
     """Position of a header that is not the first record, or None.
 
     Notes, titles and station lines above it have another number of fields, or are mostly empty. A
@@ -210,16 +230,15 @@ def _start(found: Sequence[Record]) -> int | None:
     regular = sum(len(fields) == width for fields in body) >= _REGULAR * len(body)
     if start == 0 or len(body) < 2 or not regular or not _is_header(found[start].fields):
         return None
+    if any(other in "".join(found[start].fields) for other in ";|\t" if other != delimiter):
+        return None
     single = all(_filled(record.fields) == 1 for record in found[:start])
     return start if single or any(value_columns(body, width)) else None
 
 
 def _is_above(fields: Sequence[str], width: int) -> bool:
     """Whether a record of a table of this width can only stand above its header."""
-    extra = fields[width:]
-    if extra and not any(cell.strip() for cell in extra):  # separators at the end of the line
-        fields = fields[:width]
-    return len(fields) != width or _filled(fields) <= max(1, width // 2)
+    return _width(fields, width) != width or _filled(fields) <= max(1, width // 2)
 
 
 def _filled(fields: Sequence[str]) -> int:
@@ -249,7 +268,7 @@ def _is_data(header: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
     with_values = value_columns(rows, len(header))
     values = [(header[i], columns[i]) for i, holds in enumerate(with_values) if holds]
     words = [(header[i], columns[i]) for i, holds in enumerate(with_values) if not holds]
-    known = [cell.strip() for cell, column in words if cell in column and is_word(cell)]
+    known = [cell for cell, column in words if cell.strip() and cell in column]
     repeated = [cell for cell, column in words if 2 * len(set(column)) <= len(column)]
     if not values or len(known) < len(repeated) or len(values) + len(known) < 2:
         return False

@@ -32,7 +32,7 @@ _arrow: Any = (
 )  # its functions are made when it is imported: checkers do not see them
 _LEAST_ROWS = 8
 _HEAD, _TAIL, _SAMPLED = 4, 30, 200
-_LABELLED = 3  # columns, from the left, in which totals are looked for
+_LABELLED, _TEXTS = 3, 8  # columns, from the left, and columns of words that may name a total
 _FEW = 0.4  # of the usual number of filled cells
 _SUMMARY, _STATISTIC, _NOTE = map(re.compile, (SUMMARY, STATISTIC, NOTE))
 _UNIT = re.compile(
@@ -160,7 +160,8 @@ def _totals(rows: _Rows) -> tuple[set[int], set[int]]:
     """Rows that sum up others, and rows at the end that only say so."""
     n = rows.table.num_rows
     labels: dict[int, int] = {}
-    for i in range(min(_LABELLED, rows.table.num_columns)):
+    words = [i for i, values in enumerate(rows.values) if not values][:_TEXTS]
+    for i in sorted({*words, *range(min(_LABELLED, rows.table.num_columns))}):
         said = _arrow.match_substring_regex(rows.table.column(i), SUMMARY)
         if _arrow.any(said).as_py():
             for position in np.flatnonzero(said.to_numpy()).tolist():
@@ -177,13 +178,14 @@ def _totals(rows: _Rows) -> tuple[set[int], set[int]]:
         others = [i for i in rows.words(row) if i != label and not _SUMMARY.match(row[i])]
         foreign = [i for i in others if rows.occurs(i, row[i]) > 1]
         at_end = position >= n - _TAIL
-        if at_end and not foreign:
+        alone = rows.occurs(label, row[label]) == 1
+        if at_end and alone and not foreign:
             sure = (matched > 0 and 2 * matched >= checked) or sums.exceeds(position, positions)
         else:
             sure = matched > 0 and (matched == checked if foreign else 2 * matched > checked)
         if sure:
             found.add(position)
-        elif at_end and checked and rows.occurs(label, row[label]) == 1 and not foreign:
+        elif at_end and checked and alone:
             doubtful.add(position)
     return found, doubtful
 

@@ -9,6 +9,7 @@ lines, for the rest.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -22,12 +23,14 @@ from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.cell_kinds import is_value, is_word
 from marl_llm.tasks.csv.dialect import BLANKS, Record, delimiter_name, split_lines
 from marl_llm.tasks.csv.encoding import TextFile
+from marl_llm.tasks.csv.total_words import NOTE
 
 _arrow: Any = (
     pyarrow.compute
 )  # its functions are made when it is imported: checkers do not see them
 _ROWS_AT_A_TIME = 20_000
 _SHOWN = 60
+_NOTE = re.compile(NOTE)
 _NOTES_BELOW, _ROWS_ABOVE_NOTES = 10, 20
 
 
@@ -214,13 +217,17 @@ def _check_long(long: list[Record], lines: Sequence[int], layout: Layout, file: 
     """An error for records with too many fields, but for a few notes at the end of a table."""
     if long and (
         len(long) > _NOTES_BELOW
-        or not all(is_word(record.fields[0]) for record in long)
-        or any(is_value(cell) for record in long for cell in record.fields[: layout.width])
+        or not all(_is_note(record, layout) for record in long)
         or sum(line < long[0].first_line for line in lines[: _ROWS_ABOVE_NOTES + 1])
         < _ROWS_ABOVE_NOTES
         or (len(lines) > _NOTES_BELOW and lines[-_NOTES_BELOW] > long[0].first_line)
     ):
         _too_long(long[0], layout, file)
+
+
+def _is_note(record: Record, layout: Layout) -> bool:
+    first, *others = record.fields[: layout.width]
+    return is_word(first) and (bool(_NOTE.match(first)) or not any(map(is_value, others)))
 
 
 def _numbered_records(file: TextFile, layout: Layout) -> Iterator[Record]:

@@ -5,7 +5,8 @@ about a table, in some twenty languages.
 from __future__ import annotations
 
 _TOTAL = (
-    r"(?:grand|sub|sum|over ?all|running)?[ -]?totals?|total (?:geral|general|général|generale)"
+    r"(?:grand|sub|sum|over ?all|running)?[ -]?totals?|overall"
+    r"|total (?:geral|general|général|generale)"
     r"|sous-?total|subtotaa?l|totaa?l|totale|totaux|totali|gesamt|gesamtsumme|gesamtergebnis"
     r"|insgesamt|summe|zwischensumme|endsumme|zusammen|suma(?: końcowa)?|sumas|somme|somma|soma"
     r"|summa|sums?|razem|ogółem|łącznie|celkem|celkom|součet|spolu|összesen|végösszeg|итого"
