@@ -33,6 +33,7 @@ _MOST_CHARACTERS = 1 << 26  # a header of thousands of questions is read whole
 _MOST_ABOVE = 30  # records above the header
 _REGULAR, _VERY_REGULAR = 0.8, 0.95
 _ENOUGH = 5  # rows that tell what a column holds
+_FEW = 5  # lines in which a header is sought below an empty one
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,7 @@ def _start(found: Sequence[Record], delimiter: str = "") -> int | None:
         (i for i, record in enumerate(found[:_MOST_ABOVE]) if not _is_above(record.fields, width)),
         0,
     )
+    start = _below_gap(found, start, width)
     body = [record.fields for record in found[start + 1 :]]
     regular = sum(len(fields) == width for fields in body) >= _REGULAR * len(body)
     if start == 0 or len(body) < 2 or not regular or not _is_header(found[start].fields):
@@ -234,6 +236,17 @@ def _start(found: Sequence[Record], delimiter: str = "") -> int | None:
         return None
     single = all(_filled(record.fields) == 1 for record in found[:start])
     return start if single or any(value_columns(body, width)) else None
+
+
+def _below_gap(found: Sequence[Record], start: int, width: int) -> int:
+    """Position of a header below an empty line, where a line above it happens to be as wide."""
+    for i in range(start + 1, min(start + _FEW, len(found))):
+        fields = found[i].fields
+        if not _is_header(fields) or _is_above(fields, width):
+            break
+        if start and found[i].first_line > found[i - 1].last_line + 1:
+            return i
+    return start
 
 
 def _is_above(fields: Sequence[str], width: int) -> bool:
