@@ -1,5 +1,5 @@
-"""Code pages of the Latin script are told apart by the letters of languages; other scripts are found
-however few their letters are; Western text stays what it was.
+"""Code pages of the Latin script are told apart by the letters of languages; other scripts are
+found however few their letters are; Western text stays what it was.
 """
 
 from __future__ import annotations
@@ -11,13 +11,69 @@ import pytest
 from marl_llm.tasks.csv.code_pages import other_code_page
 from marl_llm.tasks.csv.encoding import text_file
 
-WESTERN = (
-    "São Paulo Brasília não médio três avó ciência órgão cônjuge divorciado coração pão maçã mês "
-    "año niño mañana señal leña baño español Ávila Logroño Núñez Perú Müller Köln Größe Straße "
-    "weiß früh café crème Besançon où être déjà Noël île août forêt Malmö Örebro Åsa Tromsø "
-    "Sønderborg København Jyväskylä città perché più così Citroën José Zürich Curaçao naïve "
-    "Reykjavík Þór Ísafjörður"
-).split()
+WESTERN = [
+    "São",
+    "Paulo",
+    "Brasília",
+    "não",
+    "médio",
+    "três",
+    "avó",
+    "ciência",
+    "órgão",
+    "cônjuge",
+    "divorciado",
+    "coração",
+    "pão",
+    "maçã",
+    "mês",
+    "año",
+    "niño",
+    "mañana",
+    "señal",
+    "leña",
+    "baño",
+    "español",
+    "Ávila",
+    "Logroño",
+    "Núñez",
+    "Perú",
+    "Müller",
+    "Köln",
+    "Größe",
+    "Straße",
+    "weiß",
+    "früh",
+    "café",
+    "crème",
+    "Besançon",
+    "où",
+    "être",
+    "déjà",
+    "Noël",
+    "île",
+    "août",
+    "forêt",
+    "Malmö",
+    "Örebro",
+    "Åsa",
+    "Tromsø",
+    "Sønderborg",
+    "København",
+    "Jyväskylä",
+    "città",
+    "perché",
+    "più",
+    "così",
+    "Citroën",
+    "José",
+    "Zürich",
+    "Curaçao",
+    "naïve",
+    "Reykjavík",
+    "Þór",
+    "Ísafjörður",
+]
 
 
 @pytest.mark.parametrize("word", WESTERN)

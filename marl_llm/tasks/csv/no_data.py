@@ -35,6 +35,7 @@ _HEAD, _TAIL, _SAMPLED = 4, 30, 200
 _LABELLED, _TEXTS = 3, 8  # columns, from the left, and columns of words that may name a total
 _FEW = 0.4  # of the usual number of filled cells
 _SUMMARY, _STATISTIC, _NOTE = map(re.compile, (SUMMARY, STATISTIC, NOTE))
+_RULE = re.compile(r"[-=_*~]{3,}")  # a line drawn with signs
 _UNIT = re.compile(
     r"(?i)[\[(].+[\])]|%|°.*|[µμ]?[a-z]{1,3}(?:[/^*·²³\-]\S*)+|[kmcd]?m[²³23]|kg|g|mg|t|lbs?|oz"
     r"|k?m|[cm]m|in|ft|mi|l|ml|[kmhn]?s|min|hrs?|[mg]?hz|k?w(?:h)?|[mk]?v|[mk]?a|k?pa|hpa|bar|ppm"
@@ -120,6 +121,7 @@ def no_data_rows(table: pa.Table, names: Sequence[str], decimal: str) -> Found:
     found = {*_repeated_headers(rows, names), *_under_header(rows)}
     totals, doubtful = _totals(rows)
     found |= totals
+    found |= _nameless_total(rows, found)
     found |= _footers(rows, found)
     if table.num_rows - len(found) < _LEAST_ROWS:
         return Found()
@@ -190,6 +192,19 @@ def _totals(rows: _Rows) -> tuple[set[int], set[int]]:
     return found, doubtful
 
 
+def _nameless_total(rows: _Rows, known: set[int]) -> set[int]:
+    """The last row, if it names nothing where others do and all of its numbers are sums."""
+    last = next((i for i in reversed(range(rows.table.num_rows)) if i not in known), 0)
+    row = rows.at([last])[0]
+    filled = sum(bool(cell) for cell in row)
+    named = all(rows.values) or rows.words(row) or filled >= rows.usual
+    if named or not rows.present(row):
+        return set()
+    sums = Sums(rows.table, [i for i, values in enumerate(rows.values) if values], rows.decimal)
+    checked, matched = sums.matches(last, np.array(sorted({*known, last})), statistics=False)
+    return {last} if checked == matched > 0 else set()
+
+
 def _footers(rows: _Rows, known: set[int]) -> set[int]:
     """The last rows, from the first on that is a note for certain."""
     n = rows.table.num_rows
@@ -210,6 +225,8 @@ def _is_note(rows: _Rows, row: Sequence[str]) -> bool:
     filled = [i for i, cell in enumerate(row) if cell]
     odd, present = rows.odd(row), rows.present(row)
     label = row[filled[0]]
+    if all(_RULE.fullmatch(row[i]) for i in filled):
+        return True
     if not is_word(label) and not odd:
         return False
     few = len(filled) <= max(1.0, _FEW * rows.usual) and rows.usual > 1
