@@ -271,6 +271,7 @@ def test_skip_and_header_in_a_task_file(tmp_path: Path):
         ({"skip": "x"}, "'skip' must be the number of lines above the header, or a list"),
         ({"skip": [0]}, r"'skip' holds \(0,\): give the number of lines above the header"),
         ({"skip": 99}, "is empty below line 99"),
+        ({"skip": [1, 99]}, "'skip' names line 99 of .*, whose last row is in line 64: name lines"),
         ({"header": "x"}, "'header' must be true or false .* or a list of names"),
     ):
         with pytest.raises(UserError, match=message):
@@ -293,7 +294,8 @@ def test_the_task_file_reads_the_same_rows(tmp_path: Path, lines: list[str]):
     task = Task.from_csv(tmp_path / "t.csv", target=names[3])
     (tmp_path / "t.yaml").write_text(task_file(task, "t.csv"))
     assert load_suite(tmp_path / "t.yaml")[0].load().key == task.key
-    assert any("note: " in line for line in detected(task)) == bool(task.dialect.remarks)  # type: ignore
+    assert task.dialect is not None
+    assert any("note: " in line for line in detected(task)) == bool(task.dialect.remarks)
 
 
 def test_line_numbers_are_those_of_the_file(tmp_path: Path):

@@ -85,7 +85,8 @@ def find_head(file: TextFile, says: Overrides) -> Head:
     notes = _notes_above(sample, found, start) if start else []
     skipped = found[start].first_line - 1 if start else sample.above
     header, body = found[start].fields, [record.fields for record in found[start + 1 :]]
-    layout = Layout(delimiter, len(header), skipped, left_out=frozenset(says.lines or ()))
+    below = frozenset(line for line in says.lines or () if line > skipped)
+    layout = Layout(delimiter, len(header), skipped, left_out=below)
     if isinstance(says.header, tuple):
         return _named(file, layout, says.header, notes)
     if says.header is False or (says.header is None and _is_data(header, body)):

@@ -66,6 +66,7 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
     parsed = parse(file, layout)
     if not parsed.table.num_rows:
         raise UserError(f"{file.path} has a header but no rows of data.")
+    _check_lines(file, layout, parsed)
     decimal = overrides.decimal or detect_decimal(_some_cells(parsed.table), layout.delimiter)
     parsed, doubts = (
         (parsed, []) if overrides.lines is not None else _data(file, head, parsed, decimal)
@@ -87,6 +88,17 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
         remarks=(*head.notes, *name_notes, *left_out, *doubts, *parsed.notes),
     )
     return Table(_frame(parsed.table, names), dialect, (dialect.note, *dialect.remarks))
+
+
+def _check_lines(file: TextFile, layout: Layout, parsed: Parsed) -> None:
+    """An error if the user leaves out a line behind the last one."""
+    if layout.left_out and parsed.lines is not None:
+        last = max(int(parsed.lines[-1]), *(record.last_line for record in parsed.left_out), 0)
+        if (line := max(layout.left_out)) > last:
+            raise UserError(
+                f"'skip' names line {line} of {file.path}, whose last row is in line {last}: name "
+                "lines of the file."
+            )
 
 
 def _data(file: TextFile, head: Head, parsed: Parsed, decimal: str) -> tuple[Parsed, list[str]]:
