@@ -45,7 +45,6 @@ from marl_llm.proposals import (
     Proposal,
     Tune,
     apply,
-    baseline,
     canonical,
     check_region,
     effective,
@@ -54,7 +53,7 @@ from marl_llm.proposals import (
     read_action,
     resolve_columns,
 )
-from marl_llm.proposals.screened import screened_specs
+from marl_llm.proposals.screened import screened_specs, starting_spec
 from marl_llm.proposals.spec import BLEND
 from marl_llm.sandbox import Sandbox
 from marl_llm.tasks import Task
@@ -101,7 +100,7 @@ class TeamEnv:
 
         Raises RunFailed if the data defeat even the baseline.
         """
-        spec = baseline(self.task.kind)
+        spec = starting_spec(self._context)
         code = generate_code(spec)
         result = self.evaluator.evaluate(code)
         if not result.ok:
@@ -228,7 +227,7 @@ class TeamEnv:
 
     def plain(self, looked: bool | None) -> list[PipelineSpec]:
         """The start, and the best families of the screening where one was asked for."""
-        return distinct([baseline(self.task.kind), *(self.within_reach() if looked else ())])
+        return distinct([starting_spec(self._context), *(self.within_reach() if looked else ())])
 
     @staticmethod
     def _accepted(state: State) -> list[PipelineSpec]:

@@ -47,6 +47,16 @@ SIX = 6
 """The first six are the usual defaults, on which a comparison without agents stands."""
 
 
+def starting_spec(context: Context) -> PipelineSpec:
+    """The baseline of these columns; it reads the words of texts only where there is nothing else
+    to learn from.
+    """
+    start = baseline(context.kind)
+    if any(column.kind != "text" for column in context.columns.values()):
+        return start
+    return start.model_copy(update={"extra": _read_columns(context)})
+
+
 def screened_specs(context: Context, most: int | None = None) -> list[PipelineSpec]:
     """Distinct solutions that fit these columns and this kind of target, the usual ones first;
     `most`: of that list.

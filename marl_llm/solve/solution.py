@@ -18,15 +18,16 @@ from marl_llm.tasks.columns import MISSING_WORDS, cells, dates
 
 MARK = "# ---- solution.py goes on from here ----\n"
 _IMPORTS = """\
+import csv
 import random
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 """
 
@@ -122,6 +123,12 @@ def _constants(task: Task, table: WholeTable, seed: int) -> str:
         "TARGET_MARK": target.mark,
         "CLASSES": task.classes,
         "SEED": seed,
+        "MERGED_LABELS": task.merged_labels,
+        "REGULAR": dialect.regular,
+        "SKIP": dialect.skipped,
+        "ROW_NAMES": dialect.row_names,
+        "HEADER": dialect.header or (),
+        "NO_DATA": dialect.marks,
     }
     lines = [
         f"{name} = {pformat(value, width=110, compact=True)}" for name, value in values.items()

@@ -10,12 +10,14 @@ ones.
 
 from __future__ import annotations
 
+import csv
 import random
+import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,9 @@ TARGET_NAME, TARGET_TYPE, TARGET_MARK = "y", "text", "."
 CLASSES: tuple[str, ...] = ("no", "yes")
 COLUMNS = {"x0": ("age", "number", ","), "x1": ("city", "text", "")}
 SEED = 0
+REGULAR, SKIP, ROW_NAMES, MERGED_LABELS = True, 0, False, False
+HEADER: tuple[str, ...] = ()
+NO_DATA: tuple[tuple[int, str], ...] = ()
 
 
 def build_pipeline() -> Any:
@@ -55,11 +60,64 @@ def read(path: str) -> pd.DataFrame:
         file.seek(0)
         if start.strip().strip('"').lower().startswith("sep="):
             file.readline()
+        if not REGULAR:
+            return _rows_of_data(file, path)
         table = pd.read_csv(file, **options).apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
     if len(table) < 2:
         raise ValueError(f"{path} has no rows of data")
     return table.iloc[1:].set_axis(_unique_names(table.iloc[0]), axis=1).reset_index(drop=True)
+
+
+def _rows_of_data(file: TextIO, path: str) -> pd.DataFrame:
+    """The same of a file with lines above the header, or rows that are no data: units, totals,
+    notes.
+    """
+    names = list(HEADER) or _unique_names(_header(file))
+    rows: list[list[str]] = []
+    for record in _records(file):
+        cells = [cell.strip() for cell in record]
+        if any(cells) and not _is_no_data(cells) and _unique_names(cells) != names:
+            if any(cells[len(names) :]):
+                raise ValueError(f"{path} has a row with more than {len(names)} fields: {cells}")
+            rows.append(cells[: len(names)] + [""] * (len(names) - len(cells)))
+    if not rows:
+        raise ValueError(f"{path} has no rows of data")
+    return pd.DataFrame(rows, columns=names, dtype=str)
+
+
+def _header(file: TextIO) -> list[str]:
+    """Read up to the line that names the columns, or as many lines as stood above it in the CSV
+    that this was made for; return the names.
+    """
+    wanted = {name for name, *_ in COLUMNS.values()}
+    start = file.tell()
+    while line := file.readline():
+        names = [""] * ROW_NAMES + next(_records([line]), [])
+        if wanted <= set(_unique_names(names)):
+            return names
+    file.seek(start)
+    for _ in range(SKIP):
+        file.readline()
+    return [""] * ROW_NAMES + next((names for names in _records(file) if any(names)), [])
+
+
+def _records(lines: Iterable[str]) -> Iterator[list[str]]:
+    """The fields of each record; columns may be aligned with runs of blanks."""
+    if DELIMITER != r"\s+":
+        return csv.reader(lines, delimiter=DELIMITER, skipinitialspace=True)
+    runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
+    tabbed = (runs.sub(lambda found: found[1] or "\t", line.strip()) for line in lines)
+    return csv.reader(tabbed, delimiter="\t", skipinitialspace=True)
+
+
+def _is_no_data(cells: Sequence[str]) -> bool:
+    """Whether a row is one of those that were left out when this was made, but for its numbers."""
+    return any(
+        "|".join(cells) == text if i < 0 else re.sub("[0-9]+", "0", cells[i]) == text
+        for i, text in NO_DATA
+        if i < len(cells)
+    )
 
 
 def fit(frame: pd.DataFrame) -> Any:
@@ -109,6 +167,9 @@ def _target(frame: pd.DataFrame) -> pd.Series:
     if not CLASSES:
         return values
     names = values.map(_class_name, na_action="ignore")
+    if MERGED_LABELS:  # they differ in case or white space only
+        spelled = {_folded(name): name for name in CLASSES}
+        names = names.map(lambda name: spelled.get(_folded(name), name), na_action="ignore")
     unknown = sorted(set(names.dropna()) - set(CLASSES))
     if unknown:
         raise ValueError(
@@ -116,6 +177,10 @@ def _target(frame: pd.DataFrame) -> pd.Series:
             f"{', '.join(CLASSES)})"
         )
     return names.map({name: float(index) for index, name in enumerate(CLASSES)}).astype(float)
+
+
+def _folded(label: str) -> str:
+    return " ".join(label.split()).casefold()
 
 
 def _class_name(value: object) -> str:
@@ -198,7 +263,8 @@ def main(arguments: Sequence[str]) -> None:
     train, new, out = arguments
     try:
         predictions = predict(fit(read(train)), read(new))
-        predictions.to_csv(out, sep=DELIMITER, decimal=DECIMAL, encoding=ENCODING, index=False)
+        sep = DELIMITER if len(DELIMITER) == 1 else "\t"
+        predictions.to_csv(out, sep=sep, decimal=DECIMAL, encoding=ENCODING, index=False)
     except (OSError, ValueError) as error:
         sys.exit(f"solution.py: {' '.join(str(error).split())}")
 

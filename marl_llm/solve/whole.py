@@ -15,8 +15,8 @@ import pandas as pd
 from marl_llm.core.errors import RunFailed
 from marl_llm.tasks import Task
 from marl_llm.tasks.columns import TypedColumn
-from marl_llm.tasks.csv.dialect import Overrides
 from marl_llm.tasks.csv.reading import read_csv
+from marl_llm.tasks.labels import EXACT, MERGED, one_spelling
 from marl_llm.tasks.selection import Reader
 from marl_llm.tasks.target import read_target
 
@@ -76,17 +76,15 @@ def whole_table(task: Task) -> WholeTable:
     """
     assert task.source is not None and task.dialect is not None
     dialect = task.dialect
-    frame = read_csv(
-        task.source,
-        Overrides(dialect.encoding, dialect.delimiter, dialect.decimal, dialect.missing),
-    ).frame
+    frame = read_csv(task.source, dialect.overrides).frame
     reader = Reader(
         dialect.decimal, dialect.missing, {found.name: found.override for found in task.detections}
     )
     answers = reader.read(frame.loc[:, task.target], task.target)
     has_target = answers.values.notna()
     rows = frame.loc[has_target].reset_index(drop=True)
-    y = read_target(answers.values.loc[has_target], task.target, task.kind, _positive(task)).y
+    labels = one_spelling(answers.values.loc[has_target], MERGED if task.merged_labels else EXACT)
+    y = read_target(labels.values, task.target, task.kind, _positive(task)).y
     if _usable(task, rows, reader) != sum(map(len, (task.development, task.holdout, task.test))):
         raise RunFailed(
             f"{task.source} has changed while its model was improved: run the command again."

@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.dialect import DELIMITERS, Dialect
+from marl_llm.tasks.csv.dialect import BLANKS, DELIMITERS, Dialect
+from marl_llm.tasks.labels import MERGED
 from marl_llm.tasks.selection import Detection
 from marl_llm.tasks.task import Task
 
@@ -30,7 +31,7 @@ def detected(task: Task) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    return [*_about_file(task.dialect), *lines]
+    return [*_about_file(task.dialect), _about_target(task), *lines]
 
 
 def task_file(task: Task, csv_path: Path | str) -> str:
@@ -65,6 +66,8 @@ def task_file(task: Task, csv_path: Path | str) -> str:
     if task.split_column is not None:
         content[task.split] = task.split_column
     content |= _dialect_keys(task.dialect)
+    if task.merged_labels:
+        content["labels"] = MERGED
     content |= {
         "seed": task.seed,
         "features": [column.name for column in task.columns],
@@ -85,13 +88,28 @@ def _about_file(dialect: Dialect | None) -> list[str]:
     if dialect is None:
         return []
     words = f"; missing as well: {', '.join(dialect.missing)}" if dialect.missing else ""
-    return [dialect.note + words]
+    return [dialect.note + words, *(f"note: {remark}" for remark in dialect.remarks)]
+
+
+def _about_target(task: Task) -> str:
+    found = next(found for found in task.detections if found.name == task.target)
+    if not task.classes:
+        return f"target '{task.target}': {task.kind}"
+    otherwise = ", or with kind regression a number" if found.kind == "numeric" else ""
+    return f"target '{task.target}': {task.kind}, {len(task.classes)} classes{otherwise}"
 
 
 def _dialect_keys(dialect: Dialect) -> dict[str, object]:
-    return {
+    keys: dict[str, object] = {
         "encoding": dialect.encoding,
-        "delimiter": DELIMITERS.get(dialect.delimiter, dialect.delimiter),
+        "delimiter": (DELIMITERS | {BLANKS: "blank"}).get(dialect.delimiter, dialect.delimiter),
         "decimal": dialect.decimal,
         "missing": list(dialect.missing),
     }
+    if dialect.left_out:
+        keys["skip"] = [*range(1, dialect.skipped + 1), *dialect.left_out]
+    elif dialect.skipped:
+        keys["skip"] = dialect.skipped
+    if dialect.header is not None:
+        keys["header"] = list(dialect.header)
+    return keys

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import pandas as pd
@@ -21,7 +21,7 @@ from marl_llm.tasks.csv.reading import clean_name
 
 IGNORE = "ignore"
 KINDS: tuple[str, ...] = (*get_args(Override), IGNORE)
-_LISTED = 12
+_LISTED, _NAME = 12, 40  # names in an error, and characters of each
 _EXAMPLE = 24
 
 
@@ -168,6 +168,11 @@ def read_target_column(column: pd.Series, target: str, reader: Reader) -> TypedC
     return reader.read(column, target, "categorical") if typed.kind == "text" else typed
 
 
+def with_note(column: TypedColumn, note: str | None) -> TypedColumn:
+    """The same column with one more note."""
+    return replace(column, note="; ".join(n for n in (column.note, note) if n) or None)
+
+
 def target_notes(column: TypedColumn, target: str) -> list[str]:
     """What to say about a typed target."""
     notes = [f"target '{target}': {column.note}"] if column.note else []
@@ -220,6 +225,5 @@ def feature_notes(detections: Iterable[Detection]) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (
-        f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    )
+    shown = [name if len(name) <= _NAME else f"{name[:_NAME]}.." for name in names[:_LISTED]]
+    return ", ".join(shown) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

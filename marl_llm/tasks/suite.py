@@ -2,10 +2,11 @@
 
 A *task file* is one mapping: `csv` and `target`, and as far as wanted `kind`, `positive` (a class),
 `metrics` ({scorer name: weight}), `features`, `ignore` (lists of columns), `group` or `time` (a
-column), `encoding`, `delimiter`, `decimal`, `missing` (a list of words), `columns` ({name: kind}),
-`seed`. A *suite* is a directory with a `suite.yaml`, a list of such mappings, or without one but
-with a task file per CSV. In: a path. Out: `TaskFile` objects; nothing of a CSV is read until
-`load()`. Keys are strict.
+column), `encoding`, `delimiter`, `decimal`, `missing` (a list of words), `skip` (how many lines
+stand above the header, or a list of line numbers), `header` (true, false or a list of names),
+`labels` (merged or exact), `columns` ({name: kind}), `seed`. A *suite* is a directory with a
+`suite.yaml`, a list of such mappings, or without one but with a task file per CSV. In: a path. Out:
+`TaskFile` objects; nothing of a CSV is read until `load()`. Keys are strict.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ class TaskFile:
         Columns that are no features.
     missing : tuple of str
         Words that mean missing, besides the usual ones.
+    skip : int or tuple of int
+        Lines above the header; or all lines that are no part of the table. None where detected.
+    header : bool or tuple of str
+        Whether the first line names the columns, or their names. None where detected.
+    labels : str
+        "merged" or "exact": whether labels that differ in case or blanks only are one class.
     columns : dict of column name to kind
         Override what is detected; see `kinds` of `Task.from_csv`.
     seed : int
@@ -61,6 +68,9 @@ class TaskFile:
     delimiter: str | None = None
     decimal: str | None = None
     missing: tuple[str, ...] = ()
+    skip: int | tuple[int, ...] | None = None
+    header: bool | tuple[str, ...] | None = None
+    labels: str | None = None
     columns: dict[str, str] = field(default_factory=dict, hash=False)
     seed: int = 0
 
@@ -85,6 +95,9 @@ class TaskFile:
             delimiter=self.delimiter,
             decimal=self.decimal,
             missing=self.missing,
+            skip=self.skip,
+            header=self.header,
+            labels=self.labels,
             kinds=self.columns,
             seed=self.seed,
         )
@@ -197,6 +210,28 @@ def _metrics(value: object, key: str, where: str) -> dict[str, float]:
     return value
 
 
+def _skip(value: object, key: str, where: str) -> int | tuple[int, ...]:
+    listed = value if isinstance(value, list) else [value]
+    numbers = tuple(n for n in listed if isinstance(n, int) and not isinstance(n, bool))
+    if len(numbers) != len(listed):
+        raise UserError(
+            f"{where}: '{key}' must be the number of lines above the header, or a list of line "
+            "numbers."
+        )
+    return numbers if isinstance(value, list) else numbers[0]
+
+
+def _header(value: object, key: str, where: str) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list):
+        raise UserError(
+            f"{where}: '{key}' must be true or false (whether a line names the columns), or a list "
+            "of names."
+        )
+    return _names(value, key, where)
+
+
 def _seed(value: object, key: str, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise UserError(f"{where}: '{key}' must be a whole number from 0.")
@@ -208,6 +243,8 @@ _PARSERS: dict[str, Callable[[object, str, str], Any]] = {
     "features": _names,
     "ignore": _names,
     "missing": _names,
+    "skip": _skip,
+    "header": _header,
     "columns": _kinds,
     "seed": _seed,
 }

@@ -6,7 +6,7 @@ or values of the rows that have one. Features are none of its business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ import pandas as pd
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.kind import Kind
+from marl_llm.core.metrics import METRICS
+from marl_llm.core.metrics.names import split_class
 
 MIN_ROWS = 30
 ROWS_TO_DIVIDE = 5
@@ -81,6 +83,23 @@ def read_target(
         return _regression(column, name)
     target = _classification(column, name, asked)
     return target if positive is None else _with_positive(target, name, positive)
+
+
+def kind_of_metrics(column: pd.Series, metrics: Iterable[str]) -> Kind | None:
+    """The kind that all named metrics ask for where whole numbers can be classes and values, or
+    None.
+    """
+    if column.dtype == object or not bool((column % 1 == 0).all()):
+        return None
+    known = [
+        METRICS[split_class(name)[0]].kinds for name in metrics if split_class(name)[0] in METRICS
+    ]
+    if known and all(set(kinds) == {Kind.regression} for kinds in known):
+        return Kind.regression
+    distinct = column.nunique()
+    if known and distinct <= _MAX_CLASSES and all(Kind.regression not in kinds for kinds in known):
+        return Kind.binary if distinct == 2 else Kind.multiclass
+    return None
 
 
 def _parse_kind(kind: Kind | str | None) -> Kind | None:

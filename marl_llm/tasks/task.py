@@ -19,6 +19,7 @@ from marl_llm.core.kind import Kind
 from marl_llm.core.metrics.names import check_metrics, default_metrics
 from marl_llm.tasks.csv.dialect import Dialect, Overrides
 from marl_llm.tasks.csv.reading import read_csv, unique_names
+from marl_llm.tasks.labels import one_spelling
 from marl_llm.tasks.parts import Column, Part, columns_of, content_key, left_out_columns
 from marl_llm.tasks.screening import OF_ALL_TARGETS, Table, Trap, sampled, screen
 from marl_llm.tasks.selection import (
@@ -32,11 +33,12 @@ from marl_llm.tasks.selection import (
     read_target_column,
     target_notes,
     typed_features,
+    with_note,
 )
 from marl_llm.tasks.splits import division
 from marl_llm.tasks.splits.copies import copies_notes, find_copies
 from marl_llm.tasks.splits.division import SplitKind
-from marl_llm.tasks.target import read_target
+from marl_llm.tasks.target import kind_of_metrics, read_target
 
 DEFAULT_FRACTIONS = (0.5, 0.25, 0.25)
 
@@ -58,6 +60,7 @@ class _Request:
     kinds: Mapping[str, str] | None
     group: str | None
     time: str | None
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Task:
         alone.
     split_column : str or None
         Name of the group or time column; None for a random split.
+    merged_labels : bool
+        Whether labels of the target that differ in case or white space only are one class.
     """
 
     name: str
@@ -128,6 +133,7 @@ class Task:
     split: SplitKind = "random"
     blocks: np.ndarray | None = None
     split_column: str | None = None
+    merged_labels: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -157,14 +163,17 @@ class Task:
         delimiter: str | None = None,
         decimal: str | None = None,
         missing: Sequence[str] = (),
+        skip: int | Sequence[int] | None = None,
+        header: bool | Sequence[str] | None = None,
         kinds: Mapping[str, str] | None = None,
         group: str | None = None,
         time: str | None = None,
+        labels: str | None = None,
     ) -> Task:
         """Make a task of a CSV file.
 
-        Encoding, delimiter, decimal mark, missing values and the kind of each column are detected;
-        `marl_llm.tasks.detected` shows them.
+        Encoding, delimiter, decimal mark, rows that are no data, missing values and the kind of
+        each column are detected; `marl_llm.tasks.detected` shows them.
 
         Parameters
         ----------
@@ -191,6 +200,11 @@ class Task:
             Override the detection.
         missing : sequence of str
             Words that mean missing, besides the usual ones.
+        skip : int or sequence of int, optional
+            How many lines stand above the header; or the numbers of all lines that are no part of
+            the table, `()` if there is none.
+        header : bool or sequence of str, optional
+            Whether the first line that is left names the columns; or their names, where none does.
         kinds : mapping of column name to kind, optional
             "numeric", "categorical", "date", "day-first date", "month-first date", "text" or
             "ignore": overrides the detection. Values that do not fit are missing.
@@ -201,6 +215,9 @@ class Task:
             Column of dates or numbers: development has the earliest rows, test the latest, and
             folds are validated on later rows than they are fitted on. It is no feature unless
             `features` names it. Rows without a value are left out.
+        labels : {"merged", "exact"}, optional
+            Whether labels that differ in case or white space only are one class. Default: if they
+            have three characters or more.
 
         Raises
         ------
@@ -209,7 +226,7 @@ class Task:
             suggested), a target that can't be learned, an override that does not fit, unfitting
             metrics, or too few groups or times.
         """
-        says = Overrides(encoding, delimiter, decimal, missing)
+        says = Overrides(encoding, delimiter, decimal, missing, skip, header)
         table = read_csv(path, says)
         name = name or Path(path).stem
         request = _Request(
@@ -226,6 +243,7 @@ class Task:
             kinds,
             group,
             time,
+            labels,
         )
         return _build(table.frame, request, _Origin(str(path), table.notes, table.dialect))
 
@@ -305,7 +323,10 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     chosen = chosen_features(request.features, [*ignored, *divided_by.no_features], target, names)
     answers = read_target_column(frame.loc[:, target], target, reader)
     usable = answers.values.notna().to_numpy() & divided_by.usable(len(frame))
-    answer = read_target(answers.values.loc[usable], target, request.kind, request.positive)
+    labels = one_spelling(answers.values.loc[usable], request.labels)
+    answers = with_note(answers, labels.note)
+    fitting = kind_of_metrics(labels.values, request.metrics or {})
+    answer = read_target(labels.values, target, request.kind or fitting, request.positive)
     metrics = default_metrics(answer.kind) if request.metrics is None else request.metrics
     weights = check_metrics(metrics, answer.kind, answer.classes or None, answer.y)
     raw = ((name, frame.loc[:, name].loc[usable]) for name in chosen)
@@ -368,4 +389,5 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
         split=divided_by.kind,
         split_column=divided_by.column or None,
         blocks=parts.blocks,
+        merged_labels=labels.merged,
     )

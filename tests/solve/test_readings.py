@@ -190,3 +190,36 @@ def test_no_name_of_the_reading_part_hides_one_of_the_prelude(module: Any):
         }
 
     assert not names(Path(module.__file__).read_text(encoding="utf-8")) & names(PRELUDE)
+
+
+REGULAR_ROWS = [f"{i % 9},{i * 0.5},{'uv'[i % 2]}" for i in range(60)]
+NUMBERS = f"{sum(i % 9 for i in range(60))},{sum(i * 0.5 for i in range(60))}"
+IRREGULAR = {
+    "notes above": ["Report", "made, by, Ann", "", "a,b,y", *REGULAR_ROWS],
+    "units and total": ["a,b,y", "pcs,EUR,", *REGULAR_ROWS, f"{NUMBERS},Total", "Page 1 of 3,,"],
+    "no header": REGULAR_ROWS,
+    "row names": ["a,b,y", *(f"r{i},{row}" for i, row in enumerate(REGULAR_ROWS))],
+    "separators at the end": ["a,b,y", *(row + "," for row in REGULAR_ROWS)],
+    "blanks": [row.replace(",", "    ") for row in ["a,b,y", *REGULAR_ROWS]],
+    "labels": [
+        "a,b,y",
+        *(row.replace("u", ["Up", "up", "UP"][i % 3]) for i, row in enumerate(REGULAR_ROWS)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", IRREGULAR)
+def test_rows_that_are_no_data_are_left_out_of_other_files_too(tmp_path: Path, name: str):
+    lines = IRREGULAR[name]
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    target = "column_3" if name == "no header" else "y"
+    task = Task.from_csv(tmp_path / "train.csv", target=target)
+    solution, table = delivered(task), whole_table(task)
+    assert len(table.X) == 60
+    frame = solution["read"](str(tmp_path / "train.csv"))
+    pd.testing.assert_frame_equal(solution["features"](frame), table.X, check_exact=True)
+    np.testing.assert_array_equal(solution["_target"](frame), table.y)
+    few = [lines[i] for i in range(len(lines)) if not 20 < i < 50]
+    new = ["One more note", *few] if name == "notes above" else few
+    (tmp_path / "new.csv").write_text("\n".join(new))
+    assert len(solution["read"](str(tmp_path / "new.csv"))) == 60 - 29

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -165,22 +166,18 @@ def test_both_readers_agree_and_read_what_was_written(
     path = tmp_path / "t.csv"
     lines = [delimiter.join(written(cell, quote_all) for cell in row) + ending for row in rows]
     path.write_bytes("".join(lines).encode(encoding))
-    file, layout = text_file(path, encoding), Layout(delimiter, len(rows[0]), 0)
+    file, layout = text_file(path, encoding), Layout(delimiter, len(rows[0]), 0, header=False)
     stripped = [[cell.strip() for cell in row] for row in rows]
     expected = [row for row in stripped if any(row)]
-    columns, _ = parse(file, layout)
-    assert [list(row.values()) for row in columns.to_pylist()] == expected
+    assert [list(row.values()) for row in parse(file, layout).table.to_pylist()] == expected
     fast = _parse_fast(file, layout)
     if fast is not None:
-        careful, _ = _parse_carefully(file, layout)
-        of_fast, of_careful = (
-            [
-                row
-                for row in zip(*(column.to_pylist() for column in columns), strict=True)
-                if "".join(row).strip()
-            ]
-            for columns in (fast, careful)
-        )
-        assert [[cell.strip() for cell in row] for row in of_fast] == [
-            [c.strip() for c in row] for row in of_careful
+        of_fast = [[c.strip() for c in row] for row in zip(*map(list_of, fast), strict=True)]
+        careful = _parse_carefully(file, layout).table
+        assert [row for row in of_fast if any(row)] == [
+            list(r.values()) for r in careful.to_pylist()
         ]
+
+
+def list_of(column: pa.ChunkedArray) -> list[str]:
+    return column.to_pylist()

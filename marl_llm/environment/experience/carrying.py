@@ -12,7 +12,6 @@ from marl_llm.proposals import (
     PipelineSpec,
     Proposal,
     apply,
-    baseline,
     canonical,
     effective,
     parse_action,
@@ -20,6 +19,7 @@ from marl_llm.proposals import (
 from marl_llm.proposals.context import resolve_columns
 from marl_llm.proposals.ops import FEATURES
 from marl_llm.proposals.ops.feature import Feature
+from marl_llm.proposals.screened import starting_spec
 from marl_llm.proposals.text import column_list
 
 MOST_COLUMNS = 3
@@ -34,7 +34,8 @@ def carried(text: str, card: TaskCard) -> tuple[str, PipelineSpec] | None:
     None where it cannot be asked for here (an estimator that is not installed, or too slow for so
     many rows; no column of the kind), changes nothing here, or is not readable any more.
     """
-    context, start = card.context(), baseline(card.kind)
+    context = card.context()
+    start = starting_spec(context)
     filled = _with_columns(text, card)
     if filled is None:
         return None

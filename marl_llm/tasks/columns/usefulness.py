@@ -13,7 +13,11 @@ from marl_llm.tasks.columns import TypedColumn
 
 _MAX_CATEGORIES = 50
 _ID_WORDS = frozenset({"id", "ids", "uid", "uuid", "guid", "codigo", "código", "cod"})
-_COUNTER_WORDS = frozenset({"index", "idx", "row", "rowid", "key", "no", "nr", "number", "column"})
+_INDEX_WORDS = frozenset({"index", "idx", "row", "rows", "rowid", "rownum", "rownames"})
+_COUNTER_WORDS = _INDEX_WORDS | {"key", "no", "nr", "number", "column"}
+_ROW_WORDS = _COUNTER_WORDS | {"record", "obs", "observation", "serial", "sno", "slno", "lp"}
+_UNNAMED = "column_1"
+_SPARSE, _DENSE = 20, 1.02  # numbers up to the largest, for each row: of a part of a table, of all
 
 
 def empty_or_constant(column: pd.Series) -> str | None:
@@ -42,7 +46,7 @@ def _unfit_category(present: pd.Series) -> str | None:
 def _unfit_number(name: str, column: pd.Series) -> str | None:
     words = _words(name)
     if (
-        not words & (_ID_WORDS | _COUNTER_WORDS)
+        not (words & (_ID_WORDS | _ROW_WORDS) or name == _UNNAMED)
         or not bool((column % 1 == 0).all())
         or not column.is_unique
     ):
@@ -53,7 +57,18 @@ def _unfit_number(name: str, column: pd.Series) -> str | None:
         column.is_monotonic_increasing or column.is_monotonic_decreasing
     ):
         return "whole numbers that only rise or fall, named like a counter"
-    return None
+    return _shuffled_index(column, name == _UNNAMED or bool(words & _INDEX_WORDS))
+
+
+def _shuffled_index(column: pd.Series, called_index: bool) -> str | None:
+    """Whether different whole numbers count the rows of a file, in any order; under the name of an
+    index, also those of some rows of a larger file.
+    """
+    first, per_row = column.min(), (column.max() + 1) / len(column)
+    if first < 0 or per_row > (_SPARSE if called_index else _DENSE):
+        return None
+    whole = first <= 1 and per_row <= _DENSE
+    return f"whole numbers, all different, like row numbers{'' if whole else ' of a larger file'}"
 
 
 def _words(name: str) -> set[str]:

@@ -12,13 +12,19 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns.cells import BLANK, CURRENCY
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-SAMPLE_CHARACTERS = 65_536
+BLANKS = r"\s+"
+"""The delimiter of columns that are aligned with runs of blanks or tabs."""
 _SAMPLE_RECORDS = 200
+_RUNS = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
 _SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?[\r\n]", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(
     r"[+-]?(\d{1,3}([. ]\d{3})+,\d+|\d+,(\d{1,2}|\d{4,})|(0|\d{4,}),\d{3})$"
@@ -40,13 +46,26 @@ class Dialect:
         A Python codec: "utf-8", "utf-8-sig" (with byte order mark), "utf-16", "latin-1", "cp1252"
         or another.
     delimiter : str
-        One character, mostly one of `, ; tab |`.
+        One character, mostly one of `, ; tab |`, or `BLANKS`.
     decimal : str
         "." or ",".
     missing : tuple of str
         Words that mean missing, besides the usual ones.
     skipped : int
-        Lines in front of the header: 1 where Excel's `sep=;` names the delimiter, else 0.
+        Lines in front of the header: 1 where Excel's `sep=;` names the delimiter, or notes.
+    header : tuple of str, or None
+        Names of the columns of a file without a header; None where the file names them.
+    left_out : tuple of int
+        Lines below the header that are no data.
+    marks : tuple of (int, str)
+        What tells the rows on those lines from others, to read other files of this kind: the
+        position of a cell and its text as `no_data.mark_text` writes it.
+    row_names : bool
+        Whether rows begin with names that the header has no column for.
+    regular : bool
+        Whether the file is a header and rows of its width, but for Excel's first line.
+    remarks : tuple of str
+        What was unusual, and what can be said to read it otherwise.
     """
 
     encoding: str
@@ -54,6 +73,19 @@ class Dialect:
     decimal: str
     missing: tuple[str, ...] = ()
     skipped: int = 0
+    header: tuple[str, ...] | None = None
+    left_out: tuple[int, ...] = ()
+    marks: tuple[tuple[int, str], ...] = ()
+    row_names: bool = False
+    regular: bool = True
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def overrides(self) -> Overrides:
+        """What, said by the user, reads the file as it was read."""
+        skip = (*range(1, self.skipped + 1), *self.left_out)
+        header = self.header if self.header is not None else True
+        return Overrides(self.encoding, self.delimiter, self.decimal, self.missing, skip, header)
 
     @property
     def note(self) -> str:
@@ -68,16 +100,30 @@ class Dialect:
 class Overrides:
     """What the user says of a CSV; None is to be detected. Checked when made.
 
+    Attributes
+    ----------
+    encoding, delimiter, decimal : str
+    missing : tuple of str
+        Words that mean missing, besides the usual ones.
+    skip : int or tuple of int
+        How many lines stand above the header; or the numbers of all lines that are no part of the
+        table, and then no other row is left out.
+    header : bool or tuple of str
+        Whether the first line names the columns; or their names where none does.
+
     Raises
     ------
     UserError
-        For a delimiter that is no single character, a decimal mark that is none.
+        For a delimiter that is no single character, a decimal mark that is none, line numbers
+        below 1.
     """
 
     encoding: str | None = None
     delimiter: str | None = None
     decimal: str | None = None
     missing: Sequence[str] = ()
+    skip: int | Sequence[int] | None = None
+    header: bool | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None:
@@ -88,11 +134,43 @@ class Overrides:
         object.__setattr__(
             self, "missing", tuple(dict.fromkeys(str(word).strip() for word in words))
         )
+        if self.skip is not None and not isinstance(self.skip, int):
+            object.__setattr__(self, "skip", tuple(sorted(set(self.skip))))
+        if any(line < 1 for line in self.lines or ()) or (self.lines_above or 0) < 0:
+            raise UserError(
+                f"'skip' holds {self.skip!r}: give the number of lines above the header, or a list "
+                "of line numbers from 1."
+            )
+        if self.header is not None and not isinstance(self.header, bool):
+            object.__setattr__(self, "header", tuple(str(name) for name in self.header))
+
+    @property
+    def lines(self) -> tuple[int, ...] | None:
+        """All lines that are no part of the table, or None where rows that are none are looked
+        for.
+        """
+        return self.skip if isinstance(self.skip, tuple) else None
+
+    @property
+    def lines_above(self) -> int | None:
+        """How many lines stand above the header, or None where that is looked for."""
+        if self.lines is None:
+            return self.skip if isinstance(self.skip, int) else None
+        return next(i for i, line in enumerate((*self.lines, 0)) if line != i + 1)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record and the lines of the file it stands on, counted from 1."""
+
+    fields: list[str]
+    first_line: int
+    last_line: int
 
 
 def delimiter_name(delimiter: str) -> str:
     """A word for a delimiter."""
-    return DELIMITERS.get(delimiter, f"'{delimiter}'")
+    return (DELIMITERS | {BLANKS: "blank"}).get(delimiter, f"'{delimiter}'")
 
 
 def separator_line(sample: str) -> str | None:
@@ -101,19 +179,32 @@ def separator_line(sample: str) -> str | None:
     return found[1] if found else None
 
 
+def split_lines(lines: Iterable[str], delimiter: str) -> Reader:
+    """The standard library's reader of lines, for runs of blanks as well."""
+    if delimiter == BLANKS:
+        lines = (_RUNS.sub(lambda found: found[1] or "\t", line.strip()) for line in lines)
+        delimiter = "\t"
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+
+
 def records(
-    sample: str, delimiter: str, whole: bool, limit: int = _SAMPLE_RECORDS
-) -> list[list[str]]:
+    sample: str,
+    delimiter: str,
+    whole: bool,
+    limit: int = _SAMPLE_RECORDS,
+    first_line: int = 1,
+) -> list[Record]:
     """The first non-empty records of a text; `whole` says that it does not end in the middle of
-    one.
+    one, `first_line` is the number of its first line.
     """
-    found: list[list[str]] = []
+    found: list[Record] = []
+    last = first_line - 1
+    reader = split_lines(io.StringIO(sample, newline=""), delimiter)
     try:
-        for record in csv.reader(
-            io.StringIO(sample, newline=""), delimiter=delimiter, skipinitialspace=True
-        ):
-            if any(cell.strip() for cell in record):
-                found.append(record)
+        for fields in reader:
+            first, last = last + 1, first_line - 1 + reader.line_num
+            if any(cell.strip() for cell in fields):
+                found.append(Record(fields, first, last))
             if len(found) == limit:
                 return found
     except (
@@ -130,8 +221,8 @@ def detect_delimiter(sample: str, whole: bool) -> str:
 
     def agreement(delimiter: str) -> tuple[float, int]:
         found = records(sample, delimiter, whole)
-        width = len(found[0]) if found else 0
-        same = sum(len(record) == width for record in found) / max(len(found), 1)
+        width = len(found[0].fields) if found else 0
+        same = sum(len(record.fields) == width for record in found) / max(len(found), 1)
         return (same if width > 1 else 0.0), width
 
     return max(DELIMITERS, key=agreement)
@@ -155,10 +246,13 @@ def detect_decimal(cells: Iterable[str], delimiter: str) -> str:
 def _delimiter(named: str) -> str:
     words = {word: mark for mark, word in DELIMITERS.items()} | {
         "\\t": "\t",
-        "blank": " ",
-        "space": " ",
+        "blank": BLANKS,
+        "blanks": BLANKS,
+        "space": BLANKS,
     }
     mark = words.get(named.lower(), named)
+    if mark == BLANKS:
+        return mark
     if len(mark) != 1 or mark.isalnum() or mark in '"\r\n':
         raise UserError(
             f"The delimiter '{named}' can't separate fields: name one character, such as "

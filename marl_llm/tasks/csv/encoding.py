@@ -7,6 +7,7 @@ byte of the file. The file is read in blocks and never held whole.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from marl_llm.core.errors import UserError
+from marl_llm.tasks.csv.code_pages import other_code_page
 
 _BLOCK = 1 << 20
 _GUESSED = 1 << 18  # bytes shown to charset-normalizer
@@ -30,6 +32,10 @@ _CONTROLS = bytes(
     range(0x80, 0xA0)
 )  # control characters in latin-1; quotes, dashes and the euro in cp1252
 _OTHER_SCRIPT = 0.4
+_ASCII = bytes(range(0x80))
+_TOGETHER = re.compile(rb"[\x80-\xff]{3,}")
+_CELLS = re.compile(rb"[\r\n\t,;|\"]+")
+_LAST_LATIN = "\u024f"
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,8 @@ def text_file(path: Path | str, encoding: str | None = None) -> TextFile:
 
     UTF-8 and whatever begins with a byte order mark are certain. A file that is mostly of another
     script than the Latin one is left to charset-normalizer (which takes Western text with few
-    accents for almost anything); the rest is cp1252 if it uses characters that latin-1 has not,
-    else latin-1.
+    accents for almost anything); the rest is in the code page of a language that is not Western if
+    its words say so, else cp1252 if it uses characters that latin-1 has not, else latin-1.
 
     Raises
     ------
@@ -145,12 +151,40 @@ def _known(encoding: str) -> str:
 
 def _legacy(path: Path, counts: _Counts) -> str:
     """The encoding of a file that is not UTF-8."""
-    if counts.others > _OTHER_SCRIPT * (counts.others + counts.letters):
-        with path.open("rb") as file:
-            guess = from_bytes(file.read(_GUESSED)[:-8]).best()
-        if guess is not None and _undecodable(path, guess.encoding) is None:
-            return guess.encoding
+    with path.open("rb") as file:
+        beginning = file.read(_GUESSED)
+    if counts.others > _OTHER_SCRIPT * (counts.others + counts.letters) or _in_words(beginning):
+        guess = _guessed(beginning[: beginning.rfind(b"\n") + 1] or beginning)
+        if guess is not None and _undecodable(path, guess) is None:
+            return guess
+    page = other_code_page(beginning)
+    if page is not None and _undecodable(path, page) is None:
+        return page
     return "cp1252" if counts.controls and _undecodable(path, "cp1252") is None else "latin-1"
+
+
+def _in_words(text: bytes) -> bool:
+    """Whether most bytes that are not ASCII stand three and more together, as no Latin letters
+    do.
+    """
+    together = sum(map(len, _TOGETHER.findall(text)))
+    return together > len(text.translate(None, _ASCII)) / 2
+
+
+def _guessed(text: bytes) -> str | None:
+    """What charset-normalizer takes a text for; a text of another script that it takes for a Latin
+    one is shown to it again without its ASCII cells.
+    """
+    cells = b"\n".join(cell for cell in _CELLS.split(text) if not cell.isascii())
+    found = None
+    for shown in (text, cells):
+        guess = from_bytes(shown).best()
+        if guess is not None:
+            found = found or guess.encoding
+            marked = [c for c in str(guess) if c.isalpha() and not c.isascii()]
+            if sum(c > _LAST_LATIN for c in marked) > len(marked) / 2:
+                return guess.encoding
+    return found
 
 
 def _check(path: Path, encoding: str) -> None:

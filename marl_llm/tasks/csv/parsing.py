@@ -1,7 +1,7 @@
 """The records of a CSV, as columns of text.
 
 In: a file of known encoding, a delimiter and the number of fields of its header. Out: an Arrow
-table of stripped strings, the header among its rows. Two readers that agree: pyarrow's, an order of
+table of stripped strings, without the header. Two readers that agree: pyarrow's, an order of
 magnitude faster, for files without any irregularity; and the standard library's, which counts
 lines, for the rest.
 """
@@ -9,34 +9,44 @@ lines, for the rest.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 from pyarrow import csv as arrow_csv
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.dialect import delimiter_name
+from marl_llm.tasks.csv.cell_kinds import is_value, is_word
+from marl_llm.tasks.csv.dialect import BLANKS, Record, delimiter_name, split_lines
 from marl_llm.tasks.csv.encoding import TextFile
+from marl_llm.tasks.csv.total_words import NOTE
 
 _arrow: Any = (
     pyarrow.compute
 )  # its functions are made when it is imported: checkers do not see them
 _ROWS_AT_A_TIME = 20_000
 _SHOWN = 60
+_NOTE = re.compile(NOTE)
+_NOTES_BELOW, _ROWS_ABOVE_NOTES = 10, 20
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the records of a file stand in it: the delimiter, the width of the header, lines in front
-    of it.
+    """How the records of a file stand in it: the delimiter, the number of columns, lines in front
+    of the header, whether there is one, whether rows begin with a name that it has no column for,
+    and lines below it that are no data.
     """
 
     delimiter: str
     width: int
     skipped: int
+    header: bool = True
+    row_names: bool = False
+    left_out: frozenset[int] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -44,8 +54,33 @@ class Layout:
         return [f"f{i}" for i in range(self.width)]
 
 
-def parse(file: TextFile, layout: Layout) -> tuple[pa.Table, list[str]]:
-    """All records that are not empty, as stripped text under the names of the layout, and notes.
+@dataclass(frozen=True, eq=False)
+class Parsed:
+    """All rows of data.
+
+    Attributes
+    ----------
+    table : Table
+        Stripped text under the names of the layout.
+    notes : list of str
+        Rows with too few fields.
+    left_out : list of Record
+        Rows on the lines of `layout.left_out`, and notes at the end that have too many fields.
+    lines : ndarray, shape (rows,), or None
+        The line that each row begins on, where the careful reader was needed.
+    ragged : bool
+        Whether records have more fields than the header, if only empty ones.
+    """
+
+    table: pa.Table
+    notes: list[str]
+    left_out: list[Record]
+    lines: np.ndarray | None = None
+    ragged: bool = False
+
+
+def parse(file: TextFile, layout: Layout) -> Parsed:
+    """All records below the header that are not empty and not left out.
 
     Records with too few fields are filled with empty ones, with a note; a record that goes over
     several lines and has too few fields is an error, because a stray quotation mark does that.
@@ -56,17 +91,50 @@ def parse(file: TextFile, layout: Layout) -> tuple[pa.Table, list[str]]:
         Names the line of a record with too many fields, of a broken one, or of a quotation mark
         that is never closed.
     """
-    notes: list[str] = []
-    fast = _parse_fast(file, layout) if file.even_quotes else None
+    regular = file.even_quotes and not layout.row_names and layout.delimiter != BLANKS
+    fast = _parse_fast(file, layout) if regular else None
     columns = None if fast is None else _stripped(fast)
     if columns is None or any(
         _arrow.any(_arrow.starts_with(column, '"')).as_py() for column in columns
     ):
-        careful, notes = _parse_carefully(
+        return _parse_carefully(
             file, layout
         )  # pyarrow takes a blank before a quotation mark for content
-        columns = _stripped(careful)
-    return _without_empty_rows(pa.table(columns, layout.names)), notes
+    table = _without_empty_rows(pa.table(columns, layout.names)).slice(int(layout.header))
+    if not layout.left_out:
+        return Parsed(table, [], [])
+    lines = row_lines(file, layout)
+    return without_rows(
+        Parsed(table, [], [], lines), np.flatnonzero(np.isin(lines, list(layout.left_out)))
+    )
+
+
+def without_rows(parsed: Parsed, positions: np.ndarray) -> Parsed:
+    """The same without some rows; `lines` must be known."""
+    lines = parsed.lines
+    assert lines is not None
+    gone = parsed.table.take(pa.array(positions))
+    cells = zip(*(column.to_pylist() for column in gone.columns), strict=True)
+    left_out = [
+        Record(list(row), line, line)
+        for row, line in zip(cells, lines[positions].tolist(), strict=True)
+    ]
+    kept = np.ones(len(lines), dtype=bool)
+    kept[positions] = False
+    return replace(
+        parsed,
+        table=parsed.table.filter(pa.array(kept)),
+        left_out=[*parsed.left_out, *left_out],
+        lines=lines[kept],
+    )
+
+
+def row_lines(file: TextFile, layout: Layout) -> np.ndarray:
+    """The line that each row of data of a file without any irregularity begins on, left out or
+    not.
+    """
+    lines = [record.first_line for record in _numbered_records(file, layout)]
+    return np.array(lines[int(layout.header) :], dtype=np.int64)
 
 
 def _stripped(columns: list[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
@@ -102,47 +170,78 @@ def _arrow_encoding(encoding: str) -> str:
     return "utf-8" if encoding == "utf-8-sig" else encoding
 
 
-def _parse_carefully(file: TextFile, layout: Layout) -> tuple[list[pa.ChunkedArray], list[str]]:
-    """The columns by the standard library's reader, record by record."""
+def _parse_carefully(file: TextFile, layout: Layout) -> Parsed:
+    """The same by the standard library's reader, record by record."""
     blocks: list[list[pa.Array]] = []
     rows: list[list[str]] = []
+    lines: list[int] = []
     short: list[int] = []
-    for record in _numbered_records(file, layout):
-        if len(record.fields) < layout.width:
+    long: list[Record] = []
+    left_out: list[Record] = []
+    ragged = False
+    records = _numbered_records(file, layout)
+    if layout.header:
+        next(records, None)
+    for record in records:
+        if record.first_line in layout.left_out:
+            left_out.append(record)
+            continue
+        fields = record.fields
+        if len(fields) > layout.width and any(cell.strip() for cell in fields[layout.width :]):
+            long.append(record)
+            continue
+        ragged = ragged or len(fields) > layout.width
+        if len(fields) < layout.width:
             _check_short(record, layout, file)
             short.append(record.first_line)
-        rows.append(record.fields + [""] * (layout.width - len(record.fields)))
+        lines.append(record.first_line)
+        rows.append(fields[: layout.width] + [""] * (layout.width - len(fields)))
         if len(rows) == _ROWS_AT_A_TIME:
             blocks.append(_columns_of(rows))
             rows = []
+        if long:
+            _check_long(long, lines, layout, file)
+    _check_long(long, lines, layout, file)
     blocks.append(_columns_of(rows) if rows else [pa.array([], pa.string())] * layout.width)
-    return [pa.chunked_array(parts) for parts in zip(*blocks, strict=True)], _short_notes(
-        short, layout
+    columns = [pa.chunked_array(parts) for parts in zip(*blocks, strict=True)]
+    return Parsed(
+        pa.table(_stripped(columns), layout.names),
+        _short_notes(short, layout),
+        [*left_out, *long],
+        np.array(lines, dtype=np.int64),
+        ragged or bool(long),
     )
 
 
-@dataclass(frozen=True)
-class _Record:
-    """One record and the lines of the file it stands on, counted from 1."""
+def _check_long(long: list[Record], lines: Sequence[int], layout: Layout, file: TextFile) -> None:
+    """An error for records with too many fields, but for a few notes at the end of a table."""
+    if long and (
+        len(long) > _NOTES_BELOW
+        or not all(_is_note(record, layout) for record in long)
+        or sum(line < long[0].first_line for line in lines[: _ROWS_ABOVE_NOTES + 1])
+        < _ROWS_ABOVE_NOTES
+        or (len(lines) > _NOTES_BELOW and lines[-_NOTES_BELOW] > long[0].first_line)
+    ):
+        _too_long(long[0], layout, file)
 
-    fields: list[str]
-    first_line: int
-    last_line: int
+
+def _is_note(record: Record, layout: Layout) -> bool:
+    first, *others = record.fields[: layout.width]
+    return is_word(first) and (bool(_NOTE.match(first)) or not any(map(is_value, others)))
 
 
-def _numbered_records(file: TextFile, layout: Layout) -> Iterator[_Record]:
-    """Records that are not empty; none is too long."""
+def _numbered_records(file: TextFile, layout: Layout) -> Iterator[Record]:
+    """Records that are not empty."""
     with file.path.open(encoding=file.encoding, newline="") as lines:
         quotes = _QuoteCounter(lines)
         for _ in range(layout.skipped):
-            next(quotes)
-        reader = csv.reader(quotes, delimiter=layout.delimiter, skipinitialspace=True)
-        record = _Record([], 0, layout.skipped)
+            next(quotes, None)
+        quotes.seen = 0
+        reader = split_lines(quotes, layout.delimiter)
+        record = Record([], 0, layout.skipped)
         try:
             for fields in reader:
-                record = _Record(fields, record.last_line + 1, reader.line_num + layout.skipped)
-                if len(fields) > layout.width:
-                    _too_long(record, layout, file)
+                record = Record(fields, record.last_line + 1, reader.line_num + layout.skipped)
                 if any(cell.strip() for cell in fields):
                     yield record
                 quotes.before, quotes.seen = quotes.seen, 0
@@ -178,7 +277,7 @@ def _columns_of(rows: list[list[str]]) -> list[pa.Array]:
     return [pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)]
 
 
-def _check_short(record: _Record, layout: Layout, file: TextFile) -> None:
+def _check_short(record: Record, layout: Layout, file: TextFile) -> None:
     if record.last_line > record.first_line:
         raise UserError(
             f"{file.path}, lines {record.first_line} to {record.last_line}, are read as one record "
@@ -199,11 +298,12 @@ def _short_notes(short: list[int], layout: Layout) -> list[str]:
     return [f"{lines} fewer than {layout.width} fields: the last ones are read as missing"]
 
 
-def _too_long(record: _Record, layout: Layout, file: TextFile) -> NoReturn:
+def _too_long(record: Record, layout: Layout, file: TextFile) -> NoReturn:
     raise UserError(
         f"{file.path}, line {record.first_line}, has {len(record.fields)} fields where the header "
         f"has {layout.width} ({delimiter_name(layout.delimiter)} separated): quote fields that "
-        f"contain the separator, or name every column{_shown(record, layout)}."
+        f"contain the separator, or name every column; for lines that are no data, skip in a task "
+        f"file takes their numbers{_shown(record, layout)}."
     )
 
 
@@ -213,7 +313,7 @@ def _broken(line: int, what: str, file: TextFile) -> NoReturn:
     )
 
 
-def _shown(record: _Record, layout: Layout) -> str:
+def _shown(record: Record, layout: Layout) -> str:
     """The record in brackets, shortened."""
     text = " ".join(layout.delimiter.join(record.fields).split())
     return f" ({text if len(text) <= _SHOWN else text[:_SHOWN] + ' ...'})" if text else ""
