@@ -22,8 +22,7 @@ from marl_llm.evaluation.plans import SIX_DEFAULTS, Plan
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, TestRun
 from marl_llm.evaluation.trials import Trial
-from marl_llm.proposals import baseline
-from marl_llm.proposals.screened import SIX, screened_specs
+from marl_llm.proposals.screened import SIX, screened_specs, starting_spec
 from marl_llm.rollout.budget import Clock
 from marl_llm.rollout.playing import Limits, Play, Watchers
 from marl_llm.rollout.session import ModelSession
@@ -135,7 +134,8 @@ class BudgetedArm:
 
 def six_defaults(env: TeamEnv) -> Tried:
     """The blend of the six usual defaults, chosen on folds and hold-out together."""
-    specs = [baseline(env.task.kind), *screened_specs(env.card.context(), SIX)]
+    context = env.card.context()
+    specs = [starting_spec(context), *screened_specs(context, SIX)]
     tried = [Tried(spec, env.evaluate(spec)) for spec in dict.fromkeys(specs)]
     whole = [one for one in tried if one.evaluated.complete]
     spec = choose_delivery(whole, Evidence(env.evaluator, "all"), SIX)

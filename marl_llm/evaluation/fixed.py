@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from marl_llm.core.kind import Kind
+from marl_llm.environment import describe_task
 from marl_llm.proposals import PipelineSpec, baseline
 from marl_llm.proposals.estimators import ESTIMATORS
+from marl_llm.proposals.screened import starting_spec
+from marl_llm.tasks import Task
 
 BASELINE = "baseline"
 _HISTOGRAM = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
@@ -52,6 +55,13 @@ FIXED = {
     BASELINE: FixedArm("start of every episode: linear model", baseline),
 }
 """All fixed arms by name."""
+
+
+def start_of(task: Task) -> PipelineSpec:
+    """The start of every episode on this task."""
+    if any(column.kind != "text" for column in task.columns):
+        return baseline(task.kind)  # as `starting_spec` does, without a card of all columns
+    return starting_spec(describe_task(task).context())
 
 
 def fixed_spec(arm: str, kind: Kind) -> PipelineSpec:

@@ -24,7 +24,7 @@ from marl_llm.evaluation.arms import Arm, Budget, plain
 from marl_llm.evaluation.budgeted import BudgetedArm
 from marl_llm.evaluation.costs import Cost
 from marl_llm.evaluation.countdown import Countdown
-from marl_llm.evaluation.fixed import fixed_spec
+from marl_llm.evaluation.fixed import BASELINE, fixed_spec, start_of
 from marl_llm.evaluation.flaml_arm import MIN_SECONDS, FlamlFailed, FlamlProcesses
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.scoring import Bench, TestRun, final_code
@@ -130,9 +130,8 @@ def play_arm(
 def _fixed_result(comparison: Comparison, arm: Arm) -> Callable[[Trial], Result]:
     def finish(trial: Trial) -> Result:
         task = trial.load()
-        return comparison.bench.fixed(
-            arm.name, trial, task, generate_code(fixed_spec(arm.name, task.kind))
-        )
+        spec = start_of(task) if arm.name == BASELINE else fixed_spec(arm.name, task.kind)
+        return comparison.bench.fixed(arm.name, trial, task, generate_code(spec))
 
     return finish
 

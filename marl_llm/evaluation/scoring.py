@@ -17,10 +17,11 @@ from marl_llm.core.errors import RunFailed
 from marl_llm.core.predictions import Predictions
 from marl_llm.environment import EnvironmentConfig, Evaluated, Evaluator
 from marl_llm.evaluation.costs import Cost
+from marl_llm.evaluation.fixed import start_of
 from marl_llm.evaluation.report import Result
 from marl_llm.evaluation.trials import Trial
 from marl_llm.metrics import Comparison, Reference, Scores, paired_bootstrap, score_predictions
-from marl_llm.proposals import PipelineSpec, baseline, generate_code, prelude_for
+from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
 from marl_llm.rollout.summary import EpisodeSummary
 from marl_llm.sandbox import Fold, Sandbox, Status
 from marl_llm.tasks import Task
@@ -57,7 +58,7 @@ class Bench:
 
     def fixed(self, arm: str, trial: Trial, task: Task, code: str) -> Result:
         """Result of an arm without a team; a solution that does not run leaves its error."""
-        start = generate_code(baseline(task.kind))
+        start = generate_code(start_of(task))
         evaluator = Evaluator(task, self._sandbox, self._config, seed=trial.seed(self._seed))
         try:
             before, after = evaluator.evaluate(start), evaluator.evaluate(code)
@@ -95,7 +96,7 @@ class Bench:
         """The result with the scores of predictions of the test part, and their gain over the
         baseline's.
         """
-        start = self._test(trial, task, generate_code(baseline(task.kind)))
+        start = self._test(trial, task, generate_code(start_of(task)))
         if after.predictions is None or start.predictions is None:
             return result.model_copy(
                 update={"error": f"no test score: {after.error or start.error}"}

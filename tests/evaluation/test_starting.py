@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from marl_llm.environment.card import describe_task
+from marl_llm.evaluation.fixed import start_of
 from marl_llm.proposals import baseline, compile
 from marl_llm.proposals.screened import starting_spec
 from marl_llm.tasks import Task
@@ -34,3 +35,9 @@ def test_texts_alone_are_read_word_by_word():
 def test_beside_other_columns_the_start_is_the_baseline():
     task = task_of(x=np.arange(120) % 7)
     assert starting_spec(describe_task(task).context()) == baseline(task.kind)
+
+
+@pytest.mark.parametrize("more", [{}, {"x": np.arange(120) % 7}], ids=["text", "text and number"])
+def test_a_comparison_starts_as_an_episode_does(more):
+    task = task_of(**more)
+    assert start_of(task) == starting_spec(describe_task(task).context())
