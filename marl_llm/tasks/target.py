@@ -23,7 +23,7 @@ learned.
 LEAST_TO_DIVIDE = 4
 """The same where fewer than two classes have that many: a score needs two classes in each part."""
 _MAX_INTEGER_CLASSES = 10
-_MAX_CLASSES = 200
+MAX_CLASSES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
             f"The target '{name}' has {len(values)} different values, so its kind can't be "
             f"{asked}: use {_fitting(found, column)}."
         )
-    if len(values) > _MAX_CLASSES:
+    if len(values) > MAX_CLASSES:
         raise UserError(
             f"The target '{name}' has {len(values)} different values, too many for classes: "
             "name another target."

@@ -17,6 +17,7 @@ from pandas.util import hash_pandas_object
 
 from marl_llm.core.kind import Kind
 from marl_llm.core.metrics.names import check_metrics, default_metrics
+from marl_llm.tasks.columns.marks import Marks
 from marl_llm.tasks.csv.dialect import Dialect, Overrides
 from marl_llm.tasks.csv.reading import read_csv, unique_names
 from marl_llm.tasks.parts import Column, Part, columns_of, content_key, left_out_columns
@@ -67,6 +68,13 @@ class _Origin:
     source: str | None
     notes: tuple[str, ...]
     dialect: Dialect | None
+    named_decimal: bool = False
+
+    def marks(self, frame: pd.DataFrame) -> Marks:
+        """What the file says of its decimal marks."""
+        if self.dialect is None:
+            return Marks()
+        return Marks.of(frame, self.dialect.decimal, self.named_decimal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +199,9 @@ class Task:
             Override the detection.
         missing : sequence of str
             Words that mean missing, besides the usual ones.
-        kinds : mapping of column name to kind, optional
-            "numeric", "categorical", "date", "day-first date", "month-first date", "text" or
-            "ignore": overrides the detection. Values that do not fit are missing.
+        kinds : mapping of column name to the line that says how it is read, optional
+            As in a task file (see `marl_llm.tasks.suite`): a kind, or "ignore", and its options.
+            Overrides the detection; values that do not fit are missing.
         group : str, optional
             Column whose equal values stay in one part and one fold; a row without a value is a
             group of its own. It is no feature.
@@ -227,7 +235,8 @@ class Task:
             group,
             time,
         )
-        return _build(table.frame, request, _Origin(str(path), table.notes, table.dialect))
+        origin = _Origin(str(path), table.notes, table.dialect, decimal is not None)
+        return _build(table.frame, request, origin)
 
     @classmethod
     def from_frame(
@@ -294,10 +303,9 @@ class Task:
 
 def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     names = list(frame.columns)
-    decimal = origin.dialect.decimal if origin.dialect else "."
     target = known_column(request.target, names, "target")
     kinds = known_kinds(request.kinds, target, names)
-    reader = Reader(decimal, request.missing, kinds)
+    reader = Reader(origin.marks(frame), request.missing, kinds)
     ignored = [*request.ignore, *(name for name, kind in kinds.items() if kind == IGNORE)]
     divided_by = division.read_division(
         frame, request.group, request.time, request.features, target, reader
@@ -310,7 +318,7 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     weights = check_metrics(metrics, answer.kind, answer.classes or None, answer.y)
     raw = ((name, frame.loc[:, name].loc[usable]) for name in chosen)
     typed, detections = typed_features(raw, reader, explicit=request.features is not None)
-    columns = columns_of(typed)
+    columns = columns_of(typed, detections)
     X = pd.DataFrame({column.alias: typed[column.name].values for column in columns})
     row_hashes = np.asarray(hash_pandas_object(X, index=False))  # pyright: ignore[reportCallIssue]
     copies = find_copies(X, row_hashes)

@@ -20,7 +20,7 @@ from marl_llm.solve import standalone
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task
-from marl_llm.tasks.columns import cells, dates
+from marl_llm.tasks.columns import cells, dates, durations, quantities, readings
 
 SPEC = PipelineSpec(estimator="LogisticRegression")
 ROWS = 40
@@ -176,7 +176,7 @@ def test_rows_without_a_time_are_no_sign_of_a_changed_file(tmp_path: Path):
     assert len(whole_table(Task.from_csv(tmp_path / "t.csv", target="y", time="d")).y) == 60
 
 
-@pytest.mark.parametrize("module", [cells, dates, standalone])
+@pytest.mark.parametrize("module", [cells, dates, durations, quantities, readings, standalone])
 def test_no_name_of_the_reading_part_hides_one_of_the_prelude(module: Any):
     def names(text: str) -> set[str]:
         body = ast.parse(text).body
