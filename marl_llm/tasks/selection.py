@@ -190,12 +190,13 @@ def target_notes(column: TypedColumn, target: str) -> list[str]:
 
 
 def typed_features(
-    columns: Iterable[tuple[str, pd.Series]], reader: Reader, explicit: bool
+    columns: Iterable[tuple[str, pd.Series]], reader: Reader, explicit: bool, names: Sequence[str]
 ) -> tuple[dict[str, TypedColumn], list[Detection]]:
     """Typed feature columns by name, and what was detected in each column.
 
     Columns that carry nothing are left out; ids and nearly unique codes too, unless the user named
-    the features (`explicit`) or the column's kind.
+    the features (`explicit`) or the column's kind. What stands beside the numbers of a column and
+    says something follows it under a name that is none of `names`, those of the table.
 
     Raises
     ------
@@ -204,8 +205,7 @@ def typed_features(
     """
     kept: dict[str, TypedColumn] = {}
     detections: list[Detection] = []
-    columns = list(columns)
-    taken = {name for name, _ in columns}
+    taken = set(names)
     for name, values in columns:
         column = reader.read(values.reset_index(drop=True), name)
         named = explicit or name in (reader.kinds or {})

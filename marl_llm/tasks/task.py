@@ -317,7 +317,7 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     metrics = default_metrics(answer.kind) if request.metrics is None else request.metrics
     weights = check_metrics(metrics, answer.kind, answer.classes or None, answer.y)
     raw = ((name, frame.loc[:, name].loc[usable]) for name in chosen)
-    typed, detections = typed_features(raw, reader, explicit=request.features is not None)
+    typed, detections = typed_features(raw, reader, request.features is not None, names)
     columns = columns_of(typed, detections)
     X = pd.DataFrame({column.alias: typed[column.name].values for column in columns})
     row_hashes = np.asarray(hash_pandas_object(X, index=False))  # pyright: ignore[reportCallIssue]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.columns.quantities import quantity_of
+from marl_llm.tasks.columns.quantities import FRONT, quantity_of
 from marl_llm.tasks.columns.units import (
     ABOUT,
     COUNT,
@@ -27,7 +27,7 @@ from marl_llm.tasks.columns.units import (
     meanings,
 )
 from marl_llm.tasks.columns.units_beside import units_of
-from marl_llm.tasks.columns.words_found import PLAIN_SIGNS, Found, is_currency, readable
+from marl_llm.tasks.columns.words_found import Found, is_currency, readable
 
 _LEAST_SHARE = 0.01
 
@@ -112,7 +112,7 @@ def _signs(found: Found) -> bool:
     if "-" in behind or "−" in behind:
         if not found.decimals() and max(map(abs, found.values())) < 10:
             return False
-        found.scales |= {sign: PLAIN_SIGNS[sign] for sign in ("-", "−", "+") if sign in behind}
+        found.scales |= {sign: FRONT[sign] for sign in ("-", "−", "+") if sign in behind}
         found.notes.append("'-' behind its numbers read as minus")
     for credit, debit in SIGN_PAIRS:
         if credit not in words or debit not in words:

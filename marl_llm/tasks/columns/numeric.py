@@ -140,14 +140,15 @@ def duration_column(cells: Cells, digits: Digits) -> TypedColumn | None:
         return None
     clock, doubt = _clock(distinct)
     clock = override.clock or clock
+    seconds = durations_of(distinct, clock, 1.0)
+    if not np.isfinite(seconds).any():
+        return None
     unit = override.unit or "min"
     scale = meanings(unit).get("time")
     if scale is None:
         raise UserError(f"'{unit}' is no unit of time: choose s, min, h or d.")
     durations = durations_of(distinct, clock, scale_of(scale)[0])
     unread = np.flatnonzero(np.isnan(durations))
-    if not np.isfinite(durations).any():
-        return None
     if override.kind is None and not is_junk(distinct, counts, unread, _MOST_OTHER):
         return None
     reason = f"times read in {unit}"

@@ -26,6 +26,7 @@ SCANNED = {
     mark: re.compile(rf"{BLANK}*(?:(?P<digits>{digits_pattern(mark)})|(?P<word>{WORD}))")
     for mark in ".,"
 }
+FRONT = {"-": -1.0, "−": -1.0, "+": 1.0, "(": -1.0}  # signs that every column knows
 MOST_WORDS = 4
 AREAS = ("sq", "square", "cu", "cubic", "fl")  # one unit with the word behind them
 
@@ -67,9 +68,8 @@ def is_unit(word: str) -> bool:
 
 def quantity_of(cell: str, mark: str, beside: Mapping[str, float | tuple[float, float]]) -> float:
     """The number in a cell in the unit of its column; NaN if it holds none or an unknown word."""
-    before, numbers = scanned(cell, mark)
-    words = {word for _, behind in numbers for word in behind} | set(before)
-    if not numbers or not words <= beside.keys():
+    before, numbers = known_parts(cell, mark, beside)
+    if not numbers:
         return float("nan")
     total, shift = 0.0, 0.0
     for number, behind in numbers:
@@ -79,8 +79,19 @@ def quantity_of(cell: str, mark: str, beside: Mapping[str, float | tuple[float, 
             value, shift = value * factor, shift + added
         total += value
     for word in before:
-        total *= scale_of(beside[word])[0]
+        total *= FRONT[word] if word in FRONT else scale_of(beside[word])[0]
     return total + shift
+
+
+def known_parts(
+    cell: str, mark: str, beside: Mapping[str, float | tuple[float, float]]
+) -> tuple[tuple[str, ...], list[tuple[float, tuple[str, ...]]]]:
+    """As `scanned`, but no numbers if a word is not known."""
+    before, numbers = scanned(cell, mark)
+    behind = {word for _, words in numbers for word in words}
+    if behind <= beside.keys() and set(before) <= {*beside, *FRONT}:
+        return before, numbers
+    return (), []
 
 
 def scale_of(scale: float | tuple[float, float]) -> tuple[float, float]:
@@ -108,8 +119,7 @@ def beside_of(
     """
     flags: list[object] = []
     for cell in cells:
-        before, numbers = scanned(cell, mark)
+        before, numbers = known_parts(cell, mark, beside)
         words = [*before, *(word for _, behind in numbers for word in behind)]
-        known = bool(numbers) and set(words) <= beside.keys()
-        flags.append(" ".join(w for w in words if w in shown) or "none" if known else np.nan)
+        flags.append(" ".join(w for w in words if w in shown) or "none" if numbers else np.nan)
     return np.array([*flags, None], dtype=object)[:-1]

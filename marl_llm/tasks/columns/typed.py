@@ -165,7 +165,7 @@ def _of_dtype(values: pd.Series, digits: Digits, words: frozenset[str]) -> Typed
         return None
     if pd.api.types.is_complex_dtype(dtype):
         return None
-    whole = values.dropna() if pd.api.types.is_integer_dtype(dtype) else []
+    whole = values.dropna() if pd.api.types.is_integer_dtype(dtype) else values.iloc[:0]
     if len(whole) and max(abs(int(whole.min())), abs(int(whole.max()))) > _EXACT:
         return None
     numbers = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from marl_llm.tasks.columns.cells import CURRENCY
-from marl_llm.tasks.columns.quantities import scanned
+from marl_llm.tasks.columns.quantities import FRONT, scanned
 from marl_llm.tasks.columns.units import ABOUT, FILLERS, LIMITS, Scale
 
-PLAIN_SIGNS = {"-": -1.0, "−": -1.0, "+": 1.0, "(": -1.0, ")": 1.0}
 _CURRENCY = re.compile(CURRENCY)
 
 
@@ -46,12 +45,13 @@ class Found:
     def behind(self) -> Counter[str]:
         """Cells with each word behind a number."""
         return self._count(
-            {word for _, words in numbers for word in words} for _, numbers in self.scans
+            dict.fromkeys(word for _, words in numbers for word in words)
+            for _, numbers in self.scans
         )
 
     def in_front(self) -> Counter[str]:
         """Cells with each word in front of the number."""
-        return self._count(set(before) for before, _ in self.scans)
+        return self._count(dict.fromkeys(before) for before, _ in self.scans)
 
     def rest(self) -> Counter[str]:
         """Cells with each word that has no meaning yet."""
@@ -79,7 +79,7 @@ class Found:
         listed = "|".join(re.escape(word) for word in words)
         return not any(re.search(rf"[0-9.,](?:{listed})", cell) for cell in self.cells)
 
-    def _count(self, sets: Iterable[set[str]]) -> Counter[str]:
+    def _count(self, sets: Iterable[Iterable[str]]) -> Counter[str]:
         counted: Counter[str] = Counter()
         for words, weight in zip(sets, self.weights, strict=True):
             for word in words:
@@ -105,9 +105,8 @@ def readable(distinct: Sequence[str], counts: np.ndarray, mark: str) -> Found | 
     if not cells:
         return None
     found = Found(cells, np.array(weights), scans)
-    if not found.behind() and found.in_front().keys() <= PLAIN_SIGNS.keys():
+    if not found.behind() and found.in_front().keys() <= FRONT.keys():
         return None
-    found.scales |= {word: PLAIN_SIGNS[word] for word in found.in_front() if word in PLAIN_SIGNS}
     if any(len(numbers) > 1 for _, numbers in scans):
         found.scales |= {word: 1.0 for word in found.behind() if word in FILLERS}
     return found
@@ -116,7 +115,7 @@ def readable(distinct: Sequence[str], counts: np.ndarray, mark: str) -> Found | 
 def _can_lead(word: str) -> bool:
     lower = word.casefold()
     return (
-        word in PLAIN_SIGNS
+        word in FRONT
         or lower in LIMITS
         or lower in ABOUT
         or is_currency(word)
