@@ -174,6 +174,29 @@ def test_days_of_excel_are_dates_by_their_name_and_a_remark_without():
     assert column("1", "2", "3", name="date").kind == "numeric"
 
 
+def test_days_of_excel_among_other_dates_are_dates_and_said():
+    typed = column("2021-11-21", "44521", "44522", "2020-01-05")
+    assert (typed.kind, typed.values.tolist()) == ("date", [18952, 18952, 18953, 18266])
+    assert "day numbers of Excel, as '44521', read as dates" in str(typed.note)
+    again = column("44521", "2020-01-05", line=typed.decision.line)
+    assert again.values.tolist() == [18952, 18266]
+
+
+def test_a_date_that_stands_for_missing_is_a_remark():
+    typed = column("2021-11-21", "9999-12-31", "2020-01-05")
+    assert "'9999-12-31' may stand for missing" in str(typed.note)
+    line = "day-first date missing 9999-12-31"
+    assert line in str(typed.note)
+    assert column("2021-11-21", "9999-12-31", line=line).values.isna().sum() == 1
+    assert column("1900-01-01", "1905-05-05", "1950-01-01").note is None
+
+
+def test_what_laboratories_write_for_nothing_is_missing_among_numbers_and_said():
+    typed = column(*("0.5", "ND", "1.7", "<LOD", "2.2") * 4)
+    assert typed.kind == "numeric" and typed.values.isna().sum() == 8
+    assert "'ND', '<LOD' among its numbers read as missing" in str(typed.note)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -16,6 +16,11 @@ NO_NUMBERS = frozenset(
         for word in ("inf", "Inf", "INF", "infinity", "Infinity", "∞")
     }
 )
+NON_DETECTS = frozenset(
+    {"ND", "nd", "N.D.", "n.d.", "BDL", "bdl", "<LOD", "<LOQ", "< LOD", "< LOQ", "LOD", "LOQ"}
+    | {"trace", "Trace", "tr", "not detected", "Not detected", "n.n.", "<NWG"}
+)
+"""What laboratories write where they found nothing: missing among numbers, and said."""
 SAMPLE = 1_000
 _JUNK_SHARE, _JUNK_VALUES = (
     0.05,
@@ -27,7 +32,7 @@ def too_few(distinct: Sequence[str], readings: Sequence[np.ndarray]) -> bool:
     """Whether so many of the first different values are unread that no share of the rest could make
     up for it.
     """
-    allowed = _JUNK_VALUES + len(NO_NUMBERS | NO_DATES)
+    allowed = _JUNK_VALUES + len(NO_NUMBERS | NO_DATES | NON_DETECTS)
     return (
         bool(len(distinct)) and min(int(np.isnan(reading).sum()) for reading in readings) > allowed
     )
@@ -40,7 +45,8 @@ def is_junk(
 
     `share` of the cells may be few different other words, by default a twentieth.
     """
-    odd = [i for i in unread if distinct[i] not in NO_NUMBERS and distinct[i] not in NO_DATES]
+    usual = NO_NUMBERS | NO_DATES | NON_DETECTS
+    odd = [i for i in unread if distinct[i] not in usual]
     most = _JUNK_SHARE if share is None else share
     return not odd or (len(odd) <= _JUNK_VALUES and counts[odd].sum() <= most * counts.sum())
 

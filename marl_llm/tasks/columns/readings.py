@@ -20,11 +20,19 @@ from marl_llm.tasks.columns.quantities import beside_of, quantities_of
 # ---- solution.py goes on from here ----
 
 EXCEL_EPOCH = 25_569  # 1970-01-01, as Excel counts days
+EARLIEST, LATEST = -7_305, 39_431  # of Excel's days among other dates: 1950 and 2077
 
 
 def excel_dates_of(cells: Sequence[str], mark: str) -> np.ndarray:
     """Days since 1970-01-01 of Excel's day numbers, which count from the end of 1899."""
     return numbers_of(cells, mark) - EXCEL_EPOCH
+
+
+def mixed_dates_of(cells: Sequence[str], order: str) -> np.ndarray:
+    """Days since 1970-01-01 of dates, and of Excel's day numbers from 1950 to 2077 among them."""
+    days, excel = dates_of(cells, order), excel_dates_of(cells, ".")
+    excel[(excel < EARLIEST) | (excel > LATEST)] = np.nan
+    return np.where(np.isnan(days), excel, days)
 
 
 def words_of(cells: Sequence[str]) -> np.ndarray:
@@ -43,6 +51,7 @@ READINGS: dict[str, Callable[..., Any]] = {
     "beside": beside_of,
     "duration": durations_of,
     "date": dates_of,
+    "mixed date": mixed_dates_of,
     "excel date": excel_dates_of,
     "text": words_of,
     "boolean": booleans_of,

@@ -9,7 +9,7 @@ targets are read in `target.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +34,7 @@ from marl_llm.tasks.columns.numeric import (
     with_doubts,
 )
 from marl_llm.tasks.columns.override import Override, option, parse_override
-from marl_llm.tasks.columns.readings import EXCEL_EPOCH, READINGS
+from marl_llm.tasks.columns.readings import EXCEL_EPOCH, READINGS, mixed_dates_of
 from marl_llm.tasks.columns.text_columns import Cells, is_free_text
 
 MISSING_WORDS = frozenset(
@@ -42,6 +42,9 @@ MISSING_WORDS = frozenset(
 )
 _BOOLEANS = frozenset({"true", "TRUE", "True", "false", "FALSE", "False"})
 _DATES = ("date", "day-first date", "month-first date")
+_NO_DAYS = dates_of(
+    ("0001-01-01", "1753-01-01", "1899-12-30", "1900-01-01", "2999-12-31", "9999-12-31"), DAY_FIRST
+)
 _EXACT = 2**53
 _SOME = 0.01
 
@@ -219,23 +222,39 @@ def _detected(cells: Cells, digits: Digits) -> TypedColumn:
 def _dates(cells: Cells, decimal: str, kind: str | None) -> TypedColumn | None:
     """The column as days since 1970-01-01, or None if it holds too much else."""
     distinct, counts = cells.distinct, cells.counts
-    if kind is None and too_few(
-        distinct, [dates_of(distinct[:SAMPLE], order) for order in (DAY_FIRST, MONTH_FIRST)]
-    ):
+    orders = (DAY_FIRST, MONTH_FIRST)
+    sample = distinct[:SAMPLE]
+    if kind is None and too_few(sample, [mixed_dates_of(sample, order) for order in orders]):
         return None
     if kind in ("day-first date", "month-first date"):
         order, note = (DAY_FIRST if kind == "day-first date" else MONTH_FIRST), None
         days = dates_of(distinct, order)
     else:
         days, order, note = read_dates(distinct, decimal)
+    reading, notes = "date", [note]
+    mixed = mixed_dates_of(distinct, order) if np.isnan(days).any() else days
+    excel = np.isnan(days) & np.isfinite(mixed)
+    if excel.any() and np.isfinite(days).any():
+        reading, days = "mixed date", mixed
+        notes.append(f"day numbers of Excel, as '{distinct[excel.argmax()]}', read as dates")
     unread = np.flatnonzero(np.isnan(days))
     if np.isnan(days).all() or not (kind or is_junk(distinct, counts, unread)):
         return None
-    notes = [note, junk_note([distinct[i] for i in unread], "dates")]
-    decision = Decision(
-        "date", "date", (order,), f"dates, {order}", f"{order.replace(' ', '-')} date"
-    )
+    line = f"{order.replace(' ', '-')} date"
+    notes += [_no_dates(distinct, days, line), junk_note([distinct[i] for i in unread], "dates")]
+    decision = Decision("date", reading, (order,), f"dates, {order}", line)
     return TypedColumn(cells.spread(days), decision, joined(notes), cells.example)
+
+
+def _no_dates(distinct: Sequence[str], days: np.ndarray, line: str) -> str | None:
+    """What to say of days that often stand for missing, decades from the others."""
+    usual = np.isin(days, _NO_DAYS)
+    others = days[np.isfinite(days) & ~usual]
+    found = [i for i in np.flatnonzero(usual) if np.abs(others - days[i]).min(initial=np.inf) > 7e3]
+    if not found or not len(others):
+        return None
+    word = distinct[found[0]]
+    return f"'{word}' may stand for missing: '{line}{option('missing', word)}' reads it so"
 
 
 def _words(cells: Cells, kind: str | None) -> TypedColumn:
