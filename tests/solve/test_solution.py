@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marl_llm.core.errors import UserError
@@ -428,6 +428,7 @@ WORDS = st.text("abcé 1,.\u00a0", max_size=6) | st.sampled_from(
     st.sampled_from([".", ","]),
     st.sampled_from([None, "numeric", "categorical", "date", "month-first date", "text"]),
 )
+@settings(deadline=None)
 def test_a_column_is_read_again_as_the_loader_read_it(
     cells: list[str], decimal: str, kind: str | None
 ):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marl_llm.core.errors import UserError
@@ -93,6 +93,7 @@ def test_grouped_numbers_are_read_back_exactly(values: list[float], data: st.Dat
         max_size=5,
     )
 )
+@settings(deadline=None)
 def test_the_quick_way_to_numbers_is_the_slow_one(texts: list[str]):
     cells = Cells.of(pd.Series(texts, dtype=object), frozenset({""}))
     for mark in ".,":

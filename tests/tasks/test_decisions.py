@@ -172,6 +172,10 @@ def test_days_of_excel_are_dates_by_their_name_and_a_remark_without():
     assert column(*days, name="x", line="excel date").values.tolist() == named.values.tolist()
     assert column(*days, name="Order Date", line="numeric").values[0] == 44_000
     assert column("1", "2", "3", name="date").kind == "numeric"
+    gaps = column(*days, "-9999", "-9999", name="Order Date")
+    assert gaps.decision.line == "excel date missing -9999" and gaps.values.isna().sum() == 2
+    again = column(*days, "-9999", "-9999", name="Order Date", line=gaps.decision.line)
+    assert again.values.equals(gaps.values)
 
 
 def test_days_of_excel_among_other_dates_are_dates_and_said():

@@ -85,14 +85,14 @@ def words_beside(
     scales = found.scales
     main, known = "", True
     rest = found.rest()
-    if rest and not (rest.keys() <= scales.keys()):
+    if rest:
         decided = units_of(found, rest, unit)
         if decided is None:
             return None
         main, known, units = decided
         shown, label = (units, "unit") if units else (shown, label)
     if unit is not None and not main:
-        raise UserError(f"No cell has a unit that can be converted to '{unit}'.")
+        raise UserError(f"no cell has a unit that can be converted to '{unit}'.")
     if not shown and currencies:
         shown, label = currencies, "currency"
     if not shown and limits and _limits_say_something(found, limits, mark):
@@ -228,4 +228,5 @@ def _flags(found: Found) -> tuple[tuple[str, ...], str]:
     found.scales |= dict.fromkeys(rest, 1.0)
     listed = ", ".join(f"'{word}' ({n})" for word, n in rest.most_common())
     found.notes.append(f"flags beside its numbers: {listed}")
-    return tuple(rest), "flag"
+    enough = sum(rest.values()) >= _LEAST_SHARE * found.weights.sum()
+    return (tuple(rest), "flag") if enough else ((), "")

@@ -211,7 +211,11 @@ def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColu
     values = pd.Series(numbers, index=column.values.index)
     if override.kind is None and is_named_like_a_date(name) and are_days(numbers):
         decision = replace(
-            decision, kind="date", reading="excel date", line="excel date", reason="Excel's days"
+            decision,
+            kind="date",
+            reading="excel date",
+            line="excel date" + "".join(option("missing", word) for word in decision.missing),
+            reason="numbers in the range of Excel's days, under a name for dates",
         )
         notes.append("numbers read as dates that Excel counts; 'numeric' keeps them")
         return replace(column, values=values - EXCEL_EPOCH, decision=decision, note=joined(notes))
