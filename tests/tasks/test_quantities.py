@@ -51,6 +51,8 @@ def numbers(*cells: str, decimal: str = ".", line: str | None = None) -> list[fl
         (("500,00 CR", "1.200,50 DR"), ",", [-500, 1200.5]),
         (("500,00 H", "1.200,50 S"), ",", [-500, 1200.5]),
         (("$(1,250.00)", "$80.50"), ".", [-1250, 80.5]),
+        (("CHF 1'250.-", "CHF 80.50", "CHF 7.–"), ".", [1250, 80.5, 7]),
+        (("50,- €", "49,99 €", "5,--"), ",", [50, 49.99, 5]),
         (("48.85° N", "33.9° S"), ".", [48.85, -33.9]),
         (("<0.5", "6.62", ">50"), ".", [0.5, 6.62, 50]),
         (("3.5 ±0.2", "4.1 ±0.3"), ".", [3.5, 4.1]),
@@ -146,6 +148,7 @@ def test_few_other_words_among_quantities_are_missing_and_said():
 def test_a_unit_can_be_named_in_one_line():
     assert numbers("1.2 kg", "350 g", "2 kg", line="numeric in g") == [1200, 350, 2000]
     assert numbers("1:30", "2:00", line="numeric in h") == [1.5, 2]
+    assert column("8 h", "30 min", "7.5 h", "2 h").values.tolist() == [8, 0.5, 7.5, 2]
     assert numbers("3:45", "4:10", line="numeric in s clock m:s") == [225, 250]
     assert column("1.2 kg", "350 g", line="text").values.tolist() == ["1.2 kg", "350 g"]
     with pytest.raises(UserError, match=r"'km' is no unit that kg, g can be converted to"):

@@ -19,7 +19,7 @@ from marl_llm.tasks.columns.cells import BLANK, CURRENCY, digits_pattern, plain_
 # ---- solution.py goes on from here ----
 
 WORD = (
-    rf"{CURRENCY}(?![^\W\d_])|°?[^\W\d_][\w./²³°]*|/{BLANK}?[0-9]+"
+    rf"(?<=[0-9][.,])[-–—]{{1,2}}|{CURRENCY}(?![^\W\d_])|°?[^\W\d_][\w./²³°]*|/{BLANK}?[0-9]+"
     rf"|±{BLANK}?[0-9]+(?:[.,][0-9]+)?|\[[0-9a-z]{{1,2}}\]|[^\w\s]"
 )
 SCANNED = {
@@ -49,6 +49,8 @@ def scanned(cell: str, mark: str) -> tuple[tuple[str, ...], list[tuple[float, tu
             numbers.append((float(plain_digits(found["digits"], mark)), []))
             continue
         word = "±" if found["word"][0] == "±" else found["word"]
+        if word[0] in "-–—" and cell[found.start("word") - 1] in ".,":
+            word = ",-"  # no cents, and no minus
         words = numbers[-1][1] if numbers else before
         if word.isnumeric() or len(words) >= MOST_WORDS:
             return (), []

@@ -99,6 +99,7 @@ _NAMED: dict[str, dict[str, Scale]] = {
         "gb gib": 1e9,
         "tb tib": 1e12,
     },
+    "bit rate": {"bps": 1.0, "kbps": 1e3, "mbps": 1e6, "gbps": 1e9},
     "concentration": {
         "ng/l": 1e-9,
         "µg/l μg/l ug/l ng/ml": 1e-6,
@@ -128,7 +129,7 @@ LIMITS = {
     "<": "<", "≤": "<", ">": ">", "≥": ">", "=": "", "under": "<", "below": "<", "unter": "<",
     "over": ">", "above": ">", "über": ">", "bis": "<",
 }  # fmt: skip
-ABOUT = ("~", "≈", "ca", "ca.", "approx", "approx.", "about", "circa", "±", "[ ]")
+ABOUT = ("~", "≈", "ca", "ca.", "approx", "approx.", "about", "circa", "±", "[ ]", ",-")
 FILLERS = ("and", "e", "und", "et", "y", "&", ",")
 
 

@@ -6,6 +6,7 @@ to, or the units that cannot be converted into each other.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -121,7 +122,8 @@ def _converted(
 
 def _rounded(ratio: float) -> float:
     """Twelve inches to the foot, not 12.000000000000002."""
-    return float(f"{ratio:.12g}")
+    short = float(f"{ratio:.12g}")
+    return short if math.isclose(short, ratio, rel_tol=1e-15) else ratio
 
 
 def _unconverted(
