@@ -253,7 +253,7 @@ def _no_dates(distinct: Sequence[str], days: np.ndarray, line: str) -> str | Non
     found = [i for i in np.flatnonzero(usual) if np.abs(others - days[i]).min(initial=np.inf) > 7e3]
     if not found or not len(others):
         return None
-    word = distinct[found[0]]
+    word = distinct[int(found[0])]
     return f"'{word}' may stand for missing: '{line}{option('missing', word)}' reads it so"
 
 
