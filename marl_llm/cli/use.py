@@ -114,16 +114,25 @@ def _solve_suite(args: argparse.Namespace) -> int:
 def _inspect(args: argparse.Namespace) -> int:
     from marl_llm.core.atomic import write_text
     from marl_llm.tasks.detected import detected, task_file
+    from marl_llm.tasks.understood import detected_record, write_understood
 
     if args.out and args.out.suffix.lower() not in (".yaml", ".yml"):
         raise UserError(f"{args.out} is no name for a task file: let it end with .yaml.")
     entry = task_entry(args)
     task = entry.load()
+    shown = silent if args.json else say
     for line in (*detected(task), *(f"warning: {warning}" for warning in task.warnings)):
-        say(line)
+        shown(line)
+    if args.json:
+        say_json(detected_record(task))
+    if args.table:
+        write_understood(task, args.table)
+        shown(f"{args.table}: the table as it was read")
     if args.out:
         write_text(args.out, task_file(task, os.path.relpath(entry.csv, args.out.parent)))
-        say(f"{args.out}: change what was detected there, then marl-llm solve {args.out} --out ...")
+        shown(
+            f"{args.out}: change what was detected there, then marl-llm solve {args.out} --out ..."
+        )
     return 0
 
 
@@ -194,6 +203,12 @@ def add(commands: Commands) -> None:
     data_options(inspect)
     inspect.add_argument(
         "--out", type=Path, help="write a task file (.yaml) with all that was detected"
+    )
+    inspect.add_argument(
+        "--table",
+        type=Path,
+        metavar="CSV",
+        help="write the table as it was read: decimal points, ISO dates, empty where missing",
     )
     inspect.set_defaults(command=_inspect, kept=NOTHING_KEPT)
     score = commands.add_parser("score", help="evaluate one file that defines build_pipeline()")

@@ -12,9 +12,17 @@ from types import ModuleType
 from marl_llm.metrics import Scores
 from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
 from marl_llm.solve import standalone
-from marl_llm.solve.whole import Reading, WholeTable
+from marl_llm.solve.whole import WholeTable
 from marl_llm.tasks import Task
-from marl_llm.tasks.columns import MISSING_WORDS, cells, dates
+from marl_llm.tasks.columns import (
+    MISSING_WORDS,
+    Decision,
+    cells,
+    dates,
+    durations,
+    quantities,
+    readings,
+)
 
 MARK = "# ---- solution.py goes on from here ----\n"
 _IMPORTS = """\
@@ -23,13 +31,16 @@ import random
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
 """
+
+
+_MODULES = (cells, dates, durations, quantities, readings, standalone)
 
 
 def solution_text(
@@ -48,7 +59,7 @@ def solution_text(
     seed : int
         numpy and random are seeded with it before `build_pipeline()`, as in the sandbox.
     """
-    body = "\n\n\n".join(_below_mark(module) for module in (cells, dates, standalone))
+    body = "\n\n\n".join(_below_mark(module) for module in _MODULES)
     code = generate_code(spec)
     return "\n\n".join(
         (
@@ -113,14 +124,14 @@ def _plain(text: str) -> str:
 def _constants(task: Task, table: WholeTable, seed: int) -> str:
     assert task.dialect is not None
     target, dialect = table.target, task.dialect
+    words = MISSING_WORDS | set(dialect.missing)
     values = {
         "ENCODING": dialect.encoding,
         "DELIMITER": dialect.delimiter,
         "DECIMAL": dialect.decimal,
-        "MISSING_WORDS": sorted(MISSING_WORDS | set(dialect.missing)),
+        "MISSING_WORDS": sorted(words),
         "TARGET_NAME": target.name,
-        "TARGET_TYPE": target.kind,
-        "TARGET_MARK": target.mark,
+        "TARGET_READING": _entry(target.decision),
         "CLASSES": task.classes,
         "SEED": seed,
         "MERGED_LABELS": task.merged_labels,
@@ -129,21 +140,34 @@ def _constants(task: Task, table: WholeTable, seed: int) -> str:
         "ROW_NAMES": dialect.row_names,
         "HEADER": dialect.header or (),
         "NO_DATA": dialect.marks,
+        "OWN_MISSING_WORDS": _own_words(table, words),
     }
     lines = [
         f"{name} = {pformat(value, width=110, compact=True)}" for name, value in values.items()
     ]
-    columns = [f"    {alias!r}: {_entry(reading)}," for alias, reading in table.readings.items()]
+    columns = [
+        f"    {alias!r}: {(reading.name, *_entry(reading.decision))!r},"
+        for alias, reading in table.readings.items()
+    ]
     return "\n".join(
         [
             *lines,
-            "COLUMNS = {  # alias: name in the CSV, what it holds, its decimal mark or the "
-            "order of its dates",
+            "COLUMNS = {  # alias: name in the CSV, how it is read, and what that reading takes",
             *columns,
             "}",
         ]
     )
 
 
-def _entry(reading: Reading) -> str:
-    return repr((reading.name, reading.kind, reading.mark))
+def _entry(decision: Decision) -> tuple[object, ...]:
+    return (decision.reading, *decision.parameters)
+
+
+def _own_words(table: WholeTable, words: set[str] | frozenset[str]) -> dict[str, list[str]]:
+    """Words for missing of the columns that have other ones than the file, by alias."""
+    readings = {**table.readings, "": table.target}
+    own = {
+        alias: sorted((words | set(reading.decision.missing)) - set(reading.decision.keep))
+        for alias, reading in readings.items()
+    }
+    return {alias: found for alias, found in own.items() if found != sorted(words)}

@@ -2,7 +2,7 @@
 predicting, the command line.
 
 `solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()`, and then the
-text below the mark of `marl_llm.tasks.columns.cells`, of `marl_llm.tasks.columns.dates` and of this
+text below the mark of the readings in `marl_llm.tasks.columns` and of this
 module, so what stands there uses scikit-learn, pandas and numpy only. The constants above the mark
 are an example that keeps this file whole for checkers; `marl_llm.solve.solution` writes the real
 ones.
@@ -26,12 +26,14 @@ from marl_llm.core.kind import Kind
 from marl_llm.proposals import baseline, compile
 from marl_llm.tasks.columns import MISSING_WORDS
 from marl_llm.tasks.columns.cells import numbers_of
-from marl_llm.tasks.columns.dates import dates_of, days_since_1970
+from marl_llm.tasks.columns.dates import days_since_1970
+from marl_llm.tasks.columns.readings import EXCEL_EPOCH, READINGS
 
 ENCODING, DELIMITER, DECIMAL = "latin-1", ";", ","
-TARGET_NAME, TARGET_TYPE, TARGET_MARK = "y", "text", "."
+TARGET_NAME, TARGET_READING = "y", ("text",)
 CLASSES: tuple[str, ...] = ("no", "yes")
-COLUMNS = {"x0": ("age", "number", ","), "x1": ("city", "text", "")}
+COLUMNS: dict[str, tuple[Any, ...]] = {"x0": ("age", "number", ","), "x1": ("city", "text")}
+OWN_MISSING_WORDS: dict[str, list[str]] = {}
 SEED = 0
 REGULAR, SKIP, ROW_NAMES, MERGED_LABELS = True, 0, False, False
 HEADER: tuple[str, ...] = ()
@@ -145,13 +147,16 @@ def features(frame: pd.DataFrame) -> pd.DataFrame:
     text.
     """
     frame = frame.set_axis(_unique_names(frame.columns), axis=1).reset_index(drop=True)
-    missing = [name for name, _, _ in COLUMNS.values() if name not in frame.columns]
+    missing = [name for name, *_ in COLUMNS.values() if name not in frame.columns]
     if missing:
         raise ValueError(
             f"columns are missing: {', '.join(missing)} (found: {', '.join(frame.columns[:20])})"
         )
     return pd.DataFrame(
-        {alias: _typed(pd.Series(frame[name]), *how) for alias, (name, *how) in COLUMNS.items()}
+        {
+            alias: _typed(pd.Series(frame[name]), alias, *how)
+            for alias, (name, *how) in COLUMNS.items()
+        }
     )
 
 
@@ -163,7 +168,7 @@ def _target(frame: pd.DataFrame) -> pd.Series:
             f"the column to learn is missing: {TARGET_NAME} (found: "
             f"{', '.join(frame.columns[:20])})"
         )
-    values = _typed(pd.Series(frame[TARGET_NAME]), TARGET_TYPE, TARGET_MARK)
+    values = _typed(pd.Series(frame[TARGET_NAME]), "", *TARGET_READING)
     if not CLASSES:
         return values
     names = values.map(_class_name, na_action="ignore")
@@ -187,43 +192,34 @@ def _class_name(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value % 1 == 0 else str(value)
 
 
-def _typed(column: pd.Series, kind: str, mark: str) -> pd.Series:
-    if kind in ("number", "date"):
-        return _numbers(column, kind, mark)
-    text = _text(column)
-    return (
-        text.where(text.isna(), text.map(str.capitalize, na_action="ignore"))
-        if kind == "boolean"
-        else text
-    )
-
-
-def _numbers(column: pd.Series, kind: str, mark: str) -> pd.Series:
-    """float64, nan where it is missing or no number, or for dates no date; dates are days since
-    1970-01-01.
+def _typed(column: pd.Series, alias: str, reading: str, *how: Any) -> pd.Series:
+    """A column as the reading has it: float64, dates as days since 1970-01-01, or text; nan where
+    it is missing, or nothing that the reading knows.
     """
-    if kind == "date" and pd.api.types.is_datetime64_any_dtype(column.dtype):
+    words = OWN_MISSING_WORDS.get(alias, MISSING_WORDS)
+    if reading == "date" and pd.api.types.is_datetime64_any_dtype(column.dtype):
         return days_since_1970(column)
-    if kind == "number" and pd.api.types.is_numeric_dtype(column.dtype):
+    if reading == "number" and pd.api.types.is_numeric_dtype(column.dtype):
         values = column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-        values[~np.isfinite(values) | np.isin(values, numbers_of(sorted(MISSING_WORDS), "."))] = (
-            np.nan
-        )
+        values[~np.isfinite(values) | np.isin(values, numbers_of(sorted(words), "."))] = np.nan
         return pd.Series(values, index=column.index)
-    codes, distinct = pd.factorize(_text(column).to_numpy(dtype=object))
-    cells = distinct.tolist()
-    values = dates_of(cells, mark) if kind == "date" else numbers_of(cells, mark)
-    return pd.Series(np.append(values, np.nan)[codes], index=column.index)
+    codes, distinct = pd.factorize(_text(column, words).to_numpy(dtype=object))
+    values = READINGS[reading](distinct.tolist(), *how)
+    if reading in ("number", "excel date"):
+        missing = numbers_of(sorted(words), ".") - (0 if reading == "number" else EXCEL_EPOCH)
+        values[np.isin(values, missing)] = np.nan
+    with_gap = np.append(values, np.array([np.nan], values.dtype))
+    return pd.Series(with_gap[codes], column.index, dtype=values.dtype)
 
 
-def _text(column: pd.Series) -> pd.Series:
+def _text(column: pd.Series, words: Iterable[str]) -> pd.Series:
     """Stripped text, nan where it is missing; whole numbers without the point."""
     cells = [
         str(int(x)) if isinstance(x, float) and x.is_integer() else str(x).strip()
         for x in column.astype(object)
     ]
     text = pd.Series(cells, index=column.index, dtype=object)
-    return text.where(column.notna() & ~text.isin(list(MISSING_WORDS)), np.nan)
+    return text.where(column.notna() & ~text.isin(list(words)), np.nan)
 
 
 def _encoding(path: str) -> str:

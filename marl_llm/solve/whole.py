@@ -14,11 +14,13 @@ import pandas as pd
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.tasks import Task
-from marl_llm.tasks.columns import TypedColumn
-from marl_llm.tasks.csv.reading import read_csv
+from marl_llm.tasks.columns import Decision, read_as
+from marl_llm.tasks.columns.marks import Marks
+from marl_llm.tasks.csv.dialect import Dialect
 from marl_llm.tasks.labels import EXACT, MERGED, one_spelling
 from marl_llm.tasks.selection import Reader
 from marl_llm.tasks.target import read_target
+from marl_llm.tasks.understood import read_again
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,13 @@ class Reading:
     Attributes
     ----------
     name : str
-    kind : str
-        "number", "date", "boolean" or "text".
-    mark : str
-        The decimal mark of numbers, "day first" or "month first" of dates; "" for the others.
+        Of the column in the CSV.
+    decision : Decision
+        Fixed, so that few rows are read like many.
     """
 
     name: str
-    kind: str
-    mark: str
-
-    @classmethod
-    def of(cls, name: str, column: TypedColumn) -> Reading:
-        """Of a typed column: fixed, so that few rows are read like many."""
-        if column.kind in ("numeric", "date"):
-            return cls(name, "date" if column.kind == "date" else "number", column.how)
-        return cls(name, column.how or "text", "")
+    decision: Decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,36 +67,50 @@ def whole_table(task: Task) -> WholeTable:
     UserError
         The file is gone, or its rows changed in the meantime (RunFailed).
     """
-    assert task.source is not None and task.dialect is not None
+    assert task.dialect is not None
     dialect = task.dialect
-    frame = read_csv(task.source, dialect.overrides).frame
-    reader = Reader(
-        dialect.decimal, dialect.missing, {found.name: found.override for found in task.detections}
-    )
-    answers = reader.read(frame.loc[:, task.target], task.target)
-    has_target = answers.values.notna()
+    frame = read_again(task)
+    decisions = {found.name: found.decision for found in task.detections}
+    answers = _read(frame, task.target, decisions[task.target], dialect)
+    has_target = answers.notna()
     rows = frame.loc[has_target].reset_index(drop=True)
-    labels = one_spelling(answers.values.loc[has_target], MERGED if task.merged_labels else EXACT)
+    labels = one_spelling(answers.loc[has_target], MERGED if task.merged_labels else EXACT)
     y = read_target(labels.values, task.target, task.kind, _positive(task)).y
-    if _usable(task, rows, reader) != sum(map(len, (task.development, task.holdout, task.test))):
+    if _usable(task, rows) != sum(map(len, (task.development, task.holdout, task.test))):
         raise RunFailed(
             f"{task.source} has changed while its model was improved: run the command again."
         )
-    typed = {
-        column.alias: reader.read(rows.loc[:, column.name], column.name) for column in task.columns
+    readings = {
+        column.alias: Reading(column.source or column.name, decisions[column.name])
+        for column in task.columns
     }
     return WholeTable(
-        pd.DataFrame({alias: column.values for alias, column in typed.items()}),
+        pd.DataFrame(
+            {
+                alias: _read(rows, reading.name, reading.decision, dialect)
+                for alias, reading in readings.items()
+            }
+        ),
         y,
-        {column.alias: Reading.of(column.name, typed[column.alias]) for column in task.columns},
-        Reading.of(task.target, answers),
+        readings,
+        Reading(task.target, decisions[task.target]),
     )
 
 
-def _usable(task: Task, rows: pd.DataFrame, reader: Reader) -> int:
+def _read(frame: pd.DataFrame, name: str, decision: Decision, dialect: Dialect) -> pd.Series:
+    return read_as(frame.loc[:, name], decision, dialect.missing)
+
+
+def _usable(task: Task, rows: pd.DataFrame) -> int:
     """How many rows the task has: after a split by time, those that have a time."""
-    if task.split != "time" or task.split_column is None:
+    if task.split != "time" or task.split_column is None or task.dialect is None:
         return len(rows)
+    dialect = task.dialect
+    reader = Reader(
+        Marks(dialect.decimal),
+        dialect.missing,
+        {found.name: found.override for found in task.detections if found.source is None},
+    )
     return int(reader.read(rows.loc[:, task.split_column], task.split_column).values.notna().sum())
 
 

@@ -54,7 +54,11 @@ def task_file(task: Task, csv_path: Path | str) -> str:
         raise UserError(
             f"The task '{task.name}' was made of a DataFrame: only one of a CSV has a task file."
         )
-    kept = {found.name: found.override for found in task.detections if found.kept}
+    kept = {
+        found.name: found.override
+        for found in task.detections
+        if found.kept and found.source is None
+    }
     content: dict[str, object] = {
         "csv": str(csv_path),
         "target": task.target,
@@ -70,7 +74,7 @@ def task_file(task: Task, csv_path: Path | str) -> str:
         content["labels"] = MERGED
     content |= {
         "seed": task.seed,
-        "features": [column.name for column in task.columns],
+        "features": [column.name for column in task.columns if column.source is None],
         "columns": kept,
     }
     comments = [f"# {line}" for line in detected(task)]
@@ -81,7 +85,14 @@ def task_file(task: Task, csv_path: Path | str) -> str:
 
 def _row(found: Detection, alias: str) -> tuple[str, ...]:
     example = " ".join(found.example.split())
-    return alias, found.name, found.override, f"{found.missing:.1%}", example, found.remark
+    return (
+        alias,
+        found.name,
+        found.override or found.kind,
+        f"{found.missing:.1%}",
+        example,
+        found.remark,
+    )
 
 
 def _about_file(dialect: Dialect | None) -> list[str]:

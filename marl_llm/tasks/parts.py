@@ -19,12 +19,13 @@ from marl_llm.tasks.target import Target
 @dataclass(frozen=True)
 class Column:
     """A feature: its alias in frames and prompts (`x3`; `t3` if it holds free text), its name in
-    the CSV, its kind.
+    the CSV, its kind; and the column it is read from, if that is another one.
     """
 
     alias: str
     name: str
     kind: ColumnKind
+    source: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +49,13 @@ class Part:
         return len(self.y)
 
 
-def columns_of(typed: Mapping[str, TypedColumn]) -> tuple[Column, ...]:
+def columns_of(
+    typed: Mapping[str, TypedColumn], detections: Sequence[Detection]
+) -> tuple[Column, ...]:
     """The features with their aliases, in order."""
+    sources = {found.name: found.source for found in detections}
     return tuple(
-        Column(f"{'t' if column.kind == 'text' else 'x'}{i}", name, column.kind)
+        Column(f"{'t' if column.kind == 'text' else 'x'}{i}", name, column.kind, sources.get(name))
         for i, (name, column) in enumerate(typed.items())
     )
 

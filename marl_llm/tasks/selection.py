@@ -10,19 +10,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import pandas as pd
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.columns import Override, TypedColumn, read_column
+from marl_llm.tasks.columns import Decision, TypedColumn, read_column
+from marl_llm.tasks.columns.marks import Marks
+from marl_llm.tasks.columns.names import NAMES
+from marl_llm.tasks.columns.override import parse_override
 from marl_llm.tasks.columns.usefulness import empty_or_constant, unfit_as_feature
 from marl_llm.tasks.csv.reading import clean_name
+from marl_llm.tasks.target import MAX_CLASSES
 
 IGNORE = "ignore"
-KINDS: tuple[str, ...] = (*get_args(Override), IGNORE)
 _LISTED, _NAME = 12, 40  # names in an error, and characters of each
 _EXAMPLE = 24
+_USUAL_MARKS = Marks()
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,8 @@ class Detection:
     Attributes
     ----------
     name : str
-    kind : str
-        "numeric", "categorical", "date" or "text".
-    how : str
-        How it is read again: see `TypedColumn`.
+    decision : Decision
+        How it is read, and why.
     missing : float
         Share of the rows.
     example : str
@@ -44,20 +45,27 @@ class Detection:
         What was decided; "" if nothing.
     kept : bool
         False for a column that was left out of the features.
+    source : str or None
+        For what stands beside the numbers of a column: that column.
     """
 
     name: str
-    kind: str
-    how: str
+    decision: Decision
     missing: float
     example: str
     remark: str = ""
     kept: bool = True
+    source: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind, as "numeric", "categorical", "date" or "text"."""
+        return self.decision.kind
 
     @property
     def override(self) -> str:
-        """The kind that, named by people, reads the column as it was read."""
-        return f"{self.how.replace(' ', '-')} {self.kind}" if self.kind == "date" else self.kind
+        """The line that, named by people, reads the column as it was read."""
+        return self.decision.line
 
     @classmethod
     def of(cls, name: str, column: TypedColumn, reason: str | None = None) -> Detection:
@@ -67,16 +75,16 @@ class Detection:
         )
         remark = f"left out: {reason}" if reason else column.note or ""
         missing = float(column.values.isna().mean())
-        return cls(name, column.kind, column.how, missing, example, remark, reason is None)
+        return cls(name, column.decision, missing, example, remark, reason is None)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How cells become values: the file's decimal mark, further words that mean missing, kinds that
-    people named.
+    """How cells become values: the file's decimal marks, further words that mean missing, what
+    people said of columns.
     """
 
-    decimal: str = "."
+    marks: Marks = _USUAL_MARKS
     missing: Sequence[str] = ()
     kinds: Mapping[str, str] | None = None
 
@@ -84,7 +92,7 @@ class Reader:
         """Type one column; the error of a kind that does not fit names the column."""
         kind = (self.kinds or {}).get(name, kind)
         try:
-            return read_column(column, self.decimal, kind, self.missing)
+            return read_column(column.rename(name), self.marks, kind, self.missing)
         except UserError as error:
             raise UserError(f"Column '{name}' can't be {kind}: {error}") from None
 
@@ -123,12 +131,11 @@ def known_kinds(
     known: dict[str, str] = {}
     for name, kind in (kinds or {}).items():
         column = known_column(name, names, "column")
-        if kind not in KINDS:
-            raise UserError(
-                f"Column '{column}' can't be '{kind}': choose {', '.join(KINDS[:-1])} or "
-                f"{KINDS[-1]}."
-            )
-        if column == target and kind in ("text", IGNORE):
+        try:
+            named = parse_override(kind).kind
+        except UserError as error:
+            raise UserError(f"Column '{column}' can't be '{kind}': {error}") from None
+        if column == target and named in ("text", IGNORE):
             raise UserError(
                 f"The target '{column}' can't be '{kind}': choose numeric, categorical or date."
             )
@@ -163,8 +170,12 @@ def chosen_features(
 
 
 def read_target_column(column: pd.Series, target: str, reader: Reader) -> TypedColumn:
-    """The typed target, missing where it is; free text is categories here."""
+    """The typed target, missing where it is; free text is categories here, and digits that would
+    be too many names are numbers.
+    """
     typed = reader.read(column, target)
+    if typed.decision.reason.startswith(NAMES) and typed.values.nunique() > MAX_CLASSES:
+        return reader.read(column, target, "numeric")
     return reader.read(column, target, "categorical") if typed.kind == "text" else typed
 
 
@@ -184,12 +195,13 @@ def target_notes(column: TypedColumn, target: str) -> list[str]:
 
 
 def typed_features(
-    columns: Iterable[tuple[str, pd.Series]], reader: Reader, explicit: bool
+    columns: Iterable[tuple[str, pd.Series]], reader: Reader, explicit: bool, names: Sequence[str]
 ) -> tuple[dict[str, TypedColumn], list[Detection]]:
     """Typed feature columns by name, and what was detected in each column.
 
     Columns that carry nothing are left out; ids and nearly unique codes too, unless the user named
-    the features (`explicit`) or the column's kind.
+    the features (`explicit`) or the column's kind. What stands beside the numbers of a column and
+    says something follows it under a name that is none of `names`, those of the table.
 
     Raises
     ------
@@ -198,6 +210,7 @@ def typed_features(
     """
     kept: dict[str, TypedColumn] = {}
     detections: list[Detection] = []
+    taken = set(names)
     for name, values in columns:
         column = reader.read(values.reset_index(drop=True), name)
         named = explicit or name in (reader.kinds or {})
@@ -205,14 +218,28 @@ def typed_features(
             None if named else unfit_as_feature(name, column)
         )
         detections.append(Detection.of(name, column, reason))
-        if not reason:
-            kept[name] = column
+        if reason:
+            continue
+        kept[name] = column
+        if column.beside is not None and not empty_or_constant(column.beside.values):
+            own = _own_name(name, column.beside, taken)
+            kept[own] = column.beside
+            detections.append(replace(Detection.of(own, column.beside), source=name))
     if not kept:
         raise UserError(
             f"No usable feature is left ({'; '.join(feature_notes(detections))}): name the "
             "features to use."
         )
     return kept, detections
+
+
+def _own_name(name: str, beside: TypedColumn, taken: set[str]) -> str:
+    """A name for what stands beside the numbers of a column."""
+    own = f"{name} ({beside.values.name})"
+    while own in taken:
+        own += "'"
+    taken.add(own)
+    return own
 
 
 def feature_notes(detections: Iterable[Detection]) -> list[str]:

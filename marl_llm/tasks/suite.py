@@ -4,9 +4,21 @@ A *task file* is one mapping: `csv` and `target`, and as far as wanted `kind`, `
 `metrics` ({scorer name: weight}), `features`, `ignore` (lists of columns), `group` or `time` (a
 column), `encoding`, `delimiter`, `decimal`, `missing` (a list of words), `skip` (how many lines
 stand above the header, or a list of line numbers), `header` (true, false or a list of names),
-`labels` (merged or exact), `columns` ({name: kind}), `seed`. A *suite* is a directory with a
-`suite.yaml`, a list of such mappings, or without one but with a task file per CSV. In: a path. Out:
-`TaskFile` objects; nothing of a CSV is read until `load()`. Keys are strict.
+`labels` (merged or exact), `columns` ({name: how it is read}), `seed`.
+
+How a column is read is one line: `numeric`, `categorical`, `date`, `day-first date`, `month-first
+date`, `excel date`, `text` or `ignore`, and behind it as far as wanted
+
+    weight: numeric in kg                converts units to one
+    area: numeric decimal comma          1.642 is 1642; `decimal point`: 1.642
+    laps: numeric in s clock m:s         what 08:37 stands for; else `h:m`
+    lead: numeric flags no               no column of its own for what stands beside numbers
+    temperature: numeric missing -999.9  a word that means missing in this column
+    continent: categorical keep NA       a usual word for missing that is a value here
+
+A *suite* is a directory with a `suite.yaml`, a list of such mappings, or without one but
+with a task file per CSV. In: a path. Out: `TaskFile` objects; nothing of a CSV is read until
+`load()`. Keys are strict.
 """
 
 from __future__ import annotations
@@ -49,7 +61,7 @@ class TaskFile:
         Whether the first line names the columns, or their names. None where detected.
     labels : str
         "merged" or "exact": whether labels that differ in case or blanks only are one class.
-    columns : dict of column name to kind
+    columns : dict of column name to the line that says how it is read
         Override what is detected; see `kinds` of `Task.from_csv`.
     seed : int
         Of the split.

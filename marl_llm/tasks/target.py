@@ -25,7 +25,7 @@ learned.
 LEAST_TO_DIVIDE = 4
 """The same where fewer than two classes have that many: a score needs two classes in each part."""
 _MAX_INTEGER_CLASSES = 10
-_MAX_CLASSES = 200
+MAX_CLASSES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def kind_of_metrics(column: pd.Series, metrics: Iterable[str]) -> Kind | None:
     if known and all(set(kinds) == {Kind.regression} for kinds in known):
         return Kind.regression
     distinct = column.nunique()
-    if known and distinct <= _MAX_CLASSES and all(Kind.regression not in kinds for kinds in known):
+    if known and distinct <= MAX_CLASSES and all(Kind.regression not in kinds for kinds in known):
         return Kind.binary if distinct == 2 else Kind.multiclass
     return None
 
@@ -137,7 +137,7 @@ def _classification(column: pd.Series, name: str, asked: Kind | None) -> Target:
             f"The target '{name}' has {len(values)} different values, so its kind can't be "
             f"{asked}: use {_fitting(found, column)}."
         )
-    if len(values) > _MAX_CLASSES:
+    if len(values) > MAX_CLASSES:
         raise UserError(
             f"The target '{name}' has {len(values)} different values, too many for classes: "
             "name another target."

@@ -17,6 +17,7 @@ from pandas.util import hash_pandas_object
 
 from marl_llm.core.kind import Kind
 from marl_llm.core.metrics.names import check_metrics, default_metrics
+from marl_llm.tasks.columns.marks import Marks
 from marl_llm.tasks.csv.dialect import Dialect, Overrides
 from marl_llm.tasks.csv.reading import read_csv, unique_names
 from marl_llm.tasks.labels import one_spelling
@@ -70,6 +71,13 @@ class _Origin:
     source: str | None
     notes: tuple[str, ...]
     dialect: Dialect | None
+    named_decimal: bool = False
+
+    def marks(self, frame: pd.DataFrame) -> Marks:
+        """What the file says of its decimal marks."""
+        if self.dialect is None:
+            return Marks()
+        return Marks.of(frame, self.dialect.decimal, self.named_decimal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +213,9 @@ class Task:
             the table, `()` if there is none.
         header : bool or sequence of str, optional
             Whether the first line that is left names the columns; or their names, where none does.
-        kinds : mapping of column name to kind, optional
-            "numeric", "categorical", "date", "day-first date", "month-first date", "text" or
-            "ignore": overrides the detection. Values that do not fit are missing.
+        kinds : mapping of column name to the line that says how it is read, optional
+            As in a task file (see `marl_llm.tasks.suite`): a kind, or "ignore", and its options.
+            Overrides the detection; values that do not fit are missing.
         group : str, optional
             Column whose equal values stay in one part and one fold; a row without a value is a
             group of its own. It is no feature.
@@ -228,7 +236,6 @@ class Task:
         """
         says = Overrides(encoding, delimiter, decimal, missing, skip, header)
         table = read_csv(path, says)
-        name = name or Path(path).stem
         request = _Request(
             target,
             features,
@@ -237,7 +244,7 @@ class Task:
             ignore,
             seed,
             fractions,
-            name,
+            name or Path(path).stem,
             positive,
             says.missing,
             kinds,
@@ -245,7 +252,8 @@ class Task:
             time,
             labels,
         )
-        return _build(table.frame, request, _Origin(str(path), table.notes, table.dialect))
+        origin = _Origin(str(path), table.notes, table.dialect, decimal is not None)
+        return _build(table.frame, request, origin)
 
     @classmethod
     def from_frame(
@@ -312,10 +320,9 @@ class Task:
 
 def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     names = list(frame.columns)
-    decimal = origin.dialect.decimal if origin.dialect else "."
     target = known_column(request.target, names, "target")
     kinds = known_kinds(request.kinds, target, names)
-    reader = Reader(decimal, request.missing, kinds)
+    reader = Reader(origin.marks(frame), request.missing, kinds)
     ignored = [*request.ignore, *(name for name, kind in kinds.items() if kind == IGNORE)]
     divided_by = division.read_division(
         frame, request.group, request.time, request.features, target, reader
@@ -330,8 +337,8 @@ def _build(frame: pd.DataFrame, request: _Request, origin: _Origin) -> Task:
     metrics = default_metrics(answer.kind) if request.metrics is None else request.metrics
     weights = check_metrics(metrics, answer.kind, answer.classes or None, answer.y)
     raw = ((name, frame.loc[:, name].loc[usable]) for name in chosen)
-    typed, detections = typed_features(raw, reader, explicit=request.features is not None)
-    columns = columns_of(typed)
+    typed, detections = typed_features(raw, reader, request.features is not None, names)
+    columns = columns_of(typed, detections)
     X = pd.DataFrame({column.alias: typed[column.name].values for column in columns})
     row_hashes = np.asarray(hash_pandas_object(X, index=False))  # pyright: ignore[reportCallIssue]
     copies = find_copies(X, row_hashes)

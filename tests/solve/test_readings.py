@@ -20,7 +20,8 @@ from marl_llm.solve import standalone
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task
-from marl_llm.tasks.columns import cells, dates
+from marl_llm.tasks.columns import cells, dates, durations, quantities, readings
+from tests.tasks.test_decisions import messy
 
 SPEC = PipelineSpec(estimator="LogisticRegression")
 ROWS = 40
@@ -141,6 +142,38 @@ def test_few_rows_are_read_like_many(tmp_path: Path):
     ).to_numpy().tolist() == [[18355.0, 1250.0]]
 
 
+def test_new_rows_are_read_with_the_decisions_of_the_training_file(tmp_path: Path):
+    """Units, signs, times, limits, NA as a continent and -999 as a gap; a bad cell is missing."""
+    task = Task.from_csv(messy(tmp_path), target="y")
+    new = [
+        "code;weight;paid;start;area;lat;day;lead;continent;temp",
+        "011;2 kg;1.000,00-;23:59;700;-23.5;3.4.2021;<1;NA;-999",
+        "11;-9 g;-1,50;7;1.700;-23,5;2021-04-03;17;OC;-999.0",
+        "x;9 lb;9 kg;25:61;1,7;1;x;>3;;7",
+    ]
+    (tmp_path / "new.csv").write_text("\n".join(new))
+    solution = delivered(task)
+    features = solution["features"](solution["read"](str(tmp_path / "new.csv")))
+    read = features.set_axis([column.name for column in task.columns], axis=1)
+    gap = np.nan
+    expected = {
+        "code": ["011", "11", "x"],
+        "weight": [2000.0, -9.0, gap],
+        "paid": [-1000.0, -1.5, gap],
+        "start": [1439.0, gap, gap],
+        "area": [700.0, 1700.0, 1.7],
+        "lat": [-23.5, gap, 1.0],
+        "day": [18720.0, 18720.0, gap],
+        "lead": [1.0, 17.0, gap],
+        "lead (limit)": ["<", "none", gap],
+        "continent": ["NA", "OC", gap],
+        "temp": [gap, gap, 7.0],
+    }
+    assert list(read.columns) == list(expected)
+    for name, values in expected.items():
+        assert pd.Series(values).equals(read[name].astype(pd.Series(values).dtype)), name
+
+
 def test_frames_of_other_dtypes_are_taken_too(tmp_path: Path):
     rows = [f"2020-01-{i % 28 + 1:02} {i % 24}:00,{i % 7},{i % 5},{'uv'[i % 2]}" for i in range(60)]
     (tmp_path / "train.csv").write_text("\n".join(["d,n,c,y", *rows]))
@@ -176,7 +209,7 @@ def test_rows_without_a_time_are_no_sign_of_a_changed_file(tmp_path: Path):
     assert len(whole_table(Task.from_csv(tmp_path / "t.csv", target="y", time="d")).y) == 60
 
 
-@pytest.mark.parametrize("module", [cells, dates, standalone])
+@pytest.mark.parametrize("module", [cells, dates, durations, quantities, readings, standalone])
 def test_no_name_of_the_reading_part_hides_one_of_the_prelude(module: Any):
     def names(text: str) -> set[str]:
         body = ast.parse(text).body

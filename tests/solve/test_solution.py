@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marl_llm.core.errors import UserError
@@ -25,7 +25,7 @@ from marl_llm.proposals.spec import BLEND
 from marl_llm.solve import standalone
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.solve import fit_model
-from marl_llm.solve.whole import Reading, WholeTable, whole_table
+from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task
 from marl_llm.tasks.columns import read_column
 from tests.solve.conftest import CLIENTS, TARGET
@@ -304,12 +304,12 @@ def test_every_column_kind_is_met_by_the_cases(tmp_path: Path):
     readings = whole_table(
         Task.from_csv(regression_csv(tmp_path), target="price")
     ).readings.values()
-    assert {(r.name, r.kind, r.mark) for r in readings} >= {
+    assert {(r.name, r.decision.reading, *r.decision.parameters) for r in readings} >= {
         ("size", "number", "."),
         ("size_2", "number", "."),
-        ("column_3", "text", ""),
-        ("city", "text", ""),
-        ("sold", "boolean", ""),
+        ("column_3", "text"),
+        ("city", "text"),
+        ("sold", "boolean"),
         ("rate", "number", ","),
     }
 
@@ -428,6 +428,7 @@ WORDS = st.text("abcé 1,.\u00a0", max_size=6) | st.sampled_from(
     st.sampled_from([".", ","]),
     st.sampled_from([None, "numeric", "categorical", "date", "month-first date", "text"]),
 )
+@settings(deadline=None)
 def test_a_column_is_read_again_as_the_loader_read_it(
     cells: list[str], decimal: str, kind: str | None
 ):
@@ -436,6 +437,5 @@ def test_a_column_is_read_again_as_the_loader_read_it(
         typed = read_column(raw, decimal, kind)
     except UserError:
         return
-    reading = Reading.of("c", typed)
-    again = standalone._typed(raw, reading.kind, reading.mark)
+    again = standalone._typed(raw, "c", typed.decision.reading, *typed.decision.parameters)
     pd.testing.assert_series_equal(again, typed.values, check_exact=True, check_names=False)

@@ -22,8 +22,8 @@ CURRENCY = (
 )
 
 
-def number_pattern(mark: str) -> re.Pattern[str]:
-    """A number under a decimal mark; thousands may be grouped by the other mark, a blank or an
+def digits_pattern(mark: str) -> str:
+    """Digits under a decimal mark; thousands may be grouped by the other mark, a blank or an
     apostrophe.
     """
     mark, other = re.escape(mark), re.escape("." if mark == "," else ",")
@@ -31,12 +31,18 @@ def number_pattern(mark: str) -> re.Pattern[str]:
         rf"[1-9][0-9]{{0,2}}(?P<group>{other}|{BLANK}|['’])[0-9]{{3}}(?:(?P=group)[0-9]{{3}})*"
     )
     indian = rf"[1-9][0-9]?(?:{other}[0-9]{{2}})+{other}[0-9]{{3}}"
-    digits = rf"(?:(?:{grouped}|{indian}|[0-9]+)(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    return rf"(?:(?:{grouped}|{indian}|[0-9]+)(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+
+
+def number_pattern(mark: str) -> re.Pattern[str]:
+    """A number under a decimal mark, with currency and percent signs, in brackets if negative."""
     before = (
         rf"(?P<minus>[+\-−])?{BLANK}?(?:(?P<before>{CURRENCY}){BLANK}?(?P<inner_minus>[+\-−])?)?"
     )
     after = rf"(?:{BLANK}?(?P<after>%|{CURRENCY}))?"
-    return re.compile(rf"(?P<bracket>\()?{before}(?P<digits>{digits}){after}(?(bracket)\))")
+    return re.compile(
+        rf"(?P<bracket>\()?{before}(?P<digits>{digits_pattern(mark)}){after}(?(bracket)\))"
+    )
 
 
 NUMBER = {mark: number_pattern(mark) for mark in ".,"}
@@ -49,11 +55,14 @@ def number_of(cell: str, mark: str) -> float:
     found = NUMBER[mark].fullmatch(cell)
     if found is None:
         return float("nan")
-    digits = re.sub(f"{BLANK}|['’{'.' if mark == ',' else ','}]", "", found["digits"]).replace(
-        ",", "."
-    )
+    digits = plain_digits(found["digits"], mark)
     signs = (found["bracket"], found["minus"], found["inner_minus"])
     return -float(digits) if any(sign in ("(", "-", "−") for sign in signs) else float(digits)
+
+
+def plain_digits(digits: str, mark: str) -> str:
+    """Digits with a decimal point and without groups, as `float` takes them."""
+    return re.sub(f"{BLANK}|['’{'.' if mark == ',' else ','}]", "", digits).replace(",", ".")
 
 
 def numbers_of(cells: Sequence[str], mark: str) -> np.ndarray:

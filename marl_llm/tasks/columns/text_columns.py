@@ -21,6 +21,7 @@ _arrow: Any = (
 )  # its functions are made when it is imported: checkers do not see them
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _WORDS_OF_TEXT = 2.0
+_LOOKED_AT = 1_000
 _MANY_VALUES, _MANY_SHARE, _MOST = 50, 0.2, 0.5
 
 
@@ -33,9 +34,10 @@ class Cells:
         All of them, with the missing ones.
     """
 
-    def __init__(self, text: pa.ChunkedArray) -> None:
+    def __init__(self, text: pa.ChunkedArray, raw: pa.ChunkedArray) -> None:
         self.rows = len(text)
         self._text = text
+        self._raw = raw
 
     @classmethod
     def of(cls, values: pd.Series, missing: frozenset[str]) -> Cells:
@@ -48,7 +50,7 @@ class Cells:
             text = pa.chunked_array([pa.array(_strings(values), pa.string())])
         text = _arrow.utf8_trim_whitespace(text)
         empty = _arrow.is_in(text, value_set=pa.array(sorted(missing), pa.string()))
-        return cls(_arrow.if_else(empty, pa.scalar(None, pa.string()), text))
+        return cls(_arrow.if_else(empty, pa.scalar(None, pa.string()), text), text)
 
     def __len__(self) -> int:
         """Number of cells that are not missing."""
@@ -93,6 +95,21 @@ class Cells:
         except pa.ArrowInvalid:
             return None
         return numbers if np.isfinite(numbers).sum() == len(self) else None
+
+    def any_match(self, pattern: str) -> bool:
+        """Whether a regular expression of RE2 is found in some cell."""
+        for text in (self._text.slice(0, _LOOKED_AT), self._text):
+            if _arrow.any(_arrow.match_substring_regex(text, pattern)).as_py():
+                return True
+        return False
+
+    def few_at_first(self, most: int) -> bool:
+        """Whether the first cells have at most so many different values."""
+        return int(_arrow.count_distinct(self._text.slice(0, _LOOKED_AT)).as_py()) <= most
+
+    def times(self, word: str) -> int:
+        """How many cells hold a word that means missing."""
+        return int(_arrow.sum(_arrow.equal(self._raw, word)).as_py() or 0)
 
     @cached_property
     def _factorized(self) -> tuple[np.ndarray, list[str]]:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from marl_llm.tasks.columns.cells import NUMBER, number_of
 from marl_llm.tasks.columns.date_order import DAY_FIRST, MONTH_FIRST, NO_DATES
 from marl_llm.tasks.columns.dates import date_of
-from marl_llm.tasks.columns.typed import MISSING_WORDS, NO_NUMBERS
+from marl_llm.tasks.columns.junk import NO_NUMBERS
+from marl_llm.tasks.columns.typed import MISSING_WORDS
 
 _NO_VALUES = MISSING_WORDS | NO_NUMBERS | NO_DATES | {"n/d", "N/D", "k.A.", "n.d.", "#REF!"}
 _BEGINS_WITH_DIGIT = re.compile(r"[\s<>≤≥=~±+\-\u2212(€£¥$.,']*(?:R\$|US\$|[A-Z]{3} )?\s*[.,]?\d")
