@@ -205,7 +205,7 @@ class Plain:
             changes[_SHARES] = ""
         if not self.classes:
             changes |= {".map(CLASSES.index)": ""}
-            changes |= {"[CLASSES[i] for i in model.predict(rows)]": "model.predict(rows)"}
+            changes |= {"[CLASSES[i] for i in model.predict(rows).ravel()]": "model.predict(rows)"}
         for text, other in changes.items():
             assert text in run, text
             run = run.replace(text, other)

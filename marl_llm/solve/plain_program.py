@@ -53,7 +53,7 @@ if __name__ == "__main__":
         known, rows = read(train, [ANSWER, *NUM, *CAT]).dropna(subset=ANSWER), read(new, NUM + CAT)
         np.random.seed(0)
         model = build_pipeline().fit(known, known[ANSWER].map(CLASSES.index))
-        answers = pd.DataFrame({ANSWER: [CLASSES[i] for i in model.predict(rows)]})
+        answers = pd.DataFrame({ANSWER: [CLASSES[i] for i in model.predict(rows).ravel()]})
         answers[[f"probability {name}" for name in CLASSES]] = model.predict_proba(rows)
         answers.to_csv(out, index=False)
     except (OSError, ValueError) as error:

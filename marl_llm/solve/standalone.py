@@ -87,7 +87,7 @@ def predict(model: Any, frame: pd.DataFrame) -> pd.DataFrame:
     X = features(frame)
     if not CLASSES:
         return pd.DataFrame({TARGET_NAME: model.predict(X)})
-    result = {TARGET_NAME: [CLASSES[int(index)] for index in model.predict(X)]}
+    result = {TARGET_NAME: [CLASSES[int(index)] for index in model.predict(X).ravel()]}
     if not hasattr(model, "predict_proba"):
         return pd.DataFrame(result)
     for index, share in zip(model.classes_, model.predict_proba(X).T, strict=True):
