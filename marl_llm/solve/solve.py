@@ -37,6 +37,7 @@ from marl_llm.solve.journal import Journal
 from marl_llm.solve.report import SolveReport, gains, part_scores, scores_dict
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.table import delivered_lines
+from marl_llm.solve.versions import Needs, versions_for
 from marl_llm.solve.whole import WholeTable, whole_table
 from marl_llm.tasks import Task, TaskFile
 from marl_llm.workspace.open_run import open_sandbox
@@ -185,7 +186,8 @@ class _Delivery:
         write_text(self.directory.solution, solution_text(task, table, best.spec, after, seed))
         if status != "done":  # the fit may be cut short by a second Ctrl-C
             self.directory.write_report(self._report(status, best, before, after))
-        model = {"model": fit_model(best.spec, table, seed), **_metadata(task)}
+        needs = Needs(versions_for(best.spec))  # in front, to be checked before the model is loaded
+        model = {"needs": needs, "model": fit_model(best.spec, table, seed), **_metadata(task)}
         self.directory.write_model(model)
         report = self._report(status, best, before, after)
         self.directory.write_report(report)

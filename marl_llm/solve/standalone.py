@@ -1,11 +1,10 @@
 """The part of a delivered `solution.py` that is the same for every CSV: reading, fitting,
 predicting, the command line.
 
-`solution.py` is a header, the prelude, the constants of its CSV, `build_pipeline()`, and then the
-text below the mark of the readings in `marl_llm.tasks.columns` and of this
-module, so what stands there uses scikit-learn, pandas and numpy only. The constants above the mark
-are an example that keeps this file whole for checkers; `marl_llm.solve.solution` writes the real
-ones.
+`solution.py` is a header, the constants of its CSV, `build_pipeline()`, and then what `main` of
+this module reaches, here and in `marl_llm.tasks.columns`; that uses the standard library, pandas
+and numpy only. The constants and the pipeline below are an example that keeps this file whole for
+checkers; `marl_llm.solve.solution` writes the real ones.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 import pandas as pd
@@ -45,39 +45,46 @@ def build_pipeline() -> Any:
     return compile(baseline(Kind.binary))
 
 
-# ---- solution.py goes on from here ----
-
-
 def read(path: str) -> pd.DataFrame:
-    """Read a CSV as text: stripped cells under the columns' own names."""
+    """Read a CSV as text: stripped cells under the columns' own names, numbers with the decimal
+    mark that the CSV had which this was made for.
+    """
+    encoding, delimiter = _dialect(path)
     options = {
-        "sep": DELIMITER,
+        "sep": delimiter,
         "header": None,
         "dtype": str,
         "keep_default_na": False,
         "skipinitialspace": True,
     }
-    with Path(path).open(encoding=_encoding(path), newline="") as file:
+    with Path(path).open(encoding=encoding, newline="") as file:
         start = file.readline(20)
         file.seek(0)
         if start.strip().strip('"').lower().startswith("sep="):
             file.readline()
         if not REGULAR:
-            return _rows_of_data(file, path)
-        table = pd.read_csv(file, **options).apply(lambda column: column.str.strip())
+            return _with_known_marks(_rows_of_data(file, path, delimiter), delimiter, path)
+        try:
+            table = pd.read_csv(file, **options).apply(lambda column: column.str.strip())
+        except ValueError as error:
+            raise ValueError(f"{path} is no CSV: {error}") from None
     table = table[(table != "").any(axis=1)]
     if len(table) < 2:
         raise ValueError(f"{path} has no rows of data")
-    return table.iloc[1:].set_axis(_unique_names(table.iloc[0]), axis=1).reset_index(drop=True)
+    frame = table.iloc[1:].set_axis(_unique_names(table.iloc[0]), axis=1).reset_index(drop=True)
+    try:
+        return _with_known_marks(frame, delimiter, path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
-def _rows_of_data(file: TextIO, path: str) -> pd.DataFrame:
+def _rows_of_data(file: TextIO, path: str, delimiter: str) -> pd.DataFrame:
     """The same of a file with lines above the header, or rows that are no data: units, totals,
     notes.
     """
-    names = list(HEADER) or _unique_names(_header(file))
+    names = list(HEADER) or _unique_names(_header(file, delimiter))
     rows: list[list[str]] = []
-    for record in _records(file):
+    for record in _records(file, delimiter):
         cells = [cell.strip() for cell in record]
         if any(cells) and not _is_no_data(cells) and _unique_names(cells) != names:
             if any(cells[len(names) :]):
@@ -88,26 +95,27 @@ def _rows_of_data(file: TextIO, path: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names, dtype=str)
 
 
-def _header(file: TextIO) -> list[str]:
+def _header(file: TextIO, delimiter: str) -> list[str]:
     """Read up to the line that names the columns, or as many lines as stood above it in the CSV
     that this was made for; return the names.
     """
     wanted = {name for name, *_ in COLUMNS.values()}
     start = file.tell()
     while line := file.readline():
-        names = [""] * ROW_NAMES + next(_records([line]), [])
+        names = [""] * ROW_NAMES + next(_records([line], delimiter), [])
         if wanted <= set(_unique_names(names)):
             return names
     file.seek(start)
     for _ in range(SKIP):
         file.readline()
-    return [""] * ROW_NAMES + next((names for names in _records(file) if any(names)), [])
+    records = _records(file, delimiter)
+    return [""] * ROW_NAMES + next((names for names in records if any(names)), [])
 
 
-def _records(lines: Iterable[str]) -> Iterator[list[str]]:
+def _records(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """The fields of each record; columns may be aligned with runs of blanks."""
-    if DELIMITER != r"\s+":
-        return csv.reader(lines, delimiter=DELIMITER, skipinitialspace=True)
+    if delimiter != r"\s+":
+        return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
     tabbed = (runs.sub(lambda found: found[1] or "\t", line.strip()) for line in lines)
     return csv.reader(tabbed, delimiter="\t", skipinitialspace=True)
@@ -132,11 +140,15 @@ def fit(frame: pd.DataFrame) -> Any:
 
 
 def predict(model: Any, frame: pd.DataFrame) -> pd.DataFrame:
-    """Predict the target of each row, and for classes the probability of each of them."""
+    """Predict the target of each row, and for classes the probability of each of them if the model
+    has probabilities.
+    """
     X = features(frame)
     if not CLASSES:
         return pd.DataFrame({TARGET_NAME: model.predict(X)})
-    result = {TARGET_NAME: [CLASSES[int(index)] for index in model.predict(X)]}
+    result = {TARGET_NAME: [CLASSES[int(index)] for index in model.predict(X).ravel()]}
+    if not hasattr(model, "predict_proba"):
+        return pd.DataFrame(result)
     for index, share in zip(model.classes_, model.predict_proba(X).T, strict=True):
         result[f"probability {CLASSES[int(index)]}"] = share
     return pd.DataFrame(result)
@@ -222,28 +234,82 @@ def _text(column: pd.Series, words: Iterable[str]) -> pd.Series:
     return text.where(column.notna() & ~text.isin(list(words)), np.nan)
 
 
-def _encoding(path: str) -> str:
-    """UTF-8 where the file is in it, else the encoding of the file that this was made for."""
-    wide = ENCODING.startswith(("utf-16", "utf-32"))  # plain letters in them are valid UTF-8 too
-    for encoding in (ENCODING, "utf-8-sig") if wide else ("utf-8-sig", ENCODING):
-        try:
-            with Path(path).open(encoding=encoding, newline="") as file:
-                while file.read(1_000_000):
-                    pass
-            return encoding
-        except UnicodeError:
+def _dialect(path: str) -> tuple[str, str]:
+    """Encoding and delimiter of a CSV: those under which most of the columns are found in its first
+    lines, and those of the CSV that this was made for where several do.
+    """
+    names = {name for name, *_ in COLUMNS.values()}
+    best, dialect = -1, None
+    for encoding in dict.fromkeys(("utf-8-sig", "utf-16", ENCODING, "cp1252")):
+        lines = _first_lines(path, encoding) if best <= 0 else None
+        if lines is None:
             continue
-    raise ValueError(f"the file is neither UTF-8 nor {ENCODING} text")
+        for delimiter in dict.fromkeys((DELIMITER, *",;\t|")):
+            found = max((len(names & cells) for cells in _cells(lines, delimiter)), default=0)
+            if found > best:
+                best, dialect = found, (encoding, delimiter)
+    if dialect is None:
+        raise ValueError(f"{path} is no text in UTF-8 or {ENCODING}: save the table as CSV")
+    return dialect
+
+
+def _first_lines(path: str, encoding: str) -> list[str] | None:
+    """Some lines of a text, None if it is not in this encoding."""
+    try:
+        with Path(path).open(encoding=encoding, newline="") as file:
+            lines = list(islice(file, 20))
+            while file.read(1_000_000):
+                pass
+    except UnicodeError:
+        return None
+    return lines
+
+
+def _cells(lines: list[str], delimiter: str) -> list[set[str]]:
+    """The cells of each line as column names are compared."""
+    if len(delimiter) > 1:
+        return [set(re.split(delimiter, line.strip())) for line in lines]
+    try:
+        records = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error:  # a quotation mark that is none under this delimiter
+        return []
+    return [set(map(_clean_name, record)) for record in records]
+
+
+def _with_known_marks(frame: pd.DataFrame, delimiter: str, path: str) -> pd.DataFrame:
+    """The same rows with points and commas exchanged in numbers if more of them can be read then;
+    if as many, another delimiter tells: commas go with semicolons, points with commas.
+    """
+    columns = [name for name, *how in COLUMNS.values() if "." in how or "," in how]
+    columns = [name for name in columns if name in frame]
+    if not CLASSES and TARGET_NAME in frame:
+        columns.append(TARGET_NAME)
+    head = frame.head(1_000)
+    other = _exchanged(head, columns)
+    more = int(features(other).notna().sum().sum() - features(head).notna().sum().sum())
+    commas = any(head[name].str.contains(",", regex=False).any() for name in columns)
+    marks = {";": "," if commas else ".", ",": ".", DELIMITER: DECIMAL}
+    if more < 0 or (more == 0 and marks.get(delimiter, DECIMAL) == DECIMAL):
+        return frame
+    if not head[columns].equals(other[columns]):
+        mark = "a decimal point" if DECIMAL == "," else "a decimal comma"
+        print(f"solution.py: the numbers of {path} are read with {mark}", file=sys.stderr)
+    return _exchanged(frame, columns)
+
+
+def _exchanged(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The same rows with points for commas and commas for points in these columns."""
+    exchanged = frame.copy(deep=False)
+    for name in columns:
+        exchanged[name] = frame[name].str.translate(str.maketrans(".,", ",."))
+    return exchanged
 
 
 def _unique_names(header: Iterable[object]) -> list[str]:
     """Column names, stripped; nameless ones by their position, repeated ones numbered."""
     names: list[str] = []
     for position, cell in enumerate(header, start=1):
-        cleaned = (
-            "" if cell is np.nan else " ".join(unicodedata.normalize("NFC", str(cell)).split())
-        )
-        name = unique = cleaned or f"column_{position}"
+        name = unique = ("" if cell is np.nan else _clean_name(cell)) or f"column_{position}"
         count = 1
         while unique in names:
             count += 1
@@ -252,17 +318,29 @@ def _unique_names(header: Iterable[object]) -> list[str]:
     return names
 
 
+def _clean_name(cell: object) -> str:
+    return " ".join(unicodedata.normalize("NFC", str(cell)).split())
+
+
 def main(arguments: Sequence[str]) -> None:
     """Fit on the first CSV, predict the second, write the third."""
     if len(arguments) != 3:
-        sys.exit("usage: python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv")
+        _give_up("name three files: python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv")
     train, new, out = arguments
     try:
-        predictions = predict(fit(read(train)), read(new))
+        known, rows = read(train), read(new)
+        predictions = predict(fit(known), rows)
         sep = DELIMITER if len(DELIMITER) == 1 else "\t"
         predictions.to_csv(out, sep=sep, decimal=DECIMAL, encoding=ENCODING, index=False)
-    except (OSError, ValueError) as error:
-        sys.exit(f"solution.py: {' '.join(str(error).split())}")
+    except OSError as error:
+        _give_up(f"{error.filename}: {error.strerror}")
+    except (ValueError, csv.Error) as error:
+        _give_up(str(error))
+
+
+def _give_up(sentence: str) -> NoReturn:
+    print("solution.py:", " ".join(sentence.split()), file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ it is written.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from pandas.util import hash_pandas_object
 
 from marl_llm.proposals import PRELUDE, PipelineSpec
-from marl_llm.solve import standalone
+from marl_llm.solve import plain, standalone
 from marl_llm.solve.solution import solution_text
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task
@@ -26,6 +27,14 @@ from tests.tasks.test_decisions import messy
 SPEC = PipelineSpec(estimator="LogisticRegression")
 ROWS = 40
 NAMES = ["a", "a", "", "[b] <c>", "{d}: e", "ação", 'q"r', "x;y,z", "t0", "x1", " y "]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def long_programs() -> Iterator[None]:
+    """The short ones, of plain CSVs, are held against these in test_delivered.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain, "_MOST_BYTES", 0)
+        yield
 
 
 def money(rng: np.random.Generator, mark: str) -> str:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import random
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -320,14 +322,14 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
 
 
 def ending(delivered: Delivered, *paths: Path) -> str:
-    """What it says when it gives up; text of `sys.exit`, which is one line on stderr and exit code
-    1.
-    """
-    with pytest.raises(SystemExit) as caught:
+    """What it says when it gives up: one line on stderr, exit code 2."""
+    said = io.StringIO()
+    with redirect_stderr(said), pytest.raises(SystemExit) as caught:
         delivered.names()["main"]([str(path) for path in paths])
-    said = str(caught.value.code)
-    assert said.startswith("solution.py: ") and "\n" not in said
-    return said
+    assert caught.value.code == 2
+    line = said.getvalue()
+    assert line.startswith("solution.py: ") and line.count("\n") == 1
+    return line.strip()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 
 from marl_llm.core.errors import UserError
-from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
+from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.solve import read_memory, solve_task
 from marl_llm.solve.report import PARTS
 from marl_llm.solve.solve import fit_model
@@ -102,8 +103,11 @@ def test_the_model_file_predicts_as_the_spec_fitted_here(solved: Solved):
 def test_the_delivered_code_is_the_code_of_the_spec(solved: Solved):
     spec = PipelineSpec.model_validate(solved.report.spec)
     assert solved.report.code == generate_code(spec)
-    text = (solved.out / "solution.py").read_text(encoding="utf-8")
-    assert prelude_for(solved.report.code).strip() in text and solved.report.code in text
+    tree = ast.parse((solved.out / "solution.py").read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in ast.parse(solved.report.code).body:
+        assert isinstance(node, ast.FunctionDef)
+        assert ast.dump(node) == ast.dump(functions[node.name])
 
 
 def test_an_interruption_keeps_history_solution_and_model(solved: Solved, tmp_path: Path):

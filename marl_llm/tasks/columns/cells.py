@@ -1,9 +1,9 @@
 """Numbers as people write them: decimal points or commas, grouped thousands, currency and percent
 signs.
 
-In: the text of cells and a decimal mark. Out: float64, NaN for what is no number. The part below
-the mark stands in every delivered `solution.py`, so that a CSV is read there as it was read here;
-it uses the standard library and numpy only.
+In: the text of cells and a decimal mark. Out: float64, NaN for what is no number. A delivered
+`solution.py` holds what it needs of this module, so that a CSV is read there as it was read here:
+the standard library and numpy only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-
-# ---- solution.py goes on from here ----
 
 BLANK = "[ \u00a0\u2009\u202f]"
 CURRENCY = (

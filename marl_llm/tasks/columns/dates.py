@@ -2,8 +2,8 @@
 
 In: the text of cells, and whether 3/4/2020 is in April ("day first") or in March ("month first").
 Out: float64, the fraction is the time of day, NaN for what is no date; a time with a zone is turned
-into UTC. The part below the mark stands in every delivered `solution.py`; it uses the standard
-library, numpy and pandas only.
+into UTC. A delivered `solution.py` holds what it needs of this module: the standard library,
+numpy and pandas only.
 
 Formats: 2020-04-03, 3/4/2020, 3.4.20, 2020-04, 04/2020, 3 April 2020, April 3, 2020, 3-Apr-20, Apr
 2020 (month names of seven languages), 20200403, each with a time behind it: 14:05, 14:05:09.25,
@@ -20,8 +20,6 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-
-# ---- solution.py goes on from here ----
 
 MONTHS = (
     "january janvier januar januari janeiro enero gennaio",
