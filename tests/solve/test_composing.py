@@ -135,7 +135,7 @@ def odd(rows):
 )
 def test_what_a_flag_keeps_from_being_executed_is_left_out(merged, regular, made):
     flags = {"MERGED": merged, "REGULAR": regular}
-    program = Program({name: "" for name in flags}, {}, flags=flags)
+    program = Program(dict.fromkeys(flags, ""), {}, flags=flags)
     program.take(Source("m", FLAGGED), "main")
     text, space = program.definitions(), {}
     exec(text, space)

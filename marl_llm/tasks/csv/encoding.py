@@ -33,7 +33,7 @@ _CONTROLS = bytes(
 )  # control characters in latin-1; quotes, dashes and the euro in cp1252
 _OTHER_SCRIPT = 0.4
 _ASCII = bytes(range(0x80))
-_TOGETHER = re.compile(rb"[\x80-\xff]{3,}")
+_TOGETHER = re.compile(rb"([A-Za-z]?)([\x80-\xff]{3,})(?=([A-Za-z]?))")
 _CELLS = re.compile(rb"[\r\n\t,;|\"]+")
 _LAST_LATIN = "\u024f"
 
@@ -164,10 +164,11 @@ def _legacy(path: Path, counts: _Counts) -> str:
 
 
 def _in_words(text: bytes) -> bool:
-    """Whether most bytes that are not ASCII stand three and more together, as no Latin letters
-    do.
+    """Whether most bytes that are not ASCII stand three and more together, as no Latin letters do
+    but in the middle of a word.
     """
-    together = sum(map(len, _TOGETHER.findall(text)))
+    runs = _TOGETHER.findall(text)
+    together = sum(len(run) for before, run, after in runs if not (before and after))
     return together > len(text.translate(None, _ASCII)) / 2
 
 
