@@ -6,6 +6,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import marl_llm
 
 PACKAGE = Path(marl_llm.__file__).parent
@@ -102,3 +104,10 @@ def test_a_room_takes_its_section_and_only_those_that_run_everything_a_whole_rec
                 reading.add(room)
     assert importing == READ_RECIPES
     assert not reading & {"evaluation", "solve"}
+
+
+def test_files_of_tests_reach_xdist_as_groups(request: pytest.FixtureRequest) -> None:
+    """So that the fixtures of a file are made once: pytest 9.2 does not let xdist 3.8 say so."""
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("no xdist here")
+    assert request.node.nodeid.endswith("@tests/test_house.py")
