@@ -110,10 +110,11 @@ _NAMED: dict[str, dict[str, Scale]] = {
     },
     "count": {
         "K k thousand thousands thsd tsd tausend mil mila": 1e3,
-        "M mn mio mln mill million millions millionen milhão milhões millón millones milioni": 1e6,
+        "M mi mn mio mln mill million millions millionen milhão milhões millón millones": 1e6,
+        "milione milioni": 1e6,
         "MM": 1e6,
         "B bn bln billion billions mrd mld milliarde milliarden milliards bi bilhão bilhões": 1e9,
-        "T trillion trillions": 1e12,
+        "T tri trillion trillions trilhão trilhões": 1e12,
         "lakh lakhs lac lacs": 1e5,
         "crore crores": 1e7,
     },
