@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from delivered import SMALL
 
 from marl_llm.agents.full_space import full_action
 from marl_llm.core.kind import Kind
@@ -19,16 +20,6 @@ from marl_llm.proposals.estimators import ESTIMATORS
 from marl_llm.proposals.ops.feature import Feature
 from marl_llm.tasks import Task
 from tests.fixtures import small_frame
-
-SMALL = {
-    "n_estimators": 10,
-    "max_iter": 50,
-    "iterations": 10,
-    "hidden_layer_sizes": 5,
-    "n_restarts_optimizer": 0,
-    "nu": 0.1,
-    "reg_param": 0.1,
-}
 
 
 @functools.cache
