@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from marl_llm.core.atomic import write_json
 from marl_llm.core.errors import UserError
 from marl_llm.evaluation.report import ArmSummary, load_report
+from marl_llm.evaluation.study import run_study
 from marl_llm.rollout.figures import FIGURES, View, nested, pick, shown
 from marl_llm.workspace.run import RunDirectory
 
@@ -114,17 +116,22 @@ def draw(curve: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def main() -> None:
-    """Entry point."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path, help="path without ending; .png and .json are written")
     parser.add_argument("--evaluation", type=Path, help="directory of a comparison of versions")
-    args = parser.parse_args()
-    curve = read_curve(RunDirectory(args.run), args.evaluation)
-    write_json(args.out.with_suffix(".json"), curve)
-    draw(curve, args.out.with_suffix(".png"))
+    args = parser.parse_args(arguments)
+
+    def study() -> str:
+        curve = read_curve(RunDirectory(args.run), args.evaluation)
+        write_json(args.out.with_suffix(".json"), curve)
+        draw(curve, args.out.with_suffix(".png"))
+        return f"{args.out.with_suffix('.png')}: {len(curve['versions'])} versions"
+
+    return run_study(study)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -76,3 +76,11 @@ def test_without_any_version_one_is_told_how_to_compare_some(tmp_path: Path) -> 
         learning_curve.compared_points(compared(tmp_path / "out", "trained", "untrained"))
     with pytest.raises(UserError, match="--evaluation"):
         learning_curve.own_points(RunDirectory(tmp_path / "run"))
+
+
+def test_a_directory_without_a_run_is_one_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    assert learning_curve.main([str(tmp_path / "nothing"), str(tmp_path / "curve")]) == 2
+    assert caplog.records[0].message.count("\n") == 0
+    assert not list(tmp_path.glob("curve*"))

@@ -123,10 +123,11 @@ def _sample(file: TextFile, says: Overrides) -> tuple[_Sample, str | None]:
             text += more
         whole = not lines.read(1)
     if not text.strip():
-        below = f" below line {above}" if above else ""
-        raise UserError(
-            f"{file.path} is empty{below}: give a CSV with a header line and rows of data."
-        )
+        if above:
+            raise UserError(
+                f"{file.path} is empty below line {above}: let 'skip' leave out fewer lines."
+            )
+        raise UserError(f"{file.path} is empty: give a CSV with a header line and rows of data.")
     if above == 0 and (named := separator_line(text)):
         text, above = text[text.find("\n") + 1 or text.find("\r") + 1 :], 1
     return _Sample(text, whole, above), named
