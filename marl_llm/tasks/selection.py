@@ -16,7 +16,6 @@ import pandas as pd
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns import Decision, TypedColumn, read_column
 from marl_llm.tasks.columns.marks import Marks
-from marl_llm.tasks.columns.names import NAMES
 from marl_llm.tasks.columns.override import parse_override
 from marl_llm.tasks.columns.usefulness import empty_or_constant, unfit_as_feature
 from marl_llm.tasks.csv.reading import clean_name
@@ -170,13 +169,21 @@ def chosen_features(
 
 
 def read_target_column(column: pd.Series, target: str, reader: Reader) -> TypedColumn:
-    """The typed target, missing where it is; free text is categories here, and digits that would
-    be too many names are numbers.
+    """The typed target, missing where it is; free text is categories here, and digits that are
+    names, but too many for classes, are numbers.
     """
     typed = reader.read(column, target)
-    if typed.decision.reason.startswith(NAMES) and typed.values.nunique() > MAX_CLASSES:
-        return reader.read(column, target, "numeric")
-    return reader.read(column, target, "categorical") if typed.kind == "text" else typed
+    if typed.kind == "text":
+        return reader.read(column, target, "categorical")
+    if typed.kind != "categorical" or typed.values.nunique() <= MAX_CLASSES:
+        return typed
+    try:
+        numbers = reader.read(column, target, "numeric")
+    except UserError:
+        return typed
+    if numbers.kind != "numeric" or numbers.values.isna().sum() > typed.values.isna().sum():
+        return typed
+    return with_note(numbers, f"read as numbers, as there are more than {MAX_CLASSES} of them")
 
 
 def with_note(column: TypedColumn, note: str | None) -> TypedColumn:

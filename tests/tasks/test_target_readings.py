@@ -121,3 +121,14 @@ def test_different_whole_numbers_under_another_name_stay(tmp_path: Path, name: s
 def test_a_named_kind_keeps_a_row_index(tmp_path: Path):
     data = frame().rename(columns={"up": "y"}).assign(row=SHUFFLED)
     assert len(csv_task(data, tmp_path, kinds={"row": "numeric"}).columns) == 3
+
+
+def test_names_of_digits_that_are_too_many_for_classes_are_numbers_and_it_is_said(tmp_path: Path):
+    path = tmp_path / "codes.csv"
+    rows = [f"{i % 7},{i:04d}" for i in range(300)]
+    path.write_text("\n".join(["a,y", *rows]))
+    task = Task.from_csv(path, target="y")
+    assert task.kind is Kind.regression
+    assert any("more than 200" in note for note in task.notes)
+    path.write_text("\n".join(["a,y", *(f"{i % 7},{i % 9:04d}" for i in range(300))]))
+    assert Task.from_csv(path, target="y").classes[:2] == ("0000", "0001")
