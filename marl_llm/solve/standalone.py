@@ -217,8 +217,9 @@ def _typed(column: pd.Series, alias: str, reading: str, *how: Any) -> pd.Series:
         return pd.Series(values, index=column.index)
     codes, distinct = pd.factorize(_text(column, words).to_numpy(dtype=object))
     values = READINGS[reading](distinct.tolist(), *how)
-    if reading in ("number", "excel date"):
-        missing = numbers_of(sorted(words), ".") - (0 if reading == "number" else EXCEL_EPOCH)
+    if reading in ("number", "quantity", "excel date"):
+        since = EXCEL_EPOCH if reading == "excel date" else 0
+        missing = numbers_of(sorted(words), ".") - since
         values[np.isin(values, missing)] = np.nan
     with_gap = np.append(values, np.array([np.nan], values.dtype))
     return pd.Series(with_gap[codes], column.index, dtype=values.dtype)

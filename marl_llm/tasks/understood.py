@@ -71,7 +71,7 @@ def write_understood(task: Task, path: Path) -> None:
     """
     if task.source is not None and path.exists() and path.samefile(task.source):
         raise UserError(f"{path} is the CSV itself: name another file for the table.")
-    write_text(path, understood(task).to_csv(index=False, float_format="%.15g"))
+    write_text(path, understood(task).to_csv(index=False))
 
 
 def detected_record(task: Task) -> dict[str, Any]:

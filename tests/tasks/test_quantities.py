@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from marl_llm.core.errors import UserError
 from marl_llm.solve import standalone
 from marl_llm.tasks.columns import TypedColumn, read_as, read_column
+from marl_llm.tasks.columns.override import option, parse_override
 
 
 def column(*cells: str, decimal: str = ".", line: str | None = None) -> TypedColumn:
@@ -47,6 +48,13 @@ def numbers(*cells: str, decimal: str = ".", line: str | None = None) -> list[fl
         (("2,5 Mio. €", "1,25 Mio. €"), ",", [2.5e6, 1.25e6]),
         (("1,2 mi", "800 mil", "3,4 bi"), ",", [1.2e6, 800000, 3.4e9]),
         (("1.2 mi", "3 mi"), ".", [1.2, 3]),
+        (("5y 3m", "10y", "8y", "2y 6m"), ".", [5.25, 10, 8, 2.5]),
+        (("3 años y 6 meses", "5 años", "1 año y 3 meses"), ".", [3.5, 5, 1.25]),
+        (("1.50 h", "3600.25 s", "2.75 h"), ".", [1.5, 1.000069, 2.75]),
+        (("₹2.50 Cr", "₹3.75 Cr", "₹100.00"), ".", [2.5e7, 3.75e7, 100]),
+        (("70.5", "68.2", "81.0", "66.1", "155 lb", "71.0"), ".", [70.5, 68.2, 81, 66.1, 155, 71]),
+        (("70.5", "81.0", "66.1", "100 lb", "70 kg"), ".", [70.5, 81, 66.1, 100, 154.323584]),
+        (("–5", "3", "–1.5"), ".", [-5, 3, -1.5]),
         (("₹ 4.5 Lakh", "₹ 1.2 Cr"), ".", [450000, 1.2e7]),
         (("10,000+", "500+", "1,000+"), ".", [10000, 500, 1000]),
         (("1.234,56-", "500,00"), ",", [-1234.56, 500]),
@@ -211,3 +219,36 @@ def test_a_million_quantities_are_read_by_their_different_values():
     cells = pa.array(["1.2 kg", "750 g", "7 kg"] * 300_000)
     typed = read_column(pd.Series(pd.array(cells, dtype=pd.ArrowDtype(pa.string()))))
     assert typed.values.iloc[:3].tolist() == [1.2, 0.75, 7.0] and len(typed.values) == 900_000
+
+
+def test_a_sentinel_beside_units_is_missing_and_new_rows_are_read_so():
+    cells = ("12 kg", "13.5 kg", "-999", "12.2 kg", "14 kg", "-999")
+    typed = column(*cells)
+    assert typed.values.isna().tolist() == [False, False, True, False, False, True]
+    assert "keep -999" in (typed.note or "")
+    again = read_as(pd.Series(["-999", "3 kg"]), typed.decision)
+    assert again.isna().tolist() == [True, False] and again[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Order Date", "date"),
+        ("Shipped At", "date"),
+        ("data da venda", "date"),
+        ("data_mb", "numeric"),
+        ("Steps per Day", "numeric"),
+        ("Revenue per day", "numeric"),
+        ("price_tag", "numeric"),
+        ("birth_weight", "numeric"),
+        ("last_update", "numeric"),
+    ],
+)
+def test_day_numbers_are_dates_only_under_a_name_for_dates(name: str, kind: str):
+    cells = [str(20_000 + 37 * i) for i in range(60)]
+    assert read_column(pd.Series(cells, name=name)).kind == kind
+
+
+@pytest.mark.parametrize("word", ["n'a", 'n"a', "back\\slash", "two words", "", "plain"])
+def test_an_option_is_read_back_as_it_was_written(word: str):
+    assert parse_override(f"numeric{option('missing', word)}").missing == (word,)

@@ -22,6 +22,7 @@ from marl_llm.tasks.columns.units import (
     HEMISPHERES,
     LETTERED_COUNTS,
     LIMITS,
+    RUPEES,
     SIGN_PAIRS,
     Scale,
     meanings,
@@ -92,7 +93,7 @@ def words_beside(
         main, known, units = decided
         shown, label = (units, "unit") if units else (shown, label)
     if unit is not None and not main:
-        raise UserError(f"no cell has a unit that can be converted to '{unit}'.")
+        raise no_unit(unit)
     if not shown and currencies:
         shown, label = currencies, "currency"
     if not shown and limits and _limits_say_something(found, limits, mark):
@@ -103,6 +104,14 @@ def words_beside(
     if shown:
         note += f"; the {label} is a column of its own"
     return Beside(dict(scales), tuple(shown), label, main, note, known)
+
+
+def no_unit(unit: str) -> UserError:
+    """The error of a unit that people named for a column without such units."""
+    return UserError(
+        f"no cell has a unit that can be converted to '{unit}': leave 'in' out, or choose another "
+        "kind."
+    )
 
 
 def _signs(found: Found) -> bool:
@@ -118,7 +127,10 @@ def _signs(found: Found) -> bool:
         if credit not in words or debit not in words:
             continue
         others = behind.keys() - found.scales.keys() - {words[credit], words[debit]}
-        if len(credit) == 1 and (not _cents(found) or any(map(_is_word, others))):
+        letters = words[credit] + words[debit]
+        if len(credit) == 1 and (
+            not letters.isupper() or not _cents(found) or any(map(_is_word, others))
+        ):
             continue
         for word in (*found.in_front(), *behind):
             if word.casefold().rstrip(".") in (credit, debit):
@@ -128,7 +140,9 @@ def _signs(found: Found) -> bool:
     lone = words.get("cr")
     if lone and "dr" not in words and lone not in found.scales:
         some_without = found.with_none_of([lone]) > 0 and lone in behind
-        crores = any(COUNT in meanings(word) for word in behind if word != lone)
+        crores = any(COUNT in meanings(word) for word in behind if word != lone) or any(
+            word.startswith(RUPEES) for word in (*found.in_front(), *behind)
+        )
         if some_without and not crores and _cents(found):
             found.scales[lone] = -1.0
             found.notes.append(f"'{lone}' beside its numbers read as minus")
@@ -222,8 +236,11 @@ def _flags(found: Found) -> tuple[tuple[str, ...], str]:
     letters = [word for word in rest if word[0].isalpha()]
     if len(signs) + len(letters) < len(rest) or (letters and set(letters) <= set(LETTERED_COUNTS)):
         return (), ""
-    unit = len(letters) == 1 and len(letters[0]) == 2 and meanings(letters[0])
-    if unit or (letters and not found.decimals() and not found.apart(letters)):
+    known = [meanings(word).keys() - {COUNT} for word in letters]
+    units = any(len(w) == 2 and d for w, d in zip(letters, known, strict=True)) or (
+        len(letters) > 1 and bool(frozenset.intersection(*map(frozenset, known)))
+    )
+    if units or (letters and not found.decimals() and not found.apart(letters)):
         return (), ""
     found.scales |= dict.fromkeys(rest, 1.0)
     listed = ", ".join(f"'{word}' ({n})" for word, n in rest.most_common())

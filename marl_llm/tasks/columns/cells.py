@@ -35,7 +35,7 @@ def digits_pattern(mark: str) -> str:
 def number_pattern(mark: str) -> re.Pattern[str]:
     """A number under a decimal mark, with currency and percent signs, in brackets if negative."""
     before = (
-        rf"(?P<minus>[+\-−])?{BLANK}?(?:(?P<before>{CURRENCY}){BLANK}?(?P<inner_minus>[+\-−])?)?"
+        rf"(?P<minus>[+\-−–])?{BLANK}?(?:(?P<before>{CURRENCY}){BLANK}?(?P<inner_minus>[+\-−–])?)?"
     )
     after = rf"(?:{BLANK}?(?P<after>%|{CURRENCY}))?"
     return re.compile(
@@ -55,7 +55,7 @@ def number_of(cell: str, mark: str) -> float:
         return float("nan")
     digits = plain_digits(found["digits"], mark)
     signs = (found["bracket"], found["minus"], found["inner_minus"])
-    return -float(digits) if any(sign in ("(", "-", "−") for sign in signs) else float(digits)
+    return -float(digits) if any(sign in ("(", "-", "−", "–") for sign in signs) else float(digits)
 
 
 def plain_digits(digits: str, mark: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.columns.beside import Beside, words_beside
+from marl_llm.tasks.columns.beside import Beside, no_unit, words_beside
 from marl_llm.tasks.columns.cells import NUMBER, numbers_of
 from marl_llm.tasks.columns.decision import Decision, TypedColumn
 from marl_llm.tasks.columns.durations import CLOCK, durations_of
@@ -66,7 +66,7 @@ def numeric_column(cells: Cells, digits: Digits, forced: bool) -> TypedColumn | 
             return plain
     written = quantity_column(cells, digits) or duration_column(cells, digits)
     if written is None and digits.override.unit is not None:
-        raise UserError(f"no cell has a unit that can be converted to '{digits.override.unit}'.")
+        raise no_unit(digits.override.unit)
     return written or _written(cells, digits, forced=True)
 
 
@@ -177,7 +177,7 @@ def excel_column(cells: Cells, digits: Digits) -> TypedColumn:
 
 
 def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColumn:
-    """Plain numbers without those that stand for missing, and as dates where they count days; with
+    """Numbers without those that stand for missing, and as dates where they count days; with
     remarks.
     """
     numbers = column.values.to_numpy(dtype=np.float64)
@@ -209,7 +209,8 @@ def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColu
             "reads it as missing"
         )
     values = pd.Series(numbers, index=column.values.index)
-    if override.kind is None and is_named_like_a_date(name) and are_days(numbers):
+    plain = override.kind is None and decision.reading == "number"
+    if plain and is_named_like_a_date(name) and are_days(numbers):
         decision = replace(
             decision,
             kind="date",
@@ -219,7 +220,7 @@ def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColu
         )
         notes.append("numbers read as dates that Excel counts; 'numeric' keeps them")
         return replace(column, values=values - EXCEL_EPOCH, decision=decision, note=joined(notes))
-    if override.kind is None and may_be_days(numbers):
+    if plain and may_be_days(numbers):
         notes.append("numbers that may be dates as Excel counts them: 'excel date' reads them so")
     return replace(column, values=values, decision=decision, note=joined(notes))
 

@@ -117,4 +117,5 @@ def _value(kind: str, rest: list[str]) -> str:
 
 def option(key: str, word: str) -> str:
     """One option as it stands in a line, with a blank in front."""
-    return f" {key} {shlex.quote(word) if not word.isprintable() or ' ' in word else word}"
+    plain = word.isprintable() and word and not set(word) & set(" '\"\\")
+    return f" {key} {word if plain else shlex.quote(word)}"

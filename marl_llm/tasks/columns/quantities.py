@@ -26,7 +26,7 @@ SCANNED = {
     mark: re.compile(rf"{BLANK}*(?:(?P<digits>{digits_pattern(mark)})|(?P<word>{WORD}))")
     for mark in ".,"
 }
-FRONT = {"-": -1.0, "−": -1.0, "+": 1.0, "(": -1.0}  # signs that every column knows
+FRONT = {"-": -1.0, "−": -1.0, "–": -1.0, "+": 1.0, "(": -1.0}  # signs that every column knows
 MOST_WORDS = 4
 AREAS = ("sq", "square", "cu", "cubic", "fl")  # one unit with the word behind them
 

@@ -122,8 +122,9 @@ def read_as(values: pd.Series, decision: Decision, missing: Iterable[str] = ()) 
         column = cells.spread(read)
     else:
         column = pd.Series(numbers)
-    if decision.reading in ("number", "excel date"):
-        left_out = numbers_of(sorted(words), ".") - (0 if plain else EXCEL_EPOCH)
+    if decision.reading in ("number", "quantity", "excel date"):
+        since = EXCEL_EPOCH if decision.reading == "excel date" else 0
+        left_out = numbers_of(sorted(words), ".") - since
         column = column.mask(column.isin(left_out[np.isfinite(left_out)]))
     return column.set_axis(values.index).rename(values.name)
 
@@ -184,7 +185,7 @@ def _of_cells(cells: Cells, digits: Digits) -> TypedColumn:
     typed: TypedColumn | None
     if kind == "numeric":
         typed = numeric_column(cells, digits, forced=True)
-        if typed is not None and typed.decision.reading == "number":
+        if typed is not None and typed.decision.reading in ("number", "quantity"):
             typed = with_doubts(typed, digits.name, digits.override)
     elif kind in ("categorical", "text"):
         typed = _words(cells, kind)
@@ -203,12 +204,10 @@ def _of_cells(cells: Cells, digits: Digits) -> TypedColumn:
 def _detected(cells: Cells, digits: Digits) -> TypedColumn:
     numbers = numeric_column(cells, digits, forced=False)
     if numbers is None:
-        return (
-            _dates(cells, digits.marks.decimal, None)
-            or quantity_column(cells, digits)
-            or duration_column(cells, digits)
-            or _words(cells, None)
-        )
+        numbers = _dates(cells, digits.marks.decimal, None) or quantity_column(cells, digits)
+        numbers = numbers or duration_column(cells, digits) or _words(cells, None)
+    if numbers.decision.reading == "quantity":
+        return with_doubts(numbers, digits.name, digits.override)
     if numbers.decision.reading != "number":
         return numbers
     reason = names_of(cells, digits)

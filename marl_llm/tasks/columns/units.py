@@ -122,6 +122,7 @@ _NAMED: dict[str, dict[str, Scale]] = {
 COUNT = "count"
 LETTERED_COUNTS: dict[str, float] = {"k": 1e3, "m": 1e6, "b": 1e9, "K": 1e3, "M": 1e6, "B": 1e9}
 """Suffixes of numbers without units; small letters only beside other ones, or a currency."""
+RUPEES = ("₹", "Rs", "INR")
 SIGN_PAIRS: tuple[tuple[str, str], ...] = (("cr", "dr"), ("h", "s"), ("c", "d"))
 """Words of bookkeeping: the first of each pair is a credit."""
 HEMISPHERES: tuple[tuple[str, str], ...] = (("s", "n"), ("w", "e"))

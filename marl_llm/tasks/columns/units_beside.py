@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns.dates import month_of
 from marl_llm.tasks.columns.quantities import scale_of
-from marl_llm.tasks.columns.units import COUNT, LETTERED_COUNTS, Scale, meanings
+from marl_llm.tasks.columns.units import COUNT, LETTERED_COUNTS, RUPEES, Scale, meanings
 from marl_llm.tasks.columns.words_found import Found, is_currency
 
 _ORDINALS = frozenset({"st", "nd", "rd", "th", "º", "ª", "er", "ème", "e"})
@@ -65,11 +65,15 @@ def _count_words(found: Found, words: Sequence[str]) -> dict[str, float]:
     others = [word for word in words if word not in letters and COUNT in meanings(word)]
     dimensions = [meanings(word).keys() - {COUNT} for word in words if word not in taken]
     crores = [word for word in words if word.casefold().rstrip(".") == "cr"]
-    if others or any(word.startswith(("₹", "Rs", "INR")) for word in found.scales):
+    if others or any(word.startswith(RUPEES) for word in found.scales):
         taken |= dict.fromkeys(crores, 1e7)
     if others and not (dimensions and set.intersection(*map(set, dimensions))):
         taken |= {word: scale_of(meanings(word)[COUNT])[0] for word in others}
     return taken
+
+
+def _year() -> float:
+    return scale_of(meanings("year")["time"])[0]
 
 
 def _shared_dimension(found: Found, words: Sequence[str]) -> str | None:
@@ -89,6 +93,9 @@ def _converted(
 ) -> str:
     """Scales of units of one dimension, to the one that people named or most cells have."""
     scales = {word: meanings(word)[dimension] for word in words}
+    others = [scale_of(scale)[0] for word, scale in scales.items() if word != "m"]
+    if dimension == "time" and "m" in scales and others and min(others) >= _year():
+        scales["m"] = meanings("month")["time"]  # `5y 3m`
     weight: Counter[Scale] = Counter()
     for word in words:
         weight[scales[word]] += rest[word]

@@ -107,8 +107,9 @@ def readable(distinct: Sequence[str], counts: np.ndarray, mark: str) -> Found | 
     found = Found(cells, np.array(weights), scans)
     if not found.behind() and found.in_front().keys() <= FRONT.keys():
         return None
-    if any(len(numbers) > 1 for _, numbers in scans):
-        found.scales |= {word: 1.0 for word in found.behind() if word in FILLERS}
+    first = {words[0] for _, numbers in scans for _, words in numbers if words}
+    if any(len(numbers) > 1 for _, numbers in scans):  # `3 años y 2 meses`, but not `5y 3m`
+        found.scales |= {w: 1.0 for w in found.behind() if w in FILLERS and w not in first}
     return found
 
 
