@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 
@@ -328,4 +327,13 @@ def test_lines_as_people_read_them(lines: Sequence[int], text: str):
 
 def test_a_bundled_csv_is_regular():
     assert read_csv(Path("data/bundled/iris.csv")).dialect.remarks == ()
-    assert isinstance(read_csv(Path("data/examples/clientes.csv")).frame, pd.DataFrame)
+
+
+def test_a_note_with_too_many_fields_is_left_out_aloud_or_refused(tmp_path: Path):
+    path = tmp_path / "notes.csv"
+    path.write_text("a,b,y\n" + "1,2,3\n4,5,6\n" * 30 + "Note: q, r, s, t\n")
+    table = read_csv(path)
+    assert len(table.frame) == 60 and any("cannot be kept" in n for n in table.dialect.remarks)
+    assert len(read_csv(path, table.dialect.overrides).frame) == 60
+    with pytest.raises(UserError, match=r"line 62"):
+        read_csv(path, Overrides(skip=()))

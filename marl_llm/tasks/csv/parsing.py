@@ -225,6 +225,14 @@ def _check_long(long: list[Record], lines: Sequence[int], layout: Layout, file: 
         _too_long(long[0], layout, file)
 
 
+def refuse_long(records: Sequence[Record], layout: Layout, file: TextFile) -> None:
+    """An error for left out records with too many fields whose lines nobody named."""
+    named = set(layout.left_out)
+    for record in records:
+        if len(record.fields) > layout.width and record.first_line not in named:
+            _too_long(record, layout, file)
+
+
 def _is_note(record: Record, layout: Layout) -> bool:
     first, *others = record.fields[: layout.width]
     return is_word(first) and (bool(_NOTE.match(first)) or not any(map(is_value, others)))

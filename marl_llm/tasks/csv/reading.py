@@ -22,7 +22,14 @@ from marl_llm.tasks.csv.encoding import TextFile, text_file
 from marl_llm.tasks.csv.layout import Head, find_head
 from marl_llm.tasks.csv.lines import listed_lines
 from marl_llm.tasks.csv.no_data import marks_of, no_data_rows
-from marl_llm.tasks.csv.parsing import Layout, Parsed, parse, row_lines, without_rows
+from marl_llm.tasks.csv.parsing import (
+    Layout,
+    Parsed,
+    parse,
+    refuse_long,
+    row_lines,
+    without_rows,
+)
 
 _LOOKED_AT = (
     1_000  # rows at the beginning, and as many spread over the file, that tell the decimal mark
@@ -66,6 +73,8 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
     parsed = parse(file, layout)
     if not parsed.table.num_rows:
         raise UserError(f"{file.path} has a header but no rows of data.")
+    if overrides.lines is not None:
+        refuse_long(parsed.left_out, layout, file)
     _check_lines(file, layout, parsed)
     decimal = overrides.decimal or detect_decimal(_some_cells(parsed.table), layout.delimiter)
     parsed, doubts = (
@@ -130,10 +139,13 @@ def _left_out_notes(records: Sequence[Record], layout: Layout) -> list[str]:
     lines = [record.first_line for record in records]
     shown = ", ".join(f"'{_shown(record.fields)}'" for record in records[:_NAMED])
     rest = f" and {len(records) - _NAMED} more" if len(records) > _NAMED else ""
+    said = f"{listed_lines(lines)} below the header left out, as no rows of data: {shown}{rest}"
+    if any(len(record.fields) > len(layout.names) for record in records):
+        return [f"{said} (with more fields than the header, they cannot be kept)"]
     above = list(range(1, layout.skipped + 1))
     return [
-        f"{listed_lines(lines)} below the header left out, as no rows of data: {shown}{rest} (in "
-        f"the task file, skip: {above} keeps them, and a list of line numbers leaves out others)"
+        f"{said} (in the task file, skip: {above} keeps them, and a list of line numbers leaves "
+        "out others)"
     ]
 
 
