@@ -252,3 +252,8 @@ def test_day_numbers_are_dates_only_under_a_name_for_dates(name: str, kind: str)
 @pytest.mark.parametrize("word", ["n'a", 'n"a', "back\\slash", "two words", "", "plain"])
 def test_an_option_is_read_back_as_it_was_written(word: str):
     assert parse_override(f"numeric{option('missing', word)}").missing == (word,)
+
+
+def test_percent_signs_beside_shares_without_one_are_said():
+    assert "kept as they stand, as 0.69" in str(column("18%", "0.69", "50%", "0.93").note)
+    assert "kept as they stand" not in str(column("18%", "7%", "50%").note)

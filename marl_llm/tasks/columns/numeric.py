@@ -15,7 +15,7 @@ import pandas as pd
 
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns.beside import Beside, no_unit, words_beside
-from marl_llm.tasks.columns.cells import NUMBER, numbers_of
+from marl_llm.tasks.columns.cells import NUMBER, number_of, numbers_of
 from marl_llm.tasks.columns.decision import Decision, TypedColumn
 from marl_llm.tasks.columns.durations import CLOCK, durations_of
 from marl_llm.tasks.columns.excel import are_days, is_named_like_a_date, may_be_days
@@ -302,7 +302,14 @@ def _affixes(distinct: Sequence[str], mark: str) -> list[str]:
 
 def _affix_note(distinct: Sequence[str], mark: str) -> str | None:
     listed = ", ".join(f"'{sign}'" for sign in _affixes(distinct, mark))
-    return f"{listed} beside its numbers left out" if listed else None
+    if not listed:
+        return None
+    bare = [abs(number_of(cell, mark)) for cell in distinct if "%" not in cell]
+    shares = [number for number in bare if 0 < number < 1]
+    note = f"{listed} beside its numbers left out"
+    if "%" in listed and shares:
+        note += f", and numbers without it kept as they stand, as {min(shares):g}"
+    return note
 
 
 def _of_its_own(cells: Cells, mark: str, beside: Beside) -> TypedColumn:
