@@ -378,13 +378,15 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 3:
         _give_up("name three files: python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv")
     train, new, out = arguments
+    if not Path(out).parent.is_dir():
+        _give_up(f"{Path(out).parent} is no directory: make it, or name another for {out}")
     try:
         known, rows = read(train), read(new)
         predictions = predict(fit(known), rows)
         sep = DELIMITER if len(DELIMITER) == 1 else "\t"
         predictions.to_csv(out, sep=sep, decimal=DECIMAL, encoding=ENCODING, index=False)
     except OSError as error:
-        _give_up(f"{error.filename}: {error.strerror}")
+        _give_up(f"{error.filename}: {error.strerror}" if error.strerror else str(error))
     except (ValueError, csv.Error) as error:
         _give_up(str(error))
 
