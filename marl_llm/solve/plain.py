@@ -28,8 +28,9 @@ from marl_llm.tasks import Task
 _MOST_BYTES = 20_000_000
 """Of the CSV, which is read once more to see that the program reads it right."""
 
-_NUMBERS = "    text = table[NUM]"
-_TARGET_TOO = "    numeric = [name for name in (*NUM, ANSWER) if name in table]\n"
+_NUMBERS = "        has = table[NUM]"
+_TARGET_TOO = "        numeric = [name for name in (*NUM, ANSWER) if name in table]\n"
+_RETURN = "        return table"
 _SEED = "        np.random.seed(0)\n"
 _SHARES = (
     '        answers[[f"probability {name}" for name in CLASSES]] = model.predict_proba(rows)\n'
@@ -187,12 +188,13 @@ class Plain:
     def _reading(self, lists: Mapping[str, list[str]]) -> str:
         source = Source.of(plain_program.__name__)
         read = source.lines(source.definitions["read"])
-        before, after = read.split(_NUMBERS), "    return table"
-        numbers = f"{_NUMBERS}{before[1].removesuffix(after)}"
+        before, rest = read.split(_NUMBERS)
+        numbers, end = rest.split(_RETURN)
+        numbers, after = f"{_NUMBERS}{numbers}", f"{_RETURN}{end}"
         if self.classes:
-            return before[0] + (numbers if "NUM" in lists else "") + after
+            return before + (numbers if "NUM" in lists else "") + after
         target = _TARGET_TOO if "NUM" in lists else _TARGET_TOO.replace("*NUM, ANSWER", "ANSWER,")
-        return before[0] + target + numbers.replace("[NUM]", "[numeric]") + after
+        return before + target + numbers.replace("[NUM]", "[numeric]") + after
 
     def _running(self, spec: PipelineSpec, lists: Mapping[str, list[str]]) -> str:
         source = Source.of(plain_program.__name__)

@@ -33,18 +33,19 @@ def read(path, names, codec="utf-8-sig"):
         heads = {sep: pd.read_csv(path, sep=sep, encoding=codec, nrows=0) for sep in ",;\t|"}
         sep = max(heads, key=lambda sep: len(heads[sep].columns.intersection(names)))
         cells = pd.read_csv(path, sep=sep, encoding=codec, header=None, dtype=str, na_filter=False)
+        cells = cells.astype(object).apply(lambda column: column.str.strip())
+        table = cells.mask(cells.isin(NA_WORDS))[1:].set_axis(cells.loc[0], axis=1)
+        wrong = [f"{n} columns {x}" for x in names if (n := list(table).count(x)) != 1]
+        if wrong or table.empty:
+            raise ValueError(f"it has {', '.join(wrong) or 'no rows of data'}")
+        has = table[NUM].stack().astype(str).str.contains
+        commas = not has(r"\.").any() and (sep == ";" or has(r",(?!\d{3}$)").any())
+        table[NUM] = table[NUM].replace({",": "."} if commas else {}, regex=True).astype(float)
+        return table
     except UnicodeError:
         return read(path, names, {"utf-8-sig": "utf-16", "utf-16": "cp1252"}.get(codec, "latin-1"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no CSV: {error}") from None
-    cells = cells.astype(object).apply(lambda column: column.str.strip())
-    table = cells.mask(cells.isin(NA_WORDS))[1:].set_axis(cells.loc[0], axis=1)
-    if missing := [name for name in names if name not in table]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}")
-    text = table[NUM].stack().astype(str).str
-    commas = not text.contains(r"\.").any() and (sep == ";" or text.contains(r",(?!\d{3}$)").any())
-    table[NUM] = table[NUM].replace({",": "."} if commas else {}, regex=True).astype(float)
-    return table
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', '') or error}") from None
 
 
 if __name__ == "__main__":

@@ -50,75 +50,126 @@ def read(path: str) -> pd.DataFrame:
     mark that the CSV had which this was made for.
     """
     encoding, delimiter = _dialect(path)
-    options = {
-        "sep": delimiter,
-        "header": None,
-        "dtype": str,
-        "keep_default_na": False,
-        "skipinitialspace": True,
-    }
+    frame = pd.DataFrame()
     with Path(path).open(encoding=encoding, newline="") as file:
-        start = file.readline(20)
-        file.seek(0)
-        if start.strip().strip('"').lower().startswith("sep="):
-            file.readline()
+        if REGULAR:
+            frame = _table(file, path, delimiter)
         if not REGULAR:
-            return _with_known_marks(_rows_of_data(file, path, delimiter), delimiter, path)
-        try:
-            table = pd.read_csv(file, **options).apply(lambda column: column.str.strip())
-        except ValueError as error:
-            raise ValueError(f"{path} is no CSV: {error}") from None
-    table = table[(table != "").any(axis=1)]
-    if len(table) < 2:
-        raise ValueError(f"{path} has no rows of data")
-    frame = table.iloc[1:].set_axis(_unique_names(table.iloc[0]), axis=1).reset_index(drop=True)
+            frame = _rows_of_data(list(file), path, delimiter)
     try:
         return _with_known_marks(frame, delimiter, path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _rows_of_data(file: TextIO, path: str, delimiter: str) -> pd.DataFrame:
+def _table(file: TextIO, path: str, delimiter: str) -> pd.DataFrame:
+    """The rows of a header and records of its width."""
+    start = file.readline(20)
+    file.seek(0)
+    if _names_delimiter(start):
+        file.readline()
+    how: Any = {"header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
+    try:
+        table = pd.read_csv(file, sep=delimiter, **how).apply(lambda column: column.str.strip())
+    except ValueError as error:
+        raise ValueError(f"{path} is no CSV: {error}") from None
+    filled = (table != "").any(axis=1)
+    if not filled.all():
+        file.seek(0)
+        records = _records(file, delimiter)
+        _say_left_out(path, [n for n, cells in records if cells and not any(map(str.strip, cells))])
+    table = table[filled]
+    if len(table) < 2:
+        raise ValueError(f"{path} has no rows of data")
+    return table.iloc[1:].set_axis(_unique_names(table.iloc[0]), axis=1).reset_index(drop=True)
+
+
+def _rows_of_data(lines: list[str], path: str, delimiter: str) -> pd.DataFrame:
     """The same of a file with lines above the header, or rows that are no data: units, totals,
     notes.
     """
-    names = list(HEADER) or _unique_names(_header(file, delimiter))
+    if lines and _names_delimiter(lines[0]):
+        lines[0] = "\n"
+    header, above = _header(lines, delimiter)
+    names = header or list(HEADER)
     rows: list[list[str]] = []
-    for record in _records(file, delimiter):
+    left_out = [] if header else [n for n, line in enumerate(lines[:above], 1) if line.strip()]
+    for number, record in _records(lines[above:], delimiter, above):
         cells = [cell.strip() for cell in record]
         if any(cells) and not _is_no_data(cells) and _unique_names(cells) != names:
             if any(cells[len(names) :]):
-                raise ValueError(f"{path} has a row with more than {len(names)} fields: {cells}")
-            rows.append(cells[: len(names)] + [""] * (len(names) - len(cells)))
+                raise ValueError(
+                    f"{path}, line {number}, has {len(cells)} fields where {len(names)} are known"
+                )
+            rows.append(cells[: len(names)])
+        elif any(cells) or len(cells) > 1:
+            left_out.append(number)
     if not rows:
         raise ValueError(f"{path} has no rows of data")
-    return pd.DataFrame(rows, columns=names, dtype=str)
+    _say_left_out(path, left_out)
+    if not header:
+        names = _names_for({len(row) for row in rows}, path)
+    filled = [row + [""] * (len(names) - len(row)) for row in rows]
+    return pd.DataFrame(filled, columns=names, dtype=str)
 
 
-def _header(file: TextIO, delimiter: str) -> list[str]:
-    """Read up to the line that names the columns, or as many lines as stood above it in the CSV
-    that this was made for; return the names.
+def _say_left_out(path: str, lines: list[int]) -> None:
+    if lines:
+        shown = ", ".join(map(str, lines[:20])) + (", .." if len(lines) > 20 else "")
+        said = f"{len(lines)} left out as no data, on line {shown}"
+        print(f"solution.py: {path}: {said}", file=sys.stderr)
+
+
+def _names_delimiter(line: str) -> bool:
+    """Whether it is Excel's first line."""
+    return line.strip().strip('"').lower().startswith("sep=")
+
+
+def _names_for(widths: set[int], path: str) -> list[str]:
+    """Names of the columns of a file without a header: HEADER, or without the target if all rows
+    are one field short.
+    """
+    width, known = max(widths), len(HEADER)
+    if width == known:
+        return list(HEADER)
+    if widths != {known - 1} or TARGET_NAME not in HEADER:
+        raise ValueError(f"{path} has rows of {width} fields where {known} columns are known")
+    print(
+        f"solution.py: {path} has {width} of {known} columns: {TARGET_NAME} is taken as missing",
+        file=sys.stderr,
+    )
+    return [name for name in HEADER if name != TARGET_NAME]
+
+
+def _header(lines: list[str], delimiter: str) -> tuple[list[str], int]:
+    """Names of the columns, and how many lines end with theirs: the first one that names all
+    columns, or the one behind as many lines as stood above it in the CSV that this was made for. If
+    that one had no header, one of the first lines that names most columns; or no names.
     """
     wanted = {name for name, *_ in COLUMNS.values()}
-    start = file.tell()
-    while line := file.readline():
-        names = [""] * ROW_NAMES + next(_records([line], delimiter), [])
-        if wanted <= set(_unique_names(names)):
-            return names
-    file.seek(start)
-    for _ in range(SKIP):
-        file.readline()
-    records = _records(file, delimiter)
-    return [""] * ROW_NAMES + next((names for names in records if any(names)), [])
+    enough = len(wanted) // 2 + 1 if HEADER else len(wanted)
+    for above, line in enumerate(lines[:20] if HEADER else lines, start=1):
+        _, cells = next(_records([line], delimiter), (0, []))
+        names = _unique_names([""] * ROW_NAMES + cells)
+        if len(wanted & set(map(_clean_name, cells) if HEADER else names)) >= enough:
+            return names, above
+    if HEADER:
+        return [], SKIP
+    for above, cells in _records(lines[SKIP:], delimiter, SKIP):
+        if any(cells):
+            return _unique_names([""] * ROW_NAMES + cells), above
+    return [], len(lines)
 
 
-def _records(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """The fields of each record; columns may be aligned with runs of blanks."""
-    if delimiter != r"\s+":
-        return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
-    tabbed = (runs.sub(lambda found: found[1] or "\t", line.strip()) for line in lines)
-    return csv.reader(tabbed, delimiter="\t", skipinitialspace=True)
+def _records(
+    lines: Iterable[str], delimiter: str, above: int = 0
+) -> Iterator[tuple[int, list[str]]]:
+    """The line and the fields of each record; columns may be aligned with runs of blanks."""
+    if delimiter == r"\s+":
+        runs, delimiter = re.compile(r'("(?:[^"]|"")*")|[ \t]+'), "\t"
+        lines = [runs.sub(lambda found: found[1] or "\t", line.strip()) for line in lines]
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    yield from ((above + reader.line_num, cells) for cells in reader)
 
 
 def _is_no_data(cells: Sequence[str]) -> bool:
@@ -328,13 +379,15 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 3:
         _give_up("name three files: python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv")
     train, new, out = arguments
+    if not Path(out).parent.is_dir():
+        _give_up(f"{Path(out).parent} is no directory: make it, or name another for {out}")
     try:
         known, rows = read(train), read(new)
         predictions = predict(fit(known), rows)
         sep = DELIMITER if len(DELIMITER) == 1 else "\t"
         predictions.to_csv(out, sep=sep, decimal=DECIMAL, encoding=ENCODING, index=False)
     except OSError as error:
-        _give_up(f"{error.filename}: {error.strerror}")
+        _give_up(f"{error.filename}: {error.strerror}" if error.strerror else str(error))
     except (ValueError, csv.Error) as error:
         _give_up(str(error))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import platform
+import zlib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +20,10 @@ from marl_llm.proposals.estimators import ESTIMATORS
 
 _ALWAYS = ("scikit-learn", "pandas", "numpy")
 _PYTHON = "python"
+_ZLIB = b"x"
 _BROKEN = (
     pickle.UnpicklingError,
+    zlib.error,
     ValueError,
     EOFError,
     LookupError,
@@ -83,14 +86,24 @@ def load_model(path: Path | str) -> dict[str, object]:
     import joblib
 
     try:
+        _check_sum(path)
         content = joblib.load(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): give a model.joblib.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}): give a model.joblib."
+        ) from None
     except _BROKEN as error:
         raise UserError(f"{path} is no model of marl-llm solve ({error}): give another.") from None
     if not isinstance(content, dict) or "model" not in content:
         raise UserError(f"{path} holds something else than a model: give a model.joblib.")
     return content
+
+
+def _check_sum(path: Path | str) -> None:
+    """Unpack a compressed file to its end, where its check sum is: joblib stops before."""
+    packed = Path(path).read_bytes()
+    if packed.startswith(_ZLIB):
+        zlib.decompress(packed)
 
 
 def _installed(package: str) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from marl_llm.proposals import Extra, PipelineSpec, generate_code
 from marl_llm.proposals.estimators import ESTIMATORS, estimators_for
@@ -43,9 +44,11 @@ def clients(rows: int = 120) -> pd.DataFrame:
     return pd.DataFrame(table).assign(spend=np.round(income * age / 80, 3))
 
 
-def program(directory: Path, spec: PipelineSpec, target: str = "churn", **options: Any) -> Path:
-    """The file delivered for `clients`."""
-    clients().to_csv(directory / "clients.csv", index=False)
+def program(
+    directory: Path, spec: PipelineSpec, target: str = "churn", above: str = "", **options: Any
+) -> Path:
+    """The file delivered for `clients`, with lines above the header or without."""
+    (directory / "clients.csv").write_text(above + clients().to_csv(index=False))
     ignored = ["spend" if target == "churn" else "churn"]
     task = Task.from_csv(directory / "clients.csv", target=target, ignore=ignored, **options)
     path = directory / "solution.py"
@@ -258,8 +261,8 @@ def test_other_dialects_are_read_like_the_long_program_does_or_refused(
 # ---- what it says ----
 
 WRONG = {
-    "no such file": (lambda path: None, ("No such file", "new.csv")),
-    "a directory": (lambda path: path.mkdir(), ("directory", "new.csv")),
+    "no such file": (lambda path: None, ("new.csv: No such file",)),
+    "a directory": (lambda path: path.mkdir(), ("new.csv: Is a directory",)),
     "empty": (lambda path: path.write_text(""), ("new.csv",)),
     "a column less": (
         lambda path: clients().drop(columns=["age", "plan"]).to_csv(path, index=False),
@@ -268,6 +271,10 @@ WRONG = {
     "another separator": (
         lambda path: clients().to_csv(path, sep="#", index=False),
         ("new.csv", "age"),
+    ),
+    "no rows": (
+        lambda path: clients().head(0).to_csv(path, index=False),
+        ("new.csv", "has no rows of data"),
     ),
     "no table": (lambda path: path.write_bytes(bytes(range(256)) * 40), ("new.csv",)),
     "too many fields": (
@@ -278,17 +285,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("make", "words"), WRONG.values(), ids=WRONG)
-@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize("form", ["short", "long", "irregular"])
 def test_a_wrong_file_is_said_in_one_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     make: Any,
     words: tuple[str, ...],
-    short: bool,
+    form: str,
 ):
-    monkeypatch.setattr(plain, "_MOST_BYTES", 10**9 if short else 0)
-    path = program(tmp_path, LOGISTIC)
+    monkeypatch.setattr(plain, "_MOST_BYTES", 10**9 if form == "short" else 0)
+    path = program(tmp_path, LOGISTIC, above="A report\n" if form == "irregular" else "")
     make(tmp_path / "new.csv")
     code, said = ended(
         path,
@@ -320,6 +327,29 @@ def test_a_training_file_without_target_or_with_another_class_is_said_in_one_sen
         files = (tmp_path / "train.csv", tmp_path / "clients.csv", tmp_path / "o.csv")
         code, said = ended(path, monkeypatch, capsys, *files)
         assert code == 2 and word in said and said.count("\n") == 1
+
+
+def test_a_file_in_a_directory_that_is_not_there_is_said_before_the_fit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(plain, "_MOST_BYTES", 0)
+    path, source = program(tmp_path, LOGISTIC), tmp_path / "clients.csv"
+    monkeypatch.setattr(LogisticRegression, "fit", lambda *_: pytest.fail("it was fitted"))
+    code, said = ended(path, monkeypatch, capsys, source, source, tmp_path / "gone" / "o.csv")
+    assert code == 2 and said.count("\n") == 1
+    assert f"{tmp_path / 'gone'} is no directory" in said
+
+
+def test_a_column_twice_is_said_by_the_short_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The long one takes the first."""
+    path, new = program(tmp_path, LOGISTIC), tmp_path / "new.csv"
+    clients().assign(again=1).rename(columns={"again": "age"}).to_csv(new, index=False)
+    code, said = ended(path, monkeypatch, capsys, tmp_path / "clients.csv", new, tmp_path / "o")
+    assert (code, said) == (2, f"solution.py: {new}: it has 2 columns age\n")
 
 
 def test_it_is_a_program_of_its_own(tmp_path: Path):

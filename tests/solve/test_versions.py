@@ -89,3 +89,14 @@ def test_a_file_that_is_no_model_is_said_so(tmp_path: Path, content: bytes):
         load_model(tmp_path / "model.joblib")
     with pytest.raises(UserError, match="cannot be read"):
         load_model(tmp_path / "gone.joblib")
+
+
+def test_a_damaged_byte_is_said_so(tmp_path: Path):
+    """Wherever it is: what is packed has a check sum."""
+    path = tmp_path / "model.joblib"
+    joblib.dump({"model": np.arange(500) ** 2}, path, compress=3)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        with pytest.raises(UserError, match=r"model\.joblib (is no model|cannot be read)"):
+            load_model(path)
