@@ -21,7 +21,7 @@ def python_blocks(readme: str) -> list[str]:
 
 def with_copied_room(root: Path, room: str) -> Path:
     """Make the project under `root`; returns the copied room, e.g. of "proposals"."""
-    for name in ("tests", "data"):
+    for name in ("tests", "data", "recipes"):
         (root / name).symlink_to(PROJECT / name)
     (root / "marl_llm").mkdir()
     for path in (PROJECT / "marl_llm").iterdir():
@@ -40,7 +40,7 @@ def insert(path: Path, before: str, text: str) -> None:
 def run_python(root: Path, *arguments: str) -> str:
     """Run Python in such a project; it must succeed. Returns what it printed."""
     environment = os.environ | {
-        "PYTHONPATH": str(root),
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "recipes" / "studies")]),
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
