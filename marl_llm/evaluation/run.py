@@ -156,7 +156,7 @@ def evaluate_trials(
 ) -> EvaluationReport:
     """Compare arms on trials of the caller's, which go by `name`; otherwise as `evaluate_suite`."""
     chosen = _choose(question, sections, run, on_line)
-    with _ready(sections, None, None, out) as ready:
+    with _ready(sections, (), None, out) as ready:
         return _compare(ready, chosen, _Tasks({"suite": name}, trials), out, on_line)
 
 

@@ -154,6 +154,7 @@ class _SentJournal:
 
     def add(self, key: str, completion: Completion, spent: Spent) -> None:
         """Send a completion to whoever listens; not waited for."""
+        assert self._said.actor is not None
         self._said.actor.put.remote((self._name, key, completion, spent))
 
 
