@@ -32,6 +32,7 @@ from typing import Any
 import yaml
 
 from marl_llm.core.errors import UserError
+from marl_llm.core.yaml_text import read_yaml
 from marl_llm.tasks.task import Task
 
 SUITE_FILE = "suite.yaml"
@@ -152,7 +153,7 @@ def _task_paths(directory: Path) -> list[Path]:
 
 def _read(path: Path, seed: int) -> list[TaskFile]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     entries = content if isinstance(content, list) else [content] if content else []
