@@ -11,6 +11,7 @@ import os
 import random
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ _LOOK_EVERY_S = 0.2
 _LEFT_BEHIND_S = 60.0
 """How long a family may outlive its command: a server and Ray look after their owner every few
 seconds.
+"""
+
+
+_ALONE = 0.2
+"""Share of the kills that are dealt to a command that has started nothing yet: else it would take
+most of them.
 """
 
 
@@ -67,7 +74,7 @@ def run_under_kills(
     mean_s : float
         Mean time between two of them, seconds (exponential).
     draw : random.Random
-        Moments and victims.
+        Moments and victims: of the kinds that are alive, one that was killed least.
     kinds : collection of str
         What may be killed.
     most_s : float
@@ -119,14 +126,18 @@ def _disturb(
         seen |= {member.pid: member for members in family.values() for member in members}
         chosen = sorted(kind for kind, members in family.items() if kind in kinds and members)
         if now >= due and len(done) < kills and chosen:
-            kind = draw.choice(chosen)
+            due = now + draw.expovariate(1 / mean_s)
+            if chosen == [COLLECTOR] and draw.random() > _ALONE and len(kinds) > 1:
+                continue
+            spared = Counter(dict.fromkeys(chosen, 0)) + Counter(kill.kind for kill in done)
+            least = min(spared[kind] for kind in chosen)
+            kind = draw.choice([kind for kind in chosen if spared[kind] == least])
             victim = draw.choice(sorted(family[kind], key=lambda one: one.pid))
             try:
                 victim.kill()
             except psutil.NoSuchProcess:
                 continue
             done.append(Kill(kind, round(now - began, 1)))
-            due = now + draw.expovariate(1 / mean_s)
         time.sleep(_LOOK_EVERY_S)
     seen.pop(process.pid, None)
     return list(seen.values())
