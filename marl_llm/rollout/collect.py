@@ -152,7 +152,7 @@ class Collector:
             self._meter.settle()
             cost = env.evaluator.cpu_seconds + share.cpu_s, time.monotonic() - began
             start = await self._blocking(env.reset)  # known by now
-            summary = self._summary(plan, env, start, result, cost)
+            summary = self._summary(plan, env, start, result, cost, journal.repeated)
             if (
                 self._store
             ):  # before the rows: what is played again is kept again, which changes nothing
@@ -192,6 +192,7 @@ class Collector:
         start: State,
         result: EpisodeResult,
         cost: tuple[float, float],
+        repeated: int,
     ) -> EpisodeSummary:
         first, last = start.evaluated.holdout, result.last.evaluated.holdout
         assert first is not None and last is not None
@@ -209,6 +210,7 @@ class Collector:
             cpu_s=round(cost[0], 3),
             wall_s=round(cost[1], 3),
             solution=result.last.spec.model_dump(mode="json"),
+            repeated=repeated,
         )
 
     def _save(self, summary: EpisodeSummary, result: EpisodeResult) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.base_model import vocabulary_size
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment.memory import TokenCounter, rough_tokens
@@ -147,8 +148,8 @@ class ServerSession:
         served, wanted = Path(server.model).name, self._hub_name
         if wanted and served and served not in (Path(wanted).name, self._model.resolve().name):
             raise UserError(
-                f"The model server at {url} serves {server.model}, the adapters were made for "
-                f"{wanted}: start one with that model, or leave out --server."
+                f"The model server at {server.address} serves {server.model}, the adapters were "
+                f"made for {wanted}: start one with that model, or leave out --server."
             )
         return server
 
@@ -158,7 +159,11 @@ class ServerSession:
 
     def client(self) -> ChatClient:
         """A client of the running server."""
-        return ChatClient(self.server(), request_timeout_s=self.request_timeout_s)
+        return ChatClient(
+            self.server(),
+            request_timeout_s=self.request_timeout_s,
+            vocabulary=vocabulary_size(self._model),
+        )
 
     def stop(self) -> None:
         """End the server if it was started here; the next `server()` starts it again."""

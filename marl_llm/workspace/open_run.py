@@ -110,12 +110,15 @@ def seen_experience(sections: PlaySections, directory: Path) -> Experience:
 def policies(name: str, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
     """The adapters of these versions, with the names they have on the server; `name` is the
     recipe's.
+
+    A name carries the fingerprint of the weights: a server that has served an earlier run of the
+    same directory knows other weights under another name, and is not asked for them.
     """
     named = {}
     for role, version in versions.items():
-        info = PolicyInfo(
-            f"{name}-{run.trainee(role)}-v{version}", version, run.sha256(role, version)
-        )
+        fingerprint = run.sha256(role, version)
+        served = f"{name}-{run.trainee(role)}-v{version}-{fingerprint[:8]}"
+        info = PolicyInfo(served, version, fingerprint)
         named[role] = RolePolicy(run.adapter(role, version), info)
     return named
 
