@@ -35,7 +35,7 @@ from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.teacher import Teacher
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving.in_process.chat import ChatTokenizer
-from marl_llm.trajectories import read_rows, write_manifest
+from marl_llm.trajectories import lost_episodes, read_rows, write_manifest
 from marl_llm.workspace.open_run import settings
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
@@ -60,7 +60,7 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
     if not waiting:
         return
     folder = run.warm_start
-    if not (folder / "trajectories" / "manifest.json").is_file():
+    if lost_episodes(folder / "trajectories") != 0:
         _play(recipe, folder / "trajectories", sandbox)
         write_manifest(folder / "trajectories")
     rows = score_rows(read_rows(folder / "trajectories"), recipe.rewards)

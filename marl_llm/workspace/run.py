@@ -33,6 +33,7 @@ from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
 from marl_llm.sandbox import kernels_in_use
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
+from marl_llm.trajectories import lost_episodes
 from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
 
 PACKAGES = (
@@ -158,8 +159,8 @@ class RunDirectory:
         return version
 
     def collected(self, k: int) -> bool:
-        """True if all episodes of iteration k are written."""
-        return (self.trajectories(k) / "manifest.json").is_file()
+        """True if all episodes of iteration k are written, and none of them was deleted since."""
+        return lost_episodes(self.trajectories(k)) == 0
 
     def next_iteration(self) -> int:
         """The first iteration that is not done."""
