@@ -37,7 +37,7 @@ from marl_llm.rollout.session import (
 from marl_llm.sandbox import Sandbox
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.serving.in_process import suits_in_process
-from marl_llm.tasks.mixture import suite_files
+from marl_llm.tasks.mixture import check_suite
 from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
@@ -195,9 +195,8 @@ def open_run(
     recipe, run = load_recipe(recipe_path), RunDirectory(directory)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
-    suite_files(
-        recipe.tasks
-    )  # a mistake in what the recipe names should not show after hours of collecting
+    # A mistake in what the recipe names should not show after hours of collecting.
+    check_suite(recipe.tasks, _to_collect(recipe, run), recipe.seed)
     recipe.rewards.components()
     for role in ROLES:
         imitated_runs(recipe, role)
@@ -209,6 +208,15 @@ def open_run(
             if attach is not None:
                 ready.session.ready()  # a wrong address shows before anything is played
             yield ready
+
+
+def _to_collect(recipe: Recipe, run: RunDirectory) -> range:
+    """Episodes of the iterations that are still to be collected, the next one at least."""
+    begin = run.next_iteration()
+    if run.collected(begin):
+        begin += 1
+    count = recipe.tasks.per_iteration
+    return range(begin * count, max(begin + 1, recipe.iterations) * count)
 
 
 def play(
