@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.narrow import is_dict
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.core.verdict import Verdict
-from marl_llm.core.yaml_text import read_yaml
+from marl_llm.core.yaml_files import read_yaml
 from marl_llm.trajectories.schema import SCHEMA
 
 ADDED = frozenset({"followed", "reward_cpu_cost", "forgiven", "reward_refusal", "reply", "problem"})
@@ -106,10 +105,12 @@ def weights_above(directory: Path) -> OldWeights:
     if recipe is None:
         return OldWeights()
     try:
-        return _weights_in(read_yaml(recipe))
+        content = read_yaml(recipe)
+        section = content["rewards"] if isinstance(content, dict) else {}
+        return OldWeights(**{key: section[key] for key in _KEYS if key in section})
     except KeyError:
         return OldWeights()
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())[:160]
         raise UserError(
             f"{recipe} is no recipe ({why}), and old rows beside it are read by its weights."
