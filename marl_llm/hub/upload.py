@@ -13,6 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from marl_llm.core.errors import RunFailed, UserError
 
+_UNEXPECTED = (KeyError, TypeError, AttributeError, IndexError)
+"""What huggingface_hub raises where an answer lacks what it looks for in it."""
 _FAILURES = (
     OfflineModeIsEnabled,
     HfHubHTTPError,
@@ -20,6 +22,7 @@ _FAILURES = (
     httpx.InvalidURL,
     RuntimeError,
     ValueError,
+    *_UNEXPECTED,
 )
 
 
@@ -74,6 +77,11 @@ def _for_people(endpoint: str, repo_id: str, error: BaseException) -> UserError:
     if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
         return UserError(
             f"{endpoint} cannot be reached ({error}): check the network and the endpoint's address."
+        )
+    if isinstance(error, _UNEXPECTED):
+        return RunFailed(
+            f"{endpoint} answered what no Hub answers while {repo_id} was uploaded (no "
+            f"{_one_line(error)}): check the endpoint's address, then publish again."
         )
     return RunFailed(
         f"{endpoint} did not take {repo_id} ({_one_line(error)}): publish again to complete it."

@@ -46,6 +46,12 @@ def publish_run(
         raise UserError(
             f"{directory}: nothing is trained yet; run `marl-llm iterate --run {directory}` first."
         )
+    if len(set(versions.values())) > 1:
+        had = ", ".join(f"{role} is at version {version}" for role, version in versions.items())
+        raise UserError(
+            f"{directory}: {had}, and a team is published whole: end the iteration with `marl-llm "
+            f"train --run {directory}` first."
+        )
     base = _public_base(run, recipe.model, repo_prefix)
     repos = publish_adapters(
         {role: run.adapter(role, version) for role, version in versions.items()},
@@ -121,9 +127,8 @@ def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | i
     kept = [
         path for path in map(run.metrics, range(version)) if path.is_file()
     ]  # a shipped team has none
-    figures = [json.loads(path.read_text())["training"][run.trainee(role)] for path in kept]
-    trained = [f for f in figures if f["trained"]]
-    if not figures:
+    trained = [f for path in kept if (f := _figures(path, run.trainee(role))) is not None]
+    if not kept:
         return {"iterations": version}
     return {
         "iterations": version,
@@ -132,6 +137,23 @@ def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | i
         "tokens": sum(f["tokens"] for f in trained),
         "optimizer steps": sum(f["steps"] for f in trained),
     }
+
+
+_SUMMED = ("rows", "tokens", "steps")
+
+
+def _figures(path: Path, trainee: str) -> dict[str, int] | None:
+    """What an iteration's metrics say of a training; None where there was none. Raises UserError
+    where they are damaged.
+    """
+    try:
+        figures = json.loads(path.read_bytes())["training"][trainee]
+        return {name: int(figures[name]) for name in _SUMMED} if figures["trained"] else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} holds no metrics of a finished iteration ({error}): delete it, and end the "
+            "iteration again with `marl-llm train`."
+        ) from None
 
 
 def _evaluation(run: RunDirectory) -> str:

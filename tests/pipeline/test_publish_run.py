@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.pipeline.publish import publish_run
 from marl_llm.training.adapters import copy_version
@@ -24,3 +27,17 @@ def test_a_role_that_had_nothing_to_learn_from_is_published_and_the_card_says_so
     text = "\n".join(publish_run(run.root, repo_prefix="me/quiet", dry_run=True))
     assert "340" in text and "iterations that trained" in text.lower().replace("_", " ")
     assert str(tmp_path) not in text
+
+
+def test_damaged_metrics_and_roles_of_different_versions_are_refused_by_name(tmp_path: Path):
+    run = RunDirectory(tmp_path / "run")
+    run.prepare(Recipe())
+    copy_version(run.adapter(ROLES[0], 0), run.adapter(ROLES[0], 1))
+    with pytest.raises(UserError, match="data_scientist is at version 1, ml_engineer is at vers"):
+        publish_run(run.root, repo_prefix="me/half", dry_run=True)
+    copy_version(run.adapter(ROLES[1], 0), run.adapter(ROLES[1], 1))
+    run.metrics(0).parent.mkdir(parents=True)
+    for content in ('{"training": {"data_sci', "{}", "[]"):
+        run.metrics(0).write_text(content)
+        with pytest.raises(UserError, match="metrics.json holds no metrics of a finished"):
+            publish_run(run.root, repo_prefix="me/half", dry_run=True)
