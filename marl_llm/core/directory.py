@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from pathlib import Path
 from marl_llm.core.errors import UserError
 
 LOCK_FILE = ".lock"
+STAGING = ".staging-"
+"""Beginning of the name of a directory in which something is made before it takes its place."""
 _LONGEST = 300
 
 
@@ -71,3 +74,21 @@ def _holder() -> str:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
     since = datetime.now().astimezone().isoformat(timespec="seconds")
     return f"process {os.getpid()}, {command}, since {since}\n"
+
+
+def sweep(directory: Path) -> list[Path]:
+    """Remove what killed processes left half made in a directory of ours, which is held: staging
+    directories and the temporary files of `core.atomic`. Returns what was removed.
+    """
+    left = [
+        path
+        for path in directory.rglob(".*")
+        if (path.name.startswith(STAGING) and path.is_dir())
+        or (path.name.endswith(".tmp") and path.is_file())
+    ]
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return left

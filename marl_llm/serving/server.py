@@ -36,6 +36,7 @@ from marl_llm.serving.errors import ServerDied, ServerStalled
 from marl_llm.serving.guard import GRACE_S
 from marl_llm.serving.introduction import healthy, served_bases, shown_address
 from marl_llm.serving.log import last_words
+from marl_llm.serving.sockets import new_socket_directory, sweep_sockets
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ class ModelServer:
             require_plugin(os.environ)
         local = _is_local(model_dir)
         port = _free_port(_HOST, port)
+        sweep_sockets()
         log_start = log_path.stat().st_size if log_path.exists() else 0
         process = _launch(
             command(model_dir, _HOST, port, config, device),
@@ -325,10 +327,12 @@ def _launch(
     only us.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
+    sockets = new_socket_directory()
+    guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(sockets)]
     with log_path.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *server_command],
-            env=env,
+            [*guard, *server_command],
+            env={**env, "VLLM_RPC_BASE_PATH": str(sockets)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

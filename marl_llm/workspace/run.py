@@ -27,7 +27,7 @@ from pathlib import Path
 
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.base_model import local_model
-from marl_llm.core.directory import held
+from marl_llm.core.directory import held, sweep
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
@@ -173,6 +173,8 @@ class RunDirectory:
             Another process is at work in it, or it cannot be made.
         """
         with held(self.root):
+            if (self.root / "recipe.yaml").is_file():  # ours
+                sweep(self.root)
             yield
 
     def prepare(self, recipe: Recipe) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_llm.core.directory import held
+from marl_llm.core.directory import STAGING, held, sweep
 from marl_llm.core.errors import UserError
 
 HOLDER = """
@@ -40,3 +40,17 @@ def test_a_place_that_can_be_no_directory_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file cannot be a directory"), held(tmp_path / "file"):
         pytest.fail("held")
+
+
+def test_what_killed_processes_left_half_made_is_swept_and_nothing_else(tmp_path: Path):
+    staged = tmp_path / "adapters" / f"{STAGING}v1-abc"
+    staged.mkdir(parents=True)
+    (staged / "adapter_model.safetensors").write_text("half")
+    half = tmp_path / "iteration_0000" / ".metrics.json.tmp"
+    half.parent.mkdir()
+    half.write_text("{")
+    kept = [tmp_path / "notes.tmp", tmp_path / ".lock", half.with_name("metrics.json")]
+    for path in kept:
+        path.write_text("")
+    assert set(sweep(tmp_path)) >= {staged, half}
+    assert not staged.exists() and not half.exists() and all(path.is_file() for path in kept)

@@ -32,7 +32,7 @@ def test_a_served_team_plays_on_a_cluster(tiny_server: ModelServer, tmp_path: Pa
     assert finished_episodes(run.trajectories(0)) == {"p20", "p21"}
     for role in ROLES:
         mine = rows[rows["role"] == role]
-        assert set(mine["adapter"]) == {f"far-{role}-v0"}
+        assert set(mine["adapter"]) == {f"far-{role}-v0-{run.sha256(role, 0)[:8]}"}
         assert set(mine["adapter_sha256"]) == {run.sha256(role, 0)}
     assert (rows["completion_ids"].map(len) == rows["logprobs"].map(len)).all()
     assert (rows["completion_ids"].map(len) > 0).all()
