@@ -47,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     level = logging.WARNING if args.quiet else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in (
+        "httpx",
+        "botocore",
+        "aiobotocore",
+    ):  # each request, and where credentials were found
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         return _run(args)
     finally:

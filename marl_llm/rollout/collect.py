@@ -35,6 +35,7 @@ from marl_llm.rollout.meter import Meter, Share
 from marl_llm.rollout.policies import Policy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.rows import EpisodeKey
+from marl_llm.rollout.sharing import Sharing
 from marl_llm.rollout.summary import EpisodeSummary, append_summary
 from marl_llm.rollout.turns import TurnContext, derive_seed
 from marl_llm.sandbox import Sandbox
@@ -79,7 +80,7 @@ class CollectSettings:
 
 class Collector:
     """Plays planned episodes into a directory; `meter` divides the CPU time they share, by default
-    this process's.
+    this process's; `sharing` divides the episodes among machines, by default all are played here.
     """
 
     def __init__(
@@ -90,8 +91,9 @@ class Collector:
         slots: int,
         settings: CollectSettings,
         meter: Meter | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        self._meter = meter or Meter()
+        self._meter, self._sharing = meter or Meter(), sharing
         self._directory, self._team, self._sandbox, self._settings = (
             directory,
             team,
@@ -122,6 +124,8 @@ class Collector:
 
     async def _one(self, plan: PlannedEpisode, gate: asyncio.Semaphore, progress: Progress) -> None:
         async with gate:
+            if self._sharing and not await self._blocking(self._sharing.take, plan.name):
+                return
             with (
                 self._meter.episode() as share,
                 EpisodeJournal(self._directory, plan.name) as journal,
@@ -161,6 +165,8 @@ class Collector:
             env.close()
         self._save(summary, result)
         journal.remove()
+        if self._sharing:
+            await self._blocking(self._sharing.finished, summary)
         await progress.episode(summary)
 
     def _journaled(self, journal: EpisodeJournal, spent: Callable[[], Spent]) -> Team:

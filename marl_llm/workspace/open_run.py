@@ -34,14 +34,17 @@ from marl_llm.rollout.session import (
     make_team,
     prompt_style,
 )
+from marl_llm.rollout.sharing import Sharing
 from marl_llm.sandbox import Sandbox
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.serving.in_process import suits_in_process
+from marl_llm.storage import RunAddress
 from marl_llm.tasks.mixture import suite_files
 from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.sections import PlaySections
+from marl_llm.workspace.shared_run import run_at
 
 SERVER_LOG = "server.log"
 
@@ -186,10 +189,16 @@ def opened(recipe: Recipe, run: RunDirectory, *, attach: str | None = None) -> I
 
 @contextmanager
 def open_run(
-    recipe_path: Path, directory: Path, attach: str | None = None, *, iterations: int | None = None
+    recipe_path: Path,
+    place: Path | RunAddress,
+    attach: str | None = None,
+    *,
+    iterations: int | None = None,
 ) -> Iterator[OpenRun]:
-    """Make or resume a run; the server and the sandbox end with the block."""
-    recipe, run = load_recipe(recipe_path), RunDirectory(directory)
+    """Make or resume a run in a directory or at an address; the server and the sandbox end with the
+    block.
+    """
+    recipe, run = load_recipe(recipe_path), run_at(place)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
     suite_files(
@@ -202,6 +211,7 @@ def open_run(
         ExperienceStore(Path(recipe.environment.experience))
     with run.held():
         run.prepare(recipe)
+        run.sync()
         with opened(recipe, run, attach=attach) as ready:
             if attach is not None:
                 ready.session.ready()  # a wrong address shows before anything is played
@@ -215,8 +225,9 @@ def play(
     plans: list[PlannedEpisode],
     chosen: CollectSettings,
     what: str,
+    sharing: Sharing | None = None,
 ) -> None:
-    """Play planned episodes with served policies into a directory."""
+    """Play planned episodes with served policies into a directory; `sharing` as of `Collector`."""
     server = opened.session.server()
     meter = Meter(lambda: time.process_time() + server.cpu_seconds(), server.startup_cpu_s)
 
@@ -225,8 +236,7 @@ def play(
             team = await make_team(client, roles, chosen.rollout)
             slots = opened.sections.sandbox.slots
             progress = Progress(what, client.counters)
-            await Collector(directory, team, opened.sandbox, slots, chosen, meter).collect(
-                plans, progress
-            )
+            collector = Collector(directory, team, opened.sandbox, slots, chosen, meter, sharing)
+            await collector.collect(plans, progress)
 
     asyncio.run(run_all())

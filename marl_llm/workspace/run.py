@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -31,6 +31,7 @@ from marl_llm.core.base_model import local_model
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
+from marl_llm.rollout.sharing import Sharing
 from marl_llm.sandbox import kernels_in_use
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
 from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
@@ -196,6 +197,31 @@ class RunDirectory:
                     f"{self.root}: another process is at work there; wait for it, or stop it."
                 ) from None
             yield
+
+    def sync(self) -> None:
+        """Exchange what is finished with other machines; a run in a directory has none."""
+
+    def collect(
+        self,
+        k: int,
+        episodes: Sequence[str],
+        play: Callable[[Sharing | None], None],
+        lost_after_s: float,
+    ) -> None:
+        """Have all episodes of iteration k played: by `play`, and on other machines where the run
+        is shared.
+
+        Parameters
+        ----------
+        k : int
+        episodes : sequence of str
+            Names.
+        play : callable
+            Plays what is not written yet, and of that what its argument says is this machine's.
+        lost_after_s : float
+            Seconds without a sign of life after which another machine is lost.
+        """
+        play(None)
 
     def prepare(self, recipe: Recipe) -> None:
         """Make the directory, or check that it was started with the same recipe; make the untrained
