@@ -237,7 +237,7 @@ class RunDirectory:
             before = load_recipe(path)
             if not before.same_work(recipe):
                 raise UserError(
-                    f"{self.root} holds a run of another recipe: name a new directory, or "
+                    f"{self.name} holds a run of another recipe: name a new directory, or "
                     f"use {path}."
                 )
         else:

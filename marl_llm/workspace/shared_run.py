@@ -9,12 +9,13 @@ its episodes (`collect`); any of them may die.
 from __future__ import annotations
 
 import fcntl
+import functools
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,14 @@ class SharedRun(RunDirectory):
         """Its address."""
         return self.address.url
 
+    @functools.cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.root, self.address.url)
+
+    @functools.cached_property
+    def _store(self) -> BundleStore:
+        return BundleStore(self.objects, self._ledger.machine)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep the working copy for this process, and bring it up to date.
@@ -128,20 +137,28 @@ class SharedRun(RunDirectory):
         RunFailed
             The storage or the disk fails; the same command goes on.
         """
-        ledger, store = self._opened()
-        self._pull(ledger, store)
-        while new := list(bundles.finished(self, ledger)):
+        self.pull()
+        while new := list(bundles.finished(self, self._ledger)):
             for draft in new:
-                if any(name not in ledger for name in draft.needs):
+                if any(name not in self._ledger for name in draft.needs):
                     continue  # what it was made from is not here any more
-                if not self._publish(draft, ledger, store):
+                if not self._publish(draft):
                     break  # another was first: what is finished here may have changed
             else:
                 return
 
     def pull(self) -> None:
         """Take over what others finished; errors as of `sync`."""
-        self._pull(*self._opened())
+        there = self._store.names()
+        self._require_same_run(there)
+        for name in {*(set(self._ledger) - there), *self._deleted()}:
+            self._ledger.put(name, None)  # deleted there: published again; here: fetched again
+        new = sorted(there - set(self._ledger), key=bundles.order)
+        for at in range(0, len(new), _AT_ONCE):
+            read = self._store.read(new[at : at + _AT_ONCE])
+            found = [read[name] for name in new if name in read]
+            self._take(found)
+            self._reconcile([bundle for bundle in found if bundle.name not in self._ledger])
 
     def collect(
         self,
@@ -153,9 +170,8 @@ class SharedRun(RunDirectory):
         """Play the episodes of iteration k together with other machines; all are here when this
         returns.
         """
-        ledger, store = self._opened()
-        claims = Claims(self.objects, self.iteration(k).name, ledger.machine, lost_after_s)
-        sharing = _Division(self, k, claims, ledger, store)
+        claims = Claims(self.objects, self.iteration(k).name, self._ledger.machine, lost_after_s)
+        sharing = _Division(self, k, claims)
         with claims.alive():
             while True:
                 self.sync()
@@ -164,54 +180,46 @@ class SharedRun(RunDirectory):
                 if claims.free(missing):
                     play(sharing)
                 else:
-                    self._wait(k, missing, claims, store, lost_after_s / _LOOKS)
+                    self._wait(k, missing, claims, lost_after_s / _LOOKS)
 
-    def _opened(self) -> tuple[Ledger, BundleStore]:
-        ledger = Ledger(self.root, self.address.url)
-        return ledger, BundleStore(self.objects, ledger.machine)
+    def publish_episode(self, k: int, summary: EpisodeSummary) -> None:
+        """Publish the rows of an episode; where another machine was first, the next `sync` takes
+        its.
+        """
+        draft = bundles.episode_draft(self, k, summary.episode, summary)
+        bundle = self._store.publish(draft, self.root, self._ledger)
+        if bundle.machine == self._ledger.machine:
+            self._ledger.put(bundle.name, bundle.digest)
 
     def _missing(self, k: int, episodes: Sequence[str]) -> list[str]:
         here = finished_episodes(self.trajectories(k))
         return [episode for episode in episodes if episode not in here]
 
-    def _wait(
-        self,
-        k: int,
-        missing: Sequence[str],
-        claims: Claims,
-        store: BundleStore,
-        look_every_s: float,
-    ) -> None:
+    def _wait(self, k: int, missing: Sequence[str], claims: Claims, look_every_s: float) -> None:
         """Until one of the episodes is published, or its machine is lost."""
         hosts = sorted({who.host for who in claims.claimants(missing).values()})
         logger.info("waiting for %d episodes that %s play", len(missing), ", ".join(hosts))
         names = {bundles.episode_name(k, episode) for episode in missing}
         folder = bundles.episode_name(k, "").rstrip("/")
-        while not (store.names(folder) & names or claims.take_over(missing)):
+        while not claims.take_over(missing):
             time.sleep(look_every_s)
+            if self._store.names(folder) & names:
+                return
 
-    def _pull(self, ledger: Ledger, store: BundleStore) -> None:
-        there = store.names()
-        self._require_same_run(ledger, store, there)
-        for name in {*(set(ledger) - there), *self._deleted(ledger)}:
-            ledger.put(name, None)  # deleted there: published again; here: fetched again
-        new = sorted(there - set(ledger), key=bundles.order)
-        for at in range(0, len(new), _AT_ONCE):
-            found = store.read(new[at : at + _AT_ONCE])
-            self._take([found[name] for name in new if name in found], ledger, store)
-
-    def _deleted(self, ledger: Ledger) -> list[str]:
+    def _deleted(self) -> list[str]:
         """Episodes whose rows were here, and are not any more."""
-        known = {name: found for name in ledger if (found := bundles.episode_of(name))}
+        known = {name: found for name in self._ledger if (found := bundles.episode_of(name))}
         here = {k: finished_episodes(self.trajectories(k)) for k, _ in known.values()}
         return [name for name, (k, episode) in known.items() if episode not in here[k]]
 
-    def _require_same_run(self, ledger: Ledger, store: BundleStore, there: set[str]) -> None:
+    def _require_same_run(self, there: set[str]) -> None:
         """Raise UserError if the run at the address was deleted or made anew since."""
-        known = ledger.get(bundles.START)
+        known = self._ledger.get(bundles.START)
         if known is None:
             return
-        start = store.read([bundles.START]).get(bundles.START) if bundles.START in there else None
+        start = (
+            self._store.read([bundles.START]).get(bundles.START) if bundles.START in there else None
+        )
         if start is None or start.digest != known:
             what = "is gone" if start is None else "is another one now"
             raise UserError(
@@ -219,47 +227,61 @@ class SharedRun(RunDirectory):
                 "directory to begin with what is there, or name another address."
             )
 
-    def _publish(self, draft: Draft, ledger: Ledger, store: BundleStore) -> bool:
+    def _publish(self, draft: Draft) -> bool:
         """Publish a bundle; False if another machine's took its place here."""
         k = bundles.iteration_of(draft.name)
         if k is not None and draft.name == bundles.collected_name(k):
-            self._agree(k, draft, ledger, store)
-        bundle = store.publish(draft, self.root, ledger)
-        if bundle.machine == ledger.machine:
-            ledger.put(bundle.name, bundle.digest)
+            self._agree(k, draft)
+        bundle = self._store.publish(draft, self.root, self._ledger)
+        if bundle.machine == self._ledger.machine:
+            self._ledger.put(bundle.name, bundle.digest)
             return True
-        self._take([bundle], ledger, store)
-        if bundle.name not in ledger:
-            raise UserError(
-                f"{self.name}: {bundle.name} there was made from other parts than those in "
-                f"{self.root}; delete that directory to begin with what is there."
-            )
+        self._take([bundle])
+        if bundle.name not in self._ledger:
+            self._reconcile([bundle])
         logger.info("%s: another machine was first, its %s is kept", self.name, bundle.name)
         return False
 
-    def _agree(self, k: int, draft: Draft, ledger: Ledger, store: BundleStore) -> None:
+    def _reconcile(self, unmet: Sequence[Bundle]) -> None:
+        """Take bundles again that others were made from, where another version of them is here.
+
+        Where a bundle cannot be created exclusively, two machines may believe that theirs is
+        published; what was made from it decides. What needs a bundle that is not here yet waits.
+        """
+        conflicts = {name for one in unmet for name in _conflicts(one, self._ledger)}
+        if not conflicts:
+            return
+        self._take([one for _, one in sorted(self._store.read(conflicts).items())])
+        self._take(unmet)
+        if wrong := [one.name for one in unmet if _conflicts(one, self._ledger)]:
+            raise UserError(
+                f"{self.name}: {wrong[0]} there was made from other parts than those in "
+                f"{self.root}; delete that directory to begin with what is there."
+            )
+
+    def _agree(self, k: int, draft: Draft) -> None:
         """Have exactly the rows that are published, before they are said to be complete: a storage
         without exclusive creation may let a later one win.
         """
-        published = store.read(draft.needs)
-        others = [one for name, one in published.items() if one.digest != ledger[name]]
+        published = self._store.read(draft.needs)
+        others = [one for name, one in published.items() if one.digest != self._ledger[name]]
         if others:
-            self._take(others, ledger, store)
+            self._take(others)
             write_manifest(self.trajectories(k))
 
-    def _take(self, found: Sequence[Bundle], ledger: Ledger, store: BundleStore) -> None:
+    def _take(self, found: Sequence[Bundle]) -> None:
         """Fetch bundles and put their files in place, in this order, as far as what they need is
         here.
         """
         staging = self.root / _INCOMING
-        coming = {**ledger, **{one.name: one.digest for one in found}}
+        coming = {**self._ledger, **{one.name: one.digest for one in found}}
         wanted = [one for one in found if _satisfied(one, coming)]
         try:
-            store.fetch(wanted, staging)
+            self._store.fetch(wanted, staging)
             for bundle in wanted:
-                if _satisfied(bundle, ledger):
+                if _satisfied(bundle, self._ledger):
                     self._place(bundle, staging)
-                    ledger.put(bundle.name, bundle.digest)
+                    self._ledger.put(bundle.name, bundle.digest)
         except OSError as error:
             raise RunFailed(
                 f"{self.root}: what was published cannot be written here "
@@ -272,8 +294,10 @@ class SharedRun(RunDirectory):
         """Move the files of a bundle to where they belong, in place of this machine's own."""
         if bundle.name == bundles.START:
             self._require_same_work(staging / "recipe.yaml")
-        for path in self._own(bundle.name) - bundle.files.keys():
+        for path in sorted(self._own(bundle.name) - bundle.files.keys()):
             (self.root / path).unlink()
+            with suppress(OSError):  # others are in it
+                (self.root / path).parent.rmdir()
         if summary := bundle.about.get("summary"):
             k = bundles.iteration_of(bundle.name)
             assert k is not None and isinstance(summary, dict)
@@ -303,25 +327,22 @@ class SharedRun(RunDirectory):
 class _Division(Sharing):
     """This machine's share of an iteration's episodes."""
 
-    def __init__(
-        self, run: SharedRun, k: int, claims: Claims, ledger: Ledger, store: BundleStore
-    ) -> None:
+    def __init__(self, run: SharedRun, k: int, claims: Claims) -> None:
         self._run, self._k, self._claims = run, k, claims
-        self._ledger, self._store = ledger, store
 
     def take(self, episode: str) -> bool:
         """True if this machine is to play the episode."""
         return self._claims.take(episode)
 
     def finished(self, summary: EpisodeSummary) -> None:
-        """Publish an episode whose rows are written; where another machine was first, the next
-        `sync` takes its.
-        """
-        draft = bundles.episode_draft(self._run, self._k, summary.episode, summary)
-        bundle = self._store.publish(draft, self._run.root, self._ledger)
-        if bundle.machine == self._ledger.machine:
-            self._ledger.put(bundle.name, bundle.digest)
+        """Publish an episode whose rows are written."""
+        self._run.publish_episode(self._k, summary)
 
 
-def _satisfied(bundle: Bundle, digests: Ledger | dict[str, str]) -> bool:
+def _conflicts(bundle: Bundle, digests: Mapping[str, str]) -> list[str]:
+    """What it needs, and is here in another version."""
+    return [name for name, digest in bundle.needs.items() if digests.get(name, digest) != digest]
+
+
+def _satisfied(bundle: Bundle, digests: Mapping[str, str]) -> bool:
     return all(digests.get(name) == digest for name, digest in bundle.needs.items())

@@ -1,4 +1,4 @@
-"""Storages to test on: memory, a directory, and a real S3 server on loopback where moto is there."""
+"""Storages to test on: memory, a directory, and a real S3 server on loopback, if moto is there."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pytest
 
 from marl_llm.core.errors import UserError
 from marl_llm.storage import Bundle, BundleStore, Draft, FileRecord, Objects, RunAddress
+from marl_llm.storage import store as module
 from marl_llm.storage.bundle import is_inside, unsealed
 
 FILES = {"adapters/a-v1/weights": b"\0" * 300_000, "metrics.json": b"{}"}
@@ -85,7 +86,8 @@ def test_machines_that_publish_at_the_same_moment_agree_on_one(address, tmp_path
 
 
 @pytest.mark.parametrize("end", [0, 1, 40, -1])
-def test_a_manifest_cut_short_counts_as_none_and_is_replaced(address, tmp_path, end):
+def test_a_manifest_cut_short_counts_as_none_and_is_replaced(address, tmp_path, monkeypatch, end):
+    monkeypatch.setattr(module, "_SETTLES_S", 0.0)
     store = machine(address, "a")
     whole = store.publish(DRAFT, written(tmp_path / "a"), {}).sealed().rstrip()
     store.objects.write(MANIFEST, whole[:end])
