@@ -171,6 +171,12 @@ def test_a_manifest_under_another_name_is_refused(address, tmp_path):
         store.read(["start"])
 
 
+def test_a_manifest_that_was_changed_counts_as_none():
+    whole = sealed(files={"metrics.json": FileRecord(size=12345, sha256="0")})
+    assert unsealed(whole, "here") is not None
+    assert unsealed(whole.replace(b"12345", b"12346"), "here") is None
+
+
 def test_bytes_that_are_no_manifest_count_as_none():
     for content in (b"", b"[]", b"null", b"\xff", b"[" * 10**5, json.dumps({"sha256": 1}).encode()):
         assert unsealed(content, "here") is None

@@ -273,7 +273,8 @@ def test_an_iteration_is_not_collected_before_all_its_rows_are_here(two, tmp_pat
     assert b.collected(0) and files(a) == files(b)
 
 
-def test_rows_that_a_storage_let_another_machine_replace_are_those_that_training_was_told_of(two):
+@pytest.mark.parametrize("last", ["a", "c"])
+def test_machines_agree_on_rows_that_a_storage_let_another_one_replace(two, last):
     """As where creation is not exclusive: both believe that theirs are published."""
     a, b = two
     play(a, 0)(None)
@@ -286,10 +287,10 @@ def test_rows_that_a_storage_let_another_machine_replace_are_those_that_training
     play(c, 0)(None)
     a.objects._files.rm(a.objects._path(f"published/{mine.name}.json"))
     c.publish_episode(0, read_summaries(c.trajectories(0))[1])
-    collect(c, 0)
-    for run in (a, b):
+    collect(a if last == "a" else c, 0)
+    for run in (a, b, c):
         run.sync()
-        assert run.collected(0) and files(run) == files(c)
+        assert run.collected(0) and files(run) == files(a)
     assert list(read_rows(a.trajectories(0))["task"]) == ["a", "c", "a", "a"]
 
 
