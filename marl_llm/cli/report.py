@@ -59,14 +59,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     compared = run, recipe.playing, question
     if args.tasks is None:
         report = evaluate_suite(
-            *compared, suite=args.suite, server=args.server, out=out, on_line=shown
+            *compared, suite=args.suite, servers=args.server, out=out, on_line=shown
         )
     else:
         report = evaluate_procedural(
             *compared,
             count=args.tasks,
             first_seed=first,
-            server=args.server,
+            servers=args.server,
             out=out,
             on_line=shown,
         )

@@ -24,8 +24,8 @@ def _rollout(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.warm_start import warm_start_stage
     from marl_llm.workspace.open_run import open_run
 
-    with open_run(args.recipe, args.run, args.server) as opened:
-        warm_start_stage(opened.recipe, opened.run, opened.sandbox)
+    with open_run(args.recipe, args.run, args.server, ray_address=args.ray_address) as opened:
+        warm_start_stage(opened.recipe, opened.run, opened.machines)
         k = opened.run.next_iteration()
         collect_stage(opened, k)
         say(
@@ -118,7 +118,13 @@ def _iterate(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.iterate import iterate, render_curve
     from marl_llm.workspace.open_run import open_run
 
-    with open_run(args.recipe, args.run, args.server, iterations=args.iterations) as opened:
+    with open_run(
+        args.recipe,
+        args.run,
+        args.server,
+        iterations=args.iterations,
+        ray_address=args.ray_address,
+    ) as opened:
         iterate(opened)
         say(render_curve(opened.run))
     return 0
@@ -170,6 +176,16 @@ def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_
     run_option(parser, "run directory", required=True)
 
 
+def _where_options(parser: argparse.ArgumentParser) -> None:
+    server_option(parser)
+    parser.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Ray cluster that plays; auto: the one this machine is part of; local: one of this "
+        "machine alone (default: the recipe's rollout.executor)",
+    )
+
+
 def add(commands: Commands) -> None:
     """Add these commands."""
     _add_stages(commands)
@@ -180,7 +196,7 @@ def add(commands: Commands) -> None:
 def _add_stages(commands: Commands) -> None:
     rollout = commands.add_parser("rollout", help="collect the next iteration's trajectories")
     _run_options(rollout)
-    server_option(rollout)
+    _where_options(rollout)
     rollout.set_defaults(command=_rollout)
     train = commands.add_parser("train", help="train both adapters on the collected trajectories")
     _run_options(train, None)
@@ -202,7 +218,7 @@ def _add_stages(commands: Commands) -> None:
     train.set_defaults(command=_train)
     iterate = commands.add_parser("iterate", help="collect and train, again and again; resumes")
     _run_options(iterate)
-    server_option(iterate)
+    _where_options(iterate)
     iterate.add_argument("--iterations", type=int, help="rounds, instead of the recipe's")
     iterate.set_defaults(command=_iterate)
 

@@ -50,7 +50,7 @@ def _solve(args: argparse.Namespace) -> int:
         team=choose_team(args.team, base=args.base),
         limits=limits,
         out=args.out,
-        server=args.server,
+        servers=args.server,
         experience=named_store(args.experience),
         clock=Clock(limits.budget, *args.began),
         on_line=silent if args.json else say,

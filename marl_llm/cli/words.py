@@ -141,5 +141,11 @@ def base_option(parser: argparse.ArgumentParser) -> None:
 
 
 def server_option(parser: argparse.ArgumentParser) -> None:
-    """A model server that runs already."""
-    parser.add_argument("--server", help="URL of a running vLLM server to use")
+    """Model servers that run already."""
+    parser.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a running vLLM server to use; several share the work",
+    )

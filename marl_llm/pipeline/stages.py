@@ -23,8 +23,8 @@ from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.pipeline.credit import credit_stage
 from marl_llm.rewards import score_rows
-from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.metrics import team_metrics
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.rollout.progress import minutes
 from marl_llm.rollout.summary import read_summaries
 from marl_llm.tasks.mixture import planned_tasks

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.rollout.policies import Ask, Policy, PolicyInfo
@@ -36,8 +36,27 @@ class Spent:
     wall_s: float = 0.0
 
 
+class Journal(Protocol):
+    """Where the completions of one episode are kept.
+
+    Attributes
+    ----------
+    kept : dict of str to Completion
+        What an earlier process sampled, by key.
+    spent : Spent
+        What the episode had taken by the last of them.
+    """
+
+    kept: dict[str, Completion]
+    spent: Spent
+
+    def add(self, key: str, completion: Completion, spent: Spent) -> None:
+        """Keep a completion."""
+        ...
+
+
 class EpisodeJournal:
-    """The journal of one episode; a context manager that closes it.
+    """The journal of one episode, in a file; a context manager that closes it. A `Journal`.
 
     Parameters
     ----------
@@ -116,7 +135,7 @@ class JournaledPolicy:
     ----------
     policy : Policy
         Who answers what is not in the journal.
-    journal : EpisodeJournal
+    journal : Journal
         Of the episode played.
     sampling : str
         How completions are sampled, in words that change when it does (temperature, limit of
@@ -126,7 +145,7 @@ class JournaledPolicy:
     """
 
     def __init__(
-        self, policy: Policy, journal: EpisodeJournal, sampling: str, spent: Callable[[], Spent]
+        self, policy: Policy, journal: Journal, sampling: str, spent: Callable[[], Spent]
     ) -> None:
         self._policy, self._journal, self._sampling, self._spent = policy, journal, sampling, spent
 

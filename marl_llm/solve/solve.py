@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ def solve_task(
     team: TeamChoice,
     limits: Limits = DEFAULT_LIMITS,
     out: Path,
-    server: str | None = None,
+    servers: Sequence[str] = (),
     session: ModelSession | None = None,
     memory: Memory | None = None,
     experience: Path | None = None,
@@ -75,8 +75,8 @@ def solve_task(
     out : Path
         Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose
         files are replaced.
-    server : str, optional
-        URL of a running vLLM server to use; otherwise a small model plays in this process, and a
+    servers : sequence of str
+        URLs of running vLLM servers to use; without any, a small model plays in this process, and a
         server is started for a larger one (`serving.in_process_parameters` of the team's recipe).
     session : ModelSession, optional
         The team's model, opened by `team_session` for several calls; it is left open.
@@ -111,7 +111,7 @@ def solve_task(
     ):
         on_line(line)
     with (
-        nullcontext(session) if session else team_session(choice, out, server) as model,
+        nullcontext(session) if session else team_session(choice, out, servers) as model,
         open_sandbox(sections.sandbox) as sandbox,
         closing(TeamEnv(task, sandbox, sections.environment, entry.seed)) as env,
         closing(sandbox),  # first of all: what still runs, or waits for it, ends with it

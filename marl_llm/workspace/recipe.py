@@ -128,19 +128,19 @@ class Recipe(Section):
         return self
 
     def same_work(self, other: Recipe) -> bool:
-        """Tell whether a run of one may go on with the other: how long it is, how its server is
-        run, and how long other machines are waited for may differ.
+        """Tell whether a run of one may go on with the other: how long it is, how its server is run
+        and where episodes are played may differ.
         """
         return self._work() == other._work()
 
     def _work(self) -> Recipe:
         serving = self.serving.model_dump(exclude=set(ServingSection.OPERATION))
-        patience = {"machine_lost_after_s": RolloutConfig().machine_lost_after_s}
+        rollout = self.rollout.model_dump(exclude=set(RolloutConfig.OPERATION))
         return self.model_copy(
             update={
                 "iterations": 1,
                 "serving": ServingSection.model_validate(serving),
-                "rollout": self.rollout.model_copy(update=patience),
+                "rollout": RolloutConfig.model_validate(rollout),
             }
         )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +212,7 @@ def _with_found_model(recipe: Recipe) -> Recipe:
 
 @contextmanager
 def team_session(
-    choice: TeamChoice, directory: Path, attach: str | None = None
+    choice: TeamChoice, directory: Path, attach: Sequence[str] = ()
 ) -> Iterator[ModelSession | None]:
     """The team's model, ready: in this process if it is small, else in a server; None for the
     scripted team.
@@ -223,8 +223,8 @@ def team_session(
         Who plays.
     directory : Path
         Where a server that is started writes its log.
-    attach : str, optional
-        URL of a running server to use.
+    attach : sequence of str
+        URLs of running servers to use.
 
     Raises
     ------

@@ -16,10 +16,10 @@ from marl_llm.credit import read_credit
 from marl_llm.pipeline import warm_start
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.proposals import parse_action
+from marl_llm.rollout.executors.machines import open_machines
 from marl_llm.serving.in_process.chat import ChatTokenizer
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.open_run import open_sandbox
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
 
@@ -41,8 +41,8 @@ def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Recipe, R
     recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
     run.prepare(recipe)
     assert not run.adapters.exists()
-    with open_sandbox(recipe.sandbox) as sandbox:
-        warm_start_stage(recipe, run, sandbox)
+    with open_machines(recipe.rollout, recipe.sandbox) as machines:
+        warm_start_stage(recipe, run, machines)
     yield recipe, run
 
 
@@ -106,9 +106,9 @@ def test_what_is_done_is_not_done_again(warmed, monkeypatch):
     recipe, run = warmed
     before = {role: run.sha256(role, 0) for role in ROLES}
     monkeypatch.setattr(warm_start, "run_trainer", lambda *_: pytest.fail("trained again"))
-    with open_sandbox(recipe.sandbox) as sandbox:
-        warm_start_stage(recipe, run, sandbox)
+    with open_machines(recipe.rollout, recipe.sandbox) as machines:
+        warm_start_stage(recipe, run, machines)
         warm_start_stage(
-            recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, sandbox
+            recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, machines
         )
     assert before == {role: run.sha256(role, 0) for role in ROLES}

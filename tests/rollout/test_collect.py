@@ -17,10 +17,12 @@ from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import TeamEnv, team_env
 from marl_llm.proposals import Tune
 from marl_llm.rewards import RewardConfig, reward_columns, score_rows
-from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, Team
+from marl_llm.rollout.executors import LocalExecutor
 from marl_llm.rollout.metrics import team_metrics
+from marl_llm.rollout.planned import CollectSettings, PlannedEpisode
 from marl_llm.rollout.policies import Ask, PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.rows import EpisodeKey
@@ -51,7 +53,7 @@ SCRIPTED = Team(ScriptedPolicy(), ScriptedPolicy(0.4))
 def collect(
     directory: Path, team: Team = SCRIPTED, plans=PLANS, settings: CollectSettings = SETTINGS
 ) -> pd.DataFrame:
-    collector = Collector(directory, team, shared_sandbox(), 2, settings)
+    collector = Collector(directory, LocalExecutor(team, shared_sandbox()), settings)
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
 
@@ -209,7 +211,9 @@ def test_a_cancelled_collection_leaves_no_half_episode(tmp_path):
             raise AssertionError
 
     async def cancelled():
-        collector = Collector(tmp_path, Team(Hanging(), Hanging()), shared_sandbox(), 2, SETTINGS)
+        collector = Collector(
+            tmp_path, LocalExecutor(Team(Hanging(), Hanging()), shared_sandbox()), SETTINGS
+        )
         await asyncio.wait_for(collector.collect(PLANS[:1], Progress("test")), 1.5)
 
     with pytest.raises(TimeoutError):

@@ -18,9 +18,12 @@ from marl_llm.evaluation.arms import team_arm
 from marl_llm.evaluation.play import Comparison, play_arm
 from marl_llm.evaluation.trials import Trial
 from marl_llm.proposals import screened
-from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
+from marl_llm.rollout.executors import LocalExecutor
+from marl_llm.rollout.executors.machines import ThisMachine
+from marl_llm.rollout.planned import CollectSettings, PlannedEpisode
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import ServerSession
@@ -48,7 +51,9 @@ PLANS = [PlannedEpisode(f"e{i}", lambda task=task: task) for i, task in enumerat
 
 
 def collect(directory: Path, plans=PLANS, **changes) -> pd.DataFrame:
-    collector = Collector(directory, TEAM, shared_sandbox(), 2, replace(SETTINGS, **changes))
+    collector = Collector(
+        directory, LocalExecutor(TEAM, shared_sandbox()), replace(SETTINGS, **changes)
+    )
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
 
@@ -162,7 +167,7 @@ def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
     before = store.read_bytes()
-    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, shared_sandbox())
+    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, ThisMachine(shared_sandbox()))
     comparison = Comparison.of(opened, 0, tmp_path / "run" / "evaluation")
     trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(5)]
     arm = team_arm("scripted", opened.sections, None, "", 0)

@@ -19,6 +19,7 @@ from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.config import RolloutConfig
+from marl_llm.rollout.executors.local import LocalExecutor
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.storage import RunAddress
@@ -95,7 +96,7 @@ def test_the_collector_plays_its_share_and_publishes_each_episode_when_its_rows_
     a, b = two
     mine, others = (plan.name for plan in PLANS)
     sharing = Division(others)
-    collector = Collector(a.trajectories(0), SCRIPTED, sandbox, 2, SMALL, sharing=sharing)
+    collector = Collector(a.trajectories(0), LocalExecutor(SCRIPTED, sandbox), SMALL, sharing)
     asyncio.run(collector.collect(PLANS, Progress("test")))
     assert finished_episodes(a.trajectories(0)) == {mine} == {one.episode for one in sharing.told}
     a.publish_episode(0, sharing.told[0])
