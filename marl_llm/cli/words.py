@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from marl_llm.cli.terminal import say
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,12 +32,6 @@ RESUMES = "what was finished is kept, the same command goes on from there."
 NOTHING_KEPT = "nothing was written."
 """What an interruption leaves."""
 ENTRY_OPTIONS = ("target", "kind", "positive", "features", "ignore", "group", "time", "seed")
-
-
-def say(text: str = "") -> None:
-    """Write one line of a command's result to standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def say_json(content: object) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from marl_llm.core.directory import held
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.playability import Playability, playability
 from marl_llm.rollout.planned import PlannedEpisode
@@ -73,6 +74,6 @@ def measure(
         The server or the sandbox failed.
     """
     roles = team or dict.fromkeys(ROLES, BASE_POLICY)
-    with open_play(sections, folder / SERVER_LOG, servers) as ready:
+    with held(folder), open_play(sections, folder / SERVER_LOG, servers) as ready:
         play(ready, roles, folder / "episodes", list(plans), settings(sections, 0), "measure")
     return playability(read_rows(folder / "episodes"))

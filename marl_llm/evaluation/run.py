@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from marl_llm.core.atomic import write_json
+from marl_llm.core.directory import held
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.arms import ARMS, Arm, left_out, make_arms, plain, team_arm, trained_roles
@@ -210,11 +211,11 @@ def _choose(
 def _ready(
     sections: PlaySections, servers: Sequence[str], opened: OpenPlay | None, out: Path
 ) -> Iterator[OpenPlay]:
-    """Server and sandbox: as they are, or opened for this block."""
+    """Server and sandbox: as they are, or opened for this block, which has `out` for itself."""
     if opened is not None:
         yield opened
         return
-    with open_play(sections, out / SERVER_LOG, servers) as ready:
+    with held(out), open_play(sections, out / SERVER_LOG, servers) as ready:
         yield ready
 
 

@@ -11,7 +11,6 @@ import functools
 import json
 import logging
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +33,7 @@ from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.open_run import OpenRun, play, policies, seen_experience, settings
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
-from marl_llm.workspace.trainers import run_together, run_trainer
+from marl_llm.workspace.trainers import Running, run_together, run_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,9 @@ def training_plans(recipe: Recipe, k: int) -> list[PlannedEpisode]:
 
 
 def collect_stage(opened: OpenRun, k: int) -> None:
-    """Collect iteration k's trajectories; does nothing if they are all there."""
+    """Collect iteration k's trajectories; does nothing if they are all there. Episodes whose part
+    was deleted, say because it was damaged, are collected again.
+    """
     recipe, run = opened.recipe, opened.run
     if run.collected(k):
         logger.info("iteration %d is already collected", k)
@@ -147,7 +148,7 @@ def train_in_process(
     run: RunDirectory,
     k: int,
     trainee: str,
-    running: list[subprocess.Popen[str]] | None = None,
+    running: Running | None = None,
 ) -> None:
     """Train one adapter in a process of its own, which is added to `running`, logging its steps."""
     path = run.iteration(k) / "training" / f"{trainee}-spec.json"

@@ -32,7 +32,7 @@ from marl_llm.rollout.plans import procedural_plans
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.teacher import Teacher
 from marl_llm.serving.in_process.chat import ChatTokenizer
-from marl_llm.trajectories import read_rows, write_manifest
+from marl_llm.trajectories import lost_episodes, read_rows, write_manifest
 from marl_llm.workspace.open_run import play_scripted, settings
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
@@ -57,7 +57,7 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, machines: Machines) -> N
     if not waiting:
         return
     folder = run.warm_start
-    if not (folder / "trajectories" / "manifest.json").is_file():
+    if lost_episodes(folder / "trajectories") != 0:
         _play(recipe, folder / "trajectories", machines)
         write_manifest(folder / "trajectories")
     rows = score_rows(read_rows(folder / "trajectories"), recipe.rewards)

@@ -45,10 +45,13 @@ class Journal(Protocol):
         What an earlier process sampled, by key.
     spent : Spent
         What the episode had taken by the last of them.
+    repeated : int
+        Requests that were sent again for the replies of this episode, counted by `JournaledPolicy`.
     """
 
     kept: dict[str, Completion]
     spent: Spent
+    repeated: int
 
     def add(self, key: str, completion: Completion, spent: Spent) -> None:
         """Keep a completion."""
@@ -71,6 +74,8 @@ class EpisodeJournal:
         What an earlier process sampled, by key.
     spent : Spent
         What the episode had taken by the last of them.
+    repeated : int
+        Requests that were sent again for the replies of this episode, counted by `JournaledPolicy`.
     """
 
     def __init__(self, directory: Path, episode: str) -> None:
@@ -78,6 +83,7 @@ class EpisodeJournal:
         self._file: BinaryIO | None = None
         self.kept: dict[str, Completion] = {}
         self.spent = Spent()
+        self.repeated = 0
         for key, completion, spent in _whole_lines(self._path):
             self.kept[key], self.spent = completion, spent
 
@@ -159,10 +165,10 @@ class JournaledPolicy:
         worth keeping.
         """
         key = _key(self.info, ask, self._sampling)
-        if key in self._journal.kept:
-            return self._journal.kept[key]
-        completion = await self._policy.reply(ask)
-        if completion.completion_ids:
+        kept = self._journal.kept.get(key)
+        completion = kept or await self._policy.reply(ask)
+        self._journal.repeated += completion.repeated
+        if completion.completion_ids and kept is None:
             self._journal.add(key, completion, self._spent())
         return completion
 

@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from marl_llm.agents.prompts import PromptConfig
 from marl_llm.agents.style import PromptStyle
+from marl_llm.core.base_model import vocabulary_size
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment.memory import TokenCounter, rough_tokens
@@ -160,8 +161,8 @@ class ServerSession:
         served, wanted = Path(server.model).name, self._hub_name
         if wanted and served and served not in (Path(wanted).name, self._model.resolve().name):
             raise UserError(
-                f"The model server at {url} serves {server.model}, the adapters were made for "
-                f"{wanted}: start one with that model, or leave out --server."
+                f"The model server at {server.address} serves {server.model}, the adapters were "
+                f"made for {wanted}: start one with that model, or leave out --server."
             )
         return server
 
@@ -171,7 +172,12 @@ class ServerSession:
 
     def client(self) -> ChatClient | BalancedClient:
         """A client of the running servers."""
-        return client_of(self.servers(), self.request_timeout_s)
+        return client_of(self.servers(), self.request_timeout_s, self.vocabulary)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Token ids of the model are smaller than this; None where it does not say."""
+        return vocabulary_size(self._model)
 
     def stop(self) -> None:
         """End the server if it was started here; the next `server()` starts it again."""
@@ -187,10 +193,15 @@ class ServerSession:
 
 
 def client_of(
-    servers: Sequence[ModelServer], request_timeout_s: float
+    servers: Sequence[ModelServer], request_timeout_s: float, vocabulary: int | None = None
 ) -> ChatClient | BalancedClient:
-    """A client of one server, or of several that serve the same model."""
-    clients = [ChatClient(one, request_timeout_s=request_timeout_s) for one in servers]
+    """A client of one server, or of several that serve the same model, whose token ids are smaller
+    than `vocabulary`.
+    """
+    clients = [
+        ChatClient(one, request_timeout_s=request_timeout_s, vocabulary=vocabulary)
+        for one in servers
+    ]
     return clients[0] if len(clients) == 1 else BalancedClient(clients)
 
 
@@ -204,6 +215,8 @@ class ServedTeam:
     max_num_seqs : int
         Sequences that each server decodes at once.
     request_timeout_s : float
+    vocabulary : int or None
+        Token ids of the model are smaller.
     roles : dict of str to RolePolicy
         Adapters lie where the servers find them.
     rollout : RolloutConfig
@@ -212,6 +225,7 @@ class ServedTeam:
     urls: tuple[str, ...]
     max_num_seqs: int
     request_timeout_s: float
+    vocabulary: int | None
     roles: dict[str, RolePolicy]
     rollout: RolloutConfig
 
@@ -224,7 +238,8 @@ class ServedTeam:
         UserError
             None of the servers answers from this machine.
         """
-        async with client_of(self._answering(), self.request_timeout_s) as client:
+        servers = self._answering()
+        async with client_of(servers, self.request_timeout_s, self.vocabulary) as client:
             yield await make_team(client, self.roles, self.rollout)
 
     def _answering(self) -> list[ModelServer]:

@@ -23,7 +23,7 @@ from typing import Self
 from marl_llm.serving.client import ChatClient
 from marl_llm.serving.completion import Completion
 from marl_llm.serving.counters import Counters
-from marl_llm.serving.errors import ServerDied, ServerStalled
+from marl_llm.serving.errors import ServerBusy, ServerDied, ServerStalled
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class BalancedClient:
         max_tokens: int,
         seed: int | None = None,
     ) -> Completion:
-        """As `ChatClient.sample`; `ServerDied` or `ServerStalled` when the last server is lost."""
+        """As `ChatClient.sample`, which see; a lost server is an error when it was the last."""
         while True:
             client = self._chosen(model, messages)
             self._open[id(client)] += 1
@@ -88,7 +88,7 @@ class BalancedClient:
                 return await client.sample(
                     model, messages, temperature=temperature, max_tokens=max_tokens, seed=seed
                 )
-            except (ServerDied, ServerStalled) as error:
+            except (ServerDied, ServerStalled, ServerBusy) as error:
                 self._leave_out(client, error)
             finally:
                 self._open[id(client)] -= 1
@@ -114,7 +114,9 @@ class BalancedClient:
             if self._open[id(client)] <= least + _SLACK * client.server.max_num_seqs
         )
 
-    def _leave_out(self, client: ChatClient, error: ServerDied | ServerStalled) -> None:
+    def _leave_out(
+        self, client: ChatClient, error: ServerDied | ServerStalled | ServerBusy
+    ) -> None:
         """Ask it nothing more. Raises the error if no other is left."""
         if client not in self._clients:  # another request found out first
             if self._clients:

@@ -104,32 +104,32 @@ def solve_task(
     own = OwnExperience(experience, on_line, choice.experience if experience else NOTHING)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
-    directory.claim(entry.csv, sha256)
-    for line in (
-        *(f"note: {note}" for note in task.notes),
-        *(f"warning: {warning}" for warning in task.warnings),
-    ):
-        on_line(line)
-    with (
-        nullcontext(session) if session else team_session(choice, out, servers) as model,
-        open_sandbox(sections.sandbox) as sandbox,
-        closing(TeamEnv(task, sandbox, sections.environment, entry.seed)) as env,
-        closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
-    ):
-        journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
-        play = Play(
-            env,
-            limits,
-            clock,
-            journal.first,
-            Watchers(journal.screened, journal.looked, journal.step),
-        )
-        delivery = _Delivery(env, team.name, directory, journal, sha256, play, clock)
-        try:
-            lines = own.lines(env, sections.prompts.experience_lines)
-            return _improve(env, play, players(choice, model), delivery, lines)
-        finally:
-            own.remember(env, journal)
+    with directory.claimed(entry.csv, sha256):
+        for line in (
+            *(f"note: {note}" for note in task.notes),
+            *(f"warning: {warning}" for warning in task.warnings),
+        ):
+            on_line(line)
+        with (
+            nullcontext(session) if session else team_session(choice, out, servers) as model,
+            open_sandbox(sections.sandbox) as sandbox,
+            closing(TeamEnv(task, sandbox, sections.environment, entry.seed)) as env,
+            closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
+        ):
+            journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
+            play = Play(
+                env,
+                limits,
+                clock,
+                journal.first,
+                Watchers(journal.screened, journal.looked, journal.step),
+            )
+            delivery = _Delivery(env, team.name, directory, journal, sha256, play, clock)
+            try:
+                lines = own.lines(env, sections.prompts.experience_lines)
+                return _improve(env, play, players(choice, model), delivery, lines)
+            finally:
+                own.remember(env, journal)
 
 
 def _improve(

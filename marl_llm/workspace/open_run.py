@@ -45,7 +45,7 @@ from marl_llm.sandbox import Sandbox, SandboxPool
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.serving.in_process import suits_in_process
 from marl_llm.storage import RunAddress
-from marl_llm.tasks.mixture import suite_files
+from marl_llm.tasks.mixture import check_suite
 from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
@@ -119,12 +119,15 @@ def seen_experience(sections: PlaySections, directory: Path) -> Experience:
 def policies(name: str, run: RunDirectory, versions: dict[str, int]) -> dict[str, RolePolicy]:
     """The adapters of these versions, with the names they have on the server; `name` is the
     recipe's.
+
+    A name carries the fingerprint of the weights: a server that has served an earlier run of the
+    same directory knows other weights under another name, and is not asked for them.
     """
     named = {}
     for role, version in versions.items():
-        info = PolicyInfo(
-            f"{name}-{run.trainee(role)}-v{version}", version, run.sha256(role, version)
-        )
+        fingerprint = run.sha256(role, version)
+        served = f"{name}-{run.trainee(role)}-v{version}-{fingerprint[:8]}"
+        info = PolicyInfo(served, version, fingerprint)
         named[role] = RolePolicy(run.adapter(role, version), info)
     return named
 
@@ -216,9 +219,8 @@ def open_run(
     if ray_address is not None:
         there = {"executor": "ray", "ray_address": ray_address}
         recipe = recipe.model_copy(update={"rollout": recipe.rollout.model_copy(update=there)})
-    suite_files(
-        recipe.tasks
-    )  # a mistake in what the recipe names should not show after hours of collecting
+    # A mistake in what the recipe names should not show after hours of collecting.
+    check_suite(recipe.tasks, _to_collect(recipe, run), recipe.seed)
     recipe.rewards.components()
     for role in ROLES:
         imitated_runs(recipe, role)
@@ -231,6 +233,15 @@ def open_run(
             if attach:
                 ready.session.ready()  # a wrong address shows before anything is played
             yield ready
+
+
+def _to_collect(recipe: Recipe, run: RunDirectory) -> range:
+    """Episodes of the iterations that are still to be collected, the next one at least."""
+    begin = run.next_iteration()
+    if run.collected(begin):
+        begin += 1
+    count = recipe.tasks.per_iteration
+    return range(begin * count, max(begin + 1, recipe.iterations) * count)
 
 
 def play(
@@ -261,6 +272,7 @@ def play(
         tuple(server.url for server in servers),
         opened.sections.serving.max_num_seqs,
         opened.session.request_timeout_s,
+        opened.session.vocabulary,
         {role: policy.resolved() for role, policy in roles.items()},
         chosen.rollout,
     )

@@ -21,6 +21,7 @@ from marl_llm.algorithms.config import TrainingSection
 from marl_llm.algorithms.registry import DEFAULT, algorithm_class
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
+from marl_llm.core.yaml_files import read_yaml
 from marl_llm.credit import CreditConfig
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.rewards import RewardConfig
@@ -226,13 +227,11 @@ def read_mapping(
         The file is missing or no YAML mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise UserError(f"{path}: {missing}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: not readable as YAML ({' '.join(str(error).split())[:160]})."
-        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as YAML ({error}).") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: a recipe is a YAML mapping of sections.")
     return content

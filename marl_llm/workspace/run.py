@@ -18,7 +18,6 @@ the files, never kept apart.
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,12 +27,14 @@ from pathlib import Path
 
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.base_model import local_model
+from marl_llm.core.directory import held
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
 from marl_llm.rollout.sharing import Sharing
 from marl_llm.sandbox import kernels_in_use
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
+from marl_llm.trajectories import lost_episodes
 from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
 
 PACKAGES = (
@@ -51,22 +52,6 @@ PACKAGES = (
     "flaml",
     "marl_llm",
 )
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory that the user named, unless it is there.
-
-    Raises
-    ------
-    UserError
-        It cannot be made: a file of that name, no permission.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be a directory ({error.strerror or error}): name another."
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -159,8 +144,8 @@ class RunDirectory:
         return version
 
     def collected(self, k: int) -> bool:
-        """True if all episodes of iteration k are written."""
-        return (self.trajectories(k) / "manifest.json").is_file()
+        """True if all episodes of iteration k are written, and none of them was deleted since."""
+        return lost_episodes(self.trajectories(k)) == 0
 
     def next_iteration(self) -> int:
         """The first iteration that is not done."""
@@ -188,14 +173,7 @@ class RunDirectory:
         UserError
             Another process is at work in it, or it cannot be made.
         """
-        make_directory(self.root)
-        with (self.root / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"{self.root}: another process is at work there; wait for it, or stop it."
-                ) from None
+        with held(self.root):
             yield
 
     def sync(self) -> None:

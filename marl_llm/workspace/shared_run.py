@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from marl_llm.core.directory import make_directory
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.rollout.sharing import Sharing
 from marl_llm.rollout.summary import EpisodeSummary, append_summary
@@ -27,7 +28,7 @@ from marl_llm.trajectories import finished_episodes, write_manifest
 from marl_llm.workspace import finished as bundles
 from marl_llm.workspace.ledger import Ledger
 from marl_llm.workspace.recipe import load_recipe
-from marl_llm.workspace.run import RunDirectory, make_directory
+from marl_llm.workspace.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 _INCOMING = ".incoming"

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from marl_llm.core.errors import UserError
-from marl_llm.serving import ModelServer, ServerConfig, ServerDied, config, server
+from marl_llm.serving import ModelServer, ServerConfig, ServerDied, config, introduction, server
 from marl_llm.serving.config import Device
 
 
@@ -105,7 +105,7 @@ def test_attaching_to_what_is_no_address_says_so(url: str) -> None:
 def test_attaching_to_what_does_not_answer_says_so(
     silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(introduction, "ANSWER_S", 0.2)
     with pytest.raises(
         UserError,
         match=f"listens at http://127.0.0.1:{silent_port} does not answer .*: try again when",

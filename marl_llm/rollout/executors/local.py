@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
@@ -78,7 +79,9 @@ class LocalExecutor:
                 known = None
                 if settings.remember is not None:
                     known = await self._blocking(known_data_set, env, start, result.visited)
-                return PlayedEpisode(_summary(plan, env, start, result, cost), result.rows, known)
+                summary = _summary(plan, env, start, result, cost)
+                summary = replace(summary, repeated=journal.repeated)
+                return PlayedEpisode(summary, result.rows, known)
             finally:
                 env.close()
 

@@ -150,7 +150,7 @@ class _SentJournal:
 
     def __init__(self, name: str, kept: dict[str, Completion], spent: Spent, said: Queue) -> None:
         self._name, self._said = name, said
-        self.kept, self.spent = kept, spent
+        self.kept, self.spent, self.repeated = kept, spent, 0
 
     def add(self, key: str, completion: Completion, spent: Spent) -> None:
         """Send a completion to whoever listens; not waited for."""
