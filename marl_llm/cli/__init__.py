@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         terminal.tell(f"marl-llm: {error}")
         return error.exit_code
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in ("httpx", "botocore", "aiobotocore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         with terminated_as_interrupted() as terminated:
             return _run(args, terminated)

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import NOTHING_KEPT, Commands, names, say, server_option, silent
+from marl_llm.cli.words import NOTHING_KEPT, Commands, names, run_option, say, server_option, silent
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _rollout(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from marl_llm.workspace.recipe import load_recipe
-    from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
 
     if args.rewards:
         return _train_again(args)
@@ -45,17 +45,24 @@ def _train(args: argparse.Namespace) -> int:
         raise UserError(
             "--out and --iteration go with --rewards: train on old trajectories with other rewards."
         )
-    run = RunDirectory(args.run)
-    k = run.next_iteration()
-    if not run.collected(k):
-        raise UserError(
-            f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first."
-        )
-    recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
+    run = run_to_read(args.run)
+    _next_collected(run)
     with run.held():
+        k = _next_collected(run)
+        recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
         run.prepare(recipe)
         _train_iteration(recipe, run, k)
     return 0
+
+
+def _next_collected(run: RunDirectory) -> int:
+    """The iteration to train on. Raises UserError if it is not collected."""
+    k = run.next_iteration()
+    if not run.collected(k):
+        raise UserError(
+            f"{run.name}: iteration {k} has no complete trajectories; run `marl-llm rollout` first."
+        )
+    return k
 
 
 def _train_again(args: argparse.Namespace) -> int:
@@ -64,6 +71,7 @@ def _train_again(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.fork import fork_run
     from marl_llm.workspace.recipe import load_rewards
     from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
 
     if args.out is None:
         raise UserError(
@@ -73,7 +81,7 @@ def _train_again(args: argparse.Namespace) -> int:
     if args.recipe:
         raise UserError("--rewards changes the run's own recipe: leave --recipe out.")
     source, target, weights = (
-        RunDirectory(args.run),
+        run_to_read(args.run),
         RunDirectory(args.out),
         load_rewards(args.rewards),
     )
@@ -165,7 +173,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_RECIPE) -> None:
     parser.add_argument("--recipe", type=Path, default=recipe, help="YAML recipe")
-    parser.add_argument("--run", type=Path, required=True, help="run directory")
+    run_option(parser, "run directory", required=True)
 
 
 def _where_options(parser: argparse.ArgumentParser) -> None:

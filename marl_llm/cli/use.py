@@ -181,8 +181,8 @@ def add(commands: Commands) -> None:
     solve = commands.add_parser("solve", help="improve a model on your own CSV")
     data_options(solve)
     teams = (
-        "trained (default where it is shipped), untrained, scripted, a run directory, or "
-        "user/name@revision (Hub)"
+        "trained (default where it is shipped), untrained, scripted, a run directory or its "
+        "address, or user/name@revision (Hub)"
     )
     solve.add_argument("--team", help=teams)
     solve.add_argument(

@@ -14,6 +14,7 @@ from marl_llm.cli.terminal import say
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
+    from marl_llm.storage import RunAddress
     from marl_llm.tasks import TaskFile
 
 Command = Callable[[argparse.Namespace], int]
@@ -57,6 +58,25 @@ def metric(text: str) -> tuple[str, float]:
 def names(text: str) -> list[str]:
     """Read names separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def run_place(text: str) -> Path | RunAddress:
+    """Read where a run lies: a directory, or a URL of shared storage."""
+    if "://" not in text:
+        return Path(text)
+    from marl_llm.storage import RunAddress
+
+    try:
+        return RunAddress.parse(text) or Path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run_option(parser: argparse.ArgumentParser, about: str, *, required: bool = False) -> None:
+    """A run: its directory, or its address on shared storage."""
+    parser.add_argument(
+        "--run", type=run_place, required=required, metavar="RUN", help=f"{about}, or s3://..."
+    )
 
 
 def task_entry(args: argparse.Namespace) -> TaskFile:

@@ -46,6 +46,7 @@ def evaluate_stage(opened: OpenRun, version: int) -> dict[str, object]:
         versions = dict.fromkeys(ROLES, version)
         plans = evaluation_plans(opened.recipe)
         write_json(result, evaluate_versions(opened.playing, opened.run, versions, plans, folder))
+        opened.run.sync()
     return json.loads(result.read_text())
 
 

@@ -57,12 +57,17 @@ def collect_stage(opened: OpenRun, k: int) -> None:
         return
     roles = policies(recipe.name, run, dict.fromkeys(ROLES, k))
     store = recipe.environment.experience
+    seen_experience(recipe.playing, run.iteration(k))
+    run.sync()  # what the first machine saw is what all are told
     seen = seen_experience(recipe.playing, run.iteration(k))
     remember = Path(store) if store else None
     chosen = replace(settings(recipe.playing, k), seen=seen, remember=remember)
     plans = training_plans(recipe, k)
-    play(opened.playing, roles, run.trajectories(k), plans, chosen, f"collect {k}")
+    here = opened.playing, roles, run.trajectories(k), plans, chosen, f"collect {k}"
+    names, lost_after_s = [plan.name for plan in plans], recipe.rollout.machine_lost_after_s
+    run.collect(k, names, functools.partial(play, *here), lost_after_s)
     write_manifest(run.trajectories(k))
+    run.sync()
 
 
 def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
@@ -104,6 +109,7 @@ def finish_iteration(
         "promotion": promotion,
     }
     write_json(run.metrics(k), metrics)
+    run.sync()
 
 
 def trainees_of(recipe: Recipe, run: RunDirectory, k: int) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, machines: Machines) -> N
         logger.info(
             "warm start %s: %d rows, loss %.3f to %.3f nats a token", trainee, *figures.values()
         )
+    run.sync()
 
 
 def _left_out(rows: pd.DataFrame, role: str, recipe: Recipe) -> npt.NDArray[np.bool_]:

@@ -17,15 +17,25 @@ from marl_llm.environment.experience import ExperienceStore
 from marl_llm.rollout.journal import EpisodeJournal, tidy
 from marl_llm.rollout.planned import CollectSettings, Executor, PlannedEpisode, PlayedEpisode
 from marl_llm.rollout.progress import Progress
+from marl_llm.rollout.sharing import Sharing
 from marl_llm.rollout.summary import append_summary
 from marl_llm.trajectories import TrajectoryWriter, finished_episodes
 
 
 class Collector:
-    """Plays planned episodes into a directory."""
+    """Plays planned episodes into a directory; `sharing` divides them among machines, by default
+    all are played here.
+    """
 
-    def __init__(self, directory: Path, executor: Executor, settings: CollectSettings) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        executor: Executor,
+        settings: CollectSettings,
+        sharing: Sharing | None = None,
+    ) -> None:
         self._directory, self._executor, self._settings = directory, executor, settings
+        self._sharing = sharing
         self._writer = TrajectoryWriter(directory)
         self._store = ExperienceStore(settings.remember) if settings.remember else None
 
@@ -49,10 +59,14 @@ class Collector:
 
     async def _one(self, plan: PlannedEpisode, gate: asyncio.Semaphore, progress: Progress) -> None:
         async with gate:
+            if self._sharing and not await asyncio.to_thread(self._sharing.take, plan.name):
+                return
             with EpisodeJournal(self._directory, plan.name) as journal:
                 played = await self._executor.play(plan, self._settings, journal)
                 self._save(played)
                 journal.remove()
+            if self._sharing:
+                await asyncio.to_thread(self._sharing.finished, played.summary)
             await progress.episode(played.summary)
 
     def _save(self, played: PlayedEpisode) -> None:

@@ -42,6 +42,12 @@ class RolloutConfig(Section):
     engineer_tokens: int = Field(
         default=128, ge=1, description="maximum tokens of an Engineer's reply"
     )
+    machine_lost_after_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="seconds without a sign of life after which another machine that collects into "
+        "the same shared run is lost, and its episodes are played elsewhere",
+    )
     executor: Literal["local", "ray"] = Field(
         default="local",
         description="where episodes and evaluations run: this machine, or a Ray cluster",
@@ -56,7 +62,13 @@ class RolloutConfig(Section):
     )
 
     OPERATION: ClassVar[frozenset[str]] = frozenset(
-        {"episodes_at_once", "executor", "ray_address", "ray_patience_s"}
+        {
+            "episodes_at_once",
+            "machine_lost_after_s",
+            "executor",
+            "ray_address",
+            "ray_patience_s",
+        }
     )
     """Keys that make no difference to what is collected."""
 

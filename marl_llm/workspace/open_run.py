@@ -40,14 +40,17 @@ from marl_llm.rollout.session import (
     make_team,
     prompt_style,
 )
+from marl_llm.rollout.sharing import Sharing
 from marl_llm.sandbox import Sandbox, SandboxPool
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.serving.in_process import suits_in_process
+from marl_llm.storage import RunAddress
 from marl_llm.tasks.mixture import check_suite
 from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.sections import PlaySections
+from marl_llm.workspace.shared_run import run_at
 
 SERVER_LOG = "server.log"
 
@@ -201,16 +204,16 @@ def opened(recipe: Recipe, run: RunDirectory, *, attach: Sequence[str] = ()) -> 
 @contextmanager
 def open_run(
     recipe_path: Path,
-    directory: Path,
+    place: Path | RunAddress,
     attach: Sequence[str] = (),
     *,
     iterations: int | None = None,
     ray_address: str | None = None,
 ) -> Iterator[OpenRun]:
-    """Make or resume a run; the server and the sandboxes end with the block. `ray_address` has it
-    played on that cluster, whatever the recipe says.
+    """Make or resume a run in a directory or at an address; the server and the sandboxes end with
+    the block. `ray_address` has it played on that cluster, whatever the recipe says.
     """
-    recipe, run = load_recipe(recipe_path), RunDirectory(directory)
+    recipe, run = load_recipe(recipe_path), run_at(place)
     if iterations is not None:
         recipe = recipe.model_copy(update={"iterations": iterations})
     if ray_address is not None:
@@ -225,6 +228,7 @@ def open_run(
         ExperienceStore(Path(recipe.environment.experience))
     with run.held():
         run.prepare(recipe)
+        run.sync()
         with opened(recipe, run, attach=attach) as ready:
             if attach:
                 ready.session.ready()  # a wrong address shows before anything is played
@@ -247,8 +251,9 @@ def play(
     plans: list[PlannedEpisode],
     chosen: CollectSettings,
     what: str,
+    sharing: Sharing | None = None,
 ) -> None:
-    """Play planned episodes with served policies into a directory.
+    """Play planned episodes with served policies into a directory; `sharing` as of `Collector`.
 
     Raises
     ------
@@ -282,7 +287,7 @@ def play(
             opens = served.opened if machines.addresses else here
             async with machines.executor(opens, meter) as executor:
                 progress = Progress(what, client.counters)
-                await Collector(directory, executor, chosen).collect(plans, progress)
+                await Collector(directory, executor, chosen, sharing).collect(plans, progress)
 
     asyncio.run(run_all())
 

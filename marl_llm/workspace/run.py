@@ -19,7 +19,7 @@ the files, never kept apart.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -31,6 +31,7 @@ from marl_llm.core.directory import held, sweep
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
+from marl_llm.rollout.sharing import Sharing
 from marl_llm.sandbox import kernels_in_use
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
 from marl_llm.trajectories import lost_episodes
@@ -177,6 +178,31 @@ class RunDirectory:
                 sweep(self.root)
             yield
 
+    def sync(self) -> None:
+        """Exchange what is finished with other machines; a run in a directory has none."""
+
+    def collect(
+        self,
+        k: int,
+        episodes: Sequence[str],
+        play: Callable[[Sharing | None], None],
+        lost_after_s: float,
+    ) -> None:
+        """Have all episodes of iteration k played: by `play`, and on other machines where the run
+        is shared.
+
+        Parameters
+        ----------
+        k : int
+        episodes : sequence of str
+            Names.
+        play : callable
+            Plays what is not written yet, and of that what its argument says is this machine's.
+        lost_after_s : float
+            Seconds without a sign of life after which another machine is lost.
+        """
+        play(None)
+
     def prepare(self, recipe: Recipe) -> None:
         """Make the directory, or check that it was started with the same recipe; make the untrained
         adapters.
@@ -191,7 +217,7 @@ class RunDirectory:
             before = load_recipe(path)
             if not before.same_work(recipe):
                 raise UserError(
-                    f"{self.root} holds a run of another recipe: name a new directory, or "
+                    f"{self.name} holds a run of another recipe: name a new directory, or "
                     f"use {path}."
                 )
         else:

@@ -26,10 +26,12 @@ from marl_llm.pipeline.iterate import iterate, render_curve
 from marl_llm.pipeline.publish import publish_run
 from marl_llm.rewards import reward_columns
 from marl_llm.serving import ModelServer
+from marl_llm.storage import Objects, RunAddress
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, open_run
 from marl_llm.workspace.recipe import Recipe, dump_recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.shared_run import SharedRun
 
 RECIPE = """
 name: small
@@ -193,6 +195,25 @@ def test_an_adapter_that_is_not_worse_is_promoted_and_what_was_played_is_kept(fi
     for role in ROLES:
         kept = "" if decision["promoted"][role] else "_before"
         assert metrics["training"][role]["adapter_sha256" + kept] == finished.run.sha256(role, 1)
+
+
+def test_a_run_on_shared_storage_is_trained_on_another_machine_and_is_the_same_on_both(
+    finished, copied, tmp_path
+):
+    address = RunAddress(f"file://{tmp_path}/shared")
+    here, there = (SharedRun(root, address, Objects(address)) for root in (copied.root, tmp_path))
+    here.sync()
+    there.sync()
+    recipe = changed(finished.recipe, training={"schedule": "alternate"})
+    stages.train_stage(recipe, there, 0)
+    here.sync()
+    metrics = json.loads(here.metrics(0).read_text())
+    for role in ROLES:
+        assert metrics["training"][role]["adapter_sha256"] == here.sha256(role, 1)
+        assert here.sha256(role, 1) == there.sha256(role, 1)
+    assert read_credit(here.credit(0, ROLES[0])).equals(read_credit(there.credit(0, ROLES[0])))
+    assert here.next_iteration() == there.next_iteration() == 1
+    assert render_curve(there) == render_curve(here) and "v0001" in render_curve(there)
 
 
 def test_a_role_whose_turn_it_is_not_keeps_its_adapter(finished, copied):
