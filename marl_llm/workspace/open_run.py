@@ -81,7 +81,12 @@ def playing_session(sections: PlaySections, log: Path, attach: str | None = None
 @contextmanager
 def open_sandbox(section: SandboxSection) -> Iterator[Sandbox]:
     """The sandbox of a run, self-tested."""
-    with Sandbox(slots=section.slots, level=section.level, limits=section.limits) as sandbox:
+    with Sandbox(
+        slots=section.slots,
+        level=section.level,
+        limits=section.limits,
+        packages=section.packages,
+    ) as sandbox:
         yield sandbox
 
 
