@@ -40,6 +40,23 @@ def _check_length(text: str) -> None:
         )
 
 
+def imported_names(code: str) -> set[str]:
+    """Top-level names that the import statements of some code name; none where it does not
+    parse.
+    """
+    try:
+        tree = parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
 def syntax_error(code: str) -> str:
     """Why text is no Python, in one line."""
     try:

@@ -170,10 +170,8 @@ class Evaluator:
         sandbox allows. The test part is left out: what is delivered has as long as the sandbox
         gives.
         """
-        wall_s, cpu_s = (
-            min(self._limits.wall_s, seconds),
-            max(1, min(self._limits.cpu_s, round(seconds))),
-        )
+        wall_s = min(self._limits.wall_s, seconds)
+        cpu_s = max(1, min(self._limits.cpu_s, round(seconds)))
         self._runner.limits = replace(self._limits, wall_s=wall_s, cpu_s=cpu_s)
 
     def compare(self, before: Evaluated, after: Evaluated) -> Comparison | None:
@@ -224,9 +222,8 @@ class Evaluator:
         runs: list[Evaluation] = []
         for fold in folds if tree is not None else ():
             assert tree is not None
-            describe = (
-                fold is self._folds[self._gain_test.order[0]]
-            )  # as a later evaluation will ask
+            # As a later evaluation will ask.
+            describe = fold is self._folds[self._gain_test.order[0]]
             run, _ = self._runner.run(
                 Candidate(code, tree), fold, describe=describe, probe=False, limits=limits
             )
@@ -271,29 +268,33 @@ class Evaluator:
                 agreed = True
         return agreed
 
-    def test_scores(self, code: str) -> Scores | None:
+    def test_scores(self, spec: PipelineSpec) -> Scores | None:
         """Fit on development and hold-out rows, score on the test part: for reports, once, at the
         end. None if it fails. Blocks.
         """
-        found = self._test_predictions(code)
+        found = self.test_predictions(spec)
         return None if found is None else self.scores(self.task.test.y, found)
 
     def test_predictions(self, spec: PipelineSpec) -> Predictions | None:
         """A solution's predictions of the test part, as `test_scores` scores them. Members of a
         blend are fitted one by one, so that each has a candidate's time and memory. Blocks.
+
+        A spec, never an agent's code: here alone hold-out labels enter a process, and code could
+        leave them where a later, rewarded evaluation finds them.
         """
         if spec.estimator != BLEND:
-            return self._test_predictions(generate_code(spec))
+            return self._test_predictions(spec)
         with ThreadPoolExecutor(len(spec.members)) as pool:
-            parts = list(pool.map(self._test_predictions, map(generate_code, spec.members)))
+            parts = list(pool.map(self._test_predictions, spec.members))
         known = [part for part in parts if part is not None]
         if len(known) < len(parts):
             return None
         y = np.concatenate([self.task.development.y, self.task.holdout.y])
         return blended(known, spec.weights, self._shares(y), spec.power)
 
-    def _test_predictions(self, code: str) -> Predictions | None:
-        tree, task = code_key(code), self.task
+    def _test_predictions(self, spec: PipelineSpec) -> Predictions | None:
+        code, task = generate_code(spec), self.task
+        tree = code_key(code)
         if tree is None:
             return None
         X = pd.concat([task.development.X, task.holdout.X], ignore_index=True)

@@ -26,9 +26,8 @@ from marl_llm.evaluation.countdown import Countdown
 from marl_llm.evaluation.fixed import BASELINE, fixed_spec, start_of
 from marl_llm.evaluation.flaml_arm import MIN_SECONDS, FlamlFailed, FlamlProcesses
 from marl_llm.evaluation.report import Result
-from marl_llm.evaluation.scoring import Bench, TestRun, final_code
+from marl_llm.evaluation.scoring import Bench, TestRun, final_spec
 from marl_llm.evaluation.trials import Trial
-from marl_llm.proposals import generate_code
 from marl_llm.rewards import FACTS, score_rows
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.figures import COLUMNS as FIGURE_COLUMNS
@@ -135,7 +134,7 @@ def _fixed_result(comparison: Comparison, arm: Arm) -> Callable[[Trial], Result]
     def finish(trial: Trial) -> Result:
         task = trial.load()
         spec = start_of(task) if arm.name == BASELINE else fixed_spec(arm.name, task.kind)
-        return comparison.bench.fixed(arm.name, trial, task, generate_code(spec))
+        return comparison.bench.fixed(arm.name, trial, task, spec)
 
     return finish
 
@@ -239,7 +238,7 @@ def _team_results(
         }
         result = result.model_copy(update=figures)
         spent = None if summary.cpu_s is None else Cost(summary.cpu_s, summary.wall_s or 0.0)
-        return comparison.bench.with_test(result, trial, task, final_code(summary), spent)
+        return comparison.bench.with_test(result, trial, task, final_spec(summary), spent)
 
     return finish
 

@@ -2,8 +2,9 @@
 test.
 
 The test part is read here and nowhere else: the final solution is fitted on development and
-hold-out rows and predicts the test rows once. Code runs in the sandbox; equal code on one trial
-runs once, so the baseline is shared by all arms.
+hold-out rows and predicts the test rows once. Solutions come as specs, whose code is the compiler's
+own: no code that an agent wrote ever sees a hold-out label. The code runs in the sandbox; equal
+solutions of one trial run once, so the baseline is shared by all arms.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ class Bench:
 
     def __init__(self, sandbox: SandboxPool, config: EnvironmentConfig, seed: int) -> None:
         self._sandbox, self._config, self._seed = sandbox, config, seed
-        self._tests: dict[tuple[str, str], TestRun] = {}
+        self._tests: dict[tuple[str, PipelineSpec], TestRun] = {}
 
-    def fixed(self, arm: str, trial: Trial, task: Task, code: str) -> Result:
+    def fixed(self, arm: str, trial: Trial, task: Task, spec: PipelineSpec) -> Result:
         """Result of an arm without a team; a solution that does not run leaves its error."""
         start = generate_code(start_of(task))
         evaluator = Evaluator(task, self._sandbox, self._config, seed=trial.seed(self._seed))
         try:
-            before, after = evaluator.evaluate(start), evaluator.evaluate(code)
+            before, after = evaluator.evaluate(start), evaluator.evaluate(generate_code(spec))
         finally:
             evaluator.close()
         missing = Result(
@@ -73,10 +74,15 @@ class Bench:
         assert before.holdout is not None and after.holdout is not None
         holdout, gain = after.holdout.score, after.holdout.score - before.holdout.score
         known = missing.model_copy(update={"holdout": holdout, "holdout_gain": gain})
-        return self.with_test(known, trial, task, code, Cost(after.cpu_seconds, after.seconds))
+        return self.with_test(known, trial, task, spec, Cost(after.cpu_seconds, after.seconds))
 
     def with_test(
-        self, result: Result, trial: Trial, task: Task, code: str, spent: Cost | None = None
+        self,
+        result: Result,
+        trial: Trial,
+        task: Task,
+        spec: PipelineSpec,
+        spent: Cost | None = None,
     ) -> Result:
         """The result with its test scores, its test gain over the baseline on the same rows, and
         its cost.
@@ -84,7 +90,7 @@ class Bench:
         `spent` is what it took to find the solution, None where that is not known; the final fit is
         added here.
         """
-        fitted = self._test(trial, task, code)
+        fitted = self._test(trial, task, spec)
         if spent is not None:
             spent += fitted.cost
             result = result.model_copy(
@@ -96,7 +102,7 @@ class Bench:
         """The result with the scores of predictions of the test part, and their gain over the
         baseline's.
         """
-        start = self._test(trial, task, generate_code(start_of(task)))
+        start = self._test(trial, task, start_of(task))
         if after.predictions is None or start.predictions is None:
             return result.model_copy(
                 update={"error": f"no test score: {after.error or start.error}"}
@@ -117,10 +123,10 @@ class Bench:
         """Score of predictions of the test part."""
         return self._scores(task, predictions).score
 
-    def _test(self, trial: Trial, task: Task, code: str) -> TestRun:
-        key = (trial.name, code)
+    def _test(self, trial: Trial, task: Task, spec: PipelineSpec) -> TestRun:
+        key = (trial.name, spec)
         if key not in self._tests:
-            self._tests[key] = self._run_test(task, code, trial.seed(self._seed))
+            self._tests[key] = self._run_test(task, generate_code(spec), trial.seed(self._seed))
         return self._tests[key]
 
     def _run_test(self, task: Task, code: str, seed: int) -> TestRun:
@@ -153,8 +159,8 @@ class Bench:
         )
 
 
-def final_code(summary: EpisodeSummary) -> str:
-    """Code of the solution an episode ended with, a blend that `finish` delivered included.
+def final_spec(summary: EpisodeSummary) -> PipelineSpec:
+    """The solution an episode ended with, a blend that `finish` delivered included.
 
     Raises
     ------
@@ -166,7 +172,7 @@ def final_code(summary: EpisodeSummary) -> str:
             f"{summary.task}: an older version played this episode: evaluate anew, with "
             "another --out."
         )
-    return generate_code(PipelineSpec.model_validate(summary.solution))
+    return PipelineSpec.model_validate(summary.solution)
 
 
 def _reference(task: Task) -> Reference:

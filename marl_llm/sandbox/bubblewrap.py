@@ -1,8 +1,8 @@
 """The bubblewrap command line: which namespaces, which files, which rights a slot gets.
 
-Inside there is a read-only root with the interpreter, its packages, the system's shared libraries,
-/dev/null and the files of `inside/`; no /proc and /sys but two constants, no network, no writable
-path, no data set that packages bring along.
+Inside there is a read-only root with what `view.py` found (the interpreter, packages and shared
+libraries), /dev/null and the files of `inside/`; no /proc and /sys but three constants, no network,
+no writable path, no data set that packages bring along.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from marl_llm.sandbox.results import SandboxUnavailable
 
@@ -21,7 +21,7 @@ MISSING = (
     "distribution), version 0.5 or newer"
 )
 CODE_ROOT = "/sandbox"
-_NULL = "/dev/null"
+NULL = "/dev/null"
 CONSTANTS = {"statm": "/proc/self", "maps": "/proc/self", "online": "/sys/devices/system/cpu"}
 """Files of `inside/` and the folders where they stand, the same on every machine, so that they tell
 nothing. CatBoost does not train without the size of its process; threadpoolctl, which scikit-learn
@@ -29,8 +29,6 @@ asks, then reads the list of mapped libraries as well, here an empty one. And Ca
 thread for each CPU, whatever its thread count, which waits for ever where one cannot start (over
 `Limits.threads`; without /proc/self/exe): inside there is one CPU.
 """
-_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")
-_LINKED_LIBRARIES = ("/lib", "/lib64")  # links into /usr on most systems
 _NAMESPACES = (
     "--unshare-pid",
     "--unshare-net",
@@ -38,6 +36,10 @@ _NAMESPACES = (
     "--unshare-uts",
     "--unshare-cgroup-try",
 )
+_FOR_PID_NAMESPACES = "CAP_SYS_ADMIN"
+"""The zygote makes a process namespace for each child, and children give this up before anything
+else. Outside root's own sandbox it reaches no farther than the user namespace.
+"""
 _OLDEST, _WITH_DISABLE_USERNS = (0, 5), (0, 8)
 
 
@@ -56,11 +58,7 @@ def find() -> str:
 
 
 def command(
-    executable: str,
-    environment: Mapping[str, str],
-    visible: Iterable[str],
-    hidden: Iterable[str],
-    code: Path,
+    executable: str, environment: Mapping[str, str], root: Path, bound: Iterable[Path], code: Path
 ) -> list[str]:
     """Arguments up to and including the final "--".
 
@@ -70,12 +68,13 @@ def command(
         Of `find`.
     environment : mapping
         The whole environment inside.
-    visible, hidden : iterables of absolute paths
-        Folders to bind read-only, and folders below them to cover with an empty one.
+    root : Path
+        The folder that is / inside. It holds an empty file or folder for everything that is bound.
+    bound : iterable of Path
+        Absolute paths of files to bind into it, read-only.
     code : Path
         The folder `inside`, bound below `CODE_ROOT`.
     """
-    binds = _binds(visible, code)
     arguments = [
         executable,
         *_NAMESPACES,
@@ -87,17 +86,12 @@ def command(
     arguments += _rights(executable)
     for name, value in environment.items():
         arguments += ["--setenv", name, value]
+    binds = {str(root): "/", **{str(path): str(path) for path in bound}}
     binds |= {str(code / name): f"{folder}/{name}" for name, folder in CONSTANTS.items()}
-    for folder in _parents(
-        [*binds.values(), _NULL]
-    ):  # bubblewrap itself would make them private to root
-        arguments += ["--perms", "0755", "--dir", folder]
+    binds[str(code)] = f"{CODE_ROOT}/inside"
     for source, target in binds.items():
         arguments += ["--ro-bind", source, target]
-    arguments += _links()
-    for folder in hidden:
-        arguments += ["--tmpfs", folder, "--remount-ro", folder]
-    return [*arguments, "--dev-bind", _NULL, _NULL, "--chdir", "/", "--remount-ro", "/", "--"]
+    return [*arguments, "--dev-bind", NULL, NULL, "--chdir", "/", "--"]
 
 
 def _rights(executable: str) -> list[str]:
@@ -105,31 +99,11 @@ def _rights(executable: str) -> list[str]:
     if (
         os.geteuid() == 0
     ):  # for one instant: the zygote becomes a user of its own before it imports anything
-        return [*rights, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        added = ("CAP_SETUID", "CAP_SETGID", _FOR_PID_NAMESPACES)
+        return [*rights, *(word for name in added for word in ("--cap-add", name))]
     closed = ["--disable-userns"] if _version(executable) >= _WITH_DISABLE_USERNS else []
-    return [*rights, "--unshare-user", *closed, "--uid", "1000", "--gid", "1000"]
-
-
-def _binds(visible: Iterable[str], code: Path) -> dict[str, str]:
-    """Source to target, each path once and none below another one."""
-    paths = [Path(path) for path in dict.fromkeys((*_LIBRARIES, *_LINKED_LIBRARIES, *visible))]
-    real = [path for path in paths if path.is_dir() and not path.is_symlink()]
-    outer = [str(path) for path in real if not any(other in path.parents for other in real)]
-    return {**{path: path for path in outer}, str(code): f"{CODE_ROOT}/{code.name}"}
-
-
-def _links() -> list[str]:
-    links = [path for path in map(Path, _LINKED_LIBRARIES) if path.is_symlink()]
-    return [
-        argument for path in links for argument in ("--symlink", str(path.readlink()), str(path))
-    ]
-
-
-def _parents(paths: Iterable[str]) -> list[str]:
-    folders = {
-        str(parent): None for path in paths for parent in reversed(PurePosixPath(path).parents)
-    }
-    return [folder for folder in folders if folder != "/"]
+    mapped = ["--unshare-user", *closed, "--uid", "1000", "--gid", "1000"]
+    return [*rights, "--cap-add", _FOR_PID_NAMESPACES, *mapped]
 
 
 def _version(executable: str) -> tuple[int, ...]:

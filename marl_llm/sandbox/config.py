@@ -15,6 +15,11 @@ class SandboxSection(Section):
         default="bubblewrap",
         description="isolation: bubblewrap, or landlock where namespaces are forbidden",
     )
+    packages: tuple[str, ...] = Field(
+        default=(),
+        description="import names of packages that candidates may use besides scikit-learn and "
+        "what boosts; nothing else that is installed can be seen",
+    )
     slots: int = Field(default=2, ge=1, description="candidates run at once, one core each")
     wall_s: float = Field(
         default=20, gt=0, description="longest fit and prediction of one fold, seconds"

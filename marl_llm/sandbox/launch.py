@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import sys
 from pathlib import Path
 
@@ -13,23 +14,18 @@ from marl_llm.sandbox import bubblewrap
 from marl_llm.sandbox.inside.zygote import Configuration
 from marl_llm.sandbox.kernels import chosen_by
 from marl_llm.sandbox.results import Level
+from marl_llm.sandbox.view import View, view
+from marl_llm.sandbox.visible import data_files, folders
 
 _PACKAGE = Path(__file__).resolve().parent
-_INSIDE = _PACKAGE / "inside"
+_NOT_READ = ("dev", bubblewrap.CODE_ROOT.strip("/"))
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo")
-# Folders of packages that hold public data sets: inside the sandbox they would be label files.
-_DATA_SETS = (
-    "sklearn/datasets/data",
-    "sklearn/datasets/tests",
-    "statsmodels/datasets",
-    "seaborn",
-    "vega_datasets",
-)
-_PACKAGES = ("lib*/python3*/*-packages", "local/lib*/python3*/*-packages")
 _FIRST_UID, _UIDS, _SLOTS_PER_PROCESS = 61000, 4000, 8
 
 
-def command(level: Level, control: int, slot: int) -> tuple[list[str], dict[str, str]]:
+def command(
+    level: Level, control: int, slot: int, packages: tuple[str, ...] = ()
+) -> tuple[list[str], dict[str, str]]:
     """Command line and environment of a zygote.
 
     Parameters
@@ -40,30 +36,51 @@ def command(level: Level, control: int, slot: int) -> tuple[list[str], dict[str,
         The inherited descriptor of the control socket.
     slot : int
         Index of the slot, which with the process id gives its user id.
+    packages : tuple of str
+        Import names of packages besides `visible.PACKAGES` that can be imported.
 
     Raises
     ------
     SandboxUnavailable
-        When bubblewrap is asked for and missing.
+        When bubblewrap is asked for and missing, or a package is not installed.
     """
     inside = level is Level.bubblewrap
-    hidden = _data_sets()
-    configuration = Configuration(
-        locked=level is not Level.none,
-        read=[*_SYSTEM, *_prefixes(), *(bubblewrap.CONSTANTS.values() if inside else ())],
-        hidden=[] if inside else hidden,
-        uid=_uid(slot) if os.geteuid() == 0 and level is not Level.none else None,
-    )
-    environment = _environment(bubblewrap.CODE_ROOT if inside else str(_PACKAGE))
+    locked = level is not Level.none
+    uid = _uid(slot) if os.geteuid() == 0 and level is not Level.none else None
     python = [sys.executable, "-s", "-B", "-P", "-m", "inside.zygote", str(control)]
-    python.append(json.dumps(configuration._asdict()))
     if not inside:
-        return python, environment
-    wrapper = bubblewrap.command(bubblewrap.find(), environment, _prefixes(), hidden, _INSIDE)
+        locked = level is not Level.none
+        configuration = (
+            _unmirrored(packages, uid) if locked else Configuration(False, [], [], [], uid)
+        )
+        python.append(json.dumps(configuration._asdict()))
+        return python, environment_inside(str(_PACKAGE))
+    executable, seen = bubblewrap.find(), seen_inside(packages)
+    environment = environment_inside(bubblewrap.CODE_ROOT)
+    files = seen.files
+    wrapper = bubblewrap.command(executable, environment, files.root, files.bound, seen.code)
+    tops = [f"/{path.name}" for path in files.root.iterdir() if path.name not in _NOT_READ]
+    python.append(json.dumps(Configuration(True, tops, [], [], uid)._asdict()))
     return wrapper + python, {}
 
 
-def _environment(code_root: str) -> dict[str, str]:
+def seen_inside(packages: tuple[str, ...]) -> View:
+    """What slots in bubblewrap see; the first call takes a second."""
+    return view(packages, tuple(environment_inside(bubblewrap.CODE_ROOT).items()))
+
+
+def _unmirrored(packages: tuple[str, ...], uid: int | None) -> Configuration:
+    """Without a root of its own: packages and system libraries where they lie, less data sets and
+    this package itself.
+    """
+    roots = folders(packages)
+    read = [*_SYSTEM, *map(str, roots)]
+    hidden = [str(path) for path in (*data_files(roots), _PACKAGE.parent)]
+    return Configuration(True, read, hidden, site.getsitepackages(), uid)
+
+
+def environment_inside(code_root: str) -> dict[str, str]:
+    """The whole environment of a zygote."""
     one_thread = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
     return {
         **chosen_by(
@@ -79,27 +96,6 @@ def _environment(code_root: str) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         **dict.fromkeys(one_thread, "1"),
     }
-
-
-def _prefixes() -> list[str]:
-    """Where the interpreter and its packages live, by their own and by their resolved names."""
-    named = [sys.base_prefix, sys.prefix]
-    return list(dict.fromkeys([*named, *(os.path.realpath(path) for path in named)]))
-
-
-def _data_sets() -> list[str]:
-    """Folders that a candidate must not read: public data sets, and this package itself."""
-    return [folder for prefix in _prefixes() for folder in _data_sets_below(Path(prefix))]
-
-
-def _data_sets_below(prefix: Path) -> list[str]:
-    names = (*_DATA_SETS, _PACKAGE.parent.name)
-    packages = [folder for pattern in _PACKAGES for folder in prefix.glob(pattern)]
-    found = [folder / name for folder in packages for name in names if (folder / name).is_dir()]
-    by_identity = {
-        os.path.realpath(folder): str(folder) for folder in reversed(found)
-    }  # lib64 is a link to lib
-    return list(by_identity.values())
 
 
 def _uid(slot: int) -> int:

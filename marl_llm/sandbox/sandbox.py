@@ -25,6 +25,7 @@ import pandas as pd
 from marl_llm.core.predictions import Predictions
 from marl_llm.sandbox.conversation import Job
 from marl_llm.sandbox.fold import Fold
+from marl_llm.sandbox.launch import seen_inside
 from marl_llm.sandbox.results import (
     Evaluation,
     Level,
@@ -56,6 +57,9 @@ class Sandbox:
         "bubblewrap"; "landlock" is weaker and must be asked for; "none" isolates nothing.
     limits : Limits
         For one fold, unless an evaluation brings its own.
+    packages : sequence of str
+        Import names of packages that candidates may import besides the usual ones
+        (`visible.PACKAGES`); what these require comes with them.
     allow_untrusted : bool
         Must be True for level "none".
 
@@ -71,10 +75,12 @@ class Sandbox:
         level: str = "bubblewrap",
         limits: Limits = _DEFAULT_LIMITS,
         *,
+        packages: Sequence[str] = (),
         allow_untrusted: bool = False,
     ) -> None:
         self._level = _parse_level(level, allow_untrusted)
         self._limits = limits
+        self._packages = tuple(sorted(set(packages)))
         # Slots are started in a thread that lives until close, because the kernel ends them with
         # their parent thread.
         self._spawner = ThreadPoolExecutor(1, "sandbox-spawner")
@@ -249,7 +255,7 @@ class Sandbox:
         with self._lock:
             if not self._finalizer.alive:
                 raise SandboxUnavailable("the sandbox is closed: make a new one")
-            slot = self._spawner.submit(Slot, self._level, index).result()
+            slot = self._spawner.submit(Slot, self._level, index, self._packages).result()
             self._slots[index] = slot
         return slot
 
@@ -278,6 +284,8 @@ class Sandbox:
         results: list[FoldResult] = []
         predictions: list[Predictions] = []
         for job, fold in zip(jobs, folds, strict=True):
+            if self._level is Level.bubblewrap:
+                seen_inside(self._packages).pinned.hold()
             result = slot.run_fold(job, fold, limits)
             results.append(result)
             if result.predictions is None:

@@ -37,13 +37,16 @@ _CANARIES = (
         "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))",
     ),
     ("open a Unix socket", "socket.socket(socket.AF_UNIX)"),
-    ("signal the zygote", "os.kill(os.getppid(), 0)"),
+    ("signal the zygote", "os.kill(os.getppid() or 1 / 0, 0)"),  # 0: it cannot be seen
     ("share memory", "1 / (libc.shmctl(libc.shmget(0, 4096, 0o1600), 0, None) + 1)"),
     (
         "lock a shared file",
         "fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)",
     ),
-    ("change limits of the zygote", "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)"),
+    (
+        "change limits of the zygote",
+        "resource.prlimit(os.getppid() or 1 / 0, resource.RLIMIT_NOFILE)",
+    ),
     ("read a public data set", "sklearn.datasets.load_iris()"),
 )
 _IMPORTS = """

@@ -60,11 +60,11 @@ class Slot:
     that thread.
     """
 
-    def __init__(self, level: Level, index: int) -> None:
+    def __init__(self, level: Level, index: int, packages: tuple[str, ...] = ()) -> None:
         self._level = level
         self._host, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with inner:
-            arguments, environment = launch.command(level, inner.fileno(), index)
+            arguments, environment = launch.command(level, inner.fileno(), index, packages)
             self._host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._process = subprocess.Popen(
                 arguments,

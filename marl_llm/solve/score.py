@@ -1,7 +1,8 @@
 """`score`: one Python file that defines `build_pipeline()`, evaluated in the sandbox as the agents'
 candidates are.
 
-The file brings its own imports and sees the CSV's own column names. A file that fails is a result,
+The file brings its own imports, of which those that are installed can be seen in the sandbox, and
+sees the CSV's own column names. A file that fails is a result,
 not an error.
 """
 
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from marl_llm.core.errors import UserError
-from marl_llm.core.syntax import MOST_CHARACTERS
+from marl_llm.core.syntax import MOST_CHARACTERS, imported_names
 from marl_llm.environment import Evaluated, Evaluator
 from marl_llm.sandbox import Sandbox
+from marl_llm.sandbox.visible import installed
 from marl_llm.solve.report import PartScores, scores_dict
 from marl_llm.tasks import Part, Task, TaskFile
 
@@ -62,7 +64,7 @@ def score_file(
     code = _read_code(code_path)
     task = with_own_names(entry.load())
     with (
-        Sandbox(level=level) as sandbox,
+        Sandbox(level=level, packages=installed(imported_names(code))) as sandbox,
         closing(Evaluator(task, sandbox, seed=entry.seed, prelude="")) as evaluator,
     ):
         return _result(evaluator.evaluate(code), code, sandbox.level)

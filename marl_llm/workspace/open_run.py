@@ -43,6 +43,7 @@ from marl_llm.rollout.session import (
 from marl_llm.rollout.sharing import Sharing
 from marl_llm.sandbox import Sandbox, SandboxPool
 from marl_llm.sandbox.config import SandboxSection
+from marl_llm.sandbox.opened import sandbox_of
 from marl_llm.serving.in_process import suits_in_process
 from marl_llm.storage import RunAddress
 from marl_llm.tasks.mixture import check_suite
@@ -90,7 +91,7 @@ def playing_session(sections: PlaySections, log: Path, attach: Sequence[str] = (
 @contextmanager
 def open_sandbox(section: SandboxSection) -> Iterator[Sandbox]:
     """The sandbox of a run, self-tested."""
-    with Sandbox(slots=section.slots, level=section.level, limits=section.limits) as sandbox:
+    with sandbox_of(section) as sandbox:
         yield sandbox
 
 

@@ -30,7 +30,8 @@ from marl_llm.sandbox import Evaluation, Fold, Limits, Stage, Status
 from tests.environment.cache_worker import content
 from tests.fixtures import small_task
 
-CODE = generate_code(baseline(Kind.binary))
+SPEC = baseline(Kind.binary)
+CODE = generate_code(SPEC)
 WORKER = Path(__file__).with_name("cache_worker.py")
 
 
@@ -111,7 +112,7 @@ def evaluator(sandbox, file: Path | None, task=None, **changes) -> Evaluator:
 
 def test_another_process_would_find_the_same_result_without_a_fit(sandbox, file):
     cold, uncached = evaluator(sandbox, file), evaluator(sandbox, None)
-    first, plain, test = cold.evaluate(CODE), uncached.evaluate(CODE), cold.test_scores(CODE)
+    first, plain, test = cold.evaluate(CODE), uncached.evaluate(CODE), cold.test_scores(SPEC)
     assert cold.fits == 4 and cold.runs == 1
     warm = evaluator(sandbox, file)
     again = warm.evaluate("# laid out anew\n" + CODE)
@@ -122,7 +123,7 @@ def test_another_process_would_find_the_same_result_without_a_fit(sandbox, file)
         assert np.array_equal(found.holdout_predictions.labels, plain.holdout_predictions.labels)
         assert found.isolation == plain.isolation
     assert again.seconds == first.seconds and again.description == first.description != {}
-    assert warm.test_scores(CODE) == test and warm.fits == 0
+    assert warm.test_scores(SPEC) == test and warm.fits == 0
 
 
 def test_scores_are_not_stored_but_computed_with_the_tasks_metrics(sandbox, file):

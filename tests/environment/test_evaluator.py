@@ -5,8 +5,10 @@ import pytest
 
 from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, Evaluator
+from marl_llm.environment.fold_runner import FoldRunner
 from marl_llm.proposals import baseline, generate_code
 from marl_llm.sandbox import Fold, Sandbox, Stage
+from marl_llm.sandbox.encode import Block
 from tests.fixtures import small_task
 
 CODE = generate_code(baseline(Kind.binary))
@@ -71,9 +73,36 @@ def test_neither_holdout_nor_test_labels_are_given_to_the_sandbox(sandbox, monke
         assert not hidden & set(y_train)
         assert list(X_train) == list(X_valid) == [c.alias for c in task.columns]
         assert not any(hidden & set(X[c]) for X in (X_train, X_valid) for c in X)
-    evaluator.test_scores(generate_code(baseline(Kind.regression)))
+    evaluator.test_scores(baseline(Kind.regression))
     assert not set(task.test.y) & set(given[-1][1])
     evaluator.close()
+
+
+def test_code_that_an_agent_wrote_never_holds_labels_of_the_holdout(sandbox, monkeypatch):
+    task, seen = small_task(Kind.regression), []
+    run = FoldRunner.run
+
+    def spy(self, candidate, fold, **options):
+        seen.append((candidate.code, set(_labels(fold.fold.train))))
+        return run(self, candidate, fold, **options)
+
+    monkeypatch.setattr(FoldRunner, "run", spy)
+    evaluator = Evaluator(task, sandbox, EnvironmentConfig(cv_folds=2))
+    spec = baseline(Kind.regression)
+    written = "# an agent's\n" + generate_code(spec)
+    evaluator.evaluate(written)
+    evaluator.cross_validate(written)
+    evaluator.agree_elsewhere(written, written)
+    evaluator.test_scores(spec)
+    evaluator.close()
+    holdout = set(task.holdout.y)
+    assert [code for code, labels in seen if holdout & labels] == [generate_code(spec)]
+    assert any(code == written for code, _ in seen)
+
+
+def _labels(block: Block) -> np.ndarray:
+    start = block.layout.sizes[0]
+    return np.frombuffer(block.content[start : start + block.layout.sizes[1]], "<f8")
 
 
 def test_scores_are_those_of_scikit_learn_on_the_same_predictions(evaluator):

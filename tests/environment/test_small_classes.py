@@ -52,7 +52,7 @@ def test_every_kind_of_model_is_fitted_and_scored_by_every_metric(
     assert done.holdout_predictions.proba is not None
     assert done.holdout_predictions.proba.shape == (len(task.holdout), len(sizes))
     assert np.isfinite([*done.cv.skills.values(), *done.holdout.skills.values()]).all()
-    test = evaluator.test_scores(generate_code(spec))
+    test = evaluator.test_scores(spec)
     assert test is not None and set(test.skills) == set(task.metrics)
     evaluator.close()
 

@@ -24,8 +24,9 @@ from marl_llm.evaluation import (
 )
 from marl_llm.evaluation import play as play_module
 from marl_llm.evaluation.report import Result
-from marl_llm.evaluation.scoring import Bench, final_code
+from marl_llm.evaluation.scoring import Bench, final_spec
 from marl_llm.evaluation.trials import slug, suite_trials
+from marl_llm.proposals import generate_code
 from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.summary import read_summaries
 from marl_llm.sandbox import Sandbox
@@ -203,7 +204,7 @@ def test_the_final_solution_is_kept_with_the_summary_exactly(compared, sandbox: 
     loads = {trial.name: trial for trial in suite_trials(suite, 2, 0)[0]}
     for summary in summaries:
         task = loads[summary.episode].load()
-        code = final_code(summary)
+        code = generate_code(final_spec(summary))
         env = TeamEnv(task, sandbox, RECIPE.environment, loads[summary.episode].seed(0))
         result = env.run(code)
         env.close()

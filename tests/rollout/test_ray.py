@@ -29,7 +29,7 @@ from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.rollout.policies import Ask, PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import read_summaries
-from marl_llm.sandbox import Limits, SandboxUnavailable
+from marl_llm.sandbox import SandboxUnavailable
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.serving import Completion
 from marl_llm.tasks import Task
@@ -209,7 +209,7 @@ def test_a_wrong_address_is_one_sentence(address, sentence, monkeypatch):
 
 
 def test_a_level_that_a_machine_does_not_know_is_refused(machines):
-    setup = Setup("chroot", Limits(), machines.setup.computes, 1, 60.0)
+    setup = Setup(SandboxSection(level="chroot"), machines.setup.computes, 1, 60.0)
     with pytest.raises(UserError, match="unknown isolation level 'chroot'") as raised:
         RaySandbox(setup).analyze("1", pd.DataFrame({"a": [1.0]}), LABELS)
     assert not isinstance(raised.value, SandboxUnavailable)  # a sentence travels, its class not

@@ -18,6 +18,9 @@ def syscall(number, *arguments):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
 
+def zygote():
+    return os.getppid() or 1 / 0  # 0: it lives in a process namespace that cannot be seen
+
 def attempt(f):
     try:
         got = f()
@@ -81,24 +84,24 @@ attempt(f)
     ),
     Attack(
         "traces the zygote",
-        "attempt(lambda: libc.ptrace(0x4206, os.getppid(), 0, 0))",
+        "attempt(lambda: libc.ptrace(0x4206, zygote(), 0, 0))",
         control=False,
     ),
     Attack(
         "reads the zygote's memory",
-        "attempt(lambda: open('/proc/%d/mem' % os.getppid(), 'r+b').fileno())",
+        "attempt(lambda: open('/proc/%d/mem' % zygote(), 'r+b').fileno())",
     ),
-    Attack("signals the zygote", "attempt(lambda: os.kill(os.getppid(), 0) or 'sent')"),
+    Attack("signals the zygote", "attempt(lambda: os.kill(zygote(), 0) or 'sent')"),
     Attack(
         "changes the limits of the zygote",
         """
 import resource
-attempt(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE))
+attempt(lambda: resource.prlimit(zygote(), resource.RLIMIT_NOFILE))
 """,
     ),
     Attack(
         "takes the zygote's control socket",
-        "attempt(lambda: syscall(438, os.pidfd_open(os.getppid()), 3, 0))",
+        "attempt(lambda: syscall(438, os.pidfd_open(zygote()), 3, 0))",
         control=False,
     ),
     Attack(

@@ -178,9 +178,7 @@ def test_forbidden_namespaces_are_reported_with_advice(
 
 def test_a_sandbox_that_does_not_isolate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     original = launch.command
-    monkeypatch.setattr(
-        launch, "command", lambda level, control, slot: original(Level.none, control, slot)
-    )
+    monkeypatch.setattr(launch, "command", lambda level, *where: original(Level.none, *where))
     monkeypatch.setattr(pool, "_verified", set())
     with pytest.raises(
         SandboxUnavailable, match="not safe on this machine.*read a file of the host"

@@ -18,7 +18,7 @@ from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.kind import Kind
 from marl_llm.evaluation.scoring import Bench
 from marl_llm.evaluation.trials import Trial
-from marl_llm.proposals import PipelineSpec, baseline, effective, generate_code
+from marl_llm.proposals import PipelineSpec, baseline, effective
 from marl_llm.sandbox import Sandbox
 from marl_llm.workspace.recipe import Recipe
 from tests.fixtures import small_card, small_task, wide_card
@@ -164,7 +164,7 @@ def test_gains_of_the_search_are_those_of_an_evaluation_of_the_same_solution(
     assert found.best is not None and found.oracle is not None
     assert found.best.action == "propose_model est = RandomForestClassifier()"
     bench = Bench(sandbox, RECIPE.environment, 7)
-    forest = generate_code(PipelineSpec(estimator="RandomForestClassifier"))
+    forest = PipelineSpec(estimator="RandomForestClassifier")
     result = bench.fixed("forest", a_trial(), small_task(Kind.binary), forest)
     assert found.best.gain == pytest.approx(result.holdout_gain, abs=1e-12)
     assert found.best.test_gain == pytest.approx(result.gain, abs=1e-12)

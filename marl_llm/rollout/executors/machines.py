@@ -14,9 +14,10 @@ from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.executors.local import LocalExecutor
 from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.planned import Executor, OpensTeam
-from marl_llm.sandbox import Sandbox, SandboxPool
+from marl_llm.sandbox import SandboxPool
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.sandbox.kernels import chosen_by
+from marl_llm.sandbox.opened import sandbox_of
 
 if TYPE_CHECKING:
     from marl_llm.rollout.executors.ray_sandbox import Setup
@@ -119,7 +120,7 @@ def open_machines(rollout: RolloutConfig, section: SandboxSection) -> Iterator[M
         with _cluster(rollout, section) as cluster:
             yield cluster
         return
-    with Sandbox(slots=section.slots, level=section.level, limits=section.limits) as sandbox:
+    with sandbox_of(section) as sandbox:
         yield ThisMachine(sandbox)
 
 
@@ -139,9 +140,7 @@ def _cluster(rollout: RolloutConfig, section: SandboxSection) -> Iterator[RayClu
     try:
         computes = Computes.here()
         cores = int(ray.cluster_resources().get("CPU", 0))
-        setup = Setup(
-            section.level, section.limits, computes, max(1, cores), rollout.ray_patience_s
-        )
+        setup = Setup(section, computes, max(1, cores), rollout.ray_patience_s)
         addresses = _tested(ray, setup)
         logger.info("Ray: %d machines, %d cores", len(addresses), cores)
         yield RayCluster(RaySandbox(setup), frozenset(addresses.values()), setup)

@@ -22,6 +22,8 @@ import pandas as pd
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.rollout.executors.ray_machine import Computes, portable, refused
 from marl_llm.sandbox import Evaluation, Fold, Limits, Probe, Sandbox, SnippetResult
+from marl_llm.sandbox.config import SandboxSection
+from marl_llm.sandbox.opened import sandbox_of
 from marl_llm.sandbox.snippets import MAX_CHARACTERS
 
 if TYPE_CHECKING:
@@ -42,10 +44,8 @@ class Setup:
 
     Attributes
     ----------
-    level : str
-        Isolation.
-    limits : Limits
-        Of one fold.
+    section : SandboxSection
+        Isolation, limits of one fold, what candidates may import.
     computes : Computes
         What a machine must have to take part.
     slots : int
@@ -54,8 +54,7 @@ class Setup:
         How long to wait for a cluster without a core.
     """
 
-    level: str
-    limits: Limits
+    section: SandboxSection
     computes: Computes
     slots: int
     patience_s: float
@@ -72,7 +71,7 @@ class RaySandbox:
     @property
     def level(self) -> str:
         """The isolation level of every machine."""
-        return self._setup.level
+        return self._setup.section.level
 
     @property
     def slots(self) -> int:
@@ -87,7 +86,7 @@ class RaySandbox:
     @property
     def limits(self) -> Limits:
         """Of one fold, unless an evaluation brings its own."""
-        return self._setup.limits
+        return self._setup.section.limits
 
     def evaluate(
         self,
@@ -196,15 +195,15 @@ def _in_sandbox(setup: Setup, work: Callable[[Sandbox], T]) -> T | UserError:
     """Work in this process's sandbox."""
     try:
         setup.computes.require_here()
-        return work(_sandbox(setup.level, setup.limits))
+        return work(_sandbox(setup.section))
     except UserError as error:
         return portable(error)
 
 
 @functools.cache
-def _sandbox(level: str, limits: Limits) -> Sandbox:
+def _sandbox(section: SandboxSection) -> Sandbox:
     """This worker's, of one slot, for as long as the process lives."""
-    return Sandbox(slots=1, level=level, limits=limits)
+    return sandbox_of(section, slots=1)
 
 
 @functools.lru_cache(maxsize=_FOLDS)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from . import block, candidate, frames, snippet
 from .control import FIRST_DESCRIPTOR, SETUP_FAILED, Grant
-from .lockdown import landlock, rlimits, seccomp
+from .lockdown import capabilities, landlock, rlimits, seccomp
 
 _OUT_OF_THE_WAY = 100
 _DESCRIPTORS = 1 << 10
@@ -62,6 +62,8 @@ def _lock_down(private: int, grant: Grant, lockdown: Lockdown) -> socket.socket:
     os.dup2(_moved(private), FIRST_DESCRIPTOR)
     os.closerange(FIRST_DESCRIPTOR + 1, _OUT_OF_THE_WAY)
     sock = socket.socket(fileno=FIRST_DESCRIPTOR)
+    if lockdown.program is not None:
+        capabilities.keep_only()
     rlimits.limit_use(grant)
     if lockdown.ruleset is not None:
         landlock.restrict_self(ruleset)

@@ -19,20 +19,22 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from . import child, control, warm
-from .lockdown import landlock, libc, seccomp
+from . import child, control, forking, warm
+from .lockdown import capabilities, landlock, libc, seccomp
 
 _NULL = "/dev/null"
 
 
 class Configuration(NamedTuple):
-    """What the host decided. `uid`: become this user (root only). `locked`: children use Landlock
-    and seccomp.
+    """What the host decided. `locked`: children use Landlock and seccomp. `read`: what they may
+    read, less `hidden`; `listed`: folders whose names they may list. `uid`: become this user (root
+    only).
     """
 
     locked: bool
     read: list[str]
     hidden: list[str]
+    listed: list[str]
     uid: int | None
 
 
@@ -61,6 +63,7 @@ def _become(uid: int | None) -> None:
     each other.
     """
     if uid is not None:
+        libc.prctl(libc.PR_SET_KEEPCAPS, 1)
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
@@ -69,20 +72,23 @@ def _become(uid: int | None) -> None:
 def _prepare(configuration: Configuration) -> child.Lockdown:
     if not configuration.locked:
         return child.Lockdown(None, None)
+    capabilities.keep_only(capabilities.SYS_ADMIN)
     libc.prctl(libc.PR_SET_DUMPABLE, 0)  # children share our user: no reading of our memory
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     return child.Lockdown(
-        landlock.create_ruleset(configuration.read, configuration.hidden), seccomp.assemble()
+        landlock.create_ruleset(configuration.read, configuration.hidden, configuration.listed),
+        seccomp.assemble(),
     )
 
 
 def _serve(host: socket.socket, lockdown: child.Lockdown) -> None:
+    fork = forking.best() if lockdown.program else os.fork
     while True:
         packet, descriptors, _, _ = socket.recv_fds(host, control.GRANT.size, 1)
         if not packet:
             return
         private = descriptors[0]
-        process = os.fork()
+        process = fork()
         if process == 0:
             host.detach()
             child.run(private, control.Grant.unpack(packet), lockdown)

@@ -35,9 +35,9 @@ def abi() -> int:
     return max(0, int(LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
 
 
-def create_ruleset(read: list[str], hidden: list[str]) -> int:
+def create_ruleset(read: list[str], hidden: list[str], listed: list[str]) -> int:
     """Make a ruleset that lets a process read below `read`, except for the contents of files below
-    `hidden`.
+    `hidden`, and list the names below `listed`.
 
     Returns
     -------
@@ -54,8 +54,9 @@ def create_ruleset(read: list[str], hidden: list[str]) -> int:
         raise OSError(errno.EOPNOTSUPP, "Landlock is not available in this kernel")
     ruleset = _empty_ruleset(version)
     covered = {Path(path) for path in hidden}
+    for folder in filter(Path.is_dir, map(Path, (*read, *listed))):
+        _allow(ruleset, folder, _READ_DIR)
     for root in filter(Path.exists, map(Path, read)):
-        _allow(ruleset, root, _READ_DIR)
         for path in _all_but(root, covered):
             _allow(ruleset, path, _READ_FILE)
     return ruleset

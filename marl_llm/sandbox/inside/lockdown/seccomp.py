@@ -51,6 +51,9 @@ _IOCTL = (
 # processes.
 _FUTEX = (0, 9, 128, 129, 137, 138, 131, 132, 133, 6, 7, 134, 135, 139, 140)
 _FUTEX_COMMAND_MASK = 0xFF
+# Advice about own memory. Not what moves pages of files out (20, 21) or in (3, 22, 23), and not 12,
+# by which the kernel merges equal pages of all processes: the next child could tell by the time.
+_MADVISE = (0, 1, 2, 4, 8, 10, 11, 13, 14, 15, 16, 17)
 _PRCTL = (15, 0x53564D41)  # PR_SET_NAME, PR_SET_VMA
 
 
@@ -135,6 +138,7 @@ def _argument_rules() -> dict[str, list[_Op]]:
         "ioctl": _one_of(1, _IOCTL),
         "futex": _one_of(1, _FUTEX, mask=_FUTEX_COMMAND_MASK),
         "sendto": _one_of(4, (0,)),  # no address: the connected socket only
+        "madvise": _one_of(2, _MADVISE),
         "prctl": _one_of(0, _PRCTL),
     }
 

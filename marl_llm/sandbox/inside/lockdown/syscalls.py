@@ -14,7 +14,7 @@ from dataclasses import dataclass
 # limits.
 FREE = """
 read write close fstat stat lstat poll ppoll lseek mmap mprotect munmap brk rt_sigaction
-rt_sigprocmask rt_sigreturn pread64 readv writev access select pselect6 sched_yield mremap madvise
+rt_sigprocmask rt_sigreturn pread64 readv writev access select pselect6 sched_yield mremap
 dup dup2 dup3 pause nanosleep getitimer alarm setitimer getpid recvmsg recvfrom exit uname getcwd
 readlink readlinkat umask gettimeofday getrlimit getrusage times getuid getgid geteuid getegid
 getppid getpgrp getpgid getsid sigaltstack arch_prctl gettid time sched_getaffinity getdents64
