@@ -195,15 +195,15 @@ def _in_sandbox(setup: Setup, work: Callable[[Sandbox], T]) -> T | UserError:
     """Work in this process's sandbox."""
     try:
         setup.computes.require_here()
-        return work(_sandbox(setup.section))
+        return work(_sandbox(setup.section.model_dump_json()))
     except UserError as error:
         return portable(error)
 
 
 @functools.cache
-def _sandbox(section: SandboxSection) -> Sandbox:
-    """This worker's, of one slot, for as long as the process lives."""
-    return sandbox_of(section, slots=1)
+def _sandbox(section: str) -> Sandbox:
+    """This worker's, of one slot, for as long as the process lives; `section` is JSON."""
+    return sandbox_of(SandboxSection.model_validate_json(section), slots=1)
 
 
 @functools.lru_cache(maxsize=_FOLDS)
