@@ -100,7 +100,11 @@ class Collector:
         )
         self._writer = TrajectoryWriter(directory)
         self._store = ExperienceStore(settings.remember) if settings.remember else None
-        self._pool = ThreadPoolExecutor(max_workers=2 * slots + 2, thread_name_prefix="evaluate")
+        # Equal code waits in its thread for the run of the first; slots are not to wait for those.
+        group = 1 + settings.rollout.implementations
+        self._pool = ThreadPoolExecutor(
+            max_workers=2 * slots * group + 2, thread_name_prefix="evaluate"
+        )
 
     async def collect(self, plans: Sequence[PlannedEpisode], progress: Progress) -> None:
         """Play every planned episode that is not finished yet."""
