@@ -10,6 +10,7 @@ from pathlib import Path
 from marl_llm.algorithms import bench as training
 from marl_llm.algorithms import phase_bench
 from marl_llm.environment import bench as environment
+from marl_llm.rollout import bench as rollout
 from marl_llm.sandbox import bench as sandbox
 from marl_llm.serving import bench as serving
 from marl_llm.workspace.teams import EMBEDDED
@@ -17,13 +18,16 @@ from marl_llm.workspace.teams import EMBEDDED
 
 def bench(rounds: int) -> Iterator[str]:
     """Lines of tables: evaluations/s of the sandbox and steps/s of the environment, each beside the
-    same work in-process and in a fresh interpreter; trained tokens/s beside `trl.SFTTrainer` on the
-    same tokens; a phase of a real model's shape beside what the machine can multiply; on a CPU that
-    serves with vLLM, new tokens/s with our plugin beside vLLM's own LoRA code.
+    same work in-process and in a fresh interpreter; collecting beside its model time and its
+    evaluation time alone; trained tokens/s beside `trl.SFTTrainer` on the same tokens; a phase of a
+    real model's shape beside what the machine can multiply; on a CPU that serves with vLLM, new
+    tokens/s with our plugin beside vLLM's own LoRA code.
     """
     yield from _sandbox(rounds)
     yield ""
     yield from _environment(rounds)
+    yield ""
+    yield from _collecting(rounds)
     yield ""
     yield from _training(rounds)
     yield ""
@@ -55,6 +59,17 @@ def _environment(rounds: int) -> Iterator[str]:
         yield (
             f"{rate.method:<26}  {rate.steps_per_s:>13.2f}  {rate.to_in_process:>19.3f}  "
             f"{rate.to_fresh:>26.1f}"
+        )
+
+
+def _collecting(rounds: int) -> Iterator[str]:
+    yield "collecting, a paced model and replayed evaluations, beside either part alone (medians)"
+    yield f"{'model : evaluation':<20}  {'both s':>7}  {'model s':>7}  {'evaluation s':>12}  ratio"
+    for found in rollout.benchmark(rounds):
+        both, model, evaluation = found.seconds.values()
+        yield (
+            f"{found.share:<20g}  {both:>7.2f}  {model:>7.2f}  {evaluation:>12.2f}  "
+            f"{found.ratio:>5.2f}"
         )
 
 

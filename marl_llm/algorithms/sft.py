@@ -19,7 +19,7 @@ Zelikman et al. 2022, "STaR"; Dong et al. 2023, "RAFT: Reward rAnked FineTuning"
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,6 @@ _HISTORY = ("step", "loss", "learning_rate", "grad_norm", "entropy")
 class SFT(Algorithm, frozen=True):
     """Supervised fine-tuning on logged completions."""
 
-    one_process: ClassVar[bool] = True
     algorithm: Literal["sft"] = "sft"
     selection: Literal["best_of_group", "kept", "all"] = Field(
         default="best_of_group",

@@ -24,6 +24,12 @@ from marl_llm.core.roles import TEAM
 from marl_llm.core.worker_lines import Tell, work
 from marl_llm.credit.stage import read_credit
 from marl_llm.training.data import TRAINING_COLUMNS, join_credit
+from marl_llm.training.ranks import is_alone, is_first
+
+_PATIENCE_S = 20.0
+"""How long one of several processes may go on after its owner, seconds: it may wait for one that is
+gone.
+"""
 
 
 class LoggedRows(BaseModel):
@@ -87,8 +93,10 @@ def read_spec(path: Path) -> WorkerSpec:
 
 def run(spec: WorkerSpec, tell: Tell) -> None:
     """Train as `spec` says, telling of each step."""
-    from marl_llm.training.ranks import is_first
     from marl_llm.training.train_role import train_role
+
+    def step(number: int, total: int, loss: float) -> None:
+        tell("step", step=number, total=total, loss=loss)
 
     role = None if spec.role == TEAM else spec.role
     frames = [
@@ -104,11 +112,11 @@ def run(spec: WorkerSpec, tell: Tell) -> None:
         workdir=spec.workdir,
         values=spec.metrics.with_name(f"{spec.role}-values.parquet"),
         seed=spec.seed,
-        on_step=lambda step, total, loss: tell("step", step=step, total=total, loss=loss),
+        on_step=step if is_first() else None,
     )
     if is_first():
         write_json(spec.metrics, metrics, "the metrics")
-    tell("done", metrics=str(spec.metrics), trained=metrics["trained"])
+        tell("done", metrics=str(spec.metrics), trained=metrics["trained"])
 
 
 def _joined(logged: LoggedRows, role: str | None) -> pd.DataFrame:
@@ -128,7 +136,8 @@ def main(arguments: list[str]) -> int:
             raise UserError(f"usage: python -m marl_llm.algorithms.worker SPEC.json [{OWNED}]")
         run(read_spec(Path(arguments[0])), tell)
 
-    return work(job, owned=OWNED in arguments[1:])
+    end_after_s = None if is_alone() else _PATIENCE_S
+    return work(job, owned=OWNED in arguments[1:], end_after_s=end_after_s)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ class Tell(Protocol):
         ...
 
 
-def work(job: Callable[[Tell], None], *, owned: bool = True) -> int:
+def work(
+    job: Callable[[Tell], None], *, owned: bool = True, end_after_s: float | None = None
+) -> int:
     """Body of a worker process: do the job, and tell its owner on standard output.
 
     What a library prints meanwhile goes to standard error, so that nothing comes between the lines.
@@ -43,6 +45,8 @@ def work(job: Callable[[Tell], None], *, owned: bool = True) -> int:
         Given the function that tells.
     owned : bool
         End when standard input does.
+    end_after_s : float, optional
+        As in `stop_with_owner`.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def work(job: Callable[[Tell], None], *, owned: bool = True) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         try:
             if owned:
-                stop_with_owner()
+                stop_with_owner(end_after_s)
             job(tell)
         except UserError as error:
             tell("error", kind=type(error).__name__, message=str(error))
@@ -95,7 +99,7 @@ def follow(
     Returns
     -------
     str
-        Why it failed; "" if it did not.
+        Why it failed, the first reason told; "" if it did not.
     """
     pipe, said = subprocess.PIPE, ""
     with (
@@ -115,7 +119,7 @@ def follow(
             for line in worker.stdout:
                 event = json.loads(line)
                 if event["event"] == "error":
-                    said = event["message"]
+                    said = said or event["message"]
                 else:
                     on_event(event)
             worker.wait()

@@ -21,6 +21,7 @@ from marl_llm.rollout.plans import procedural_plans
 from marl_llm.workspace.open_run import OpenRun
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.trainers import require_launchable
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def _due(recipe: Recipe, version: int) -> bool:
 def iterate(opened: OpenRun) -> None:
     """All rounds of the recipe that are not done yet, with the evaluations that are due."""
     recipe = opened.recipe
+    require_launchable(recipe.training)
     warm_start_stage(recipe, opened.run, opened.machines)
     for k in range(recipe.iterations):
         if _due(recipe, k):

@@ -153,7 +153,7 @@ def train_in_process(
     """Train one adapter in a process of its own, which is added to `running`, logging its steps."""
     path = run.iteration(k) / "training" / f"{trainee}-spec.json"
     _spec(recipe, run, k, trainee).write(path)
-    seconds = run_trainer(path, f"train {k} {trainee}", running)
+    seconds = run_trainer(path, f"train {k} {trainee}", recipe.training, running)
     logger.info("train %d %s: version %d after %s", k, trainee, k + 1, minutes(seconds))
 
 

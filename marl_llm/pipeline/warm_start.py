@@ -113,7 +113,7 @@ def _play(recipe: Recipe, directory: Path, machines: Machines) -> None:
 def _train(recipe: Recipe, run: RunDirectory, trainee: str, running: Running) -> None:
     path = run.warm_start / f"{trainee}-spec.json"
     _spec(recipe, run, trainee).write(path)
-    run_trainer(path, f"warm start {trainee}", running)
+    run_trainer(path, f"warm start {trainee}", recipe.training, running)
 
 
 def _spec(recipe: Recipe, run: RunDirectory, trainee: str) -> WorkerSpec:

@@ -20,6 +20,7 @@ from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome, without_code
 from marl_llm.rollout.policies import Policy
 from marl_llm.rollout.rows import EpisodeKey, TurnPlace, state_hash, turn_rows
+from marl_llm.rollout.tasks import Tasks
 from marl_llm.rollout.turns import (
     Turn,
     TurnContext,
@@ -172,17 +173,23 @@ class EpisodePlayer:
         if self._config.advance == "merged":  # each is a step
             count = min(count, self._context.env.config.steps - state.step)
         seeds = [derive_seed(self._seed, state.step, "d", d) for d in range(count)]
-        asked = (
-            data_scientist_turn(self._context, state, self._team.data_scientist, seed)
-            for seed in seeds
-        )
-        branches = [Branch(turn) for turn in await asyncio.gather(*asked)]
+        branches: list[Branch] = []
         distinct: dict[object, Branch] = {}
-        for branch in branches:
-            distinct.setdefault(branch.asks, branch)
-        await asyncio.gather(
-            *(self._implement(state, b, i) for i, b in enumerate(distinct.values()))
-        )
+        async with Tasks() as tasks:
+            asked = [
+                tasks.start(
+                    data_scientist_turn(self._context, state, self._team.data_scientist, seed)
+                )
+                for seed in seeds
+            ]
+            implementing: list[asyncio.Task[None]] = []
+            for turn in asked:  # their order numbers them; none waits for those after it
+                branch = Branch(await turn)
+                branches.append(branch)
+                if branch.asks not in distinct:
+                    number, distinct[branch.asks] = len(distinct), branch
+                    implementing.append(tasks.start(self._implement(state, branch, number)))
+            await asyncio.gather(*implementing)
         for branch in branches:
             branch.outcomes = distinct[branch.asks].outcomes
         return branches
@@ -199,16 +206,20 @@ class EpisodePlayer:
             derive_seed(self._seed, state.step, "e", number, e)
             for e in range(self._config.implementations)
         ]
-        turns = (
-            engineer_turn(self._context, state, suggestion, self._team.ml_engineer, seed)
-            for seed in seeds
-        )
-        branch.engineer_turns = list(await asyncio.gather(*turns))
-        judged = (
-            self._context.blocking(judge, state, suggestion, t.implementation)
-            for t in branch.engineer_turns
-        )
-        branch.outcomes = list(await asyncio.gather(*judged))
+
+        async def implemented(seed: int) -> tuple[Turn, StepOutcome]:
+            engineer = self._team.ml_engineer
+            turn = await engineer_turn(self._context, state, suggestion, engineer, seed)
+            judged = self._context.blocking(judge, state, suggestion, turn.implementation)
+            return turn, await judged
+
+        async with Tasks() as tasks:
+            # What they are compared with is evaluated while they are still written.
+            reference = tasks.start(self._context.blocking(judge, state, suggestion))
+            done = await asyncio.gather(*(tasks.start(implemented(seed)) for seed in seeds))
+            await reference
+        branch.engineer_turns = [turn for turn, _ in done]
+        branch.outcomes = [outcome for _, outcome in done]
 
     def _record(
         self, state: State, number: int, branch: Branch, followed: bool, taken: StepOutcome

@@ -39,7 +39,8 @@ class Progress:
         self._first: Counters | None = None
         self._now: Counters | None = None
         self._total = self._resumed = 0
-        self._summaries: list[EpisodeSummary] = []
+        self._here = self._evaluations = self._tokens = self._again = 0
+        self._gain = 0.0
         self._began = time.monotonic()
 
     async def start(self, total: int, done: int) -> None:
@@ -51,21 +52,23 @@ class Progress:
 
     async def episode(self, summary: EpisodeSummary) -> None:
         """Note a finished episode."""
-        self._summaries.append(summary)
+        self._here += 1
+        self._evaluations += summary.evaluations
+        self._tokens += summary.tokens
+        self._gain += summary.gain
+        self._again += summary.repeated
         self._now = await self._counters() if self._counters else None
         logger.info("%s", self.line())
 
     def line(self) -> str:
         """The line that is logged now."""
-        here = len(self._summaries)
-        seconds = max(1e-9, time.monotonic() - self._began)
+        here, seconds = self._here, max(1e-9, time.monotonic() - self._began)
         left = (self._total - self._resumed - here) * seconds / max(1, here)
-        gain = sum(s.gain for s in self._summaries) / max(1, here)
         return (
             f"{self._what}: {self._resumed + here}/{self._total} episodes, "
-            f"{sum(s.evaluations for s in self._summaries) / seconds:.1f} evaluations/s, "
-            f"{sum(s.tokens for s in self._summaries) / seconds:.0f} tokens/s, "
-            f"{self._cached()}{self._repeated()}mean gain {gain:+.3f}, {minutes(left)} left"
+            f"{self._evaluations / seconds:.1f} evaluations/s, {self._tokens / seconds:.0f} "
+            f"tokens/s, {self._cached()}{self._repeated()}mean gain "
+            f"{self._gain / max(1, here):+.3f}, {minutes(left)} left"
         )
 
     def _cached(self) -> str:
@@ -86,8 +89,7 @@ class Progress:
 
     def _repeated(self) -> str:
         """Requests that the server made us send again, "" if there are none."""
-        repeated = sum(s.repeated for s in self._summaries)
-        return f"{repeated} requests sent again, " if repeated else ""
+        return f"{self._again} requests sent again, " if self._again else ""
 
     def stop(self) -> None:
         """End; nothing is left running."""

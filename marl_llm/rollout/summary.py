@@ -5,6 +5,7 @@ read.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,9 +74,11 @@ def append_summary(directory: Path, summary: EpisodeSummary) -> None:
     """
     path = directory / SUMMARIES
     try:
-        cut = path.is_file() and not path.read_bytes().endswith(b"\n")
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n" * cut + json.dumps(asdict(summary)) + "\n")
+        with path.open("ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            cut = file.read(1) not in (b"", b"\n")  # an append goes to the end in any case
+            file.write(b"\n" * cut + json.dumps(asdict(summary)).encode() + b"\n")
     except OSError as error:
         raise RunFailed(
             f"{path}: cannot be written ({error.strerror or error}); free some space, run again."

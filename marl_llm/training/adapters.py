@@ -80,13 +80,32 @@ def create_adapter(
     return Path(out_dir)
 
 
-def save_adapter(model: PeftModel, directory: Path, *, base_name: str) -> None:
-    """Write the adapter called "default" of `model` into `directory`, which is created; other
-    adapters are left out.
+def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
+    """Weights of the adapter called "default", whole and on the CPU, by PEFT's names.
+
+    Where several processes each hold a part of every weight, all of them must call this.
     """
     from peft import get_peft_model_state_dict
+    from torch.distributed.tensor import DTensor
 
     weights = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
+    return {
+        name: (part.full_tensor() if isinstance(part, DTensor) else part).detach().cpu()
+        for name, part in weights.items()
+    }
+
+
+def save_adapter(
+    model: PeftModel,
+    directory: Path,
+    *,
+    base_name: str,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Write the adapter called "default" of `model` into `directory`, which is created; other
+    adapters are left out. `weights`: its `adapter_weights`, where they are known.
+    """
+    weights = adapter_weights(model) if weights is None else weights
     _write(model.peft_config["default"], weights, Path(directory), base_name)
 
 

@@ -90,29 +90,39 @@ class ReplayCollator:
         sizes = sizes_of(rows)
         plan = self._plan(sizes)
         cells = [piece_cells(piece, sizes) for piece in plan]
-        rounds = [plan[i : i + self._processes] for i in range(0, len(plan), self._processes)]
         return {
             "rows": len(rows),
             "tokens": int(sizes.completion.sum()),
             "logical": int(sizes.prompt.sum() + sizes.completion.sum()),
             "packed": sum(packed for packed, _ in cells),
             "cells": sum(padded for _, padded in cells),
-            "pieces": [self._mine(rows, together) for together in rounds],
+            "pieces": [self._mine(rows, together) for together in self._rounds(plan)],
         }
 
     def numbered(self, rows: Sequence[ReplayRow]) -> list[tuple[np.ndarray, PieceTensors]]:
-        """This process's pieces of `rows`, each with the numbers of its rows; no blank ones."""
-        plan = self._plan(sizes_of(rows))[self._rank :: self._processes]
-        return [(np.concatenate(piece), self._tensors(rows, piece, 0)) for piece in plan]
+        """This process's pieces of `rows`, each with the numbers of its rows, of which a blank one
+        has none."""
+        found: list[tuple[np.ndarray, PieceTensors]] = []
+        for together in self._rounds(self._plan(sizes_of(rows))):
+            piece = self._own(together)
+            numbers = np.concatenate([*piece, np.zeros(0, np.int64)])
+            found.append((numbers, self._tensors(rows, piece, 0 if piece else 1)))
+        return found
+
+    def _rounds(self, plan: list[Piece]) -> list[list[Piece]]:
+        """One piece for each process at a time; the last round may not be enough for all."""
+        return [plan[i : i + self._processes] for i in range(0, len(plan), self._processes)]
 
     def _plan(self, sizes: Sizes) -> list[Piece]:
         return pieces(sizes, self._budget, share=self._share, at_least=self._processes)
 
     def _mine(self, rows: Sequence[ReplayRow], together: list[Piece]) -> PieceTensors:
-        numbers = [np.concatenate(piece) for piece in together]
-        piece = together[self._rank] if self._rank < len(together) else []
+        numbers, piece = [np.concatenate(piece) for piece in together], self._own(together)
         height = max(len(rows_of) for rows_of in numbers)
         return self._tensors(rows, piece, height - sum(len(sequence) for sequence in piece))
+
+    def _own(self, together: list[Piece]) -> Piece:
+        return together[self._rank] if self._rank < len(together) else []
 
     def _tensors(self, rows: Sequence[ReplayRow], piece: Piece, blanks: int) -> PieceTensors:
         sequences = [[rows[i] for i in sequence] for sequence in piece]

@@ -81,6 +81,7 @@ def trainer_arguments(
         "bf16": precision_of(config.precision, base_dir) == "bfloat16",
         "use_cpu": not cuda,
         "dataloader_pin_memory": cuda,
+        "ddp_find_unused_parameters": False,
         "seed": seed,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,

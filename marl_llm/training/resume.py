@@ -14,14 +14,26 @@ import json
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
+import torch
 from pydantic import BaseModel
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 MARK = "complete.json"
 _PREFIX = "checkpoint-"
+
+
+S = TypeVar("S")
+
+
+def _on_numbered_cpu(storage: S, location: str) -> S | None:
+    return storage if location.startswith("cpu:") else None
+
+
+# accelerate numbers the CPU of several processes; torch.load knows the place by "cpu" alone.
+torch.serialization.register_package(100, lambda storage: None, _on_numbered_cpu)
 
 
 class Sample(Protocol):

@@ -52,3 +52,23 @@ def dataset_of(rows: Sequence[dict[str, list[int]]]) -> Dataset:
     from datasets import Dataset
 
     return Dataset.from_list(list(rows))
+
+
+def accelerate_launch(arguments: list[str]) -> None:
+    """`accelerate launch` with these arguments, in this process.
+
+    Raises
+    ------
+    torch.distributed.elastic.multiprocessing.errors.ChildFailedError
+        One of the processes it started failed.
+    """
+    from accelerate.commands.launch import launch_command, launch_command_parser
+
+    launch_command(launch_command_parser().parse_args(arguments))
+
+
+def accelerate_kind(config: str) -> str:
+    """The `distributed_type` of a file of `accelerate config`."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    return str(load_config_from_file(config).distributed_type.value)

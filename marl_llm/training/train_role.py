@@ -3,8 +3,7 @@ in, the next version of the adapter comes out.
 
 The algorithm chooses its rows and trains; the result is saved by temporary directory and atomic
 rename. The optimizer starts afresh each time. Which rows are recent enough, and what the next
-version is called, is the caller's business. Under `accelerate launch` all processes train, the
-first saves.
+version is called, is the caller's business. Of several processes all train, the first saves.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import pandas as pd
 from marl_llm.core.errors import UserError
 from marl_llm.training.adapters import (
     adapter_sha256,
+    adapter_weights,
     base_name_of,
     copy_version,
     publish_version,
@@ -29,6 +29,7 @@ from marl_llm.training.phase import Learner, OnStep, Phase
 from marl_llm.training.ranks import first_alone, is_alone
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftModel
 
 
@@ -82,15 +83,16 @@ def train_role(
         )
     if algorithm.one_process and not is_alone():
         raise UserError(
-            f"{algorithm.algorithm} trains in one process: start it without `accelerate launch`."
+            f"{algorithm.algorithm} trains in one process only: leave training.processes at 1."
         )
     started = time.monotonic()
     before = adapter_sha256(adapter_dir)
     phase = Phase(base_dir, adapter_dir, before, Path(workdir), seed, on_step, values)
     learned = algorithm.learn(rows, phase)
+    weights = None if learned.model is None else adapter_weights(learned.model)
     with first_alone() as mine:
         if mine:
-            _publish(learned.model, adapter_dir, Path(out_dir))
+            _publish(learned.model, weights, adapter_dir, Path(out_dir))
     return {
         "trained": learned.model is not None,
         "algorithm": algorithm.algorithm,
@@ -104,11 +106,17 @@ def train_role(
     }
 
 
-def _publish(model: PeftModel | None, adapter_dir: Path, out_dir: Path) -> None:
+def _publish(
+    model: PeftModel | None,
+    weights: dict[str, torch.Tensor] | None,
+    adapter_dir: Path,
+    out_dir: Path,
+) -> None:
     """Save what was learned, or an unchanged copy."""
     if model is None:
         copy_version(adapter_dir, out_dir)
         return
     with staging(out_dir) as directory:
-        save_adapter(model, directory, base_name=base_name_of(adapter_dir))
+        base_name = base_name_of(adapter_dir)
+        save_adapter(model, directory, base_name=base_name, weights=weights)
         publish_version(directory, out_dir)

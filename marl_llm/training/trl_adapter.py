@@ -245,7 +245,7 @@ class ReplayTrainer(GRPOTrainer):
                 for numbers, piece in self.collator.numbered([rows[i] for i in batch]):
                     logps, _ = self.token_logps(model, self._prepare_inputs(dict(piece)))
                     lines = logps.float().cpu().numpy()
-                    for number, line in zip(batch[numbers], lines, strict=True):
+                    for number, line in zip(batch[numbers], lines[: len(numbers)], strict=True):
                         found.append((number, line[: len(rows[number].completion_ids)].copy()))
         model.train(training)
         everyone = gather_object(found) if self.accelerator.num_processes > 1 else found

@@ -116,6 +116,11 @@ class Recipe(Section):
                 "model.adapters: shared trains one adapter, so training.data_scientist and "
                 "training.ml_engineer must be the same"
             )
+        if self.warm_start.episodes and training.processes > self.warm_start.batch_rows:
+            raise ValueError(
+                f"training.processes ({training.processes}) may be warm_start.batch_rows "
+                f"({self.warm_start.batch_rows}) at most, so that each has a row of every batch"
+            )
         for role in ROLES:
             wanted, sampled = training.of(role).sampling_temperature, self.rollout.temperature
             if wanted not in (None, sampled):
@@ -130,20 +135,19 @@ class Recipe(Section):
 
     def same_work(self, other: Recipe) -> bool:
         """Tell whether a run of one may go on with the other: how long it is, how its server is run
-        and where episodes are played may differ.
+        where episodes are played and how many processes train may differ.
         """
         return self._work() == other._work()
 
     def _work(self) -> Recipe:
         serving = self.serving.model_dump(exclude=set(ServingSection.OPERATION))
         rollout = self.rollout.model_dump(exclude=set(RolloutConfig.OPERATION))
-        return self.model_copy(
-            update={
-                "iterations": 1,
-                "serving": ServingSection.model_validate(serving),
-                "rollout": RolloutConfig.model_validate(rollout),
-            }
-        )
+        same = {
+            "serving": ServingSection.model_validate(serving),
+            "rollout": RolloutConfig.model_validate(rollout),
+            "training": self.training.model_copy(update={"processes": 1, "accelerate": None}),
+        }
+        return self.model_copy(update={"iterations": 1, **same})
 
     @property
     def playing(self) -> PlaySections:

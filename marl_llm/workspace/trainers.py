@@ -14,11 +14,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from marl_llm.core.errors import RunFailed
+import yaml
+
+from marl_llm.algorithms.config import TrainingSection
+from marl_llm.algorithms.launch import DATA_PARALLEL
+from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.owner import OWNED
 from marl_llm.core.worker_lines import Event, follow
 
 logger = logging.getLogger(__name__)
+_KINDS = ("FSDP", "MULTI_GPU")
 _EVERY_S = 10.0
 """Seconds between two lines of progress."""
 
@@ -62,7 +67,45 @@ def run_together(jobs: Sequence[Callable[[Running], object]], at_once: int) -> N
             raise
 
 
-def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
+def require_launchable(training: TrainingSection) -> None:
+    """See that accelerate's configuration is one: before anything is collected, not after.
+
+    Raises
+    ------
+    UserError
+        The file is missing, no configuration of accelerate, or of several machines.
+    """
+    if training.accelerate is None:
+        return
+    where = f"training.accelerate: {training.accelerate}"
+    try:
+        content = yaml.safe_load(Path(training.accelerate).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{where}: there is no such file; recipes/accelerate/ holds two.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{where}: not readable as YAML ({_one_line(error)}).") from None
+    if not isinstance(content, dict) or content.get("distributed_type") not in _KINDS:
+        raise UserError(f"{where}: its distributed_type must be {' or '.join(_KINDS)}.")
+    if content.get("num_machines", 1) != 1:
+        raise UserError(f"{where}: its num_machines must be 1: a run trains on one machine.")
+
+
+def trainer_command(spec: Path, training: TrainingSection) -> list[str]:
+    """What starts the trainer on a specification, in one process or several."""
+    if training.processes == 1:
+        return [sys.executable, "-m", "marl_llm.algorithms.worker", str(spec), OWNED]
+    config = training.accelerate or DATA_PARALLEL
+    launcher = [sys.executable, "-m", "marl_llm.algorithms.launch"]
+    return [*launcher, str(training.processes), config, str(spec), OWNED]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def run_trainer(
+    spec: Path, what: str, training: TrainingSection, running: Running | None = None
+) -> float:
     """Run the trainer on a specification file, logging its steps; its own log lies beside that
     file.
 
@@ -72,6 +115,8 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
         What `marl_llm.algorithms.worker` reads, named NAME-spec.json; the log is NAME.log.
     what : str
         For progress and errors, such as "train 3 ml_engineer".
+    training : TrainingSection
+        Says in how many processes.
     running : Running, optional
         The process is added to it.
 
@@ -82,9 +127,12 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
 
     Raises
     ------
+    UserError
+        As `require_launchable`.
     RunFailed
         The trainer failed; with its reason.
     """
+    require_launchable(training)
     began, logged = time.monotonic(), -math.inf
 
     def on_event(event: Event) -> None:
@@ -98,7 +146,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
             )
 
     log = spec.with_name(spec.name.replace("-spec.json", ".log"))
-    command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(spec), OWNED]
+    command = trainer_command(spec, training)
     problem = follow(command, log, on_event, running.add if running is not None else _unnoticed)
     if problem:
         raise RunFailed(f"{what}: {problem} (log: {log})")

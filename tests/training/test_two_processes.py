@@ -142,7 +142,7 @@ def test_a_phase_of_two_processes_ends_at_the_weights_of_one(found: dict[str, An
             np.testing.assert_array_equal(zero[key], one[key])
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+@pytest.mark.parametrize("algorithm", ["sft", "ppo"])
 def test_the_first_of_two_workers_publishes_what_one_would(
     algorithm: str, tiny: Any, logged: pd.DataFrame, tmp_path: Path
 ) -> None:

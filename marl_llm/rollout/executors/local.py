@@ -47,13 +47,16 @@ class LocalExecutor:
 
     def __init__(self, team: Team, sandbox: SandboxPool, meter: Meter | None = None) -> None:
         self._team, self._sandbox, self._meter = team, sandbox, meter or Meter()
-        workers = 2 * sandbox.slots + 2
-        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="evaluate")
+        self._pool: ThreadPoolExecutor | None = None
 
     async def play(
         self, plan: PlannedEpisode, settings: CollectSettings, journal: Journal
     ) -> PlayedEpisode:
         """Play one episode, on from what its journal holds."""
+        if self._pool is None:
+            # Equal code waits in its thread for the run of the first; slots are not to wait for it.
+            workers = 2 * self._sandbox.slots * (1 + settings.rollout.implementations) + 2
+            self._pool = ThreadPoolExecutor(workers, thread_name_prefix="evaluate")
         with self._meter.episode() as share:
             began = time.monotonic() - journal.spent.wall_s
             # Both have the server's start in them.
@@ -87,7 +90,8 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Begin nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _episode(
         self, plan: PlannedEpisode, env: TeamEnv, settings: CollectSettings, team: Team, seed: int
