@@ -31,7 +31,8 @@ from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenPlay, seen_experience
 from marl_llm.workspace.recipe import Recipe
 from tests.environment.known import BAYES, FOREST, data_set
-from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
+from tests.fixtures import CONFIG, small_frame, small_task
+from tests.lent_sandbox import LentSandbox
 
 SETTINGS = CollectSettings(
     "test",
@@ -48,7 +49,7 @@ PLANS = [PlannedEpisode(f"e{i}", lambda task=task: task) for i, task in enumerat
 
 
 def collect(directory: Path, plans=PLANS, **changes) -> pd.DataFrame:
-    collector = Collector(directory, TEAM, shared_sandbox(), 2, replace(SETTINGS, **changes))
+    collector = Collector(directory, TEAM, LentSandbox(), 2, replace(SETTINGS, **changes))
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
 
@@ -162,7 +163,7 @@ def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
     before = store.read_bytes()
-    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, shared_sandbox())
+    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, LentSandbox())
     comparison = Comparison.of(opened, 0, tmp_path / "run" / "evaluation")
     trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(5)]
     arm = team_arm("scripted", opened.sections, None, "", 0)
