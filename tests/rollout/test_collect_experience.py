@@ -165,7 +165,7 @@ def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     before = store.read_bytes()
     opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, LentSandbox())
     comparison = Comparison.of(opened, 0, tmp_path / "run" / "evaluation")
-    trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(5)]
+    trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(2)]
     arm = team_arm("scripted", opened.sections, None, "", 0)
     results = play_arm(comparison, arm, trials, tmp_path / "out")
     assert all(result.test is not None for result in results) and store.read_bytes() == before

@@ -126,7 +126,8 @@ def test_one_model_serves_all_csvs_of_a_directory(
 
 def test_nothing_slow_to_import_stands_before_the_first_step(tmp_path: Path) -> None:
     script = (
-        f"import sys; from marl_llm.cli import main; code = main(['solve', {str(CLIENTS)!r}, "
+        "import sys; from marl_llm.cli import main; from marl_llm.proposals import screened; "
+        f"screened._FAMILIES = screened._FAMILIES[:5]; code = main(['solve', {str(CLIENTS)!r}, "
         f"'--target', {TARGET!r}, '--steps', '1', '--out', {str(tmp_path)!r}]); print(code, "
         f"sorted({{'torch', 'transformers', 'peft', 'vllm'}} & set(sys.modules)))"
     )
