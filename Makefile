@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install install-gpu install-cpu bubblewrap demo rollout train iterate experiment evaluate publish solve test lint bench tiny-model clean
+.PHONY: help install install-gpu install-cpu bubblewrap demo rollout train iterate experiment evaluate publish solve test lint bench chaos tiny-model clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ lint: install ## ruff and pyright
 
 bench: install ## speed, as ratios measured side by side
 	@$(BIN)/marl-llm bench
+
+chaos: install ## 50 kills at random moments, and what is left of the runs: half an hour
+	@$(BIN)/python -m tests.chaos --ray
 
 tiny-model: install ## make the embedded model again (an hour on one core)
 	@$(BIN)/python -m marl_llm.tiny.pretrain --out data/models/tiny

@@ -18,6 +18,7 @@ import pytest
 
 from marl_llm.environment.cache import PASSING
 from marl_llm.environment.cache.keys import fold_key
+from marl_llm.rollout.executors import machines
 from marl_llm.sandbox import Evaluation, Fold, Level, Limits, Sandbox
 from marl_llm.solve import score
 from marl_llm.workspace import open_run
@@ -73,7 +74,7 @@ def lent_sandboxes(*, remembering: bool = True) -> Iterator[None]:
         return LentSandbox(limits, remembers=remembering)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (open_run, score):
+        for module in (open_run, machines, score):
             patch.setattr(module, "Sandbox", lent)
         yield
 

@@ -3,7 +3,7 @@
 In `train` the commands that make a team, in `credit` what other rewards make of old trajectories,
 in `measure` whether a model can play, in `use` those for a person's own CSV, in `report` those that
 tell others. Exit codes: 0 done, 1 the run or the candidate failed, 2 the user's mistake, 130
-interrupted.
+interrupted, 143 stopped by SIGTERM, which does what Ctrl-C does.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from marl_llm.cli import credit, measure, report, train, use
+from marl_llm.cli import credit, measure, report, terminal, train, use
 from marl_llm.cli.words import RESUMES, Command
 from marl_llm.core.errors import UserError
+from marl_llm.core.termination import terminated_as_interrupted
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 _BEGAN = time.monotonic()
 _ABOUT = (
     "Two LLM agents improve scikit-learn models for your CSV. Exit codes: 0 done, 1 the run or the "
-    "candidate failed, 2 the user's mistake, 130 interrupted."
+    "candidate failed, 2 the user's mistake, 130 interrupted, 143 stopped by SIGTERM."
 )
 
 
@@ -46,10 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.began = (_BEGAN, 0.0) if arguments is None else (time.monotonic(), time.process_time())
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     level = logging.WARNING if args.quiet else logging.INFO
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        return _run(args)
+        terminal.prepare(level)
+    except UserError as error:
+        terminal.tell(f"marl-llm: {error}")
+        return error.exit_code
+    for library in ("httpx", "botocore", "aiobotocore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    try:
+        with terminated_as_interrupted() as terminated:
+            return _run(args, terminated)
     finally:
         if arguments is None and "triton" not in sys.modules:
             # Nothing is to be collected on the way out: that takes half a second of processor time.
@@ -57,16 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             gc.freeze()
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, terminated: Callable[[], bool]) -> int:
     """The command's exit code; what a person is to read goes to standard error."""
     command: Command = args.command
     try:
         return command(args)
     except UserError as error:
-        sys.stderr.write(f"marl-llm: {error}\n")
+        terminal.tell(f"marl-llm: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write(f"marl-llm: interrupted; {getattr(args, 'kept', RESUMES)}\n")
-        return INTERRUPTED
+        what = "stopped by SIGTERM" if terminated() else "interrupted"
+        terminal.tell(f"marl-llm: {what}; {getattr(args, 'kept', RESUMES)}")
+        return TERMINATED if terminated() else INTERRUPTED
     except BrokenPipeError:
         return 1

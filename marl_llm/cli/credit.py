@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import Commands, say, say_json
+from marl_llm.cli.words import Commands, run_option, say, say_json
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def _credit(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.rescore import changed_weights, credit_folder, render_changes, rescore
     from marl_llm.workspace.recipe import load_rewards
-    from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
 
-    run, weights, name = RunDirectory(args.run), load_rewards(args.rewards), args.rewards.stem
+    run, weights, name = run_to_read(args.run), load_rewards(args.rewards), args.rewards.stem
     recipe, iterations = run.recipe(), chosen_iterations(run, args.iteration)
     changes = rescore(run, iterations, weights, name, args.out)
     written = [str(credit_folder(run, k, name, args.out)) for k in iterations]
@@ -62,9 +62,7 @@ def add(commands: Commands) -> None:
     credit = commands.add_parser(
         "credit", help="new advantages of old trajectories by other reward weights"
     )
-    credit.add_argument(
-        "--run", type=Path, required=True, help="run directory, which keeps its own credit"
-    )
+    run_option(credit, "run directory, which keeps its own credit", required=True)
     about = (
         "a recipe's rewards section as a file of its own, or a recipe, of which only that "
         "section is read"

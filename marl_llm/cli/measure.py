@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import Commands, say, say_json, server_option
+from marl_llm.cli.words import Commands, run_place, say, say_json, server_option
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _measure(args: argparse.Namespace) -> int:
         unseen_plans,
     )
     from marl_llm.evaluation.playability import playability_text
-    from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
 
     if args.tasks is not None and args.tasks < 1:
         raise UserError(f"--tasks {args.tasks} leaves nothing to do: ask for at least 1.")
@@ -35,7 +35,7 @@ def _measure(args: argparse.Namespace) -> int:
     plans = unseen_plans(args.tasks or DEFAULT_TASKS * (not args.suite), first_seed) + suite_plans(
         args.suite
     )
-    team = latest_team(recipe.name, RunDirectory(args.team)) if args.team else None
+    team = latest_team(recipe.name, run_to_read(args.team)) if args.team else None
     with nullcontext(args.out) if args.out else tempfile.TemporaryDirectory() as folder:
         found = measure(recipe.playing, plans, Path(folder), team, args.server)
     if args.json:
@@ -48,13 +48,13 @@ def _measure(args: argparse.Namespace) -> int:
 def _recipe(args: argparse.Namespace) -> Recipe:
     """The recipe named, or the team's own; with another model where one is named."""
     from marl_llm.workspace.recipe import load_recipe
-    from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
 
     if args.recipe is None and args.team is None:
         raise UserError(
             "measure needs --recipe (whose prompts and sizes?) or --team (a run directory)."
         )
-    recipe = load_recipe(args.recipe) if args.recipe else RunDirectory(args.team).recipe()
+    recipe = load_recipe(args.recipe) if args.recipe else run_to_read(args.team).recipe()
     if args.model is None:
         return recipe
     return recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": args.model})})
@@ -68,7 +68,10 @@ def add(commands: Commands) -> None:
     measure.add_argument("--recipe", type=Path, help="YAML recipe (default: the team's)")
     measure.add_argument("--model", help="model directory or Hub name, instead of the recipe's")
     measure.add_argument(
-        "--team", type=Path, help="run directory: its latest adapters (default: the base model)"
+        "--team",
+        type=run_place,
+        metavar="RUN",
+        help="run directory, or s3://...: its latest adapters (default: the base model)",
     )
     measure.add_argument(
         "--tasks", type=int, help=f"so many unseen procedural tasks (default: {DEFAULT_TASKS})"

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import Commands, base_option, names, say, say_json, server_option, silent
+from marl_llm.cli.words import (
+    Commands,
+    base_option,
+    names,
+    run_place,
+    say,
+    say_json,
+    server_option,
+    silent,
+)
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,14 +59,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     compared = run, recipe.playing, question
     if args.tasks is None:
         report = evaluate_suite(
-            *compared, suite=args.suite, server=args.server, out=out, on_line=shown
+            *compared, suite=args.suite, servers=args.server, out=out, on_line=shown
         )
     else:
         report = evaluate_procedural(
             *compared,
             count=args.tasks,
             first_seed=first,
-            server=args.server,
+            servers=args.server,
             out=out,
             on_line=shown,
         )
@@ -73,10 +82,11 @@ def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
     and the recipe.
     """
     from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
     from marl_llm.workspace.teams import choose_team
 
     if args.run:
-        run = RunDirectory(args.run)
+        run = run_to_read(args.run)
         return run, run.recipe()
     choice = choose_team(args.team, base=args.base)
     if not args.team:
@@ -91,9 +101,13 @@ def _who(args: argparse.Namespace) -> tuple[RunDirectory, Recipe]:
 
 def _publish(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.publish import publish_run
+    from marl_llm.workspace.shared_run import run_to_read
 
     for line in publish_run(
-        args.run, repo_prefix=args.repo_prefix, endpoint=args.endpoint, dry_run=args.dry_run
+        run_to_read(args.run).root,
+        repo_prefix=args.repo_prefix,
+        endpoint=args.endpoint,
+        dry_run=args.dry_run,
     ):
         say(line)
     return 0
@@ -103,9 +117,8 @@ def add(commands: Commands) -> None:
     """Add these commands."""
     evaluate = commands.add_parser("evaluate", help="compare teams and baselines on CSVs")
     who = evaluate.add_mutually_exclusive_group()
-    who.add_argument(
-        "--run", type=Path, help="run directory; without it: arms that need none, and --out"
-    )
+    about = "run directory, or s3://...; without it: arms that need none, and --out"
+    who.add_argument("--run", type=run_place, metavar="RUN", help=about)
     team = "in its place, with --out: a team as solve takes it, e.g. user/name@revision on the Hub"
     who.add_argument("--team", help=team)
     base_option(evaluate)
@@ -143,7 +156,7 @@ def add(commands: Commands) -> None:
     publish = commands.add_parser(
         "publish", help="adapters and their cards to the Hugging Face Hub"
     )
-    publish.add_argument("run", type=Path, help="run directory")
+    publish.add_argument("run", type=run_place, help="run directory, or s3://...")
     publish.add_argument(
         "--repo-prefix", required=True, help="user/name; each role's repository adds its own ending"
     )

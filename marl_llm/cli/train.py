@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marl_llm.cli.words import NOTHING_KEPT, Commands, names, say, server_option, silent
+from marl_llm.cli.words import NOTHING_KEPT, Commands, names, run_option, say, server_option, silent
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def _rollout(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.warm_start import warm_start_stage
     from marl_llm.workspace.open_run import open_run
 
-    with open_run(args.recipe, args.run, args.server) as opened:
-        warm_start_stage(opened.recipe, opened.run, opened.sandbox)
+    with open_run(args.recipe, args.run, args.server, ray_address=args.ray_address) as opened:
+        warm_start_stage(opened.recipe, opened.run, opened.machines)
         k = opened.run.next_iteration()
         collect_stage(opened, k)
         say(
@@ -37,7 +37,7 @@ def _rollout(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from marl_llm.workspace.recipe import load_recipe
-    from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
 
     if args.rewards:
         return _train_again(args)
@@ -45,17 +45,24 @@ def _train(args: argparse.Namespace) -> int:
         raise UserError(
             "--out and --iteration go with --rewards: train on old trajectories with other rewards."
         )
-    run = RunDirectory(args.run)
-    k = run.next_iteration()
-    if not run.collected(k):
-        raise UserError(
-            f"{args.run}: iteration {k} has no complete trajectories; run `marl-llm rollout` first."
-        )
-    recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
+    run = run_to_read(args.run)
+    _next_collected(run)
     with run.held():
+        k = _next_collected(run)
+        recipe = load_recipe(args.recipe) if args.recipe else run.recipe()
         run.prepare(recipe)
         _train_iteration(recipe, run, k)
     return 0
+
+
+def _next_collected(run: RunDirectory) -> int:
+    """The iteration to train on. Raises UserError if it is not collected."""
+    k = run.next_iteration()
+    if not run.collected(k):
+        raise UserError(
+            f"{run.name}: iteration {k} has no complete trajectories; run `marl-llm rollout` first."
+        )
+    return k
 
 
 def _train_again(args: argparse.Namespace) -> int:
@@ -64,6 +71,7 @@ def _train_again(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.fork import fork_run
     from marl_llm.workspace.recipe import load_rewards
     from marl_llm.workspace.run import RunDirectory
+    from marl_llm.workspace.shared_run import run_to_read
 
     if args.out is None:
         raise UserError(
@@ -73,7 +81,7 @@ def _train_again(args: argparse.Namespace) -> int:
     if args.recipe:
         raise UserError("--rewards changes the run's own recipe: leave --recipe out.")
     source, target, weights = (
-        RunDirectory(args.run),
+        run_to_read(args.run),
         RunDirectory(args.out),
         load_rewards(args.rewards),
     )
@@ -110,7 +118,13 @@ def _iterate(args: argparse.Namespace) -> int:
     from marl_llm.pipeline.iterate import iterate, render_curve
     from marl_llm.workspace.open_run import open_run
 
-    with open_run(args.recipe, args.run, args.server, iterations=args.iterations) as opened:
+    with open_run(
+        args.recipe,
+        args.run,
+        args.server,
+        iterations=args.iterations,
+        ray_address=args.ray_address,
+    ) as opened:
         iterate(opened)
         say(render_curve(opened.run))
     return 0
@@ -159,7 +173,17 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _run_options(parser: argparse.ArgumentParser, recipe: Path | None = DEFAULT_RECIPE) -> None:
     parser.add_argument("--recipe", type=Path, default=recipe, help="YAML recipe")
-    parser.add_argument("--run", type=Path, required=True, help="run directory")
+    run_option(parser, "run directory", required=True)
+
+
+def _where_options(parser: argparse.ArgumentParser) -> None:
+    server_option(parser)
+    parser.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Ray cluster that plays; auto: the one this machine is part of; local: one of this "
+        "machine alone (default: the recipe's rollout.executor)",
+    )
 
 
 def add(commands: Commands) -> None:
@@ -172,7 +196,7 @@ def add(commands: Commands) -> None:
 def _add_stages(commands: Commands) -> None:
     rollout = commands.add_parser("rollout", help="collect the next iteration's trajectories")
     _run_options(rollout)
-    server_option(rollout)
+    _where_options(rollout)
     rollout.set_defaults(command=_rollout)
     train = commands.add_parser("train", help="train both adapters on the collected trajectories")
     _run_options(train, None)
@@ -194,7 +218,7 @@ def _add_stages(commands: Commands) -> None:
     train.set_defaults(command=_train)
     iterate = commands.add_parser("iterate", help="collect and train, again and again; resumes")
     _run_options(iterate)
-    server_option(iterate)
+    _where_options(iterate)
     iterate.add_argument("--iterations", type=int, help="rounds, instead of the recipe's")
     iterate.set_defaults(command=_iterate)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,33 +32,49 @@ if TYPE_CHECKING:
 _BEST_KEPT = (
     "the best model so far and its history are kept in --out; the same command starts over."
 )
+_NONE_YET = "there was no model to deliver yet; the same command starts over."
+_SUITE_KEPT = (
+    "what was delivered is kept in --out, a directory per CSV; the same command starts over."
+)
 
 
 def _solve(args: argparse.Namespace) -> int:
-    from marl_llm.rollout.budget import Clock
-    from marl_llm.solve import read_memory, solve_task
-    from marl_llm.solve.experience import named_store
+    from marl_llm.solve.directory import SolveDirectory
     from marl_llm.solve.solve import check_numbers
-    from marl_llm.workspace.teams import choose_team
 
     if args.csv.is_dir():
         return _solve_suite(args)
     entry, limits = task_entry(args), _limits(args)
     check_numbers(limits, entry.seed)  # before a team is fetched
-    report = solve_task(
+    args.kept, began = _NONE_YET, time.time()
+    try:
+        report = _improved(args, entry, limits)
+    except KeyboardInterrupt:
+        if SolveDirectory(args.out).delivered_since(began):
+            args.kept = _BEST_KEPT
+        raise
+    if args.json:
+        say_json(report.to_dict())
+    return 0
+
+
+def _improved(args: argparse.Namespace, entry: TaskFile, limits: Limits) -> SolveReport:
+    from marl_llm.rollout.budget import Clock
+    from marl_llm.solve import read_memory, solve_task
+    from marl_llm.solve.experience import named_store
+    from marl_llm.workspace.teams import choose_team
+
+    return solve_task(
         entry,
         memory=read_memory(args.memory) if args.memory else None,
         team=choose_team(args.team, base=args.base),
         limits=limits,
         out=args.out,
-        server=args.server,
+        servers=args.server,
         experience=named_store(args.experience),
         clock=Clock(limits.budget, *args.began),
         on_line=silent if args.json else say,
     )
-    if args.json:
-        say_json(report.to_dict())
-    return 0
 
 
 def _limits(args: argparse.Namespace) -> Limits:
@@ -86,7 +103,7 @@ def _solve_suite(args: argparse.Namespace) -> int:
             "it there."
         )
     entries, store = load_suite(args.csv, args.seed or 0), named_store(args.experience)
-    limits = _limits(args)
+    limits, args.kept = _limits(args), _SUITE_KEPT
     choice = choose_team(args.team, base=args.base)
     with team_session(choice, args.out, args.server) as session:
 
@@ -164,8 +181,8 @@ def add(commands: Commands) -> None:
     solve = commands.add_parser("solve", help="improve a model on your own CSV")
     data_options(solve)
     teams = (
-        "trained (default where it is shipped), untrained, scripted, a run directory, or "
-        "user/name@revision (Hub)"
+        "trained (default where it is shipped), untrained, scripted, a run directory or its "
+        "address, or user/name@revision (Hub)"
     )
     solve.add_argument("--team", help=teams)
     solve.add_argument(
@@ -196,7 +213,7 @@ def add(commands: Commands) -> None:
     )
     base_option(solve)
     server_option(solve)
-    solve.set_defaults(command=_solve, kept=_BEST_KEPT)
+    solve.set_defaults(command=_solve, kept=_NONE_YET)
     inspect = commands.add_parser(
         "inspect", help="what is detected in a CSV, and a task file to change it"
     )

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from marl_llm.cli.terminal import say
 from marl_llm.core.errors import UserError
 
 if TYPE_CHECKING:
+    from marl_llm.storage import RunAddress
     from marl_llm.tasks import TaskFile
 
 Command = Callable[[argparse.Namespace], int]
@@ -31,12 +32,6 @@ RESUMES = "what was finished is kept, the same command goes on from there."
 NOTHING_KEPT = "nothing was written."
 """What an interruption leaves."""
 ENTRY_OPTIONS = ("target", "kind", "positive", "features", "ignore", "group", "time", "seed")
-
-
-def say(text: str = "") -> None:
-    """Write one line of a command's result to standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def say_json(content: object) -> None:
@@ -63,6 +58,25 @@ def metric(text: str) -> tuple[str, float]:
 def names(text: str) -> list[str]:
     """Read names separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def run_place(text: str) -> Path | RunAddress:
+    """Read where a run lies: a directory, or a URL of shared storage."""
+    if "://" not in text:
+        return Path(text)
+    from marl_llm.storage import RunAddress
+
+    try:
+        return RunAddress.parse(text) or Path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run_option(parser: argparse.ArgumentParser, about: str, *, required: bool = False) -> None:
+    """A run: its directory, or its address on shared storage."""
+    parser.add_argument(
+        "--run", type=run_place, required=required, metavar="RUN", help=f"{about}, or s3://..."
+    )
 
 
 def task_entry(args: argparse.Namespace) -> TaskFile:
@@ -121,5 +135,11 @@ def base_option(parser: argparse.ArgumentParser) -> None:
 
 
 def server_option(parser: argparse.ArgumentParser) -> None:
-    """A model server that runs already."""
-    parser.add_argument("--server", help="URL of a running vLLM server to use")
+    """Model servers that run already."""
+    parser.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a running vLLM server to use; several share the work",
+    )

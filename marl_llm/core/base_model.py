@@ -66,6 +66,21 @@ def model_at_hand(name: str) -> Path | None:
         return None
 
 
+def vocabulary_size(directory: Path) -> int | None:
+    """Rows of a model's table of token embeddings: every token id is smaller. None where its
+    config.json does not say.
+    """
+    try:
+        config = json.loads((directory / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    for part in (config, config.get("text_config")) if isinstance(config, dict) else ():
+        size = part.get("vocab_size") if isinstance(part, dict) else None
+        if isinstance(size, int) and size > 0:
+            return size
+    return None
+
+
 def is_embedded(path: str) -> bool:
     """Tell whether a recipe's `model.path` is the embedded model; relative paths also count from
     the project.

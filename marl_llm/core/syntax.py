@@ -11,23 +11,39 @@ import ast
 import threading
 
 _LOCK = threading.Lock()
+MOST_CHARACTERS = 2 * 2**20
+"""Of code that is parsed: the tree takes some 70 bytes of memory per character."""
 
 
 def parse(text: str) -> ast.Module:
-    """`ast.parse(text)`, one thread at a time; raises what it raises."""
+    """`ast.parse(text)`, one thread at a time; raises what it raises, and ValueError for text that
+    is too long.
+    """
+    _check_length(text)
     with _LOCK:
         return ast.parse(text)
 
 
 def parse_expression(text: str) -> ast.Expression:
-    """`ast.parse(text, mode="eval")`, one thread at a time; raises what it raises."""
+    """`ast.parse(text, mode="eval")`, one thread at a time; raises what it raises, and ValueError
+    for text that is too long.
+    """
+    _check_length(text)
     with _LOCK:
         return ast.parse(text, mode="eval")
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(
+            f"the code has {len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
+        )
 
 
 def syntax_error(code: str) -> str:
     """Why text is no Python, in one line."""
     try:
+        _check_length(code)
         compile(code, "<candidate>", "exec")
     except SyntaxError as error:
         return f"SyntaxError: {error.msg} (line {error.lineno})"

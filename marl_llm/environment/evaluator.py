@@ -37,7 +37,7 @@ from marl_llm.environment.gain import GainTest, truth_of
 from marl_llm.metrics import Comparison, Reference, Scores, score_predictions
 from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.proposals.spec import BLEND
-from marl_llm.sandbox import Evaluation, Fold, Limits, Sandbox, Stage, Status
+from marl_llm.sandbox import Evaluation, Fold, Limits, SandboxPool, Stage, Status
 from marl_llm.tasks import Task
 
 
@@ -48,7 +48,7 @@ class Evaluator:
     ----------
     task : Task
         Development and hold-out parts are used; the test part only by `test_scores`.
-    sandbox : Sandbox
+    sandbox : SandboxPool
         Where candidates run.
     config : EnvironmentConfig, optional
         Folds, test of gains, early stopping, evaluation cache.
@@ -79,7 +79,7 @@ class Evaluator:
     def __init__(
         self,
         task: Task,
-        sandbox: Sandbox,
+        sandbox: SandboxPool,
         config: EnvironmentConfig | None = None,
         *,
         seed: int = 0,

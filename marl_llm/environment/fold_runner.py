@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from marl_llm.environment.cache import PASSING, EvaluationCache
 from marl_llm.environment.cache.keys import fold_key, run_key
 from marl_llm.proposals import prelude_for
-from marl_llm.sandbox import Evaluation, Fold, Limits, Probe, Sandbox
+from marl_llm.sandbox import Evaluation, Fold, Limits, Probe, SandboxPool
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FoldRunner:
 
     Parameters
     ----------
-    sandbox : Sandbox
+    sandbox : SandboxPool
     cache : EvaluationCache
     prelude : str or None
         Trusted text that is run before each candidate; None: `prelude_for` its code.
@@ -58,7 +58,7 @@ class FoldRunner:
     """
 
     def __init__(
-        self, sandbox: Sandbox, cache: EvaluationCache, prelude: str | None, seed: int
+        self, sandbox: SandboxPool, cache: EvaluationCache, prelude: str | None, seed: int
     ) -> None:
         self._sandbox, self._cache, self._prelude, self._seed = sandbox, cache, prelude, seed
         self._lock = threading.Lock()

@@ -55,7 +55,7 @@ from marl_llm.proposals import (
 )
 from marl_llm.proposals.screened import screened_specs, starting_spec
 from marl_llm.proposals.spec import BLEND
-from marl_llm.sandbox import Sandbox
+from marl_llm.sandbox import SandboxPool
 from marl_llm.tasks import Task
 
 _TRIED = 6
@@ -71,7 +71,7 @@ class TeamEnv:
     ----------
     task : Task
         Data in three parts, target and metrics.
-    sandbox : Sandbox
+    sandbox : SandboxPool
         Runs every candidate; several environments may share it.
     config : EnvironmentConfig
         Steps, folds, significance.
@@ -80,7 +80,11 @@ class TeamEnv:
     """
 
     def __init__(
-        self, task: Task, sandbox: Sandbox, config: EnvironmentConfig | None = None, seed: int = 0
+        self,
+        task: Task,
+        sandbox: SandboxPool,
+        config: EnvironmentConfig | None = None,
+        seed: int = 0,
     ) -> None:
         self.task, self.config, self.seed = task, config or EnvironmentConfig(), seed
         self.card: TaskCard = describe_task(task)

@@ -168,9 +168,7 @@ def team_arm(
 ) -> Arm:
     """An arm in which a team plays; `roles` None is the scripted pair."""
     who = {role: asdict(policy.info) for role, policy in (roles or {}).items()}
-    rollout = plain(sections.rollout).model_dump(
-        mode="json", exclude={"episodes_at_once", "executor"}
-    )
+    rollout = plain(sections.rollout).model_dump(mode="json", exclude=set(RolloutConfig.OPERATION))
     model = sections.model.path if roles else sections.scripted_error_rate
     rewards = sections.rewards
     weights = rewards.model_dump(mode="json", exclude=set() if rewards.extra else {"extra"})

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from marl_llm.core.directory import held
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.playability import Playability, playability
-from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.rollout.plans import procedural_plans
 from marl_llm.rollout.session import BASE_POLICY, RolePolicy
 from marl_llm.tasks.suite import load_suite
@@ -49,7 +50,7 @@ def measure(
     plans: Sequence[PlannedEpisode],
     folder: Path,
     team: dict[str, RolePolicy] | None = None,
-    server: str | None = None,
+    servers: Sequence[str] = (),
 ) -> Playability:
     """Play and count.
 
@@ -62,8 +63,8 @@ def measure(
         Keeps finished episodes; the same call goes on from them.
     team : dict of role to RolePolicy, optional
         Default: the base model in both roles.
-    server : str, optional
-        URL of a running vLLM server.
+    servers : sequence of str
+        URLs of running vLLM servers.
 
     Raises
     ------
@@ -73,6 +74,6 @@ def measure(
         The server or the sandbox failed.
     """
     roles = team or dict.fromkeys(ROLES, BASE_POLICY)
-    with open_play(sections, folder / SERVER_LOG, server) as ready:
+    with held(folder), open_play(sections, folder / SERVER_LOG, servers) as ready:
         play(ready, roles, folder / "episodes", list(plans), settings(sections, 0), "measure")
     return playability(read_rows(folder / "episodes"))

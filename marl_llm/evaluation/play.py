@@ -8,7 +8,6 @@ repeated.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -31,16 +30,21 @@ from marl_llm.evaluation.scoring import Bench, TestRun, final_code
 from marl_llm.evaluation.trials import Trial
 from marl_llm.proposals import generate_code
 from marl_llm.rewards import FACTS, score_rows
-from marl_llm.rollout.collect import Collector, PlannedEpisode
 from marl_llm.rollout.episode import Team
 from marl_llm.rollout.figures import COLUMNS as FIGURE_COLUMNS
 from marl_llm.rollout.figures import FIGURES, values
 from marl_llm.rollout.metrics import played
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.rollout.policies import ScriptedPolicy
-from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import EpisodeSummary, read_summaries
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.open_run import OpenPlay, play, seen_experience, settings
+from marl_llm.workspace.open_run import (
+    OpenPlay,
+    play,
+    play_scripted,
+    seen_experience,
+    settings,
+)
 
 COLUMNS = tuple(
     dict.fromkeys(("episode", "branch", "role", "step", "action", *FIGURE_COLUMNS, *FACTS))
@@ -121,7 +125,7 @@ def play_arm(
                 countdown.trial()
             return result
 
-        workers = 1 if arm.plan else comparison.opened.sections.sandbox.slots
+        workers = 1 if arm.plan else comparison.opened.sandbox.slots
         made = _each(make, missing, workers, processes.stop)
         kept |= {trial.name: result for trial, result in zip(missing, made, strict=True)}
     return [result for trial in trials if (result := kept[trial.name]) is not None]
@@ -288,11 +292,7 @@ def _play(comparison: Comparison, arm: Arm, plans: list[PlannedEpisode], directo
         play(opened, arm.roles, directory, plans, chosen, what)
         return
     team = Team(ScriptedPolicy(), ScriptedPolicy(sections.scripted_error_rate))
-    asyncio.run(
-        Collector(directory, team, opened.sandbox, sections.sandbox.slots, chosen).collect(
-            plans, Progress(what)
-        )
-    )
+    play_scripted(opened.machines, team, directory, plans, chosen, what)
 
 
 def team_figures(rows: pd.DataFrame, summary: EpisodeSummary) -> dict[str, float | None]:

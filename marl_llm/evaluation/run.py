@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from marl_llm.core.atomic import write_json
+from marl_llm.core.directory import held
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation.arms import ARMS, Arm, left_out, make_arms, plain, team_arm, trained_roles
@@ -34,8 +35,8 @@ from marl_llm.evaluation.report import (
 from marl_llm.evaluation.statistics import LEVEL, Estimate
 from marl_llm.evaluation.trials import Problem, Trial, procedural_trials, suite_trials
 from marl_llm.rollout.budget import Budget
-from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.figures import FIGURES, nested
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.rollout.session import BASE_POLICY
 from marl_llm.workspace.open_run import SERVER_LOG, OpenPlay, open_play
 from marl_llm.workspace.run import RunDirectory, package_versions
@@ -79,7 +80,7 @@ def evaluate_suite(
     question: Question,
     *,
     suite: Path,
-    server: str | None = None,
+    servers: Sequence[str] = (),
     opened: OpenPlay | None = None,
     out: Path,
     on_line: OnLine = lambda line: None,
@@ -93,8 +94,8 @@ def evaluate_suite(
     question : Question
     suite : Path
         Directory with task files.
-    server : str, optional
-        Address of a running model server; else one is started when it is needed.
+    servers : sequence of str
+        Addresses of running model servers; without any, one is started when it is needed.
     opened : OpenPlay, optional
         Server and sandbox that are open, for the same sections.
     out : Path
@@ -118,7 +119,7 @@ def evaluate_suite(
     for problem in problems:
         on_line(f"{problem.task} is left out: {problem.error}")
     about = {"suite": suite.resolve().name, "split": "development 50%, hold-out 25%, test 25%"}
-    with _ready(sections, server, opened, out) as ready:
+    with _ready(sections, servers, opened, out) as ready:
         return _compare(ready, chosen, _Tasks(about, trials, problems), out, on_line)
 
 
@@ -129,7 +130,7 @@ def evaluate_procedural(
     *,
     count: int,
     first_seed: int,
-    server: str | None = None,
+    servers: Sequence[str] = (),
     opened: OpenPlay | None = None,
     out: Path,
     on_line: OnLine = lambda line: None,
@@ -140,7 +141,7 @@ def evaluate_procedural(
     chosen = _choose(question, sections, run, on_line)
     trials = procedural_trials(first_seed, count, question.repeats)
     about = {"suite": f"procedural tasks {first_seed} to {first_seed + count - 1}"}
-    with _ready(sections, server, opened, out) as ready:
+    with _ready(sections, servers, opened, out) as ready:
         return _compare(ready, chosen, _Tasks(about, trials), out, on_line)
 
 
@@ -156,7 +157,7 @@ def evaluate_trials(
 ) -> EvaluationReport:
     """Compare arms on trials of the caller's, which go by `name`; otherwise as `evaluate_suite`."""
     chosen = _choose(question, sections, run, on_line)
-    with _ready(sections, None, None, out) as ready:
+    with _ready(sections, (), None, out) as ready:
         return _compare(ready, chosen, _Tasks({"suite": name}, trials), out, on_line)
 
 
@@ -208,13 +209,13 @@ def _choose(
 
 @contextmanager
 def _ready(
-    sections: PlaySections, server: str | None, opened: OpenPlay | None, out: Path
+    sections: PlaySections, servers: Sequence[str], opened: OpenPlay | None, out: Path
 ) -> Iterator[OpenPlay]:
-    """Server and sandbox: as they are, or opened for this block."""
+    """Server and sandbox: as they are, or opened for this block, which has `out` for itself."""
     if opened is not None:
         yield opened
         return
-    with open_play(sections, out / SERVER_LOG, server) as ready:
+    with held(out), open_play(sections, out / SERVER_LOG, servers) as ready:
         yield ready
 
 

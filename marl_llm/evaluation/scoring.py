@@ -23,7 +23,7 @@ from marl_llm.evaluation.trials import Trial
 from marl_llm.metrics import Comparison, Reference, Scores, paired_bootstrap, score_predictions
 from marl_llm.proposals import PipelineSpec, generate_code, prelude_for
 from marl_llm.rollout.summary import EpisodeSummary
-from marl_llm.sandbox import Fold, Sandbox, Status
+from marl_llm.sandbox import Fold, SandboxPool, Status
 from marl_llm.tasks import Task
 
 
@@ -45,14 +45,14 @@ class Bench:
 
     Parameters
     ----------
-    sandbox : Sandbox
+    sandbox : SandboxPool
     config : EnvironmentConfig
         Folds and bootstrap resamples.
     seed : int
         The comparison's; each trial derives its own.
     """
 
-    def __init__(self, sandbox: Sandbox, config: EnvironmentConfig, seed: int) -> None:
+    def __init__(self, sandbox: SandboxPool, config: EnvironmentConfig, seed: int) -> None:
         self._sandbox, self._config, self._seed = sandbox, config, seed
         self._tests: dict[tuple[str, str], TestRun] = {}
 

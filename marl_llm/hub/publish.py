@@ -5,21 +5,21 @@ In flow adapter directories and what the cards say, out repositories with the we
 configuration, a model card and the recipe; the Data Scientist's also has the manifest that pins the
 Engineer's commit. It is committed last: until then its main branch is the team published before,
 whole. Nothing leaves this machine before every file of every role has been made and searched for
-local paths. It does not read run directories.
+local paths and credentials. It does not read run directories.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError, safe_open
 
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
@@ -33,6 +33,7 @@ from marl_llm.hub.manifest import (
     base_repo_of,
     repo_of,
 )
+from marl_llm.hub.private import refuse_private
 from marl_llm.hub.upload import upload
 from marl_llm.training.adapters import CONFIG_FILE, WEIGHTS_FILE
 
@@ -46,7 +47,6 @@ _BASE_FILES = (
     "chat_template.jinja",
     "model.safetensors",
 )
-_HOMES = re.compile(rb"(?<![\w.:/-])(/home/|/Users/|/root/|[A-Z]:\\\\?Users\\)[\w./\\-]*")
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,9 @@ def publish_adapters(
     Raises
     ------
     UserError
-        If the prefix is malformed, an adapter is incomplete, a file names a local path, the token
-        is refused, lacks the permission to write, or the endpoint cannot be reached.
+        If the prefix is malformed, an adapter is incomplete or no safetensors, a file names a local
+        path or holds a credential, the token is refused, lacks the permission to write, or the
+        endpoint cannot be reached.
     RunFailed
         If the endpoint answers with another error.
     """
@@ -161,7 +162,8 @@ def publish_adapters(
         contents[_BASE] = _base_contents(team.base, repo_prefix, card)
     secrets = [Path.cwd(), Path.home(), *adapters.values(), *private_paths]
     for role, files in contents.items():
-        _refuse_local_paths(f"{'the' if role == _BASE else 'the adapter'} {role}", files, secrets)
+        what = f"{'the' if role == _BASE else 'the adapter'} {role}"
+        refuse_private(what, files, secrets, token or get_token())
     made = _manifest(contents, card, team, "0" * 40)
     contents[DATA_SCIENTIST][TEAM_FILE] = _text(made)
     commits = {} if dry_run else _upload_all(api, repo_ids, contents, made)
@@ -246,6 +248,7 @@ def _contents(role: str, adapter: Path, prefix: str, card: CardInputs) -> dict[s
             f"{adapter / CONFIG_FILE} is no LoRA configuration of PEFT: train again, or name "
             "another run."
         ) from error
+    _require_weights(adapter / WEIGHTS_FILE)
     config["base_model_name_or_path"] = card.base_model
     return {
         WEIGHTS_FILE: (adapter / WEIGHTS_FILE).read_bytes(),
@@ -255,37 +258,28 @@ def _contents(role: str, adapter: Path, prefix: str, card: CardInputs) -> dict[s
     }
 
 
+def _require_weights(path: Path) -> None:
+    """Raise UserError unless a file holds finite weights, in safetensors."""
+    import torch
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            odd = next(
+                (name for name in names if not torch.isfinite(file.get_tensor(name)).all()), None
+            )
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is no safetensors file ({' '.join(str(error).split())[:80]}): train again, or "
+            "name another run."
+        ) from None
+    if not names or odd is not None:
+        what = f"{odd} is not finite" if odd else "there is no weight in it"
+        raise UserError(f"{path} cannot be published ({what}): train again, or name another run.")
+
+
 def _base_contents(directory: Path, prefix: str, card: CardInputs) -> dict[str, bytes]:
     """Return the files of the embedded base model's repository."""
     here = [directory / name for name in _BASE_FILES]
     files = {path.name: path.read_bytes() for path in here if path.is_file()}
     return files | {_CARD_FILE: base_card(prefix, card).encode()}
-
-
-def _refuse_local_paths(what: str, files: Mapping[str, bytes], secrets: Iterable[Path]) -> None:
-    """Raise UserError if a file contains one of the paths `secrets`, or (text files) a path into
-    anybody's home.
-    """
-    spellings = {str(form) for path in secrets for form in (path.absolute(), path.resolve())} - {
-        "/"
-    }
-    for name, content in files.items():
-        found = next(
-            (path for path in sorted(spellings, reverse=True) if _names(content, path)), None
-        )
-        if found is None and not name.endswith(".safetensors") and (home := _HOMES.search(content)):
-            found = home.group().decode()
-        if found is not None:
-            raise UserError(
-                f"{name} of {what} would publish the local path {found}: replace it by a public "
-                "name or a relative path first."
-            )
-
-
-def _names(content: bytes, path: str) -> bool:
-    """Tell whether `content` has `path` as a path of its own, not as a part of another ("/work" in
-    "/workers").
-    """
-    return (
-        re.search(rb"(?<![\w.-])" + re.escape(path.encode()) + rb"(?![\w-])", content) is not None
-    )

@@ -20,7 +20,11 @@ _FAILURES = (
     httpx.InvalidURL,
     RuntimeError,
     ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
 )
+"""The last three are how huggingface_hub takes an answer that is no Hub's, such as {}."""
 
 
 def upload(api: HfApi, repo_id: str, files: Mapping[str, bytes], message: str) -> str:
@@ -74,6 +78,11 @@ def _for_people(endpoint: str, repo_id: str, error: BaseException) -> UserError:
     if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
         return UserError(
             f"{endpoint} cannot be reached ({error}): check the network and the endpoint's address."
+        )
+    if isinstance(error, KeyError | TypeError | AttributeError):
+        return UserError(
+            f"{endpoint} does not answer as a Hub does ({type(error).__name__}: "
+            f"{_one_line(error)}): check the endpoint's address."
         )
     return RunFailed(
         f"{endpoint} did not take {repo_id} ({_one_line(error)}): publish again to complete it."

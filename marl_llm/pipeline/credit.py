@@ -7,18 +7,22 @@ In: trajectories, which hold facts. Out: `credit/<role>.parquet`, rewards and ad
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from marl_llm.core.atomic import write_json
+from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
 from marl_llm.credit import CreditStatistics, CreditTable, assign_credit, write_credit
 from marl_llm.rewards import RewardConfig, score_rows
 from marl_llm.rewards.scoring import OWN
-from marl_llm.trajectories import read_rows
+from marl_llm.trajectories import lost_episodes, read_rows
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+
+logger = logging.getLogger(__name__)
 
 Credit = tuple[CreditTable, CreditStatistics]
 """A role's table and its statistics."""
@@ -44,10 +48,27 @@ def credit_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
     """Credit iteration k; and again those before it that are still trained on, where their tables
     hold no rewards, as those of older runs do. Their advantages stay the same, as far as single
     precision goes.
+
+    Episodes whose part was deleted leave no trace in the credit: those of iteration k are to be
+    collected again first, those before it are trained on without, which is said.
+
+    Raises
+    ------
+    UserError
+        Parts of iteration k are gone.
     """
     oldest = k - max(getattr(recipe.training, role).max_age for role in ROLES)
     for i in range(max(0, oldest), k + 1):
-        if i == k or not all(_holds_rewards(run.credit(i, role)) for role in ROLES):
+        lost = lost_episodes(run.trajectories(i)) or 0
+        if lost and i == k:
+            raise UserError(
+                f"{run.trajectories(k)} has lost {lost} of its episodes: collect them again with "
+                f"`marl-llm rollout --run {run.root}`, which repeats no other."
+            )
+        if lost:
+            logger.warning("iteration %d has lost %d episodes: trained on without them", i, lost)
+        known = all(_holds_rewards(run.credit(i, role)) for role in ROLES)
+        if i == k or lost or not known:
             write_tables(credit_rows(recipe, run, i, recipe.rewards), run.iteration(i) / "credit")
 
 

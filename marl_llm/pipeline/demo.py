@@ -51,7 +51,7 @@ def demo(directory: Path, say: Callable[[str], None]) -> None:
         out = directory / "evaluation" / SUITE.name
         question = Question(repeats=REPEATS)
         report = evaluate_suite(
-            opened.run, opened.recipe.playing, question, suite=SUITE, server=url, out=out
+            opened.run, opened.recipe.playing, question, suite=SUITE, servers=(url,), out=out
         )
         say(report_text(report))
         say(f"\n4. The trained agents on {SHOWN[0]}\n")
@@ -74,4 +74,4 @@ LIMITS = Limits(Budget(60.0), steps=6)
 
 def _solve(team: str, out: Path, url: str, say: Callable[[str], None]) -> None:
     entry, choice = TaskFile(SHOWN[0], SHOWN[1]), choose_team(team)
-    solve_task(entry, team=choice, limits=LIMITS, out=out, server=url, on_line=say)
+    solve_task(entry, team=choice, limits=LIMITS, out=out, servers=(url,), on_line=say)

@@ -15,8 +15,8 @@ from marl_llm.evaluation import evaluate_versions
 from marl_llm.pipeline.promotion import Decision, promote_stage
 from marl_llm.pipeline.stages import collect_stage, train_stage
 from marl_llm.pipeline.warm_start import warm_start_stage
-from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.figures import Figure, View, pick, shown
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.rollout.plans import procedural_plans
 from marl_llm.workspace.open_run import OpenRun
 from marl_llm.workspace.recipe import Recipe
@@ -46,6 +46,7 @@ def evaluate_stage(opened: OpenRun, version: int) -> dict[str, object]:
         versions = dict.fromkeys(ROLES, version)
         plans = evaluation_plans(opened.recipe)
         write_json(result, evaluate_versions(opened.playing, opened.run, versions, plans, folder))
+        opened.run.sync()
     return json.loads(result.read_text())
 
 
@@ -57,7 +58,7 @@ def _due(recipe: Recipe, version: int) -> bool:
 def iterate(opened: OpenRun) -> None:
     """All rounds of the recipe that are not done yet, with the evaluations that are due."""
     recipe = opened.recipe
-    warm_start_stage(recipe, opened.run, opened.sandbox)
+    warm_start_stage(recipe, opened.run, opened.machines)
     for k in range(recipe.iterations):
         if _due(recipe, k):
             evaluate_stage(opened, k)

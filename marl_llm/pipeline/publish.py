@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from marl_llm.core.base_model import EMBEDDED, is_embedded, model_at_hand, weights_sha256
 from marl_llm.core.errors import UserError
@@ -45,6 +46,12 @@ def publish_run(
     if max(versions.values()) == 0:
         raise UserError(
             f"{directory}: nothing is trained yet; run `marl-llm iterate --run {directory}` first."
+        )
+    if len(set(versions.values())) > 1:
+        told = ", ".join(f"{role} has version {version}" for role, version in versions.items())
+        raise UserError(
+            f"{directory}: {told}, so an iteration was interrupted; run `marl-llm iterate --run "
+            f"{directory}` to its end first."
         )
     base = _public_base(run, recipe.model, repo_prefix)
     repos = publish_adapters(
@@ -95,10 +102,14 @@ def _public_base(run: RunDirectory, model: ModelSection, prefix: str) -> _Base:
 
 
 def _card(run: RunDirectory, recipe: Recipe, versions: dict[str, int], base: str) -> CardInputs:
-    public = recipe.model.model_copy(update={"path": base, "hub_name": None})
+    public = {
+        "model": recipe.model.model_copy(update={"path": base, "hub_name": None}),
+        "environment": recipe.environment.model_copy(update={"cache": None}),
+        "rollout": recipe.rollout.model_copy(update={"executor": "local", "ray_address": None}),
+    }  # where a model, a cache and a cluster are is this machine's affair
     return CardInputs(
         base_model=base,
-        recipe=dump_recipe(recipe.model_copy(update={"model": public})),
+        recipe=dump_recipe(recipe.model_copy(update=public)),
         training={role: _training(run, role, version) for role, version in versions.items()},
         evaluation=_evaluation(run),
     )
@@ -121,7 +132,7 @@ def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | i
     kept = [
         path for path in map(run.metrics, range(version)) if path.is_file()
     ]  # a shipped team has none
-    figures = [json.loads(path.read_text())["training"][run.trainee(role)] for path in kept]
+    figures = [_trained(path, run.trainee(role)) for path in kept]
     trained = [f for f in figures if f["trained"]]
     if not figures:
         return {"iterations": version}
@@ -132,6 +143,20 @@ def _training(run: RunDirectory, role: str, version: int) -> dict[str, float | i
         "tokens": sum(f["tokens"] for f in trained),
         "optimizer steps": sum(f["steps"] for f in trained),
     }
+
+
+def _trained(path: Path, trainee: str) -> dict[str, Any]:
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))["training"][trainee]
+        return {"trained": figures["trained"]} | {
+            name: figures[name] for name in ("rows", "tokens", "steps") if figures["trained"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged or no metrics of an iteration ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:80]}): delete it and run `marl-llm iterate` again, "
+            "which writes it anew."
+        ) from None
 
 
 def _evaluation(run: RunDirectory) -> str:

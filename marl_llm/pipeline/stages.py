@@ -11,7 +11,6 @@ import functools
 import json
 import logging
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,8 @@ from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.pipeline.credit import credit_stage
 from marl_llm.rewards import score_rows
-from marl_llm.rollout.collect import PlannedEpisode
 from marl_llm.rollout.metrics import team_metrics
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.rollout.progress import minutes
 from marl_llm.rollout.summary import read_summaries
 from marl_llm.tasks.mixture import planned_tasks
@@ -34,7 +33,7 @@ from marl_llm.workspace.imitation import imitated_runs
 from marl_llm.workspace.open_run import OpenRun, play, policies, seen_experience, settings
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
-from marl_llm.workspace.trainers import run_together, run_trainer
+from marl_llm.workspace.trainers import Running, run_together, run_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -49,19 +48,26 @@ def training_plans(recipe: Recipe, k: int) -> list[PlannedEpisode]:
 
 
 def collect_stage(opened: OpenRun, k: int) -> None:
-    """Collect iteration k's trajectories; does nothing if they are all there."""
+    """Collect iteration k's trajectories; does nothing if they are all there. Episodes whose part
+    was deleted, say because it was damaged, are collected again.
+    """
     recipe, run = opened.recipe, opened.run
     if run.collected(k):
         logger.info("iteration %d is already collected", k)
         return
     roles = policies(recipe.name, run, dict.fromkeys(ROLES, k))
     store = recipe.environment.experience
+    seen_experience(recipe.playing, run.iteration(k))
+    run.sync()  # what the first machine saw is what all are told
     seen = seen_experience(recipe.playing, run.iteration(k))
     remember = Path(store) if store else None
     chosen = replace(settings(recipe.playing, k), seen=seen, remember=remember)
     plans = training_plans(recipe, k)
-    play(opened.playing, roles, run.trajectories(k), plans, chosen, f"collect {k}")
+    here = opened.playing, roles, run.trajectories(k), plans, chosen, f"collect {k}"
+    names, lost_after_s = [plan.name for plan in plans], recipe.rollout.machine_lost_after_s
+    run.collect(k, names, functools.partial(play, *here), lost_after_s)
     write_manifest(run.trajectories(k))
+    run.sync()
 
 
 def train_stage(recipe: Recipe, run: RunDirectory, k: int) -> None:
@@ -103,6 +109,7 @@ def finish_iteration(
         "promotion": promotion,
     }
     write_json(run.metrics(k), metrics)
+    run.sync()
 
 
 def trainees_of(recipe: Recipe, run: RunDirectory, k: int) -> tuple[str, ...]:
@@ -141,7 +148,7 @@ def train_in_process(
     run: RunDirectory,
     k: int,
     trainee: str,
-    running: list[subprocess.Popen[str]] | None = None,
+    running: Running | None = None,
 ) -> None:
     """Train one adapter in a process of its own, which is added to `running`, logging its steps."""
     path = run.iteration(k) / "training" / f"{trainee}-spec.json"

@@ -9,7 +9,6 @@ episodes lie in `warm_start/`, and a stage that was interrupted goes on from wha
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import logging
@@ -27,16 +26,14 @@ from marl_llm.core.base_model import local_model
 from marl_llm.core.roles import DATA_SCIENTIST, ROLES, TEAM
 from marl_llm.credit import assign_credit, write_credit
 from marl_llm.rewards import score_rows
-from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.episode import Team
+from marl_llm.rollout.executors.machines import Machines
 from marl_llm.rollout.plans import procedural_plans
 from marl_llm.rollout.policies import ScriptedPolicy
-from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.teacher import Teacher
-from marl_llm.sandbox import Sandbox
 from marl_llm.serving.in_process.chat import ChatTokenizer
-from marl_llm.trajectories import read_rows, write_manifest
-from marl_llm.workspace.open_run import settings
+from marl_llm.trajectories import lost_episodes, read_rows, write_manifest
+from marl_llm.workspace.open_run import play_scripted, settings
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.trainers import Running, run_together, run_trainer
@@ -44,7 +41,7 @@ from marl_llm.workspace.trainers import Running, run_together, run_trainer
 logger = logging.getLogger(__name__)
 
 
-def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> None:
+def warm_start_stage(recipe: Recipe, run: RunDirectory, machines: Machines) -> None:
     """Make version 0 of the adapters, if the recipe asks for a warm start and it is not done.
 
     Raises
@@ -60,8 +57,8 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
     if not waiting:
         return
     folder = run.warm_start
-    if not (folder / "trajectories" / "manifest.json").is_file():
-        _play(recipe, folder / "trajectories", sandbox)
+    if lost_episodes(folder / "trajectories") != 0:
+        _play(recipe, folder / "trajectories", machines)
         write_manifest(folder / "trajectories")
     rows = score_rows(read_rows(folder / "trajectories"), recipe.rewards)
     for role in ROLES:
@@ -80,6 +77,7 @@ def warm_start_stage(recipe: Recipe, run: RunDirectory, sandbox: Sandbox) -> Non
         logger.info(
             "warm start %s: %d rows, loss %.3f to %.3f nats a token", trainee, *figures.values()
         )
+    run.sync()
 
 
 def _left_out(rows: pd.DataFrame, role: str, recipe: Recipe) -> npt.NDArray[np.bool_]:
@@ -98,7 +96,7 @@ def _left_out(rows: pd.DataFrame, role: str, recipe: Recipe) -> npt.NDArray[np.b
     return left_out
 
 
-def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
+def _play(recipe: Recipe, directory: Path, machines: Machines) -> None:
     """Scripted episodes: groups of different answers to the same prompt, each implemented once."""
     section, tokenizer = recipe.warm_start, ChatTokenizer(local_model(recipe.model.path))
     answer = recipe.prompts.reference_answer
@@ -109,8 +107,7 @@ def _play(recipe: Recipe, directory: Path, sandbox: Sandbox) -> None:
     rollout = recipe.rollout.model_copy(update=tree)
     chosen = replace(settings(recipe.playing, 0), rollout=rollout)
     seeds = range(section.first_seed, section.first_seed + section.episodes)
-    collector = Collector(directory, team, sandbox, recipe.sandbox.slots, chosen)
-    asyncio.run(collector.collect(procedural_plans(seeds), Progress("warm start")))
+    play_scripted(machines, team, directory, procedural_plans(seeds), chosen, "warm start")
 
 
 def _train(recipe: Recipe, run: RunDirectory, trainee: str, running: Running) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -42,9 +42,35 @@ class RolloutConfig(Section):
     engineer_tokens: int = Field(
         default=128, ge=1, description="maximum tokens of an Engineer's reply"
     )
-    executor: Literal["local"] = Field(
-        default="local", description="where episodes run: this machine"
+    machine_lost_after_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="seconds without a sign of life after which another machine that collects into "
+        "the same shared run is lost, and its episodes are played elsewhere",
     )
+    executor: Literal["local", "ray"] = Field(
+        default="local",
+        description="where episodes and evaluations run: this machine, or a Ray cluster",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="HOST:PORT of the cluster; auto: the one that this machine is part of; local: "
+        "one of this machine alone; null: the one that RAY_ADDRESS names, else local",
+    )
+    ray_patience_s: float = Field(
+        default=600.0, gt=0, description="how long to wait for a cluster without a core, seconds"
+    )
+
+    OPERATION: ClassVar[frozenset[str]] = frozenset(
+        {
+            "episodes_at_once",
+            "machine_lost_after_s",
+            "executor",
+            "ray_address",
+            "ray_patience_s",
+        }
+    )
+    """Keys that make no difference to what is collected."""
 
     def most_tokens(self, role: str) -> int:
         """Most tokens of a role's reply."""

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from marl_llm.core.errors import RunFailed
 from marl_llm.rollout.policies import Ask, Policy, PolicyInfo
@@ -36,8 +36,30 @@ class Spent:
     wall_s: float = 0.0
 
 
+class Journal(Protocol):
+    """Where the completions of one episode are kept.
+
+    Attributes
+    ----------
+    kept : dict of str to Completion
+        What an earlier process sampled, by key.
+    spent : Spent
+        What the episode had taken by the last of them.
+    repeated : int
+        Requests that were sent again for the replies of this episode, counted by `JournaledPolicy`.
+    """
+
+    kept: dict[str, Completion]
+    spent: Spent
+    repeated: int
+
+    def add(self, key: str, completion: Completion, spent: Spent) -> None:
+        """Keep a completion."""
+        ...
+
+
 class EpisodeJournal:
-    """The journal of one episode; a context manager that closes it.
+    """The journal of one episode, in a file; a context manager that closes it. A `Journal`.
 
     Parameters
     ----------
@@ -52,6 +74,8 @@ class EpisodeJournal:
         What an earlier process sampled, by key.
     spent : Spent
         What the episode had taken by the last of them.
+    repeated : int
+        Requests that were sent again for the replies of this episode, counted by `JournaledPolicy`.
     """
 
     def __init__(self, directory: Path, episode: str) -> None:
@@ -59,6 +83,7 @@ class EpisodeJournal:
         self._file: BinaryIO | None = None
         self.kept: dict[str, Completion] = {}
         self.spent = Spent()
+        self.repeated = 0
         for key, completion, spent in _whole_lines(self._path):
             self.kept[key], self.spent = completion, spent
 
@@ -116,7 +141,7 @@ class JournaledPolicy:
     ----------
     policy : Policy
         Who answers what is not in the journal.
-    journal : EpisodeJournal
+    journal : Journal
         Of the episode played.
     sampling : str
         How completions are sampled, in words that change when it does (temperature, limit of
@@ -126,7 +151,7 @@ class JournaledPolicy:
     """
 
     def __init__(
-        self, policy: Policy, journal: EpisodeJournal, sampling: str, spent: Callable[[], Spent]
+        self, policy: Policy, journal: Journal, sampling: str, spent: Callable[[], Spent]
     ) -> None:
         self._policy, self._journal, self._sampling, self._spent = policy, journal, sampling, spent
 
@@ -140,10 +165,10 @@ class JournaledPolicy:
         worth keeping.
         """
         key = _key(self.info, ask, self._sampling)
-        if key in self._journal.kept:
-            return self._journal.kept[key]
-        completion = await self._policy.reply(ask)
-        if completion.completion_ids:
+        kept = self._journal.kept.get(key)
+        completion = kept or await self._policy.reply(ask)
+        self._journal.repeated += completion.repeated
+        if completion.completion_ids and kept is None:
             self._journal.add(key, completion, self._spent())
         return completion
 

@@ -25,11 +25,13 @@ def team_metrics(rows: pd.DataFrame, summaries: Sequence[EpisodeSummary]) -> dic
     Returns
     -------
     dict
-        episodes, rows, gain (mean hold-out gain of an episode), and the figures of `figures.py`.
+        episodes, rows, repeated_requests (sent again to the model server), gain (mean hold-out gain
+        of an episode), and the figures of `figures.py`.
     """
     return {
         "episodes": len(summaries),
         "rows": len(rows),
+        "repeated_requests": sum(s.repeated for s in summaries),
         "gain": mean(s.gain for s in summaries),
         **nested(values(played(rows, summaries))),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.tasks.procedural import procedural_task
 
 

@@ -65,7 +65,7 @@ class Progress:
             f"{self._what}: {self._resumed + here}/{self._total} episodes, "
             f"{sum(s.evaluations for s in self._summaries) / seconds:.1f} evaluations/s, "
             f"{sum(s.tokens for s in self._summaries) / seconds:.0f} tokens/s, "
-            f"{self._cached()}mean gain {gain:+.3f}, {minutes(left)} left"
+            f"{self._cached()}{self._repeated()}mean gain {gain:+.3f}, {minutes(left)} left"
         )
 
     def _cached(self) -> str:
@@ -83,6 +83,11 @@ class Progress:
             f"{hits / (self._now.cache_queries - self._first.cache_queries):.0%} of prompt "
             "tokens cached, "
         )
+
+    def _repeated(self) -> str:
+        """Requests that the server made us send again, "" if there are none."""
+        repeated = sum(s.repeated for s in self._summaries)
+        return f"{repeated} requests sent again, " if repeated else ""
 
     def stop(self) -> None:
         """End; nothing is left running."""

@@ -20,7 +20,7 @@ class EpisodeSummary:
     Scores are on the hold-out (skill); tokens count all calls of the episode, sampled and prompt.
     `cpu_s` and `wall_s` are what it took, seconds (the sandbox's processes and a share of this one
     and of the server); `solution` is the `PipelineSpec` it ended with. These three are None in
-    older files.
+    older files. `repeated` counts requests to the model server that had to be sent again.
     """
 
     episode: str
@@ -36,6 +36,7 @@ class EpisodeSummary:
     cpu_s: float | None = None
     wall_s: float | None = None
     solution: dict[str, object] | None = None
+    repeated: int = 0
 
     @property
     def gain(self) -> float:

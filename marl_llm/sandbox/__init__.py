@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from marl_llm.sandbox.fold import Fold
 from marl_llm.sandbox.kernels import Kernels, kernels_in_use
+from marl_llm.sandbox.pool import SandboxPool
 from marl_llm.sandbox.results import (
     Evaluation,
     Level,
@@ -38,6 +39,7 @@ __all__ = [
     "Limits",
     "Probe",
     "Sandbox",
+    "SandboxPool",
     "SandboxUnavailable",
     "SelfTest",
     "SnippetResult",

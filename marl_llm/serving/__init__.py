@@ -7,7 +7,14 @@ from __future__ import annotations
 from marl_llm.serving.client import ChatClient
 from marl_llm.serving.completion import Completion, Sampler
 from marl_llm.serving.config import ServerConfig
-from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, ServerDied, ServerStalled
+from marl_llm.serving.errors import (
+    AdapterError,
+    BadReply,
+    PromptTooLong,
+    ServerBusy,
+    ServerDied,
+    ServerStalled,
+)
 from marl_llm.serving.server import ModelServer
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "ModelServer",
     "PromptTooLong",
     "Sampler",
+    "ServerBusy",
     "ServerConfig",
     "ServerDied",
     "ServerStalled",

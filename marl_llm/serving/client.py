@@ -13,16 +13,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import httpx
+from typing import Self
 
 from marl_llm.serving.completion import Completion
 from marl_llm.serving.connection import Connection
 from marl_llm.serving.counters import Counters
-from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong
+from marl_llm.serving.errors import AdapterError, BadReply, PromptTooLong, RequestRefused
+from marl_llm.serving.exchange import Reply
+from marl_llm.serving.replies import parse_completion, parse_models, refusal_message
 from marl_llm.serving.server import ModelServer
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ _UNDISTORTED = {
 """Said in every request: a model's generation_config.json would set them otherwise (Qwen2.5: a
 repetition penalty).
 """
-_MISSING_LOGPROB = -9999.0
-"""What vLLM writes for a token whose log-probability it does not have."""
+_PAUSES_S = (0.5, 2.0)
+"""Before a request whose answer was unusable is sent again, and once more."""
 
 
 class ChatClient:
@@ -52,10 +53,19 @@ class ChatClient:
     request_timeout_s : float
         Least patience with a server that does nothing, seconds; one that works is waited for
         however slow it is.
+    vocabulary : int, optional
+        Token ids of the model are smaller than this; an answer with a larger one is unusable.
     """
 
-    def __init__(self, server: ModelServer, *, request_timeout_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        server: ModelServer,
+        *,
+        request_timeout_s: float = 300.0,
+        vocabulary: int | None = None,
+    ) -> None:
         self.server = server
+        self._vocabulary = vocabulary
         self._connection = Connection(server, request_timeout_s)
         # Further requests wait here, so that latency and patience are about the server's work.
         self._slots = asyncio.Semaphore(server.max_num_seqs)
@@ -117,10 +127,9 @@ class ChatClient:
             reply = await self._connection.call(
                 "POST", "/v1/unload_lora_adapter", {"lora_name": name}
             )
-            if reply.status_code not in (200, 404):
-                raise BadReply(
-                    f"The model server could not unload adapter {name!r}: {_message(reply)}"
-                )
+            if reply.status not in (200, 404):
+                message = refusal_message(reply.content)
+                raise BadReply(f"The model server could not unload adapter {name!r}: {message}")
 
     async def sample(
         self,
@@ -157,50 +166,76 @@ class ChatClient:
             If the server knows no such model and loading the adapter once more did not help.
         ServerDied
             If the server has ended or cannot be reached any more.
+        ServerBusy
+            If it has turned the request away for too long.
         BadReply
-            If the answer holds no usable tokens.
+            If the request is refused, or three answers in a row hold no usable tokens.
         """
         body = _request(
             model, messages, temperature, max_tokens, seed if self.server.seeds else None
         )
         async with self._slots:
-            started = time.perf_counter()
-            reply = await self._complete(body, max_tokens)
-            if reply.status_code == 404 and model in self._adapters:
-                logger.warning(
-                    "the model server has forgotten adapter %s; loading it once more", model
+            return await self._usable(body, model, max_tokens)
+
+    async def _usable(self, body: dict[str, object], model: str, max_tokens: int) -> Completion:
+        """The first usable answer to a request, which is sent up to three times."""
+        started, repeated = time.perf_counter(), 0
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                reply = await self._reply(body, model, max_tokens)
+                completion = parse_completion(
+                    reply.content,
+                    time.perf_counter() - started,
+                    max_tokens=max_tokens,
+                    vocabulary=self._vocabulary,
                 )
-                await self._load(model, self._adapters[model])
-                reply = await self._complete(body, max_tokens)
-            latency_s = time.perf_counter() - started
-        if reply.status_code != 200:
+                return replace(completion, repeated=repeated + reply.repeated)
+            except RequestRefused:
+                raise
+            except BadReply as error:
+                if pause_s is None:
+                    raise
+                logger.warning("asking again: %s", error)
+                repeated += 1
+                await asyncio.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+    async def _reply(self, body: dict[str, object], model: str, max_tokens: int) -> Reply:
+        """The reply with a completion; an adapter that the server has forgotten is loaded again."""
+        reply = await self._complete(body, max_tokens)
+        if reply.status == 404 and model in self._adapters:
+            logger.warning("the model server has forgotten adapter %s; loading it once more", model)
+            await self._load(model, self._adapters[model])
+            reply = await self._complete(body, max_tokens)
+        if reply.status != 200:
             raise await self._refusal(reply, model, max_tokens)
-        return parse_completion(reply.json(), latency_s)
+        return reply
 
     async def counters(self) -> Counters | None:
         """What the server has done so far; at most some seconds old, None where it does not say."""
         return await self._connection.counters()
 
-    async def _complete(self, body: dict[str, object], tokens: int) -> httpx.Response:
+    async def _complete(self, body: dict[str, object], tokens: int) -> Reply:
         return await self._connection.call("POST", "/v1/chat/completions", body, tokens=tokens)
 
     async def _load(self, name: str, path: Path) -> None:
         adapter = {"lora_name": name, "lora_path": str(path)}
         reply = await self._connection.call("POST", "/v1/load_lora_adapter", adapter)
-        if reply.status_code == 200 or await self._serves(name, path):
+        if reply.status == 200 or await self._serves(name, path):
             return
-        if reply.status_code == 404 and '"detail"' in reply.text:
+        if reply.status == 404 and '"detail"' in reply.text:
             raise AdapterError(
-                f"The model server at {self.server.url} loads no adapters while it runs: start it "
-                "with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
+                f"The model server at {self.server.address} loads no adapters while it runs: start "
+                "it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
             )
         if "already been loaded" in reply.text:
             raise AdapterError(
-                f"The model server at {self.server.url} already has other weights under the "
+                f"The model server at {self.server.address} already has other weights under the "
                 f"name {name!r}: restart it."
             )
         raise AdapterError(
-            f"The model server could not load adapter {name!r} from {path}: {_message(reply)}"
+            f"The model server could not load adapter {name!r} from {path}: "
+            f"{refusal_message(reply.content)}"
         )
 
     async def _serves(self, name: str, path: Path) -> bool:
@@ -209,22 +244,23 @@ class ChatClient:
         """
         reply = await self._connection.call("GET", "/v1/models")
         return any(
-            card["id"] == name and card["root"] == str(path) for card in reply.json()["data"]
+            card.id == name and card.root == str(path) for card in parse_models(reply.content)
         )
 
-    async def _refusal(self, reply: httpx.Response, model: str, max_tokens: int) -> Exception:
+    async def _refusal(self, reply: Reply, model: str, max_tokens: int) -> Exception:
         """Return the exception for an answer that is not a completion."""
-        message = _message(reply)
-        if reply.status_code == 400 and "maximum context length" in message:
+        message = refusal_message(reply.content)
+        if reply.status == 400 and "maximum context length" in message:
             return PromptTooLong(self.server.max_model_len, max_tokens)
-        if reply.status_code == 404:
+        if reply.status == 404:
             return AdapterError(
-                f"The model server at {self.server.url} serves no model {model!r}: load its "
+                f"The model server at {self.server.address} serves no model {model!r}: load its "
                 "adapter first."
             )
-        if reply.status_code >= 500 and await self._connection.dying():
+        if reply.status >= 500 and self.server.owned and await self._connection.dying():
             return self.server.died("died")
-        return BadReply(f"The model server refused a request ({reply.status_code}): {message}")
+        refused = BadReply if reply.status >= 500 else RequestRefused
+        return refused(f"The model server refused a request ({reply.status}): {message}")
 
 
 def _request(
@@ -245,47 +281,3 @@ def _request(
         **_UNDISTORTED,
     }
     return body if seed is None else body | {"seed": seed}
-
-
-def parse_completion(answer: Mapping[str, Any], latency_s: float) -> Completion:
-    """Read the JSON of `/v1/chat/completions` (vLLM, return_token_ids and logprobs on).
-
-    Raises
-    ------
-    BadReply
-        If token ids or log-probabilities are missing or of different number: such a completion
-        cannot be trained on.
-    """
-    try:
-        choice = answer["choices"][0]
-        prompt_ids, completion_ids = answer["prompt_token_ids"], choice["token_ids"]
-        logprobs = [float(entry["logprob"]) for entry in choice["logprobs"]["content"]]
-        text, finish_reason = choice["message"]["content"] or "", choice["finish_reason"]
-    except (KeyError, IndexError, TypeError) as error:
-        raise BadReply(
-            f"The model server's answer has no {error}: it must be vLLM 0.22 or newer."
-        ) from error
-    if not prompt_ids or not completion_ids or len(completion_ids) != len(logprobs):
-        raise BadReply(
-            f"The model server's answer has {len(prompt_ids or [])} prompt tokens, "
-            f"{len(completion_ids or [])} completion tokens and {len(logprobs)} log-probabilities: "
-            "it cannot be logged."
-        )
-    if min(logprobs) <= _MISSING_LOGPROB:
-        raise BadReply(
-            "The model server's answer lacks the log-probability of a token: start it with "
-            "--logprobs-mode processed_logprobs."
-        )
-    return Completion(
-        text, list(prompt_ids), list(completion_ids), logprobs, finish_reason, latency_s
-    )
-
-
-def _message(reply: httpx.Response) -> str:
-    """Return what the server says in an error reply, at most 300 characters on one line."""
-    try:
-        answer = reply.json()
-        text = answer["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        text = reply.text
-    return " ".join(str(text).split())[:300]

@@ -30,6 +30,9 @@ class Completion:
         "stop" (ended by itself) or "length" (cut at max_tokens).
     latency_s : float
         Seconds from sending the request to the answer, waiting in the server included.
+    repeated : int
+        Times that the request was sent again: the connection was lost, the server was busy, or its
+        answer unusable.
     """
 
     text: str
@@ -38,6 +41,7 @@ class Completion:
     logprobs: list[float]
     finish_reason: str
     latency_s: float
+    repeated: int = 0
 
 
 class Sampler(Protocol):

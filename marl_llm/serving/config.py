@@ -153,8 +153,8 @@ class ServingSection(Section):
     request_timeout_s: float = Field(
         default=300,
         gt=0,
-        description="least patience, seconds, with a server that is up but samples nothing; a slow "
-        "one is waited for",
+        description="least patience, seconds, with a server that is up but samples nothing, turns "
+        "requests away, or does not end an answer; a slow one is waited for",
     )
     extra_args: tuple[str, ...] = Field(
         default=(),

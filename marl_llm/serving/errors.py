@@ -44,5 +44,13 @@ class AdapterError(RunFailed):
 
 class BadReply(RunFailed):
     """The server answered with something that cannot be logged: an error, or tokens without
-    log-probabilities.
+    log-probabilities. Another answer to the same request may be better.
     """
+
+
+class RequestRefused(BadReply):
+    """The server will not answer this request, however often it is sent."""
+
+
+class ServerBusy(RunFailed):
+    """The server has turned requests away for longer than we are patient."""

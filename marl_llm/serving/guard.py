@@ -1,9 +1,10 @@
 """The process between us and vLLM: it makes sure that nothing of a server outlives its owner.
 
-Run as a script, `python guard.py OWNER_PID COMMAND ...`, in a session of its own. It starts
-COMMAND, waits, and ends the whole process group when COMMAND ends, when its parent OWNER_PID (the
-process that owns the server) is gone, or on SIGTERM. vLLM needs this: its engine process, with all
-the memory, lives on when the API process is killed, and the API process lives on when we are.
+Run as a script, `python guard.py OWNER_PID DIRECTORY COMMAND ...`, in a session of its own. It
+starts COMMAND, waits, and ends the whole process group when COMMAND ends, when its parent OWNER_PID
+(the process that owns the server) is gone, or on SIGTERM; DIRECTORY, the server's own, goes then.
+vLLM needs this: its engine process, with all the memory, lives on when the API process is killed,
+and the API process lives on when we are.
 Standard library only, so that it starts at once and weighs little.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,32 +66,34 @@ def _others_alive() -> bool:
     return False
 
 
-def _end_group(child: subprocess.Popen[bytes], grace_s: float) -> None:
+def _end_group(child: subprocess.Popen[bytes], grace_s: float, directory: str) -> None:
     """SIGTERM to the group, SIGKILL (which includes ourselves) to what is left after `grace_s`
-    seconds.
+    seconds; the directory goes before.
     """
     os.killpg(0, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline:
         child.poll()
         if not _others_alive():
-            return
+            break
         time.sleep(0.05)
-    os.killpg(0, signal.SIGKILL)
+    shutil.rmtree(directory, ignore_errors=True)
+    if _others_alive():
+        os.killpg(0, signal.SIGKILL)
 
 
-def main(owner: int, command: list[str]) -> int:
+def main(owner: int, directory: str, command: list[str]) -> int:
     """Run `command` until it ends or has to end. Returns its exit status, 128 + n for signal n."""
     signal.signal(signal.SIGTERM, _ask_to_stop)
     child = subprocess.Popen(command, preexec_fn=_end_with_guard)  # noqa: PLW1509 - one thread
     status = _wait(child, owner)
     if status is None:
-        _end_group(child, GRACE_S)
+        _end_group(child, GRACE_S, directory)
         return 0
     print(
         f"guard: the server ended {_how(status)}", file=sys.stderr, flush=True
     )  # goes to the server's log
-    _end_group(child, ORPHAN_GRACE_S)
+    _end_group(child, ORPHAN_GRACE_S, directory)
     return status if status >= 0 else 128 - status
 
 
@@ -98,4 +102,4 @@ def _how(status: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3:]))

@@ -34,15 +34,15 @@ from marl_llm.serving.config import (
 from marl_llm.serving.cpu_lora import require_plugin
 from marl_llm.serving.errors import ServerDied, ServerStalled
 from marl_llm.serving.guard import GRACE_S
+from marl_llm.serving.introduction import healthy, served_bases, shown_address
 from marl_llm.serving.log import last_words
+from marl_llm.serving.sockets import new_socket_directory, sweep_sockets
 
 logger = logging.getLogger(__name__)
 
 _GUARD = Path(__file__).with_name("guard.py")
 _HOST = "127.0.0.1"
 _POLL_S = 0.25
-_ANSWER_S = 60.0
-"""Longest wait for a server's list of models: a busy one may take a while."""
 _NO_SEEDS = (
     "The model server at %s does not say that it takes seeds, so none are sent and its "
     "samples will not repeat: start "
@@ -139,6 +139,7 @@ class ModelServer:
             require_plugin(os.environ)
         local = _is_local(model_dir)
         port = _free_port(_HOST, port)
+        sweep_sockets()
         log_start = log_path.stat().st_size if log_path.exists() else 0
         process = _launch(
             command(model_dir, _HOST, port, config, device),
@@ -184,18 +185,23 @@ class ModelServer:
             If nothing answers there, not within a minute, or what answers is no vLLM server.
         """
         url = url.rstrip("/").removesuffix("/v1")
-        cards = _served_models(url)
-        card, seeds = cards[0], any(card["id"] == SEEDED_NAME for card in cards)
+        bases = served_bases(url)
+        base, seeds = bases[0], any(one.name == SEEDED_NAME for one in bases)
         if not seeds:
-            logger.warning(_NO_SEEDS, url, card["id"], SEEDED_NAME)
-        named = {"base_name": card["id"], "model": card.get("root") or ""}
+            logger.warning(_NO_SEEDS, shown_address(url), base.name, SEEDED_NAME)
         return cls(
             url,
-            max_model_len=card["max_model_len"],
+            base_name=base.name,
+            max_model_len=base.max_model_len,
             max_num_seqs=max_num_seqs,
             seeds=seeds,
-            **named,
+            model=base.root,
         )
+
+    @property
+    def address(self) -> str:
+        """The URL as it may be shown: without name, password and query."""
+        return shown_address(self.url)
 
     @property
     def owned(self) -> bool:
@@ -229,17 +235,17 @@ class ModelServer:
         """
         if self.log_path is None:
             return ServerDied(
-                f"The model server at {self.url} {what}: start it again and repeat the command; "
-                "what was finished is kept."
+                f"The model server at {self.address} {what}: start it again and repeat the "
+                "command; what was finished is kept."
             )
-        return ServerDied(f"The model server at {self.url} {what}.{self._last_words()}")
+        return ServerDied(f"The model server at {self.address} {what}.{self._last_words()}")
 
     def stalled(self, silent_s: float, waiting: int, least_s: float) -> ServerStalled:
         """Return the error that says how long the server has done nothing, with `waiting` requests
         to answer.
         """
         return ServerStalled(
-            f"The model server at {self.url} is up, but for {silent_s:.0f} s it has sampled "
+            f"The model server at {self.address} is up, but for {silent_s:.0f} s it has sampled "
             f"nothing and answered none of {waiting} requests: start it again and repeat the "
             "command (what was finished is kept), or raise serving.request_timeout_s "
             f"({least_s:g}) in the recipe if it only needs longer.{self._last_words()}"
@@ -265,12 +271,12 @@ class ModelServer:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        logger.info("model server at %s stopped", self.url)
+        logger.info("model server at %s stopped", self.address)
 
     def _wait_until_ready(self, timeout_s: float) -> None:
         started = time.monotonic()
         with httpx.Client(timeout=5.0, trust_env=False) as http:
-            while not _healthy(http, self.url):
+            while not healthy(http, self.url):
                 if not self.alive():
                     raise self.died("could not start")
                 if time.monotonic() - started > timeout_s:
@@ -278,8 +284,9 @@ class ModelServer:
                         f"did not answer within {timeout_s:.0f} s (serving.start_timeout_s)"
                     )
                 time.sleep(_POLL_S)
-        _served_models(self.url)
-        logger.info("model server at %s ready after %.1f s", self.url, time.monotonic() - started)
+        served_bases(self.url)
+        took_s = time.monotonic() - started
+        logger.info("model server at %s ready after %.1f s", self.address, took_s)
 
     def __enter__(self) -> Self:
         return self
@@ -320,10 +327,12 @@ def _launch(
     only us.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
+    sockets = new_socket_directory()
+    guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(sockets)]
     with log_path.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *server_command],
-            env=env,
+            [*guard, *server_command],
+            env={**env, "VLLM_RPC_BASE_PATH": str(sockets)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -343,43 +352,3 @@ def _free_port(host: str, port: int) -> int:
                 "port, 0 takes a free one."
             ) from error
         return probe.getsockname()[1]
-
-
-def _healthy(http: httpx.Client, url: str) -> bool:
-    try:
-        return http.get(f"{url}/health").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _served_models(url: str) -> list[dict]:
-    """Return the base model's entries in the server's list, one per name: at least "id" and
-    "max_model_len".
-    """
-    not_vllm = UserError(
-        f"What answers at {url} is not a vLLM server: give the address of one, e.g. "
-        "http://127.0.0.1:8000."
-    )
-    try:
-        health = httpx.get(f"{url}/health", timeout=_ANSWER_S, trust_env=False)
-        models = httpx.get(f"{url}/v1/models", timeout=_ANSWER_S, trust_env=False)
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise UserError(
-            f"No model server answers at {url}: start one, or let this command start its own."
-        ) from error
-    except httpx.ReadTimeout as error:
-        raise UserError(
-            f"What listens at {url} does not answer within {_ANSWER_S:.0f} s: try again when it is "
-            "less busy, or start it again."
-        ) from error
-    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise not_vllm from error
-    try:
-        bases = [
-            card for card in models.json()["data"] if not card["parent"] and card["max_model_len"]
-        ]
-    except (ValueError, KeyError, TypeError):
-        raise not_vllm from None
-    if health.status_code != 200 or not bases:
-        raise not_vllm
-    return bases

@@ -11,11 +11,13 @@ report.json     the whole outcome; while `solve` works, only which CSV it is for
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from marl_llm.core.atomic import write_json, write_text
+from marl_llm.core.directory import LOCK_FILE, held
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.environment import Memory
 from marl_llm.solve.report import SolveReport
@@ -52,17 +54,24 @@ class SolveDirectory:
         """The outcome."""
         return self.root / "report.json"
 
-    def claim(self, csv: Path, sha256: str) -> None:
-        """Make the directory, or check that what is in it came of the same CSV.
+    @contextmanager
+    def claimed(self, csv: Path, sha256: str) -> Iterator[None]:
+        """Keep the directory for this process and this CSV until the block ends; it is made if need
+        be.
 
         Raises
         ------
         UserError
-            It cannot be written, or holds something else.
+            It cannot be written, holds something else than results for the same CSV, or another
+            process is at work in it.
         """
+        with held(self.root):
+            self._claim(csv, sha256)
+            yield
+
+    def _claim(self, csv: Path, sha256: str) -> None:
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            empty = not any(self.root.iterdir())
+            empty = all(path.name == LOCK_FILE for path in self.root.iterdir())
             if empty:
                 self.report.write_text(
                     json.dumps({"status": "running", "csv": str(csv), "csv_sha256": sha256}) + "\n"
@@ -82,6 +91,13 @@ class SolveDirectory:
             return json.loads(self.report.read_text(encoding="utf-8")).get("csv_sha256")
         except (OSError, ValueError, AttributeError):
             return None
+
+    def delivered_since(self, moment: float) -> bool:
+        """Whether code was delivered after `moment`, seconds since 1970."""
+        try:
+            return self.solution.stat().st_mtime >= moment
+        except OSError:
+            return False
 
     def start_history(self) -> None:
         """Begin an empty history."""

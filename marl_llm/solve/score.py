@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from marl_llm.core.errors import UserError
+from marl_llm.core.syntax import MOST_CHARACTERS
 from marl_llm.environment import Evaluated, Evaluator
 from marl_llm.sandbox import Sandbox
 from marl_llm.solve.report import PartScores, scores_dict
@@ -78,7 +79,14 @@ def with_own_names(task: Task) -> Task:
 
 def _read_code(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MOST_CHARACTERS + 1)
+        if len(content) > MOST_CHARACTERS:
+            raise UserError(
+                f"{path} has more than {MOST_CHARACTERS // 2**20} MiB: give the Python file that "
+                "defines build_pipeline()."
+            )
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(
             f"There is no file {path}: give the Python file that defines build_pipeline()."

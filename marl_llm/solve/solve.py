@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ def solve_task(
     team: TeamChoice,
     limits: Limits = DEFAULT_LIMITS,
     out: Path,
-    server: str | None = None,
+    servers: Sequence[str] = (),
     session: ModelSession | None = None,
     memory: Memory | None = None,
     experience: Path | None = None,
@@ -75,8 +75,8 @@ def solve_task(
     out : Path
         Where to leave the results; new, empty, or of an earlier `solve` of the same CSV, whose
         files are replaced.
-    server : str, optional
-        URL of a running vLLM server to use; otherwise a small model plays in this process, and a
+    servers : sequence of str
+        URLs of running vLLM servers to use; without any, a small model plays in this process, and a
         server is started for a larger one (`serving.in_process_parameters` of the team's recipe).
     session : ModelSession, optional
         The team's model, opened by `team_session` for several calls; it is left open.
@@ -104,32 +104,32 @@ def solve_task(
     own = OwnExperience(experience, on_line, choice.experience if experience else NOTHING)
     task = entry.load()
     directory, sha256 = SolveDirectory(out), file_sha256(entry.csv)
-    directory.claim(entry.csv, sha256)
-    for line in (
-        *(f"note: {note}" for note in task.notes),
-        *(f"warning: {warning}" for warning in task.warnings),
-    ):
-        on_line(line)
-    with (
-        nullcontext(session) if session else team_session(choice, out, server) as model,
-        open_sandbox(sections.sandbox) as sandbox,
-        closing(TeamEnv(task, sandbox, sections.environment, entry.seed)) as env,
-        closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
-    ):
-        journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
-        play = Play(
-            env,
-            limits,
-            clock,
-            journal.first,
-            Watchers(journal.screened, journal.looked, journal.step),
-        )
-        delivery = _Delivery(env, team.name, directory, journal, sha256, play, clock)
-        try:
-            lines = own.lines(env, sections.prompts.experience_lines)
-            return _improve(env, play, players(choice, model), delivery, lines)
-        finally:
-            own.remember(env, journal)
+    with directory.claimed(entry.csv, sha256):
+        for line in (
+            *(f"note: {note}" for note in task.notes),
+            *(f"warning: {warning}" for warning in task.warnings),
+        ):
+            on_line(line)
+        with (
+            nullcontext(session) if session else team_session(choice, out, servers) as model,
+            open_sandbox(sections.sandbox) as sandbox,
+            closing(TeamEnv(task, sandbox, sections.environment, entry.seed)) as env,
+            closing(sandbox),  # first of all: what still runs, or waits for it, ends with it
+        ):
+            journal = Journal(directory, TokenMeter(), on_line, env.reset(memory))
+            play = Play(
+                env,
+                limits,
+                clock,
+                journal.first,
+                Watchers(journal.screened, journal.looked, journal.step),
+            )
+            delivery = _Delivery(env, team.name, directory, journal, sha256, play, clock)
+            try:
+                lines = own.lines(env, sections.prompts.experience_lines)
+                return _improve(env, play, players(choice, model), delivery, lines)
+            finally:
+                own.remember(env, journal)
 
 
 def _improve(

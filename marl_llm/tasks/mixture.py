@@ -100,16 +100,54 @@ def planned_tasks(section: TaskSection, episodes: range, seed: int) -> list[Plan
     return [_planned(section, files, number, seed) for number in episodes]
 
 
+def check_suite(section: TaskSection, episodes: range, seed: int) -> None:
+    """Read every table that these episodes will play once, so that one that cannot be read is known
+    before anything is sampled.
+
+    Raises
+    ------
+    UserError
+        Some cannot be read; the sentence names them all, with the reason of each.
+    """
+    files = suite_files(section)
+    drawn = {
+        file.name: file
+        for number in episodes
+        if (file := _drawn(section, files, number, seed)) is not None
+    }
+    problems: list[str] = []
+    for file in drawn.values():
+        try:
+            file.load()
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(
+            f"tasks.suite: {len(problems)} of {len(drawn)} tables that are to be played cannot be: "
+            f"{' '.join(problems)} Mend them, or leave them out of {section.suite}."
+        )
+
+
+def _drawn(
+    section: TaskSection, files: Sequence[TaskFile], number: int, seed: int
+) -> TaskFile | None:
+    """The table of an episode, split as it is played; None for a procedural one."""
+    drawn = section.of_suite(number)
+    if section.of_suite(number + 1) == drawn:
+        return None
+    turn, place = divmod(drawn, len(files))
+    file = files[_order(len(files), seed, turn)[place]]
+    split = random.Random(f"split/{seed}/{turn}/{file.name}").randrange(_SPLITS)
+    return replace(file, seed=split)
+
+
 def _planned(
     section: TaskSection, files: Sequence[TaskFile], number: int, seed: int
 ) -> PlannedTask:
-    drawn = section.of_suite(number)
-    if section.of_suite(number + 1) == drawn:
+    file = _drawn(section, files, number, seed)
+    if file is None:
         procedural = section.first_seed + section.procedural(number)
         return PlannedTask(f"p{procedural}", functools.partial(procedural_task, procedural))
-    turn, place = divmod(drawn, len(files))
-    file = files[_order(len(files), seed, turn)[place]]
-    file = replace(file, seed=random.Random(f"split/{seed}/{turn}/{file.name}").randrange(_SPLITS))
     return PlannedTask(f"e{number}-{file.name}", file.load)
 
 

@@ -29,9 +29,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from marl_llm.core.errors import UserError
+from marl_llm.core.yaml_files import read_yaml
 from marl_llm.tasks.task import Task
 
 SUITE_FILE = "suite.yaml"
@@ -152,9 +151,9 @@ def _task_paths(directory: Path) -> list[Path]:
 
 def _read(path: Path, seed: int) -> list[TaskFile]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}.") from None
     entries = content if isinstance(content, list) else [content] if content else []
     return [
         _task_file(entry, path, position, seed) for position, entry in enumerate(entries, start=1)

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from marl_llm.core.directory import STAGING
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.training.quiet import quiet_libraries
 
@@ -189,7 +190,8 @@ def staging(final_dir: Path) -> Iterator[Path]:
     at the end.
     """
     final_dir.parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(dir=final_dir.parent, prefix=f".{final_dir.name}-"))
+    prefix = f"{STAGING}{final_dir.name}-"
+    directory = Path(tempfile.mkdtemp(dir=final_dir.parent, prefix=prefix))
     directory.chmod(0o755)
     try:
         yield directory

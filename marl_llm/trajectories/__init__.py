@@ -10,6 +10,7 @@ from marl_llm.trajectories.schema import SCHEMA
 from marl_llm.trajectories.store import (
     TrajectoryWriter,
     finished_episodes,
+    lost_episodes,
     read_rows,
     write_manifest,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "TrajectoryWriter",
     "data_card",
     "finished_episodes",
+    "lost_episodes",
     "read_rows",
     "write_manifest",
 ]

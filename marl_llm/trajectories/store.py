@@ -116,6 +116,17 @@ def finished_episodes(directory: Path) -> set[str]:
     }
 
 
+def lost_episodes(directory: Path) -> int | None:
+    """Count the episodes of manifest.json whose part is gone; None where there is no whole
+    manifest, so that not all were collected.
+    """
+    try:
+        counted = json.loads((directory / "manifest.json").read_bytes())["episodes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return max(0, counted - len(finished_episodes(directory))) if type(counted) is int else None
+
+
 def read_rows(
     directories: Path | Sequence[Path],
     columns: Sequence[str] | None = None,

@@ -18,13 +18,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from marl_llm.core.errors import UserError
+from marl_llm.core.narrow import is_dict
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.core.verdict import Verdict
+from marl_llm.core.yaml_files import read_yaml
 from marl_llm.trajectories.schema import SCHEMA
 
 ADDED = frozenset({"followed", "reward_cpu_cost", "forgiven", "reward_refusal", "reply", "problem"})
@@ -83,6 +85,13 @@ class OldWeights:
 _KEYS = tuple(field.name for field in fields(OldWeights))
 
 
+def _weights_in(recipe: object) -> OldWeights:
+    if not is_dict(recipe):
+        raise TypeError("it is no mapping")
+    section: Any = recipe["rewards"]
+    return OldWeights(**{key: section[key] for key in _KEYS if key in section})
+
+
 def weights_above(directory: Path) -> OldWeights:
     """The weights of the recipe that the rows in `directory` were made with.
 
@@ -96,11 +105,12 @@ def weights_above(directory: Path) -> OldWeights:
     if recipe is None:
         return OldWeights()
     try:
-        section = yaml.safe_load(recipe.read_text(encoding="utf-8"))["rewards"]
+        content = read_yaml(recipe)
+        section = content["rewards"] if isinstance(content, dict) else {}
         return OldWeights(**{key: section[key] for key in _KEYS if key in section})
     except KeyError:
         return OldWeights()
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())[:160]
         raise UserError(
             f"{recipe} is no recipe ({why}), and old rows beside it are read by its weights."

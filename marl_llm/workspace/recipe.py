@@ -21,6 +21,7 @@ from marl_llm.algorithms.config import TrainingSection
 from marl_llm.algorithms.registry import DEFAULT, algorithm_class
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES
+from marl_llm.core.yaml_files import read_yaml
 from marl_llm.credit import CreditConfig
 from marl_llm.environment.config import EnvironmentConfig
 from marl_llm.rewards import RewardConfig
@@ -128,15 +129,20 @@ class Recipe(Section):
         return self
 
     def same_work(self, other: Recipe) -> bool:
-        """Tell whether a run of one may go on with the other: how long it is and how its server is
-        run may differ.
+        """Tell whether a run of one may go on with the other: how long it is, how its server is run
+        and where episodes are played may differ.
         """
         return self._work() == other._work()
 
     def _work(self) -> Recipe:
         serving = self.serving.model_dump(exclude=set(ServingSection.OPERATION))
+        rollout = self.rollout.model_dump(exclude=set(RolloutConfig.OPERATION))
         return self.model_copy(
-            update={"iterations": 1, "serving": ServingSection.model_validate(serving)}
+            update={
+                "iterations": 1,
+                "serving": ServingSection.model_validate(serving),
+                "rollout": RolloutConfig.model_validate(rollout),
+            }
         )
 
     @property
@@ -221,13 +227,11 @@ def read_mapping(
         The file is missing or no YAML mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise UserError(f"{path}: {missing}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: not readable as YAML ({' '.join(str(error).split())[:160]})."
-        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as YAML ({error}).") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: a recipe is a YAML mapping of sections.")
     return content

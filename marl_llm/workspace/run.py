@@ -18,9 +18,8 @@ the files, never kept apart.
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -28,11 +27,14 @@ from pathlib import Path
 
 from marl_llm.core.atomic import write_json, write_text
 from marl_llm.core.base_model import local_model
+from marl_llm.core.directory import held, sweep
 from marl_llm.core.errors import UserError
 from marl_llm.core.roles import ROLES, TEAM
 from marl_llm.environment.experience import STORE_FILE
+from marl_llm.rollout.sharing import Sharing
 from marl_llm.sandbox import kernels_in_use
 from marl_llm.training.adapters import adapter_sha256, create_adapter, latest_version, version_dir
+from marl_llm.trajectories import lost_episodes
 from marl_llm.workspace.recipe import Recipe, dump_recipe, load_recipe
 
 PACKAGES = (
@@ -50,22 +52,6 @@ PACKAGES = (
     "flaml",
     "marl_llm",
 )
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory that the user named, unless it is there.
-
-    Raises
-    ------
-    UserError
-        It cannot be made: a file of that name, no permission.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be a directory ({error.strerror or error}): name another."
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -158,8 +144,8 @@ class RunDirectory:
         return version
 
     def collected(self, k: int) -> bool:
-        """True if all episodes of iteration k are written."""
-        return (self.trajectories(k) / "manifest.json").is_file()
+        """True if all episodes of iteration k are written, and none of them was deleted since."""
+        return lost_episodes(self.trajectories(k)) == 0
 
     def next_iteration(self) -> int:
         """The first iteration that is not done."""
@@ -187,15 +173,35 @@ class RunDirectory:
         UserError
             Another process is at work in it, or it cannot be made.
         """
-        make_directory(self.root)
-        with (self.root / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"{self.root}: another process is at work there; wait for it, or stop it."
-                ) from None
+        with held(self.root):
+            if (self.root / "recipe.yaml").is_file():  # ours
+                sweep(self.root)
             yield
+
+    def sync(self) -> None:
+        """Exchange what is finished with other machines; a run in a directory has none."""
+
+    def collect(
+        self,
+        k: int,
+        episodes: Sequence[str],
+        play: Callable[[Sharing | None], None],
+        lost_after_s: float,
+    ) -> None:
+        """Have all episodes of iteration k played: by `play`, and on other machines where the run
+        is shared.
+
+        Parameters
+        ----------
+        k : int
+        episodes : sequence of str
+            Names.
+        play : callable
+            Plays what is not written yet, and of that what its argument says is this machine's.
+        lost_after_s : float
+            Seconds without a sign of life after which another machine is lost.
+        """
+        play(None)
 
     def prepare(self, recipe: Recipe) -> None:
         """Make the directory, or check that it was started with the same recipe; make the untrained
@@ -211,7 +217,7 @@ class RunDirectory:
             before = load_recipe(path)
             if not before.same_work(recipe):
                 raise UserError(
-                    f"{self.root} holds a run of another recipe: name a new directory, or "
+                    f"{self.name} holds a run of another recipe: name a new directory, or "
                     f"use {path}."
                 )
         else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,12 @@ from marl_llm.rollout.episode import Team
 from marl_llm.rollout.playing import AT_ONCE, MOST_STEPS, Limits, Players
 from marl_llm.rollout.policies import PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.session import ModelSession, RolePolicy, make_team, prompt_style
+from marl_llm.storage import RunAddress
 from marl_llm.workspace.open_run import SERVER_LOG, playing_session, policies
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.sections import PlaySections
+from marl_llm.workspace.shared_run import run_to_read
 
 SCRIPTED, UNTRAINED, TRAINED = "scripted", "untrained", "trained"
 NAMES = (TRAINED, UNTRAINED, SCRIPTED)
@@ -132,9 +134,9 @@ def best_team() -> str:
 def choose_team(
     team: str | None, recipe: Recipe | None = None, base: Path | None = None
 ) -> TeamChoice:
-    """Read `--team`: "trained", "untrained", "scripted", the directory of a run, or
-    "user/name@revision" on the Hub. The last two bring their own recipe, unless one is given. None
-    is the best on this machine.
+    """Read `--team`: "trained", "untrained", "scripted", the directory of a run or its address, or
+    "user/name@revision" on the Hub. The last three bring their own recipe, unless one is given.
+    None is the best on this machine.
 
     Parameters
     ----------
@@ -163,6 +165,8 @@ def choose_team(
             f"--base is the base model of a team from the Hub: team '{team}' has its own, "
             "leave it out."
         )
+    if address := RunAddress.parse(team):
+        return run_team(run_to_read(address), recipe, team)
     if team == SCRIPTED:
         return TeamChoice(team, recipe or Recipe.model_validate({}))
     if team == UNTRAINED:
@@ -208,7 +212,7 @@ def _with_found_model(recipe: Recipe) -> Recipe:
 
 @contextmanager
 def team_session(
-    choice: TeamChoice, directory: Path, attach: str | None = None
+    choice: TeamChoice, directory: Path, attach: Sequence[str] = ()
 ) -> Iterator[ModelSession | None]:
     """The team's model, ready: in this process if it is small, else in a server; None for the
     scripted team.
@@ -219,8 +223,8 @@ def team_session(
         Who plays.
     directory : Path
         Where a server that is started writes its log.
-    attach : str, optional
-        URL of a running server to use.
+    attach : sequence of str
+        URLs of running servers to use.
 
     Raises
     ------

@@ -8,9 +8,10 @@ import logging
 import math
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from marl_llm.core.errors import RunFailed
@@ -18,22 +19,46 @@ from marl_llm.core.owner import OWNED
 from marl_llm.core.worker_lines import Event, follow
 
 logger = logging.getLogger(__name__)
-Running = list["subprocess.Popen[str]"]
 _EVERY_S = 10.0
 """Seconds between two lines of progress."""
 
 
+class Running:
+    """Trainers at work. Once `end` was called none goes on, not even one that starts later."""
+
+    def __init__(self) -> None:
+        self._workers: list[subprocess.Popen[str]] = []
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def add(self, worker: subprocess.Popen[str]) -> None:
+        """Note a trainer that has started."""
+        with self._lock:
+            self._workers.append(worker)
+            if self._ended:
+                worker.terminate()
+
+    def end(self) -> None:
+        """End all trainers."""
+        with self._lock:
+            self._ended = True
+            for worker in self._workers:
+                worker.terminate()
+
+
 def run_together(jobs: Sequence[Callable[[Running], object]], at_once: int) -> None:
     """Do jobs that start trainers, so many at a time; when one fails or is interrupted, all
-    trainers are ended.
+    trainers are ended at once and no further one is begun.
     """
-    running: Running = []
+    running = Running()
     with ThreadPoolExecutor(max_workers=at_once) as pool:
+        begun = [pool.submit(job, running) for job in jobs]
         try:
-            list(pool.map(lambda job: job(running), jobs))
+            for done in as_completed(begun):
+                done.result()
         except BaseException:  # Ctrl-C reaches this thread only
-            for worker in running:
-                worker.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            running.end()
             raise
 
 
@@ -47,7 +72,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
         What `marl_llm.algorithms.worker` reads, named NAME-spec.json; the log is NAME.log.
     what : str
         For progress and errors, such as "train 3 ml_engineer".
-    running : list of Popen, optional
+    running : Running, optional
         The process is added to it.
 
     Returns
@@ -74,7 +99,7 @@ def run_trainer(spec: Path, what: str, running: Running | None = None) -> float:
 
     log = spec.with_name(spec.name.replace("-spec.json", ".log"))
     command = [sys.executable, "-m", "marl_llm.algorithms.worker", str(spec), OWNED]
-    problem = follow(command, log, on_event, running.append if running is not None else _unnoticed)
+    problem = follow(command, log, on_event, running.add if running is not None else _unnoticed)
     if problem:
         raise RunFailed(f"{what}: {problem} (log: {log})")
     return time.monotonic() - began

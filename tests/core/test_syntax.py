@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from marl_llm.core.syntax import parse, parse_expression
+from marl_llm.core.syntax import MOST_CHARACTERS, parse, parse_expression, syntax_error
+from marl_llm.environment.cache.keys import code_key
 
 NESTED = "x = " + "[" * 60 + "f(a, b=(1, 2))" + "]" * 60
 
@@ -45,3 +46,10 @@ def test_what_does_not_parse_raises_as_usual_and_lets_the_next_one_in() -> None:
     with pytest.raises(SyntaxError):
         parse_expression("x = 1")
     assert ast.literal_eval(parse_expression("[1, 2]").body) == [1, 2]
+
+
+def test_code_that_is_too_long_is_not_parsed_but_told(monkeypatch: pytest.MonkeyPatch):
+    code = "x = 1\n" * (MOST_CHARACTERS // 6 + 1)
+    monkeypatch.setattr(ast, "parse", lambda text: pytest.fail("parsed"))
+    assert code_key(code) is None
+    assert syntax_error(code).startswith("ValueError: the code has 2,097,1")

@@ -9,7 +9,7 @@ import pytest
 
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation import Question, evaluate_suite, evaluate_versions
-from marl_llm.rollout.collect import PlannedEpisode
+from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving import ModelServer
 from marl_llm.tasks.procedural import procedural_task
@@ -50,7 +50,7 @@ def test_adapters_play_unseen_tasks_and_the_base_model_a_suite(
         recipe.playing,
         Question(("untrained",)),
         suite=suite,
-        server=tiny_server.url,
+        servers=(tiny_server.url,),
         out=tmp_path / "ev",
     )
     assert [(r.arm, r.error) for r in report.results] == [("baseline", ""), ("untrained", "")]

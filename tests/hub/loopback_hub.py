@@ -44,7 +44,7 @@ class LoopbackHub(ThreadingHTTPServer):
         self.heads: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = {}
         self.gated: set[str] = set()
-        self.failing = self.losing_blobs = False
+        self.failing = self.losing_blobs = self.saying_nothing = False
 
     @property
     def url(self) -> str:
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _answer(self, answer: dict[str, Any], status: int = 200) -> None:
-        data = json.dumps(answer).encode()
+        data = json.dumps({} if self.server.saying_nothing else answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

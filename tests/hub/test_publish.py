@@ -19,7 +19,7 @@ from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.roles import DATA_SCIENTIST, ROLES
 from marl_llm.hub.upload import upload
 from tests.hub.given import CARD, TABLE, publish
-from tests.hub.loopback_hub import LoopbackHub
+from tests.hub.loopback_hub import TOKEN, LoopbackHub
 
 
 def test_each_role_gets_a_repository_with_its_adapter_card_and_recipe_and_one_the_manifest(
@@ -233,6 +233,95 @@ def test_a_local_path_in_the_recipe_is_refused_before_anything_is_sent(
         ):
             publish(adapters, hub, card=recipe, private_paths=[tmp_path / "secret"])
     assert hub.received == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/mnt/lab/patients.csv",
+        "~/plans/q3",
+        "/srv/data/x",
+        r"D:\bank\clients",
+        r"\\nas\share\x.csv",
+    ],
+)
+def test_any_absolute_path_is_refused_wherever_it_leads(
+    adapters: dict[str, Path], hub: LoopbackHub, path: str
+) -> None:
+    recipe = dataclasses.replace(CARD, recipe=f"tasks: {{suite: '{path}'}}\n")
+    with pytest.raises(UserError, match=r"recipe.yaml of the adapter .* would publish the local"):
+        publish(adapters, hub, card=recipe)
+    assert hub.received == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "https://huggingface.co/a/b/c",
+        "data/models/tiny",
+        "precision/recall, and/or",
+        "1/2/3 a / b / c",
+        "<b>x</b/c>",
+        "../runs/x/y",
+    ],
+)
+def test_what_only_looks_like_a_path_is_published(
+    adapters: dict[str, Path], hub: LoopbackHub, words: str
+) -> None:
+    publish(adapters, hub, card=dataclasses.replace(CARD, recipe=f"# {words}\n"), dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"),
+    [
+        ("hf_" + "aB3" * 10, "hf_aB3a"),
+        ("sk-" + "x9_" * 10, "sk-x9_x"),
+        ("ghp_" + "Ab1" * 12, "ghp_Ab1"),
+        ("AKIAABCDEFGHIJKLMNOP", "AKIAABC"),
+        ("-----BEGIN RSA PRIVATE KEY-----", "-----BE"),
+        ("https://ada:geheim@host/v1", "https:/"),
+        (TOKEN, "the access token that you publish with"),
+    ],
+)
+def test_a_credential_is_refused_and_not_shown(
+    adapters: dict[str, Path], hub: LoopbackHub, secret: str, shown: str
+) -> None:
+    config = adapters[ROLES[1]] / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "auto_mapping": secret}))
+    with pytest.raises(UserError, match=r"adapter_config\.json of .* a credential") as raised:
+        publish(adapters, hub)
+    assert shown in str(raised.value) and secret not in str(raised.value)
+    assert hub.received == []
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x00" * 100, b"not weights", b"\xff" * 8 + b"{}"])
+def test_weights_that_are_no_safetensors_are_refused(
+    adapters: dict[str, Path], hub: LoopbackHub, garbage: bytes
+) -> None:
+    (adapters[ROLES[1]] / "adapter_model.safetensors").write_bytes(garbage)
+    with pytest.raises(UserError, match=r"adapter_model\.safetensors is no safetensors file"):
+        publish(adapters, hub)
+    assert hub.received == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "why"),
+    [({}, "no weight in it"), ({"lora_A": torch.tensor([1.0, float("nan")])}, "lora_A is not fin")],
+)
+def test_weights_that_are_none_are_refused(
+    adapters: dict[str, Path], hub: LoopbackHub, weights: dict[str, torch.Tensor], why: str
+) -> None:
+    save_file(weights, adapters[ROLES[0]] / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=why):
+        publish(adapters, hub)
+
+
+def test_a_hub_that_answers_nothing_is_one_clear_sentence(
+    adapters: dict[str, Path], hub: LoopbackHub
+) -> None:
+    hub.saying_nothing = True
+    with pytest.raises(UserError, match="does not answer as a Hub does .*: check the endpoint"):
+        publish(adapters, hub)
 
 
 def test_a_local_path_in_the_metadata_of_the_weights_is_refused(

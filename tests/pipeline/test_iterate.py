@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from marl_llm.pipeline.iterate import iterate, render_curve
 from marl_llm.pipeline.publish import publish_run
 from marl_llm.rewards import reward_columns
 from marl_llm.serving import ModelServer
+from marl_llm.storage import Objects, RunAddress
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenRun, open_run
 from marl_llm.workspace.recipe import Recipe, dump_recipe
 from marl_llm.workspace.run import RunDirectory
+from marl_llm.workspace.shared_run import SharedRun
 from tests.lent_sandbox import lent_sandboxes
 from tests.warm_python import warm_trainers
 
@@ -85,8 +88,9 @@ def test_rows_carry_the_adapter_that_sampled_them_and_sum_up_their_reward(finish
     rows = read_rows(finished.run.trajectories(0))
     for role in ROLES:
         mine = rows[rows["role"] == role]
-        assert set(mine["adapter"]) == {f"small-{role}-v0"}
-        assert set(mine["adapter_sha256"]) == {finished.run.sha256(role, 0)}
+        fingerprint = finished.run.sha256(role, 0)
+        assert set(mine["adapter"]) == {f"small-{role}-v0-{fingerprint[:8]}"}
+        assert set(mine["adapter_sha256"]) == {fingerprint}
     for role in ROLES:
         credit = read_credit(finished.run.credit(0, role))
         parts = [name for name in reward_columns(credit) if name not in ("reward", "reward_own")]
@@ -127,6 +131,30 @@ def test_publishing_shows_cards_without_a_local_path(finished):
     text = "\n".join(publish_run(finished.run.root, repo_prefix="me/small", dry_run=True))
     assert "me/small-data-scientist" in text and "me/small-ml-engineer" in text
     assert str(finished.run.root) not in text and str(Path.cwd()) not in text
+
+
+def test_a_damaged_part_is_deleted_as_advised_and_its_episode_alone_collected_again(
+    finished, tmp_path
+):
+    root = tmp_path / "run"
+    shutil.copytree(finished.run.root, root)
+    again = replace(finished, run=RunDirectory(root))
+    again.run.metrics(0).unlink()
+    parts = again.run.trajectories(0)
+    damaged, other = sorted(parts.glob("part-*.parquet"))
+    before = read_rows(parts)
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    with pytest.raises(UserError, match="delete it and collect again"):
+        stages.train_stage(again.recipe, again.run, 0)
+    damaged.unlink()
+    with pytest.raises(UserError, match=r"lost 1 of its episodes: .*rollout"):
+        stages.train_stage(again.recipe, again.run, 0)
+    assert not again.run.collected(0)
+    kept = other.stat().st_mtime_ns
+    stages.collect_stage(again, 0)
+    assert again.run.collected(0) and other.stat().st_mtime_ns == kept
+    same = ["episode", "role", "messages", "reply", "verdict", "skill_gain", "seed"]
+    pd.testing.assert_frame_equal(read_rows(parts)[same], before[same])
 
 
 def test_a_trainer_that_fails_loses_nothing_and_is_repeated_alone(finished, tmp_path, monkeypatch):
@@ -176,6 +204,25 @@ def test_an_adapter_that_is_not_worse_is_promoted_and_what_was_played_is_kept(fi
     for role in ROLES:
         kept = "" if decision["promoted"][role] else "_before"
         assert metrics["training"][role]["adapter_sha256" + kept] == finished.run.sha256(role, 1)
+
+
+def test_a_run_on_shared_storage_is_trained_on_another_machine_and_is_the_same_on_both(
+    finished, copied, tmp_path
+):
+    address = RunAddress(f"file://{tmp_path}/shared")
+    here, there = (SharedRun(root, address, Objects(address)) for root in (copied.root, tmp_path))
+    here.sync()
+    there.sync()
+    recipe = changed(finished.recipe, training={"schedule": "alternate"})
+    stages.train_stage(recipe, there, 0)
+    here.sync()
+    metrics = json.loads(here.metrics(0).read_text())
+    for role in ROLES:
+        assert metrics["training"][role]["adapter_sha256"] == here.sha256(role, 1)
+        assert here.sha256(role, 1) == there.sha256(role, 1)
+    assert read_credit(here.credit(0, ROLES[0])).equals(read_credit(there.credit(0, ROLES[0])))
+    assert here.next_iteration() == there.next_iteration() == 1
+    assert render_curve(there) == render_curve(here) and "v0001" in render_curve(there)
 
 
 def test_a_role_whose_turn_it_is_not_keeps_its_adapter(finished, copied):

@@ -247,3 +247,24 @@ def test_credit_of_older_iterations_without_rewards_is_made_again_where_they_are
     )
     credit_stage(Recipe.model_validate(content), run, 1)
     assert "reward_own" in read_credit(run.credit(0, DATA_SCIENTIST))
+
+
+def test_credit_of_an_iteration_that_lost_a_part_is_made_anew_or_refused(
+    run: RunDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = run.recipe()
+    aged = recipe.training.data_scientist.model_copy(update={"max_age": 1})
+    training = recipe.training.model_copy(update={DATA_SCIENTIST: aged})
+    recipe = recipe.model_copy(update={"training": training})
+    credit_stage(recipe, run, 1)
+    credited = read_credit(run.credit(0, DATA_SCIENTIST))
+    part = next(run.trajectories(0).glob("part-*"))
+    (gone,) = set(read_rows(run.trajectories(0))["episode"]) & {part.stem.removeprefix("part-")}
+    part.unlink()
+    credit_stage(recipe, run, 1)
+    assert "iteration 0 has lost 1 episodes" in caplog.text
+    left = read_credit(run.credit(0, DATA_SCIENTIST))
+    assert len(left) < len(credited) and gone not in set(left["episode"])
+    next(run.trajectories(1).glob("part-*")).unlink()
+    with pytest.raises(UserError, match="lost 1 of its episodes"):
+        credit_stage(recipe, run, 1)

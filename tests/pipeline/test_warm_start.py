@@ -5,6 +5,7 @@ server.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,13 +16,13 @@ from marl_llm.credit import read_credit
 from marl_llm.pipeline import warm_start
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.proposals import parse_action
+from marl_llm.rollout.executors.machines import open_machines
 from marl_llm.serving.in_process.chat import ChatTokenizer
 from marl_llm.training.adapters import adapter_sha256
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
-from tests.fixtures import shared_sandbox
-from tests.lent_sandbox import LentSandbox
+from tests.lent_sandbox import lent_sandboxes
 
 EMBEDDED = Path("data/models/tiny")
 RECIPE = """
@@ -34,15 +35,16 @@ warm_start: {episodes: 2, proposals: 3, learning_rate: 0.002, warmup: 0, batch_r
 
 
 @pytest.fixture(scope="module")
-def warmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, RunDirectory]:
+def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Recipe, RunDirectory]]:
     """A run whose warm start is done and which has not begun otherwise."""
     folder = tmp_path_factory.mktemp("warm")
     (folder / "recipe.yaml").write_text(RECIPE)
     recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
     run.prepare(recipe)
     assert not run.adapters.exists()
-    warm_start_stage(recipe, run, LentSandbox())
-    return recipe, run
+    with lent_sandboxes(), open_machines(recipe.rollout, recipe.sandbox) as machines:
+        warm_start_stage(recipe, run, machines)
+    yield recipe, run
 
 
 def test_version_0_of_both_adapters_is_trained_and_says_on_how_much(warmed):
@@ -105,6 +107,9 @@ def test_what_is_done_is_not_done_again(warmed, monkeypatch):
     recipe, run = warmed
     before = {role: run.sha256(role, 0) for role in ROLES}
     monkeypatch.setattr(warm_start, "run_trainer", lambda *_: pytest.fail("trained again"))
-    for same in (recipe, recipe.model_copy(update={"warm_start": Recipe().warm_start})):
-        warm_start_stage(same, run, shared_sandbox())
+    with lent_sandboxes(), open_machines(recipe.rollout, recipe.sandbox) as machines:
+        warm_start_stage(recipe, run, machines)
+        warm_start_stage(
+            recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, machines
+        )
     assert before == {role: run.sha256(role, 0) for role in ROLES}

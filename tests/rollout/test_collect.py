@@ -17,10 +17,12 @@ from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER
 from marl_llm.environment import TeamEnv, team_env
 from marl_llm.proposals import Tune
 from marl_llm.rewards import RewardConfig, reward_columns, score_rows
-from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import EpisodePlayer, Team
+from marl_llm.rollout.executors import LocalExecutor
 from marl_llm.rollout.metrics import team_metrics
+from marl_llm.rollout.planned import CollectSettings, PlannedEpisode
 from marl_llm.rollout.policies import Ask, PolicyInfo, ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.rows import EpisodeKey
@@ -57,7 +59,9 @@ def collect(
     *,
     remembers: bool = True,
 ) -> pd.DataFrame:
-    collector = Collector(directory, team, LentSandbox(remembers=remembers), 2, settings)
+    collector = Collector(
+        directory, LocalExecutor(team, LentSandbox(remembers=remembers)), settings
+    )
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
 
@@ -215,7 +219,9 @@ def test_a_cancelled_collection_leaves_no_half_episode(tmp_path):
             raise AssertionError
 
     async def cancelled():
-        collector = Collector(tmp_path, Team(Hanging(), Hanging()), LentSandbox(), 2, SETTINGS)
+        collector = Collector(
+            tmp_path, LocalExecutor(Team(Hanging(), Hanging()), LentSandbox()), SETTINGS
+        )
         await asyncio.wait_for(collector.collect(PLANS[:1], Progress("test")), 1.5)
 
     with pytest.raises(TimeoutError):

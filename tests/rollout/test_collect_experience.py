@@ -18,9 +18,12 @@ from marl_llm.evaluation.arms import team_arm
 from marl_llm.evaluation.play import Comparison, play_arm
 from marl_llm.evaluation.trials import Trial
 from marl_llm.proposals import screened
-from marl_llm.rollout.collect import Collector, CollectSettings, PlannedEpisode
+from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.config import RolloutConfig
 from marl_llm.rollout.episode import Team
+from marl_llm.rollout.executors import LocalExecutor
+from marl_llm.rollout.executors.machines import ThisMachine
+from marl_llm.rollout.planned import CollectSettings, PlannedEpisode
 from marl_llm.rollout.policies import ScriptedPolicy
 from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.session import ServerSession
@@ -49,7 +52,9 @@ PLANS = [PlannedEpisode(f"e{i}", lambda task=task: task) for i, task in enumerat
 
 
 def collect(directory: Path, plans=PLANS, **changes) -> pd.DataFrame:
-    collector = Collector(directory, TEAM, LentSandbox(), 2, replace(SETTINGS, **changes))
+    collector = Collector(
+        directory, LocalExecutor(TEAM, LentSandbox()), replace(SETTINGS, **changes)
+    )
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
 
@@ -163,7 +168,7 @@ def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
     before = store.read_bytes()
-    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, LentSandbox())
+    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, ThisMachine(LentSandbox()))
     comparison = Comparison.of(opened, 0, tmp_path / "run" / "evaluation")
     trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(2)]
     arm = team_arm("scripted", opened.sections, None, "", 0)

@@ -50,6 +50,7 @@ def test_figures_are_those_worked_out_by_hand():
         "tokens": 60.0,
         "episodes": 1,
         "rows": 5,
+        "repeated_requests": 0,
     }
     assert {key: found[key] for key in by_hand} == pytest.approx(by_hand)
     assert set(found) == {*by_hand, "reward"}

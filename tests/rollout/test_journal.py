@@ -15,6 +15,7 @@ import pytest
 from marl_llm.core.errors import RunFailed
 from marl_llm.rollout.collect import Collector
 from marl_llm.rollout.episode import Team
+from marl_llm.rollout.executors import LocalExecutor
 from marl_llm.rollout.journal import UNFINISHED, EpisodeJournal, JournaledPolicy, Spent
 from marl_llm.rollout.meter import Meter
 from marl_llm.rollout.policies import Ask, Policy, PolicyInfo, ScriptedPolicy
@@ -58,7 +59,9 @@ class Sampled:
 
 
 def collect(directory: Path, policy: Policy, meter: Meter | None = None) -> None:
-    collector = Collector(directory, Team(policy, policy), LentSandbox(), 2, SETTINGS, meter)
+    collector = Collector(
+        directory, LocalExecutor(Team(policy, policy), LentSandbox(), meter), SETTINGS
+    )
     asyncio.run(collector.collect(PLANS[:1], Progress("test")))
 
 
@@ -144,7 +147,7 @@ def test_only_the_same_request_to_the_same_weights_is_answered_from_the_journal(
 
 
 def test_what_the_first_attempt_took_counts_and_the_start_of_the_server_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("marl_llm.rollout.collect._SETTLE_EVERY_S", 0.0)
+    monkeypatch.setattr("marl_llm.rollout.executors.local._SETTLE_EVERY_S", 0.0)
     clock = iter(range(0, 10**6, 100))  # 100 CPU seconds between any two readings
     with pytest.raises(RunFailed):
         collect(

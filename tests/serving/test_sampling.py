@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.serving import AdapterError, ChatClient, Completion, ModelServer, PromptTooLong
+from marl_llm.workspace.open_run import policies
+from marl_llm.workspace.run import RunDirectory
 
 pytestmark = pytest.mark.vllm
 
@@ -269,3 +272,34 @@ def test_one_can_attach_to_a_running_server(tiny_server: ModelServer) -> None:
             attached, lambda client: client.sample("base", SHORT, max_tokens=4), {}
         ).completion_ids
     assert tiny_server.alive()
+
+
+def test_a_remade_run_directory_is_never_played_with_the_weights_a_server_knows_of_it(
+    tiny_server: ModelServer, tiny_base: Path, tmp_path: Path
+) -> None:
+    from tests.tiny_model import make_adapter
+
+    run = RunDirectory(tmp_path)
+    place = run.adapter(DATA_SCIENTIST, 0)
+
+    def played(seed: int) -> tuple[str, list[float], list[float]]:
+        """Served name of remade weights, and log-probabilities under it and under a name that does
+        not tell the weights.
+        """
+        shutil.rmtree(place, ignore_errors=True)
+        make_adapter(tiny_base, place, seed)
+        policy = policies("remade", run, {DATA_SCIENTIST: 0})[DATA_SCIENTIST]
+        names = {policy.info.name: place, "remade-untold": place}
+
+        async def use(client: ChatClient) -> list[list[float]]:
+            return [
+                (await client.sample(name, SHORT, max_tokens=4, temperature=0)).logprobs
+                for name in names
+            ]
+
+        named, untold = with_client(tiny_server, use, names)
+        return policy.info.name, named, untold
+
+    old, new = played(21), played(22)
+    assert old[0] != new[0] and old[1] != new[1]
+    assert old[2] == new[2] == old[1]  # the fault that the name prevents

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from marl_llm.core.errors import UserError
-from marl_llm.serving import ModelServer, ServerConfig, ServerDied, config, server
+from marl_llm.serving import ModelServer, ServerConfig, ServerDied, config, introduction, server
 from marl_llm.serving.config import Device
+from marl_llm.serving.sockets import new_socket_directory, sweep_sockets
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_attaching_to_what_is_no_address_says_so(url: str) -> None:
 def test_attaching_to_what_does_not_answer_says_so(
     silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(introduction, "ANSWER_S", 0.2)
     with pytest.raises(
         UserError,
         match=f"listens at http://127.0.0.1:{silent_port} does not answer .*: try again when",
@@ -163,7 +164,7 @@ def test_a_server_of_ours_says_that_it_takes_seeds_unless_prompts_come_in_chunks
 OWNER = """
 import subprocess, sys, time
 guard = subprocess.Popen([
-    sys.executable, sys.argv[1], str(__import__("os").getpid()), sys.executable, "-c",
+    sys.executable, sys.argv[1], str(__import__("os").getpid()), sys.argv[2], sys.executable, "-c",
     "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"],
     stdout=subprocess.PIPE, start_new_session=True)
 print(guard.stdout.readline().decode().strip(), flush=True)
@@ -171,16 +172,37 @@ time.sleep(60)
 """
 
 
-def test_nothing_of_a_server_outlives_an_owner_that_was_killed() -> None:
+def test_nothing_of_a_server_outlives_an_owner_that_was_killed(tmp_path: Path) -> None:
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    (sockets / "a-socket").write_text("")
     guard = Path(server.__file__).with_name("guard.py")
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(guard)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, str(guard), str(sockets)], stdout=subprocess.PIPE, text=True
     )
     assert owner.stdout is not None
     grandchild = int(owner.stdout.readline())
     os.kill(owner.pid, signal.SIGKILL)
     owner.wait()
     assert wait_until_gone(grandchild, seconds=5)
+    deadline = time.monotonic() + 20
+    while sockets.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_sockets_of_a_killed_guard_are_swept_and_those_of_the_living_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    ours = new_socket_directory()
+    for name in (f"marl-llm-server-{ended.pid}-x", "marl-llm-server-x", "other"):
+        (tmp_path / name).mkdir()
+    sweep_sockets()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {ours.name, "marl-llm-server-x", "other"}
 
 
 def wait_until_gone(pid: int, seconds: float) -> bool:

@@ -115,7 +115,7 @@ def test_a_checkout_without_the_embedded_model(tmp_path: Path, monkeypatch: pyte
 
 def test_a_server_that_does_not_answer(tmp_path: Path):
     with pytest.raises(UserError, match="No model server answers at http://127.0.0.1:9: start one"):
-        attempt(tmp_path, team="untrained", server="http://127.0.0.1:9")
+        attempt(tmp_path, team="untrained", servers=("http://127.0.0.1:9",))
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path):

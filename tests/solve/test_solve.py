@@ -24,7 +24,7 @@ from marl_llm.solve.solve import fit_model
 from marl_llm.solve.whole import whole_table
 from marl_llm.tasks import Task, TaskFile
 from marl_llm.workspace.teams import choose_team
-from tests.dispositions import heeding_ctrl_c
+from tests.dispositions import heeding_ctrl_c, ignoring_ctrl_c
 from tests.solve.conftest import CLIENTS, QUICK, SEED, STEPS, TARGET, Solved, at_most
 from tests.tasks.test_small_classes import small_classes
 
@@ -191,6 +191,35 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: s
     assert report["status"] == "interrupted" and report["steps"] == len(history(out))
     assert (report["steps"] > 0) == (moment == "in the play")
     assert (out / "solution.py").is_file() and (out / "model.joblib").is_file()
+
+
+@pytest.mark.parametrize("moment", ["before there is a model", "in the play"])
+def test_sigterm_delivers_what_there_is_or_says_that_there_is_nothing(tmp_path: Path, moment: str):
+    out = tmp_path / "out"
+    told = ["--target", TARGET, "--team", "scripted", "--budget", "10m", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "marl_llm.cli", "solve", str(CLIENTS), *told],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=ignoring_ctrl_c,
+    )
+    awaited = out / (".lock" if moment.startswith("before") else "history.jsonl")
+    deadline = time.monotonic() + 180
+    while not awaited.is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    if moment.startswith("before"):
+        with pytest.raises(UserError, match=rf"at work there \(process {process.pid}, .* solve, "):
+            solve_task(TaskFile(CLIENTS, TARGET), team=choose_team("scripted"), out=out)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143 and "Traceback" not in errors
+    last = errors.strip().splitlines()[-1]
+    delivered = (out / "solution.py").is_file() and (out / "model.joblib").is_file()
+    kept = "the best model so far" if delivered else "there was no model to deliver yet"
+    assert last.startswith(f"marl-llm: stopped by SIGTERM; {kept}")
+    assert delivered == (moment == "in the play")
 
 
 def test_results_of_another_csv_are_not_overwritten(solved: Solved):

@@ -128,3 +128,15 @@ def test_a_suite_that_is_not_there_is_refused_before_a_run_begins_and_says_how_t
         and f"marl-llm suite build --out {tmp_path / 'none'}" in message
     )
     assert "\n" not in message and not (tmp_path / "run" / "recipe.yaml").exists()
+
+
+def test_every_table_that_cannot_be_read_is_named_before_a_run_begins(suite, tmp_path):
+    broken = [next(suite.glob(f"{name}*.csv")) for name in "bd"]
+    for path in broken:
+        path.write_bytes(b"\x00\xff" * 40)
+    (tmp_path / "recipe.yaml").write_text(f"tasks: {{suite: {suite}, per_iteration: 8}}\n")
+    with pytest.raises(UserError) as caught, open_run(tmp_path / "recipe.yaml", tmp_path / "run"):
+        pass
+    message = str(caught.value)
+    assert "2 of 5 tables" in message and all(str(path) in message for path in broken)
+    assert not (tmp_path / "run").exists()

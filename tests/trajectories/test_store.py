@@ -27,6 +27,7 @@ from marl_llm.trajectories import (
     Row,
     TrajectoryWriter,
     finished_episodes,
+    lost_episodes,
     read_rows,
     store,
     write_manifest,
@@ -219,6 +220,18 @@ def test_the_manifest_counts_what_is_there(tmp_path: Path) -> None:
     )
     assert manifest["rows_per_role"] == {"data_scientist": 1, "ml_engineer": 1}
     assert manifest["packages"]["pyarrow"] == pa.__version__
+
+
+def test_parts_that_are_gone_are_counted_by_the_manifest(tmp_path: Path) -> None:
+    assert lost_episodes(tmp_path) is None
+    writer = TrajectoryWriter(tmp_path)
+    parts = [writer.append([make_row(episode=name)]) for name in ("e1", "e2")]
+    write_manifest(tmp_path)
+    assert lost_episodes(tmp_path) == 0
+    parts[0].unlink()
+    assert lost_episodes(tmp_path) == 1
+    (tmp_path / "manifest.json").write_text('{"episodes": ')
+    assert lost_episodes(tmp_path) is None
 
 
 def test_two_writers_of_different_episodes_share_a_directory(tmp_path: Path) -> None:

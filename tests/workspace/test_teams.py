@@ -66,7 +66,7 @@ def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
             team=choose_team(team, chosen),
             limits=at_most(2),
             out=out,
-            server=tiny_server.url,
+            servers=(tiny_server.url,),
         )
         lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
         assert 1 <= report.steps == len(lines) <= 2

@@ -12,12 +12,12 @@ from marl_llm.environment.evaluator import Evaluator
 from marl_llm.environment.memory import TokenCounter, rough_tokens
 from marl_llm.environment.state import State
 from marl_llm.proposals import prelude_for
-from marl_llm.sandbox import Evaluation, Fold, Probe, Sandbox, SnippetResult
+from marl_llm.sandbox import Evaluation, Fold, Probe, SandboxPool, SnippetResult
 
 
 def current_view(
     evaluator: Evaluator,
-    sandbox: Sandbox,
+    sandbox: SandboxPool,
     state: State,
     seed: int,
     budget: int = DEFAULT_BUDGET,
@@ -29,7 +29,7 @@ def current_view(
     ----------
     evaluator : Evaluator
         Of the task; gives the rows of out-of-fold predictions and the score.
-    sandbox : Sandbox
+    sandbox : SandboxPool
         Where the current code is fitted and snippets run.
     state : State
         Its code and out-of-fold predictions are analysed.

@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from marl_llm.core.atomic import write_text
+from marl_llm.core.directory import make_directory
 from marl_llm.core.errors import RunFailed, UserError
 from marl_llm.core.worker_lines import Event, follow
 from marl_llm.pipeline.experiment.config import Experiment, dump_experiment, load_experiment
 from marl_llm.pipeline.experiment.jobs import Job, left, plan, read_units, startable, time_left
 from marl_llm.pipeline.experiment.layout import PARTS, PROCEDURAL, ExperimentDirectory
 from marl_llm.pipeline.experiment.points import check_benchmark
-from marl_llm.workspace.run import make_directory
 
 logger = logging.getLogger(__name__)
 
