@@ -20,6 +20,7 @@ from marl_llm.tasks import Task
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
+SLOTS = 2
 CONFIG = EnvironmentConfig(steps=3, cv_folds=2, resamples=200)
 
 
@@ -90,7 +91,7 @@ def context(kind: Kind) -> Context:
 @functools.cache
 def shared_sandbox() -> Sandbox:
     """One sandbox for the session; its processes end with this one."""
-    return Sandbox(slots=2)
+    return Sandbox(slots=SLOTS)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,18 @@ from marl_llm.cli import main
 from marl_llm.core.errors import RunFailed
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
+from tests.lent_sandbox import lent_sandboxes
+from tests.solve.conftest import five_families
 
 BUNDLED = Path("data/bundled")
 EXPERIMENT = Path("recipes/tiny/experiment.yaml")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_plays() -> Iterator[None]:
+    """In the session's sandbox, with five families of models."""
+    with five_families(), lent_sandboxes():
+        yield
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -150,8 +150,9 @@ def test_a_rollout_killed_in_the_middle_of_an_episode_samples_no_completion_agai
 
 
 def test_a_server_that_dies_in_the_middle_of_a_rollout_loses_no_finished_episode(
-    recipe: Path, tmp_path: Path
+    recipe: Path, tmp_path: Path, tiny_server: ModelServer
 ):
+    recipe.write_text(RECIPE.replace("name: cut", "name: died"))
     with open_run(recipe, tmp_path / "run") as opened:
         parts = opened.run.trajectories(0)
         server = opened.session.server()
@@ -170,6 +171,6 @@ def test_a_server_that_dies_in_the_middle_of_a_rollout_loses_no_finished_episode
         assert died.value.exit_code == 1
         before = kept(parts)
         assert 1 <= len(before) < 3
-        opened.session.stop()
+    with open_run(recipe, tmp_path / "run", tiny_server.url) as opened:
         collect_stage(opened, 0)
         assert opened.run.collected(0) and before.items() <= kept(parts).items()

@@ -184,9 +184,7 @@ def _reported_failure(payload: bytes) -> Failed:
 
 def _description(payload: bytes) -> dict[str, object]:
     content = _json(payload)
-    described: dict[str, object] = {
-        k: str(content[k]) for k in ("class", "repr", "error") if k in content
-    }
+    described: dict[str, object] = {k: str(content[k]) for k in ("class", "error") if k in content}
     parameters = content.get("params")
     if isinstance(parameters, dict):
         described["params"] = {

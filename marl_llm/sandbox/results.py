@@ -100,7 +100,7 @@ class Evaluation:
     error : str
         One short printable line, empty if ok.
     description : dict or None
-        "class", "repr" and "params" (name to repr) as the candidate's own process reports them:
+        "class" and "params" (name to repr) as the candidate's own process reports them:
         unverified.
     seconds, cpu_seconds : float
         Wall time and CPU time of all folds, without waiting for a slot.

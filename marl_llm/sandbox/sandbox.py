@@ -146,7 +146,7 @@ class Sandbox:
             Which folds check that predictions do not depend on order, batch or call count: a
             `Probe`.
         describe : bool
-            Ask the child of the first fold for the estimator's description (tens of milliseconds).
+            Ask the child of the first fold for the estimator's description.
 
         Raises
         ------

@@ -98,6 +98,12 @@ class Bench:
         )
 
 
+@functools.cache
+def bench(kind: Kind, extended: bool) -> Bench:
+    """The bench of a task, in the session's sandbox."""
+    return Bench(_task(kind, extended), shared_sandbox())
+
+
 def _key(code: str) -> str:
     return code_key(code) or code
 
@@ -128,21 +134,26 @@ def _judge(pair: Pair, bench: Bench, before: PipelineSpec, wanted: PipelineSpec)
     return Judged(pair, compliance(case))
 
 
-def judge_all(sandbox: Sandbox, pairs: tuple[Pair, ...]) -> list[Judged]:
+def run_all(pairs: Iterable[Pair]) -> None:
+    """Run the codes of pairs on their benches, with what was asked for and what was before."""
+    by_task: dict[tuple[Kind, bool], list[Pair]] = {}
+    for pair in pairs:
+        by_task.setdefault((pair.kind, pair.extended), []).append(pair)
+    for task, mine in by_task.items():
+        bench(*task).run((pair.code for pair in mine if pair.forged), describe=True)
+        bench(*task).run(pair.code for pair in mine)
+        bench(*task).run(generate_code(spec) for pair in mine for spec in replay(pair))
+
+
+def judge_all(pairs: tuple[Pair, ...]) -> list[Judged]:
     """Judge pairs, in their order."""
     specs = {pair.id: replay(pair) for pair in pairs}
     read = {pair.id: Judged(pair, at_best(pair, *specs[pair.id])) for pair in pairs}
     to_run = [pair for pair in pairs if pair.forged or read[pair.id].compliance == 1]
-    tasks = dict.fromkeys((pair.kind, pair.extended) for pair in to_run)
-    benches = {key: Bench(_task(*key), sandbox) for key in tasks}
-    for key, bench in benches.items():
-        mine = [pair for pair in to_run if (pair.kind, pair.extended) == key]
-        bench.run((pair.code for pair in mine if pair.forged), describe=True)
-        bench.run(pair.code for pair in mine)
-        bench.run(generate_code(spec) for pair in mine for spec in specs[pair.id])
+    run_all(to_run)
 
     def judged(pair: Pair) -> Judged:
-        return _judge(pair, benches[pair.kind, pair.extended], *specs[pair.id])
+        return _judge(pair, bench(pair.kind, pair.extended), *specs[pair.id])
 
     with ThreadPoolExecutor(2) as pool:
         ran = zip(to_run, pool.map(judged, to_run), strict=True)
@@ -164,7 +175,7 @@ def matrix(judged: list[Judged]) -> dict[str, int]:
 def main() -> None:
     """Judge the whole set and say where the checker and the labels differ."""
     start = time.monotonic()
-    judged = judge_all(shared_sandbox(), load_pairs())
+    judged = judge_all(load_pairs())
     wrong = [j for j in judged if not j.agrees]
     lines = [f"{name}: {count}" for name, count in matrix(judged).items()]
     lines += [

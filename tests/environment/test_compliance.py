@@ -17,8 +17,6 @@ from marl_llm.proposals import apply, baseline, generate_code, parse_action, res
 from marl_llm.proposals.reading import read_components
 from marl_llm.proposals.spec import normal_components
 from marl_llm.proposals.symbols import Unreadable
-from tests.environment.agreement import judge_all, matrix
-from tests.environment.compliance_set.pairs import load_pairs
 from tests.fixtures import context
 
 OLD = baseline(Kind.binary)
@@ -244,11 +242,3 @@ def test_doing_nothing_is_not_what_was_asked_even_if_what_was_asked_changes_noth
     assert same_behaviour(env.run(generate_code(OLD)), env.run(generate_code(after(proposal))))
     assert compliance(env, generate_code(OLD), proposal) < 1
     assert compliance(env, generate_code(after(proposal)), proposal) == 1
-
-
-def test_the_checker_agrees_with_the_labelled_set_and_accepts_no_forgery(sandbox):
-    judged = judge_all(sandbox, load_pairs())
-    counts = matrix(judged)
-    wrong = [f"{j.pair.label} but {j.compliance:.2f}: {j.pair.id}" for j in judged if not j.agrees]
-    assert counts["forged, accepted"] == 0
-    assert len(judged) >= 200 and len(wrong) <= 0.02 * len(judged), wrong

@@ -21,8 +21,9 @@ from marl_llm.proposals import (
 )
 from marl_llm.rewards import RewardConfig
 from marl_llm.rollout.outcomes import data_scientist_outcome, engineer_outcome
-from marl_llm.sandbox import Sandbox, Stage, Status
+from marl_llm.sandbox import Stage, Status
 from tests.fixtures import CONFIG
+from tests.lent_sandbox import LentSandbox
 
 FOREST = PipelineSpec(estimator="RandomForestRegressor", params=(("n_estimators", 30),))
 BOOSTED = PipelineSpec(estimator="HistGradientBoostingRegressor")
@@ -63,9 +64,9 @@ def test_delivering_something_else_in_json_is_refused_in_one_sentence():
 
 
 @pytest.fixture
-def own(sandbox: Sandbox, regression_env: TeamEnv) -> Iterator[TeamEnv]:
+def own(regression_env: TeamEnv) -> Iterator[TeamEnv]:
     """An environment of its own, so that no screening of another test is known to it."""
-    env = TeamEnv(regression_env.task, sandbox, CONFIG)
+    env = TeamEnv(regression_env.task, LentSandbox(), CONFIG)
     yield env
     env.close()
 

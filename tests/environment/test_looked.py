@@ -14,18 +14,18 @@ from marl_llm.environment import TeamEnv, Verdict
 from marl_llm.environment.delivery import Evidence, Tried
 from marl_llm.environment.looked import tellable
 from marl_llm.proposals import PipelineSpec, baseline, generate_code, screened
-from marl_llm.sandbox import Sandbox
 from tests.fixtures import CONFIG, small_task
+from tests.lent_sandbox import LentSandbox
 
 FOREST = PipelineSpec(estimator="ExtraTreesRegressor", params=(("n_estimators", 20),))
 
 
 @pytest.fixture
-def env(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[TeamEnv]:
+def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[TeamEnv]:
     """Screens a linear model twice (also one-hot), boosting and a small forest."""
     trees = screened._Family("ExtraTreesClassifier", "ExtraTreesRegressor", (("n_estimators", 20),))
     monkeypatch.setattr(screened, "_FAMILIES", (*screened._FAMILIES[:3], trees))
-    with closing(TeamEnv(small_task(Kind.regression), sandbox, CONFIG)) as one:
+    with closing(TeamEnv(small_task(Kind.regression), LentSandbox(), CONFIG)) as one:
         yield one
 
 

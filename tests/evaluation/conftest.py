@@ -1,21 +1,19 @@
-"""Comparisons in these tests share the session's real sandbox: starting one takes seconds."""
+"""Comparisons in these tests are lent the session's real sandbox: starting one takes seconds."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
 
 import pytest
 
 from marl_llm.sandbox import Sandbox
-from marl_llm.workspace import open_run
-from tests.fixtures import sandbox
+from tests.lent_sandbox import lent_sandboxes, sandbox
 
 __all__ = ["sandbox"]
 
 
 @pytest.fixture(scope="module")
-def comparing(sandbox: Sandbox):
+def comparing(sandbox: Sandbox) -> Iterator[Sandbox]:
     """`evaluate_suite` and `evaluate_procedural` use the session's sandbox."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(open_run, "open_sandbox", lambda section: nullcontext(sandbox))
+    with lent_sandboxes():
         yield sandbox

@@ -22,7 +22,10 @@ from marl_llm.rollout.budget import Budget
 from marl_llm.workspace import teams
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.teams import choose_team
+from tests.lent_sandbox import lent_sandboxes, remembering_nothing
 from tests.solve.conftest import AMPLE, QUICK
+
+__all__ = ["remembering_nothing"]
 
 SECONDS = Budget(4, "cpu")
 ARMS = ("no_agents", "six_defaults", "solve@scripted")
@@ -51,7 +54,8 @@ def few_families():
         patch.setattr(screened, "_FAMILIES", screened._FAMILIES[:3])
         for module in (plans, budgeted):
             patch.setattr(module, "choose_team", lambda name: choose_team(name, QUICK))
-        yield
+        with lent_sandboxes():
+            yield
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +122,9 @@ def test_started_again_nothing_is_played_twice_and_another_budget_is_another_arm
     assert first.fingerprint != other.fingerprint
 
 
-def test_equal_seeds_give_equal_results_without_agents(unhurried, suite: Path, tmp_path: Path):
+def test_equal_seeds_give_equal_results_without_agents(
+    unhurried, remembering_nothing, suite: Path, tmp_path: Path
+):
     again = compared(suite, tmp_path, ("no_agents",), AMPLE)
     first, second = (
         [(r.task, r.test, r.holdout, r.raw) for r in of(report, "no_agents")]

@@ -32,6 +32,8 @@ from marl_llm.workspace.open_run import OpenRun, open_run
 from marl_llm.workspace.recipe import Recipe, dump_recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.shared_run import SharedRun
+from tests.lent_sandbox import lent_sandboxes
+from tests.warm_python import warm_trainers
 
 RECIPE = """
 name: small
@@ -47,6 +49,13 @@ evaluation: {tasks: 2}
 """
 
 pytestmark = pytest.mark.vllm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_starts() -> Iterator[None]:
+    """Of trainers and sandboxes: the imports of one process, and the session's sandbox."""
+    with warm_trainers(), lent_sandboxes():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,11 @@ from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.proposals import parse_action
 from marl_llm.trajectories import read_rows
-from marl_llm.workspace.open_run import open_sandbox
 from marl_llm.workspace.recipe import load_recipe
 from marl_llm.workspace.run import RunDirectory
+from tests.lent_sandbox import LentSandbox
 from tests.qwen_like import OWN_SYSTEM, make_qwen_like
+from tests.warm_python import warm_trainers
 
 RECIPE = """
 name: shape
@@ -46,8 +47,8 @@ def warmed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     (folder / "recipe.yaml").write_text(RECIPE.format(base=base))
     recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
     run.prepare(recipe)
-    with open_sandbox(recipe.sandbox) as sandbox:
-        warm_start_stage(recipe, run, sandbox)
+    with warm_trainers():
+        warm_start_stage(recipe, run, LentSandbox())
     yield run
 
 

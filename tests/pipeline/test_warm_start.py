@@ -22,6 +22,7 @@ from marl_llm.training.adapters import adapter_sha256
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.recipe import Recipe, load_recipe
 from marl_llm.workspace.run import RunDirectory
+from tests.lent_sandbox import lent_sandboxes
 
 EMBEDDED = Path("data/models/tiny")
 RECIPE = """
@@ -41,7 +42,7 @@ def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Recipe, R
     recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
     run.prepare(recipe)
     assert not run.adapters.exists()
-    with open_machines(recipe.rollout, recipe.sandbox) as machines:
+    with lent_sandboxes(), open_machines(recipe.rollout, recipe.sandbox) as machines:
         warm_start_stage(recipe, run, machines)
     yield recipe, run
 
@@ -106,7 +107,7 @@ def test_what_is_done_is_not_done_again(warmed, monkeypatch):
     recipe, run = warmed
     before = {role: run.sha256(role, 0) for role in ROLES}
     monkeypatch.setattr(warm_start, "run_trainer", lambda *_: pytest.fail("trained again"))
-    with open_machines(recipe.rollout, recipe.sandbox) as machines:
+    with lent_sandboxes(), open_machines(recipe.rollout, recipe.sandbox) as machines:
         warm_start_stage(recipe, run, machines)
         warm_start_stage(
             recipe.model_copy(update={"warm_start": Recipe().warm_start}), run, machines

@@ -31,7 +31,8 @@ from marl_llm.rollout.turns import TurnContext, derive_seed
 from marl_llm.serving import Completion
 from marl_llm.tasks import Task
 from marl_llm.trajectories import finished_episodes, read_rows
-from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
+from tests.fixtures import CONFIG, small_frame, small_task
+from tests.lent_sandbox import LentSandbox
 
 TWO_STEPS = CONFIG.model_copy(update={"steps": 2})
 ONE_STEP = CONFIG.model_copy(update={"steps": 1})
@@ -51,9 +52,16 @@ SCRIPTED = Team(ScriptedPolicy(), ScriptedPolicy(0.4))
 
 
 def collect(
-    directory: Path, team: Team = SCRIPTED, plans=PLANS, settings: CollectSettings = SETTINGS
+    directory: Path,
+    team: Team = SCRIPTED,
+    plans=PLANS,
+    settings: CollectSettings = SETTINGS,
+    *,
+    remembers: bool = True,
 ) -> pd.DataFrame:
-    collector = Collector(directory, LocalExecutor(team, shared_sandbox()), settings)
+    collector = Collector(
+        directory, LocalExecutor(team, LentSandbox(remembers=remembers)), settings
+    )
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
 
@@ -160,7 +168,7 @@ def test_rows_of_engineers_say_what_became_of_their_code(rows):
 
 
 def test_the_same_seed_gives_the_same_rows_but_for_times(rows, tmp_path):
-    again = collect(tmp_path)
+    again = collect(tmp_path, remembers=False)
     rows = rows[again.columns]
     times = ["latency_s", "evaluation_s", "analysis_cpu_s", "created_at"]
     lists = ["prompt_ids", "completion_ids", "logprobs"]
@@ -212,7 +220,7 @@ def test_a_cancelled_collection_leaves_no_half_episode(tmp_path):
 
     async def cancelled():
         collector = Collector(
-            tmp_path, LocalExecutor(Team(Hanging(), Hanging()), shared_sandbox()), SETTINGS
+            tmp_path, LocalExecutor(Team(Hanging(), Hanging()), LentSandbox()), SETTINGS
         )
         await asyncio.wait_for(collector.collect(PLANS[:1], Progress("test")), 1.5)
 
@@ -304,7 +312,7 @@ def proposals_with_one_seed(frame: pd.DataFrame, split_seed: int = 0) -> list[tu
     """
     task = Task.from_frame(frame, target="outcome", seed=split_seed)
     rollout = RolloutConfig(proposals=2, implementations=2)
-    with closing(TeamEnv(task, shared_sandbox(), TWO_STEPS, 3)) as env:
+    with closing(TeamEnv(task, LentSandbox(), TWO_STEPS, 3)) as env:
         context, key = (
             TurnContext(env, PromptStyle(PromptConfig(instructions=False))),
             EpisodeKey("run", 0, "csv", "e", 1.0),
@@ -335,7 +343,7 @@ def test_a_searched_region_is_tried_at_other_points_on_another_csv(sandbox, monk
         small_frame(Kind.binary, 220),
     ):
         with closing(
-            TeamEnv(Task.from_frame(frame, target="outcome"), shared_sandbox(), ONE_STEP, 3)
+            TeamEnv(Task.from_frame(frame, target="outcome"), LentSandbox(), ONE_STEP, 3)
         ) as env:
             state = env.reset()
             env.resolve(state, env.read(state, "tune C=between(0.1, 10)"))

@@ -34,7 +34,8 @@ from marl_llm.trajectories import read_rows
 from marl_llm.workspace.open_run import OpenPlay, seen_experience
 from marl_llm.workspace.recipe import Recipe
 from tests.environment.known import BAYES, FOREST, data_set
-from tests.fixtures import CONFIG, shared_sandbox, small_frame, small_task
+from tests.fixtures import CONFIG, small_frame, small_task
+from tests.lent_sandbox import LentSandbox
 
 SETTINGS = CollectSettings(
     "test",
@@ -52,7 +53,7 @@ PLANS = [PlannedEpisode(f"e{i}", lambda task=task: task) for i, task in enumerat
 
 def collect(directory: Path, plans=PLANS, **changes) -> pd.DataFrame:
     collector = Collector(
-        directory, LocalExecutor(TEAM, shared_sandbox()), replace(SETTINGS, **changes)
+        directory, LocalExecutor(TEAM, LentSandbox()), replace(SETTINGS, **changes)
     )
     asyncio.run(collector.collect(plans, Progress("test")))
     return read_rows(directory)
@@ -167,9 +168,9 @@ def test_evaluation_reads_the_store_and_never_writes(tmp_path, sandbox):
     store = tmp_path / "experience.jsonl"
     ExperienceStore(store).add(data_set("earlier", (FOREST, 0.2)))
     before = store.read_bytes()
-    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, ThisMachine(shared_sandbox()))
+    opened = OpenPlay(recipe_with(store, steps=6).playing, NO_SERVER, ThisMachine(LentSandbox()))
     comparison = Comparison.of(opened, 0, tmp_path / "run" / "evaluation")
-    trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(5)]
+    trials = [Trial(f"t{i}", f"t{i}", 0, lambda: small_task(Kind.binary)) for i in range(2)]
     arm = team_arm("scripted", opened.sections, None, "", 0)
     results = play_arm(comparison, arm, trials, tmp_path / "out")
     assert all(result.test is not None for result in results) and store.read_bytes() == before

@@ -23,7 +23,7 @@ from marl_llm.rollout.progress import Progress
 from marl_llm.rollout.summary import read_summaries
 from marl_llm.serving import Completion
 from marl_llm.trajectories import finished_episodes, read_rows, write_manifest
-from tests.fixtures import shared_sandbox
+from tests.lent_sandbox import LentSandbox
 from tests.rollout.test_collect import PLANS
 from tests.rollout.test_collect import SETTINGS as LARGER
 
@@ -60,7 +60,7 @@ class Sampled:
 
 def collect(directory: Path, policy: Policy, meter: Meter | None = None) -> None:
     collector = Collector(
-        directory, LocalExecutor(Team(policy, policy), shared_sandbox(), meter), SETTINGS
+        directory, LocalExecutor(Team(policy, policy), LentSandbox(), meter), SETTINGS
     )
     asyncio.run(collector.collect(PLANS[:1], Progress("test")))
 

@@ -26,10 +26,10 @@ from marl_llm.rollout.token_meter import TokenMeter
 from marl_llm.sandbox import Sandbox
 from marl_llm.workspace.teams import budgeted, choose_team, players
 from tests.dispositions import interruptible
-from tests.fixtures import sandbox, small_task
+from tests.fixtures import small_task
 from tests.solve.conftest import ALL_FAMILIES, AMPLE, QUICK, few_families
 
-__all__ = ["few_families", "sandbox"]
+__all__ = ["few_families"]
 
 TREES = PipelineSpec(estimator="ExtraTreesClassifier", params=(("n_estimators", 20),))
 NAIVE = PipelineSpec(estimator="GaussianNB")

@@ -191,7 +191,10 @@ def test_folds_give_one_prediction_each_and_a_description(
     ]
     assert evaluation.description is not None
     assert evaluation.description["class"] == "Pipeline"
-    assert evaluation.description["params"]["logisticregression__C"] == "1.0"
+    parameters = evaluation.description["params"]
+    assert parameters["logisticregression__C"] == "1.0"
+    assert parameters["logisticregression"] == "LogisticRegression(...)"
+    assert parameters["steps"].startswith("[['standardscaler', StandardScaler(...)], ")
     assert evaluation.seconds > 0
     assert evaluation.cpu_seconds > 0
 

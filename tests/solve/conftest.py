@@ -16,6 +16,7 @@ from marl_llm.solve import SolveReport, solve_task
 from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.teams import choose_team
+from tests.lent_sandbox import lent_sandboxes
 
 CLIENTS = Path(__file__).parents[2] / "data" / "examples" / "clientes.csv"
 TARGET = "Cancelou"
@@ -54,7 +55,7 @@ def five_families() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def few_families() -> Iterator[None]:
-    with five_families():
+    with five_families(), lent_sandboxes():
         yield
 
 
@@ -62,7 +63,7 @@ def few_families() -> Iterator[None]:
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
     out, lines = tmp_path_factory.mktemp("solve") / "out", []
     entry = TaskFile(CLIENTS, TARGET, seed=SEED)
-    with five_families():
+    with five_families(), lent_sandboxes():
         report = solve_task(
             entry,
             team=choose_team("scripted", QUICK),

@@ -19,6 +19,7 @@ from marl_llm.tasks import TaskFile
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.teams import EMBEDDED, TINY_PROMPTS, choose_team
+from tests.lent_sandbox import lent_sandboxes
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
 
 pytestmark = pytest.mark.skipif(
@@ -57,9 +58,10 @@ def proposals(out: Path) -> list[str]:
 def test_the_embedded_team_plays_without_a_server_and_repeats_itself(tmp_path: Path) -> None:
     for out in ("first", "again"):
         entry, recipe = TaskFile(CLIENTS, TARGET), Recipe.model_validate(VALUES)
-        report = solve_task(
-            entry, team=choose_team("untrained", recipe), limits=at_most(2), out=tmp_path / out
-        )
+        with lent_sandboxes(remembering=out == "first"):
+            report = solve_task(
+                entry, team=choose_team("untrained", recipe), limits=at_most(2), out=tmp_path / out
+            )
         assert report.status == "done" and report.tokens[DATA_SCIENTIST]["completion"] > 0
     assert proposals(tmp_path / "first") == proposals(tmp_path / "again") != []
 
@@ -124,7 +126,8 @@ def test_one_model_serves_all_csvs_of_a_directory(
 
 def test_nothing_slow_to_import_stands_before_the_first_step(tmp_path: Path) -> None:
     script = (
-        f"import sys; from marl_llm.cli import main; code = main(['solve', {str(CLIENTS)!r}, "
+        "import sys; from marl_llm.cli import main; from marl_llm.proposals import screened; "
+        f"screened._FAMILIES = screened._FAMILIES[:5]; code = main(['solve', {str(CLIENTS)!r}, "
         f"'--target', {TARGET!r}, '--steps', '1', '--out', {str(tmp_path)!r}]); print(code, "
         f"sorted({{'torch', 'transformers', 'peft', 'vllm'}} & set(sys.modules)))"
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marl_llm.cli import main
 from marl_llm.core.errors import UserError
 from marl_llm.proposals import PipelineSpec, generate_code
 from marl_llm.solve import read_memory, solve_task
@@ -161,7 +162,10 @@ def test_ctrl_c_ends_a_long_solve_at_once_and_delivers(tmp_path: Path, moment: s
     screen.
     """
     out = tmp_path / "out"
+    families = "" if moment == "in the look" else "[:5]"  # the play then begins sooner
     program = (
+        "from marl_llm.proposals import screened; "
+        f"screened._FAMILIES = screened._FAMILIES{families}; "
         "from pathlib import Path; from marl_llm.solve import solve_task; from marl_llm.tasks "
         "import TaskFile; from marl_llm.rollout.playing import Limits; from "
         f"marl_llm.rollout.budget import Budget; task = TaskFile(Path({str(CLIENTS)!r}), "
@@ -268,7 +272,9 @@ def test_a_file_that_is_no_memory_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("sizes", [[80, 60, 1, 2, 3, 5, 8], [80, 5]], ids=str)
-def test_small_classes_are_learned_and_predicted_by_their_names(sizes: list[int], tmp_path: Path):
+def test_small_classes_are_learned_and_predicted_by_their_names(
+    sizes: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     table, out = tmp_path / "t.csv", tmp_path / "out"
     small_classes(sizes).drop(columns="day").to_csv(table, index=False)
     arguments = [
@@ -283,13 +289,9 @@ def test_small_classes_are_learned_and_predicted_by_their_names(sizes: list[int]
         "--out",
         out,
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "marl_llm.cli", *map(str, arguments)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert ("'c2' (1 row), 'c3' (2 rows), 'c4' (3 rows)" in done.stdout + done.stderr) == (
-        len(sizes) > 2
-    )
+    assert main([str(argument) for argument in arguments]) == 0
+    said = "".join(capsys.readouterr())
+    assert ("'c2' (1 row), 'c3' (2 rows), 'c4' (3 rows)" in said) == (len(sizes) > 2)
     predicted = tmp_path / "predicted.csv"
     subprocess.run(
         [sys.executable, str(out / "solution.py"), str(table), str(table), str(predicted)],

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.evaluation.conftest import comparing
-from tests.fixtures import sandbox
+from tests.lent_sandbox import sandbox
 
 __all__ = ["comparing", "sandbox"]

@@ -17,9 +17,8 @@ from marl_llm.core.kind import Kind
 from marl_llm.environment import EnvironmentConfig, TeamEnv
 from marl_llm.proposals import screened
 from marl_llm.proposals.estimators import ESTIMATORS
-from tests.fixtures import sandbox, small_task
+from tests.fixtures import small_task
 
-__all__ = ["sandbox"]
 QUICK = EnvironmentConfig(cv_folds=2, resamples=100, blend_members=2)
 
 
@@ -51,7 +50,9 @@ def test_settings_that_never_count_add_nothing(sandbox, monkeypatch):
         assert admission(env, "small", random.Random(0)).clear == found.everything
 
 
-def test_tables_that_are_finished_are_not_played_again(tmp_path: Path, monkeypatch, capsys):
+def test_tables_that_are_finished_are_not_played_again(
+    comparing, tmp_path: Path, monkeypatch, capsys
+):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(160, 3)).round(3), columns=list("abc"))
     frame.assign(y=frame["a"] * frame["b"]).to_csv(tmp_path / "one.csv", index=False)

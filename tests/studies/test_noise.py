@@ -71,7 +71,7 @@ def test_the_time_left_is_estimated_from_the_trials_of_this_session():
     assert countdown.line() == "no_agents: 6/10 trials, 1:20 left"
 
 
-def test_it_plays_reports_and_resumes(tmp_path: Path, capsys, monkeypatch):
+def test_it_plays_reports_and_resumes(comparing, tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setattr(screened, "_FAMILIES", screened._FAMILIES[:2])
     arguments = ["--tasks", "2", "--first-seed", "4", "--budget", "4s", "--arms", "no_agents"]
     arguments += ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "noise.json")]

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from marl_llm.algorithms.worker import main
 from marl_llm.training.adapters import WEIGHTS_FILE
 from tests.training import one_of_two
 from tests.training.support import worker_spec
+from tests.warm_python import warm_python
 
 CONFIGS = {
     "dapo": {"batch_rows": 22, "batch_tokens": 100, "beta": 0.05, "old_logps": "recompute"},
@@ -93,7 +93,7 @@ def two(*arguments: str) -> Iterator[None]:
 
 
 def _start(arguments: tuple[str, ...], variables: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, *arguments]
+    command = [*warm_python(), *arguments]
     environment = os.environ | variables
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

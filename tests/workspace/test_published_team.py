@@ -26,6 +26,7 @@ from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.teams import EMBEDDED, EMBEDDED_TEAM, choose_team
 from tests.hub.loopback_hub import LoopbackHub, loopback_hub, use
+from tests.lent_sandbox import lent_sandboxes
 from tests.solve.conftest import CLIENTS, QUICK, TARGET, five_families
 from tests.tiny_model import make_model
 
@@ -46,7 +47,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub
 
 @pytest.fixture(autouse=True)
 def few_families() -> Iterator[None]:
-    with five_families():
+    with five_families(), lent_sandboxes():
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,15 @@ from marl_llm.tiny import corpus
 from marl_llm.workspace.recipe import Recipe
 from marl_llm.workspace.run import RunDirectory
 from marl_llm.workspace.teams import EMBEDDED, TINY_PROMPTS, choose_team
-from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most
+from tests.lent_sandbox import lent_sandboxes
+from tests.solve.conftest import CLIENTS, QUICK, TARGET, at_most, five_families
+
+
+@pytest.fixture
+def lending() -> Iterator[None]:
+    """Plays look at five families of models, in the session's sandbox."""
+    with five_families(), lent_sandboxes():
+        yield
 
 
 def test_the_embedded_model_reads_the_prompts_it_was_trained_on():
@@ -33,7 +42,7 @@ def test_the_embedded_team_has_sensible_defaults():
 
 @pytest.mark.vllm
 def test_the_embedded_team_and_a_trained_run_play_through_a_model_server(
-    tiny_server: ModelServer, tiny_base: Path, tmp_path: Path
+    lending: None, tiny_server: ModelServer, tiny_base: Path, tmp_path: Path
 ):
     values = {
         "name": "solve-test",

@@ -1,7 +1,8 @@
-"""The labelled set itself: sizes, form, and that each label agrees with how the code behaves,
-without any checker.
+"""The labelled set itself: sizes, form, that each label agrees with how the code behaves, without
+any checker, and that the checker agrees with the labels.
 
-Honest code runs in this process, code that tries to deceive only in the sandbox.
+Honest code runs in this process, code that tries to deceive only in the sandbox; there each code is
+run once, for its label and for the checker.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pytest
 from marl_llm.core.kind import Kind
 from marl_llm.core.predictions import Predictions
 from marl_llm.proposals import PRELUDE, canonical, generate_code, parse_action
-from marl_llm.sandbox import Fold, Sandbox
+from tests.environment.agreement import bench, judge_all, matrix, run_all
 from tests.environment.compliance_set.pairs import Pair, frame, load_pairs, replay
 
 TRAINING_ROWS = 320
@@ -99,14 +100,6 @@ def test_only_some_violations_are_dormant() -> None:
 
 
 @functools.cache
-def _folds(kind: Kind, extended: bool) -> tuple[Fold, ...]:
-    X, y = frame(kind, extended)
-    classes = int(y.max()) + 1 if kind.is_classification else None
-    head, tail = X.iloc[:TRAINING_ROWS], X.iloc[TRAINING_ROWS:]
-    return (Fold.prepare(head, y[:TRAINING_ROWS], tail, n_classes=classes, seed=0),)
-
-
-@functools.cache
 def _predicted(code: str, kind: Kind, extended: bool) -> Predictions:
     model, (X, y) = _build(code), frame(kind, extended)
     np.random.seed(0)
@@ -155,15 +148,23 @@ def test_honest_code_predicts_what_was_asked_if_and_only_if_it_complies(theme: s
     assert [p.id for p in pairs if _runs_as_asked(p) != (p.complies or p.dormant)] == []
 
 
-def test_forged_code_predicts_something_else_unless_it_is_dormant(sandbox: Sandbox) -> None:
-    @functools.cache
-    def predictions(code: str, kind: Kind, extended: bool) -> tuple[Predictions, ...]:
-        return sandbox.evaluate(code, _folds(kind, extended), prelude=PRELUDE, seed=0).predictions
+def test_forged_code_predicts_something_else_unless_it_is_dormant() -> None:
+    run_all(FORGED)
 
-    wrong = []
-    for pair in FORGED:
-        (asked,) = predictions(generate_code(replay(pair)[1]), pair.kind, pair.extended)
-        got = predictions(pair.code, pair.kind, pair.extended)
-        same = len(got) == 1 and _equal(got[0], asked)
-        wrong += [pair.id] * (same != pair.dormant)
-    assert wrong == []
+    def dormant(pair: Pair) -> bool:
+        ran = bench(pair.kind, pair.extended)
+        got, asked = (
+            ran[code].holdout_predictions for code in (pair.code, generate_code(replay(pair)[1]))
+        )
+        assert asked is not None
+        return got is not None and _equal(got, asked)
+
+    assert [pair.id for pair in FORGED if dormant(pair) != pair.dormant] == []
+
+
+def test_the_checker_agrees_with_the_labelled_set_and_accepts_no_forgery() -> None:
+    judged = judge_all(PAIRS)
+    counts = matrix(judged)
+    wrong = [f"{j.pair.label} but {j.compliance:.2f}: {j.pair.id}" for j in judged if not j.agrees]
+    assert counts["forged, accepted"] == 0
+    assert len(judged) >= 200 and len(wrong) <= 0.02 * len(judged), wrong
