@@ -21,7 +21,15 @@ from marl_llm.tasks.columns.cells import numbers_of
 from marl_llm.tasks.columns.date_order import DAY_FIRST, MONTH_FIRST, read_dates
 from marl_llm.tasks.columns.dates import dates_of, days_since_1970
 from marl_llm.tasks.columns.decision import Decision, TypedColumn
-from marl_llm.tasks.columns.junk import SAMPLE, is_junk, joined, junk_note, too_few
+from marl_llm.tasks.columns.junk import (
+    EXCEL_ERRORS,
+    EXPORTED_NULLS,
+    SAMPLE,
+    is_junk,
+    joined,
+    junk_note,
+    too_few,
+)
 from marl_llm.tasks.columns.marks import Marks
 from marl_llm.tasks.columns.missing import WORD, is_a_place, looks_like_codes
 from marl_llm.tasks.columns.numeric import (
@@ -83,6 +91,10 @@ def read_column(
     if typed is None or wanted not in (None, typed.kind):
         cells = Cells.of(values, words)
         typed = _of_cells(cells, digits)
+        if typed.decision.reading == "text" and (errors := _errors(cells, override)):
+            words |= set(errors)
+            cells = Cells.of(values, words)
+            typed = _without_errors(_of_cells(cells, digits), errors)
         if typed.kind == "categorical" and typed.decision.reading == "text":
             typed = _with_places(typed, cells, values, words, override)
     typed = _as_named(typed, override)
@@ -272,6 +284,19 @@ def _words(cells: Cells, kind: str | None) -> TypedColumn:
         reason = f"text with {len(distinct)} different values"
         decision = Decision("categorical", reading, (), reason, "categorical")
     return TypedColumn(cells.spread(READINGS[reading](distinct)), decision, None, cells.example)
+
+
+def _errors(cells: Cells, override: Override) -> tuple[str, ...]:
+    """What Excel and databases write instead of values, as far as it stands among words."""
+    known = (EXCEL_ERRORS | EXPORTED_NULLS) - set(override.keep)
+    return tuple(sorted(known.intersection(cells.distinct)))
+
+
+def _without_errors(column: TypedColumn, errors: tuple[str, ...]) -> TypedColumn:
+    """The column, which was read without these words, with a note and a decision that say so."""
+    note = f"{', '.join(map(repr, errors))} read as missing"
+    decision = replace(column.decision, missing=(*column.decision.missing, *errors))
+    return replace(column, decision=decision, note=joined([column.note, note]))
 
 
 def _with_places(
