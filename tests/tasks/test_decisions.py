@@ -212,7 +212,10 @@ def test_what_laboratories_write_for_nothing_is_missing_among_numbers_and_said()
     ("line", "message"),
     [
         ("number", "choose numeric, categorical"),
-        ("numeric on kg", "behind 'numeric' can stand decimal, clock, flags, in, missing, keep"),
+        (
+            "numeric on kg",
+            "behind 'numeric' can stand decimal, clock, flags, in, minus, missing, keep",
+        ),
         ("numeric decimal", "behind 'decimal' stands comma or point"),
         ("numeric decimal semicolon", "behind 'decimal' stands comma or point"),
         ("numeric in", "behind 'in' stands a word"),

@@ -22,23 +22,27 @@ NON_DETECTS = frozenset(
 )
 """What laboratories write where they found nothing: missing among numbers, and said."""
 EXCEL_ERRORS = frozenset(
-    "#N/A #NA #NV #N/D #ND #N/B #YOK #I/T #Н/Д #VALUE! #WERT! #VALOR! #¡VALOR! #VALEUR! #VALORE! "
-    "#ARG! #WAARDE! #DEĞER! #ЗНАЧ! #REF! #¡REF! #BEZUG! #RIF! #ADR! #VERW! #BAŞV! #ССЫЛКА! #DIV/0! "
-    "#¡DIV/0! #DEEL/0! #DZIEL/0! #SAYI/0! #ДЕЛ/0! #NAME? #NOM? #NOME? #¿NOMBRE? #NAZWA? #NAAM? "
-    "#AD? #ИМЯ? #NUM! #¡NUM! #ZAHL! #NOMBRE! #NÚM! #LICZBA! #GETAL! #SAYI! #ЧИСЛО! #NULL! #NUL! "
-    "#¡NULO! #NULO! #NULLO! #ZERO! #LEEG! #BOŞ! #ПУСТО! #SPILL! #CALC! #####".split()
+    """
+    #N/A #NA #NV #N/D #ND #N/B #YOK #I/T #Н/Д #VALUE! #WERT! #VALOR! #¡VALOR! #VALEUR! #VALORE!
+    #ARG! #WAARDE! #DEĞER! #ЗНАЧ! #REF! #¡REF! #BEZUG! #RIF! #ADR! #VERW! #BAŞV! #ССЫЛКА! #DIV/0!
+    #¡DIV/0! #DEEL/0! #DZIEL/0! #SAYI/0! #ДЕЛ/0! #NAME? #NOM? #NOME? #¿NOMBRE? #NAZWA? #NAAM? #AD?
+    #ИМЯ? #NUM! #¡NUM! #ZAHL! #NOMBRE! #NÚM! #LICZBA! #GETAL! #SAYI! #ЧИСЛО! #NULL! #NUL! #¡NULO!
+    #NULO! #NULLO! #ZERO! #LEEG! #BOŞ! #ПУСТО! #SPILL! #CALC! #####
+    """.split()  # noqa: SIM905
 )
 """What Excel shows instead of a value, in eleven languages; no category is called so."""
 EXPORTED_NULLS = frozenset({"(null)", "[null]", "\\N"})
 """What databases write for nothing."""
 _SAID = frozenset(
-    "k.a. k. a.|n.v.|n/v|n. v.|n.b.|n/d|n.d.|s/d|s.d.|s/i|n/i|n.i.|н/д|null|nil|nan|n.a|n.a.|n/a|"
-    "not available|not applicable|not reported|not known|no data|keine angabe|unbekannt|"
-    "keine daten|sem dados|sem informação|não informado|não disponível|ignorado|sin dato|"
-    "sin datos|no disponible|non disponible|non renseigné|inconnu|dato non disponibile|brak|"
-    "brak danych|b.d.|нет данных|veri yok|–|—|---|..|...|…".split("|")
-) | {"k.a.", "k. a."}
-"""In small letters, words and signs for missing that may be values in a column of words."""
+    {"k.a.", "k. a.", "n.v.", "n/v", "n. v.", "n.b.", "n/d", "n.d.", "s/d", "s.d.", "s/i", "n/i"}
+    | {"n.i.", "н/д", "null", "nil", "nan", "n.a", "n.a.", "n/a", "b.d.", "–", "—", "---", ".."}
+    | {"...", "…", "not available", "not applicable", "not reported", "not known", "no data"}
+    | {"keine angabe", "keine daten", "unbekannt", "sem dados", "sem informação", "não informado"}
+    | {"não disponível", "ignorado", "sin dato", "sin datos", "no disponible", "non disponible"}
+    | {"non renseigné", "inconnu", "dato non disponibile", "brak", "brak danych", "нет данных"}
+    | {"veri yok"}
+)
+"""In small letters: words and signs for missing that may be values in a column of words."""
 SAMPLE = 1_000
 _JUNK_SHARE, _JUNK_VALUES = (
     0.05,

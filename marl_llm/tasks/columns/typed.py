@@ -39,6 +39,7 @@ from marl_llm.tasks.columns.numeric import (
     names_of,
     numeric_column,
     quantity_column,
+    ranges_note,
     with_doubts,
 )
 from marl_llm.tasks.columns.override import Override, option, parse_override
@@ -217,7 +218,10 @@ def _detected(cells: Cells, digits: Digits) -> TypedColumn:
     numbers = numeric_column(cells, digits, forced=False)
     if numbers is None:
         numbers = _dates(cells, digits.marks.decimal, None) or quantity_column(cells, digits)
-        numbers = numbers or duration_column(cells, digits) or _words(cells, None)
+        numbers = numbers or duration_column(cells, digits)
+        if numbers is None:
+            words = _words(cells, None)
+            return replace(words, note=joined([words.note, ranges_note(cells, digits.marks)]))
     if numbers.decision.reading == "quantity":
         return with_doubts(numbers, digits.name, digits.override)
     if numbers.decision.reading != "number":
