@@ -17,7 +17,11 @@ from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns import Decision, TypedColumn, read_column
 from marl_llm.tasks.columns.marks import Marks
 from marl_llm.tasks.columns.override import parse_override
-from marl_llm.tasks.columns.usefulness import empty_or_constant, unfit_as_feature
+from marl_llm.tasks.columns.usefulness import (
+    empty_or_constant,
+    may_number_rows,
+    unfit_as_feature,
+)
 from marl_llm.tasks.csv.reading import clean_name
 from marl_llm.tasks.target import MAX_CLASSES
 
@@ -224,6 +228,8 @@ def typed_features(
         reason = empty_or_constant(column.values) or (
             None if named else unfit_as_feature(name, column)
         )
+        if not named and reason is None:
+            column = with_note(column, may_number_rows(name, column))
         detections.append(Detection.of(name, column, reason))
         if reason:
             continue

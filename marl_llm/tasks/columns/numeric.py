@@ -17,9 +17,15 @@ import pandas as pd
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns.beside import Beside, no_unit, words_beside
 from marl_llm.tasks.columns.cells import NUMBER, number_of, numbers_of
+from marl_llm.tasks.columns.date_order import DAY_FIRST
 from marl_llm.tasks.columns.decision import Decision, TypedColumn
 from marl_llm.tasks.columns.durations import CLOCK, durations_of
-from marl_llm.tasks.columns.excel import are_days, is_named_like_a_date, may_be_days
+from marl_llm.tasks.columns.excel import (
+    are_days,
+    compact_days,
+    is_named_like_a_date,
+    may_be_days,
+)
 from marl_llm.tasks.columns.junk import SAMPLE, is_junk, joined, junk_note, too_few
 from marl_llm.tasks.columns.marks import Marks, column_mark, digits_of
 from marl_llm.tasks.columns.missing import sentinels
@@ -234,11 +240,11 @@ def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColu
             missing=words,
             line=decision.line + "".join(option("missing", word) for word in words),
         )
-    if doubtful:
-        word = _short(doubtful[0])
+    for doubt in doubtful:
+        word, below = _short(doubt), doubt == np.nanmin(numbers)
         notes.append(
-            f"{word} stands far above all other values: '{decision.line}{option('missing', word)}' "
-            "reads it as missing"
+            f"{word} stands {'below' if below else 'far above'} all other values: "
+            f"'{decision.line}{option('missing', word)}' reads it as missing"
         )
     values = pd.Series(numbers, index=column.values.index)
     plain = override.kind is None and decision.reading == "number"
@@ -252,7 +258,21 @@ def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColu
         )
         notes.append("numbers read as dates that Excel counts; 'numeric' keeps them")
         return replace(column, values=values - EXCEL_EPOCH, decision=decision, note=joined(notes))
-    if plain and may_be_days(numbers):
+    days = compact_days(numbers) if plain and column.example.isdecimal() else None
+    if days is not None:
+        missing = "".join(option("missing", word) for word in decision.missing)
+        reason = "numbers that are all dates"
+        decision = replace(
+            decision,
+            kind="date",
+            reading="date",
+            parameters=(DAY_FIRST,),
+            line=f"date{missing}",
+            reason=reason,
+        )
+        notes.append(f"{reason}, as {column.example}; 'numeric' keeps them")
+        values = pd.Series(days, index=column.values.index)
+    elif plain and may_be_days(numbers):
         notes.append("numbers that may be dates as Excel counts them: 'excel date' reads them so")
     return replace(column, values=values, decision=decision, note=joined(notes))
 
