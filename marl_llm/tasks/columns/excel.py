@@ -1,4 +1,4 @@
-"""Whether the numbers of a column are dates: 21 November 2021 is day 44521 of Excel, and 20211121."""
+"""Whether numbers are dates: 21 November 2021 is the day 44521 of Excel, and 20211121."""
 
 from __future__ import annotations
 
