@@ -141,10 +141,15 @@ def _likelihood(words: list[str], language: str, marked: str) -> float:
 
 
 def _stray(word: str, i: int) -> bool:
-    """Whether a letter is a capital behind a small one, or no letter at all."""
+    """Whether a letter is a capital behind a small one or in front of one, within a word, or no
+    letter at all.
+    """
     if i >= len(word) or word[i].isascii():
         return False
-    return not word[i].isalpha() or (i > 0 and word[i].isupper() and word[i - 1].islower())
+    inside = (
+        i > 0 and word[i].isupper() and (word[i - 1].islower() or word[i + 1 : i + 2].islower())
+    )
+    return not word[i].isalpha() or inside
 
 
 @cache
