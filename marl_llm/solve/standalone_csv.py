@@ -140,8 +140,8 @@ def _records(
     lines: Iterable[str], delimiter: str, above: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
     """The line and the fields of each record; columns may be aligned with runs of blanks."""
-    if delimiter == r"\s+":
-        runs, delimiter = re.compile(r'("(?:[^"]|"")*")|[ \t]+'), "\t"
+    if len(delimiter) > 1:
+        runs, delimiter = re.compile(rf'("(?:[^"]|"")*")|{delimiter}|\t'), "\t"
         lines = [runs.sub(lambda found: found[1] or "\t", line.strip()) for line in lines]
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     yield from ((above + reader.line_num, cells) for cells in reader)

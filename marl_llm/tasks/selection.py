@@ -22,7 +22,7 @@ from marl_llm.tasks.columns.usefulness import (
     may_number_rows,
     unfit_as_feature,
 )
-from marl_llm.tasks.csv.reading import clean_name
+from marl_llm.tasks.csv.lines import clean_name
 from marl_llm.tasks.target import MAX_CLASSES
 
 IGNORE = "ignore"
@@ -118,6 +118,8 @@ def known_column(name: str, names: Sequence[str], role: str) -> str:
         if nearest
         else f"the columns are {_some(names)}."
     )
+    if len(names) == 1:
+        advice = f"the only one is '{names[0][:_NAME]}', so name the 'delimiter' in a task file."
     raise UserError(f"The {role} '{name}' is not a column: {advice}")
 
 

@@ -134,6 +134,8 @@ def test_times_of_day_and_durations_are_minutes(cells: tuple[str, ...], minutes:
         ("3-", "3+", "2", "1-", "4"),
         ("9 A", "9 B", "10 A", "10 B"),
         ("#001", "#002", "#010"),
+        ("<=50K", ">50K"),
+        ("<30", ">30", "30"),
     ],
 )
 def test_codes_scores_ranges_and_grades_stay_text(cells: tuple[str, ...]):

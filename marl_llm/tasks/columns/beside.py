@@ -29,6 +29,7 @@ from marl_llm.tasks.columns.units_beside import units_of
 from marl_llm.tasks.columns.words_found import Found, is_currency, readable
 
 _LEAST_SHARE = 0.01
+_MOST_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ def words_beside(
     unit: str | None = None,
     flags: bool = True,
     minus: str | None = None,
+    named: bool = False,
 ) -> Beside | None:
     """Decide what the words beside numbers mean; None if they are no such words, or there are none.
+
+    `unit`, `flags` and `minus` are what people say; `named`: they say that the column is numeric.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def words_beside(
     found = readable(distinct, counts, mark)
     if found is None:
         return None
-    if not read_signs(found, minus):
+    if not read_signs(found, minus) or (not named and _are_classes(found)):
         return None
     limits = _limits(found)
     currencies = _money(found)
@@ -130,6 +134,17 @@ def _limits(found: Found) -> tuple[str, ...]:
         listed = ", ".join(f"'{word}'" for word in dict.fromkeys(about))
         found.notes.append(f"{listed} beside its numbers left out")
     return tuple(limits)
+
+
+def _are_classes(found: Found) -> bool:
+    """Whether few different cells have the same number on both sides of it: `<=50K` and `>50K`."""
+    if len(found.cells) > _MOST_CLASSES:
+        return False
+    sides: dict[float, set[str]] = {}
+    for before, numbers in found.scans:
+        words = [LIMITS.get(word.casefold(), "") for word in before]
+        sides.setdefault(numbers[0][0], set()).update(words)
+    return any({"<", ">"} <= side for side in sides.values())
 
 
 def _limits_say_something(found: Found, limits: tuple[str, ...], mark: str) -> bool:

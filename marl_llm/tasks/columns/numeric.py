@@ -146,7 +146,7 @@ def _beside(cells: Cells, mark: str, override: Override) -> tuple[Beside, bool] 
     if not named and _is_other_text(written[:SAMPLE], mark):
         return None
     some = slice(None, None, 1 + len(distinct) // _LOOKED_AT)
-    says = (override.unit, override.flags, override.minus)
+    says = (override.unit, override.flags, override.minus, named)
     beside = words_beside(written[some], cells.counts[some], mark, *says)
     if not ranges:
         return None if beside is None else (beside, False)

@@ -21,7 +21,7 @@ from pyarrow import csv as arrow_csv
 
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.cell_kinds import is_value, is_word
-from marl_llm.tasks.csv.dialect import BLANKS, Record, delimiter_name, split_lines
+from marl_llm.tasks.csv.dialect import Record, delimiter_name, split_lines
 from marl_llm.tasks.csv.encoding import TextFile
 from marl_llm.tasks.csv.total_words import NOTE
 
@@ -91,7 +91,8 @@ def parse(file: TextFile, layout: Layout) -> Parsed:
         Names the line of a record with too many fields, of a broken one, or of a quotation mark
         that is never closed.
     """
-    regular = file.even_quotes and not layout.row_names and layout.delimiter != BLANKS
+    regular = file.even_quotes and not layout.row_names and layout.delimiter.isascii()
+    regular = regular and len(layout.delimiter) == 1
     fast = _parse_fast(file, layout) if regular else None
     columns = None if fast is None else _stripped(fast)
     if columns is None or any(
