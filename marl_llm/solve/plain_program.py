@@ -5,6 +5,7 @@ pipeline of a person's own CSV. It has no annotations, to be short.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false
+# pyright: reportOptionalMemberAccess=false
 # What pandas leaves open is not narrowed here: each line stands in delivered files.
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def read(path, names, codec="utf-8-sig"):
         sep = max(heads, key=lambda sep: len(heads[sep].columns.intersection(names)))
         cells = pd.read_csv(path, sep=sep, encoding=codec, header=None, dtype=str, na_filter=False)
         cells = cells.astype(object).apply(lambda column: column.str.strip())
-        table = cells.mask(cells.isin(NA_WORDS))[1:].set_axis(cells.loc[0], axis=1)
+        if (empty := (cells == "").all(axis=1)).any():
+            print(f"solution.py: {path}: {empty.sum()} empty rows left out", file=sys.stderr)
+        table = cells.mask(cells.isin(NA_WORDS))[~empty][1:].set_axis(cells.loc[0], axis=1)
         wrong = [f"{n} columns {x}" for x in names if (n := list(table).count(x)) != 1]
         if wrong or table.empty:
             raise ValueError(f"it has {', '.join(wrong) or 'no rows of data'}")
@@ -58,5 +61,5 @@ if __name__ == "__main__":
         answers[[f"probability {name}" for name in CLASSES]] = model.predict_proba(rows)
         answers.to_csv(out, index=False)
     except (OSError, ValueError) as error:
-        print("solution.py:", *str(error).split(), file=sys.stderr)
+        print("solution.py:", *(str(error) if sys.argv[3:] else __doc__).split(), file=sys.stderr)
         sys.exit(2)

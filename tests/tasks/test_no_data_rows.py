@@ -372,8 +372,9 @@ def test_a_first_row_of_words_alone_is_a_row(tmp_path: Path):
     rng = np.random.default_rng(0)
     rows = [",".join(rng.choice(list("abc"), 4)) for _ in range(40)]
     assert list(read(tmp_path, rows).frame) == [f"column_{i}" for i in range(1, 5)]
-    assert list(read(tmp_path, ["cap,gill,stalk,veil", *rows]).frame)[0] == "cap"
-    twice = ["cap,gill,stalk,veil", *rows[:20], "cap,gill,stalk,veil", *rows[20:]]
+    names = "cap,gill,stalk,veil"
+    assert list(read(tmp_path, [names, *rows]).frame) == names.split(",")
+    twice = [names, *rows[:20], names, *rows[20:]]
     assert len(read(tmp_path, twice).frame) == 40
 
 
@@ -387,9 +388,8 @@ def test_a_file_without_a_header_may_end_its_lines_with_a_separator(tmp_path: Pa
 
 def test_other_signs_between_fields_and_wide_blanks_are_found(tmp_path: Path):
     for sign in "~^¦:\x01":
-        assert list(
-            read(tmp_path, [line.replace(",", sign) for line in [HEADER, *BODY]]).frame
-        ) == (HEADER.split(","))
+        table = read(tmp_path, [line.replace(",", sign) for line in (HEADER, *BODY)])
+        assert list(table.frame) == HEADER.split(",")
     wide = ["car name      mpg  cyl", *(f"ford pinto {i % 7}  {i}.5   {i % 4}" for i in range(40))]
     table = read(tmp_path, wide)
     assert list(table.frame) == ["car name", "mpg", "cyl"] and table.frame["mpg"][1] == "1.5"
@@ -397,3 +397,10 @@ def test_other_signs_between_fields_and_wide_blanks_are_found(tmp_path: Path):
     (tmp_path / "t.csv").write_text("\n".join(["a::b", *["1::2"] * 40]))
     with pytest.raises(UserError, match="the only one is 'a::b', so name the 'delimiter'"):
         Task.from_csv(tmp_path / "t.csv", target="b")
+
+
+def test_a_short_line_that_was_left_out_is_not_reported_twice(tmp_path: Path):
+    notes = read(tmp_path, [HEADER, *BODY, "Source: sales department"]).notes
+    assert not any("fewer than" in note for note in notes)
+    notes = read(tmp_path, [HEADER, *BODY[:30], "West,3", *BODY, "Source: sales department"]).notes
+    assert any("line 32 has fewer than 4 fields" in note for note in notes)

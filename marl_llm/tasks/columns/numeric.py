@@ -208,7 +208,9 @@ def excel_column(cells: Cells, digits: Digits) -> TypedColumn:
     mark = digits.override.decimal or digits.marks.decimal
     days = excel_dates_of(cells.distinct, mark)
     if not np.isfinite(days).any():
-        raise UserError(f"No value is a number (the first is '{cells.example}').")
+        raise UserError(
+            f"No value is a number (the first is '{cells.example}'): choose another kind."
+        )
     unread = [cells.distinct[i] for i in np.flatnonzero(np.isnan(days))]
     decision = Decision("date", "excel date", (mark,), "named by you", "excel date")
     return TypedColumn(cells.spread(days), decision, junk_note(unread, "dates"), cells.example)

@@ -119,9 +119,10 @@ def _script_letters(language: str) -> dict[str, float]:
 
 def _decoded(words: list[bytes], codec: str) -> list[str] | None:
     try:
-        return [_bare(word.decode(codec)).replace("İ", "i") for word in words]
+        decoded = [word.decode(codec).replace("İ", "i") for word in words]
     except UnicodeDecodeError:
         return None
+    return [*map(_bare, decoded)] if codec == "cp1252" else decoded
 
 
 def _bare(word: str) -> str:

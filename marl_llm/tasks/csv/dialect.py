@@ -71,6 +71,8 @@ class Dialect:
         Whether rows begin with names that the header has no column for.
     regular : bool
         Whether the file is a header and rows of its width, but for Excel's first line.
+    named_decimal : bool
+        Whether the user named the decimal mark: then it is that of all columns that leave a choice.
     remarks : tuple of str
         What was unusual, and what can be said to read it otherwise.
     """
@@ -85,6 +87,7 @@ class Dialect:
     marks: tuple[tuple[int, str], ...] = ()
     row_names: bool = False
     regular: bool = True
+    named_decimal: bool = False
     remarks: tuple[str, ...] = ()
 
     @property

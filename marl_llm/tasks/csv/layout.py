@@ -173,6 +173,8 @@ def _rare_delimiter(sample: _Sample) -> str | None:
     """
     for delimiter in (*_RARE, WIDE_BLANKS):
         found = sample.records(delimiter)
+        if delimiter == ":" and "::" in sample.text:
+            continue
         if len(found) >= _ENOUGH and _share(found) == 1 and _is_header(found[0].fields):
             return delimiter
     return None

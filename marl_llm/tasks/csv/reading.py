@@ -34,6 +34,7 @@ from marl_llm.tasks.csv.parsing import (
     parse,
     refuse_long,
     row_lines,
+    short_notes,
     without_rows,
 )
 
@@ -100,10 +101,11 @@ def read_csv(
         left_out=tuple(record.first_line for record in parsed.left_out),
         marks=marks_of(parsed.table, [record.fields for record in parsed.left_out]),
         row_names=layout.row_names,
+        named_decimal=overrides.decimal is not None,
         regular=head.regular
         and not (parsed.left_out or parsed.ragged)
         and layout.delimiter not in (BLANKS, WIDE_BLANKS),
-        remarks=(*head.notes, *name_notes, *left_out, *doubts, *parsed.notes),
+        remarks=(*head.notes, *name_notes, *left_out, *doubts, *short_notes(parsed, layout)),
     )
     return Table(_frame(parsed.table, names), dialect, (dialect.note, *dialect.remarks))
 
