@@ -35,9 +35,7 @@ def read(path, names, codec="utf-8-sig"):
         sep = max(heads, key=lambda sep: len(heads[sep].columns.intersection(names)))
         cells = pd.read_csv(path, sep=sep, encoding=codec, header=None, dtype=str, na_filter=False)
         cells = cells.astype(object).apply(lambda column: column.str.strip())
-        if (empty := (cells == "").all(axis=1)).any():
-            print(f"solution.py: {path}: {empty.sum()} empty rows left out", file=sys.stderr)
-        table = cells.mask(cells.isin(NA_WORDS))[~empty][1:].set_axis(cells.loc[0], axis=1)
+        table = cells.mask(cells.isin(NA_WORDS))[1:].set_axis(cells.loc[0], axis=1)
         wrong = [f"{n} columns {x}" for x in names if (n := list(table).count(x)) != 1]
         if wrong or table.empty:
             raise ValueError(f"it has {', '.join(wrong) or 'no rows of data'}")
