@@ -70,7 +70,7 @@ def is_junk(
     `share` of the cells may be few different other words, by default a twentieth; half of them
     where many different values were read, because these are no categories.
     """
-    odd = [i for i in unread if not is_usual(distinct[i])]
+    odd = [i for i in map(int, unread) if not is_usual(distinct[i])]
     if not odd or len(odd) > _JUNK_VALUES:
         return not odd
     words = not any(character.isdigit() for i in odd for character in distinct[i])

@@ -368,7 +368,7 @@ def _affix_note(distinct: Sequence[str], mark: str) -> str | None:
 
 def _of_its_own(cells: Cells, beside: Beside, written: tuple[Any, ...]) -> TypedColumn:
     """The words that say something as a column of categories."""
-    parameters = (*written[:2], beside.shown, *written[2:])
+    parameters: tuple[Any, ...] = (*written[:2], beside.shown, *written[2:])
     values = cells.spread(beside_of(cells.distinct, *parameters))
     reason = f"the {beside.label} beside each number"
     decision = Decision("categorical", "beside", parameters, reason, "")
