@@ -5,6 +5,7 @@ pipeline of a person's own CSV. It has no annotations, to be short.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false
+# pyright: reportOptionalMemberAccess=false
 # What pandas leaves open is not narrowed here: each line stands in delivered files.
 
 from __future__ import annotations
@@ -58,5 +59,5 @@ if __name__ == "__main__":
         answers[[f"probability {name}" for name in CLASSES]] = model.predict_proba(rows)
         answers.to_csv(out, index=False)
     except (OSError, ValueError) as error:
-        print("solution.py:", *str(error).split(), file=sys.stderr)
+        print("solution.py:", *(str(error) if sys.argv[3:] else __doc__).split(), file=sys.stderr)
         sys.exit(2)

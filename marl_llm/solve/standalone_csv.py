@@ -125,23 +125,32 @@ def _header(lines: list[str], delimiter: str) -> tuple[list[str], int]:
     enough = len(wanted) // 2 + 1 if HEADER else len(wanted)
     for above, line in enumerate(lines[:20] if HEADER else lines, start=1):
         _, cells = next(_records([line], delimiter), (0, []))
-        names = unique_names([""] * ROW_NAMES + cells)
+        names = unique_names([""] * _names_rows(cells, lines[above:], delimiter) + cells)
         if len(wanted & set(map(_clean_name, cells) if HEADER else names)) >= enough:
             return names, above
     if HEADER:
         return [], SKIP
     for above, cells in _records(lines[SKIP:], delimiter, SKIP):
         if any(cells):
-            return unique_names([""] * ROW_NAMES + cells), above
+            nameless = _names_rows(cells, lines[above:], delimiter)
+            return unique_names([""] * nameless + cells), above
     return [], len(lines)
+
+
+def _names_rows(header: list[str], below: list[str], delimiter: str) -> bool:
+    """Whether rows begin with names for which a header has no column."""
+    if not ROW_NAMES:
+        return False
+    rows = (cells for _, cells in _records(below[:20], delimiter) if any(cells))
+    return len(next(rows, [])) > len(header)
 
 
 def _records(
     lines: Iterable[str], delimiter: str, above: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
     """The line and the fields of each record; columns may be aligned with runs of blanks."""
-    if delimiter == r"\s+":
-        runs, delimiter = re.compile(r'("(?:[^"]|"")*")|[ \t]+'), "\t"
+    if len(delimiter) > 1:
+        runs, delimiter = re.compile(rf'("(?:[^"]|"")*")|{delimiter}|\t'), "\t"
         lines = [runs.sub(lambda found: found[1] or "\t", line.strip()) for line in lines]
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     yield from ((above + reader.line_num, cells) for cells in reader)

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.dialect import BLANKS, DELIMITERS, Dialect
+from marl_llm.tasks.csv.dialect import WORDS, Dialect
 from marl_llm.tasks.labels import MERGED
 from marl_llm.tasks.selection import Detection
 from marl_llm.tasks.task import Task
@@ -113,7 +113,7 @@ def _about_target(task: Task) -> str:
 def _dialect_keys(dialect: Dialect) -> dict[str, object]:
     keys: dict[str, object] = {
         "encoding": dialect.encoding,
-        "delimiter": (DELIMITERS | {BLANKS: "blank"}).get(dialect.delimiter, dialect.delimiter),
+        "delimiter": WORDS.get(dialect.delimiter, dialect.delimiter),
         "decimal": dialect.decimal,
         "missing": list(dialect.missing),
     }

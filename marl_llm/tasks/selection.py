@@ -17,8 +17,12 @@ from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns import Decision, TypedColumn, read_column
 from marl_llm.tasks.columns.marks import Marks
 from marl_llm.tasks.columns.override import parse_override
-from marl_llm.tasks.columns.usefulness import empty_or_constant, unfit_as_feature
-from marl_llm.tasks.csv.reading import clean_name
+from marl_llm.tasks.columns.usefulness import (
+    empty_or_constant,
+    may_number_rows,
+    unfit_as_feature,
+)
+from marl_llm.tasks.csv.lines import clean_name
 from marl_llm.tasks.target import MAX_CLASSES
 
 IGNORE = "ignore"
@@ -114,6 +118,8 @@ def known_column(name: str, names: Sequence[str], role: str) -> str:
         if nearest
         else f"the columns are {_some(names)}."
     )
+    if len(names) == 1:
+        advice = f"the only one is '{names[0][:_NAME]}', so name the 'delimiter' in a task file."
     raise UserError(f"The {role} '{name}' is not a column: {advice}")
 
 
@@ -224,6 +230,8 @@ def typed_features(
         reason = empty_or_constant(column.values) or (
             None if named else unfit_as_feature(name, column)
         )
+        if not named and reason is None:
+            column = with_note(column, may_number_rows(name, column))
         detections.append(Detection.of(name, column, reason))
         if reason:
             continue

@@ -235,7 +235,7 @@ class Task:
             metrics, or too few groups or times.
         """
         says = Overrides(encoding, delimiter, decimal, missing, skip, header)
-        table = read_csv(path, says)
+        table = read_csv(path, says, target)
         request = _Request(
             target,
             features,

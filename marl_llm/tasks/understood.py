@@ -47,8 +47,8 @@ def understood(task: Task) -> pd.DataFrame:
     """
     frame = read_again(task)
     assert task.dialect is not None
-    words = task.dialect.missing
-    reader = Reader(Marks.of(frame, task.dialect.decimal, named=False), words)
+    words, named = task.dialect.missing, task.dialect.named_decimal
+    reader = Reader(Marks.of(frame, task.dialect.decimal, named), words)
     found = {one.name: one for one in task.detections}
     beside = {one.source: one for one in task.detections if one.source is not None}
     columns: dict[str, pd.Series] = {}

@@ -352,6 +352,14 @@ def test_a_column_twice_is_said_by_the_short_program(
     assert (code, said) == (2, f"solution.py: {new}: it has 2 columns age\n")
 
 
+def test_too_few_files_are_answered_with_how_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    code, said = ended(program(tmp_path, LOGISTIC), monkeypatch, capsys, tmp_path / "clients.csv")
+    assert code == 2 and said.count("\n") == 1
+    assert "python solution.py TRAIN.csv NEW.csv PREDICTIONS.csv" in said
+
+
 def test_it_is_a_program_of_its_own(tmp_path: Path):
     """In a process that has only the file."""
     path, source = program(tmp_path, LOGISTIC), tmp_path / "clients.csv"

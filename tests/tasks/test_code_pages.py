@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.code_pages import other_code_page
 from marl_llm.tasks.csv.encoding import text_file
 
@@ -92,6 +93,11 @@ def test_a_single_western_word_stays_western(word: str):
         ("Łódź zażółć gęślą jaźń", "iso8859_2"),
         ("İstanbul Muğla düşük yüksek", "cp1254"),
         ("Šiauliai Panevėžys", "cp1257"),
+        ("Düsseldorf München Köln", "cp850"),
+        ("São Paulo Ribeirão Preto", "cp850"),
+        ("Łódź Kraków Wrocław", "cp852"),
+        ("München Köln São Ribeirão", "mac_roman"),
+        ("Größe", "mac_roman"),
     ],
 )
 def test_words_of_other_languages_tell_their_code_page(words: str, page: str):
@@ -99,8 +105,49 @@ def test_words_of_other_languages_tell_their_code_page(words: str, page: str):
     assert found is not None and words.encode(page).decode(found) == words
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "don\u2019t it\u2019s",
+        "\u201cgood\u201d",
+        "Paris \u2013 l\u2019été",
+        "a\u2014b",
+        "5 \u20ac",
+        "3\u2026",
+    ],
+)
+def test_quotation_marks_and_dashes_of_cp1252_are_no_letters(words: str):
+    assert other_code_page(words.encode("cp1252")) is None
+
+
+@pytest.mark.parametrize("page", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_recognised(tmp_path: Path, page: str):
+    text = "".join(f"{i};Köln;Łódź\n" for i in range(40))
+    (tmp_path / "t.csv").write_bytes(f"a;b;c\n{text}".encode(page))
+    assert text_file(tmp_path / "t.csv").encoding == page
+    (tmp_path / "t.csv").write_bytes(bytes(range(256)) * 40)
+    with pytest.raises(UserError, match="is not a text file"):
+        text_file(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("Цена", "cp1251"),
+        ("Τιμή", "cp1253"),
+        ("価格", "cp932"),
+        ("Částka", "cp1250"),
+    ],
+)
+def test_one_name_in_another_code_page_is_recognised(tmp_path: Path, name: str, page: str):
+    path = tmp_path / "t.csv"
+    path.write_bytes("\n".join([f"{name},y", *(f"{i},{i % 7}" for i in range(60))]).encode(page))
+    assert name.encode(page).decode(text_file(path).encoding) == name
+
+
 CITIES = {
     "cp1251": ["Москва", "Казань", "Самара"],
+    "cp866": ["Москва", "Казань", "Самара"],
     "koi8-r": ["Москва", "Казань", "Самара"],
     "cp1253": ["Αθήνα", "Πάτρα", "Βόλος"],
     "gb18030": ["北京", "上海", "广州"],

@@ -16,7 +16,7 @@ import yaml
 from marl_llm.cli import main
 from marl_llm.core.errors import UserError
 from marl_llm.tasks import Task, TaskFile, load_suite, procedural_frame
-from marl_llm.tasks.columns import TypedColumn, read_column
+from marl_llm.tasks.columns import TypedColumn, read_as, read_column
 from marl_llm.tasks.columns.marks import Marks
 from marl_llm.tasks.columns.override import parse_override
 from marl_llm.tasks.csv.reading import read_csv
@@ -169,6 +169,46 @@ def test_numbers_among_their_like_are_no_sentinels(cells: tuple[str, ...]):
     assert (typed.values.isna().sum(), typed.note) == (0, None)
 
 
+@pytest.mark.parametrize(
+    ("fill", "others"), [("1e+20", 300), ("9.96921e+36", 300), ("-1e+34", 40), ("-999.25", 150)]
+)
+def test_fill_values_of_grids_are_missing_and_said(fill: str, others: int):
+    typed = column(*(f"{i}.5" for i in range(others)), fill, fill)
+    assert typed.values.isna().sum() == 2 and "far from all other values" in str(typed.note)
+
+
+@pytest.mark.parametrize(
+    ("word", "others"),
+    [("-9", ("1", "2", "5")), ("99", ("1", "3", "5")), ("-99", ("-40", "-3", "38"))],
+)
+def test_numbers_that_may_stand_for_missing_are_a_remark(word: str, others: tuple[str, ...]):
+    typed = column(*others * 3, *[word] * 4)
+    assert typed.values.notna().all() and f"'numeric missing {word}' reads it" in str(typed.note)
+
+
+def test_numbers_that_are_all_dates_are_dates_and_it_is_said():
+    days = pd.date_range("2021-01-01", periods=40, freq="9D")
+    typed = column(*days.strftime("%Y%m%d"))
+    assert (typed.kind, typed.decision.line) == ("date", "date")
+    assert typed.values[1] - typed.values[0] == 9
+    assert str(typed.note) == "numbers that are all dates, as 20210101; 'numeric' keeps them"
+    assert read_as(pd.Series(["20210110"]), typed.decision)[0] == typed.values[1]
+    assert column(*days.strftime("%Y%m%d"), "20211341").kind == "numeric"
+    assert column("2021年4月3日", "2021年12月31日").kind == "date"
+
+
+def test_dates_with_the_year_first_are_called_so():
+    assert column("2021-04-03", "2020-01-05").decision.line == "date"
+    assert column("2021-04-03", "2020-01-05").decision.reason == "dates, year first"
+    assert column("03/04/2021", "25/12/2020").decision.line == "day-first date"
+
+
+def test_versions_and_phone_numbers_are_names():
+    assert column("3.9.18", "3.10.12", "2.1.10", name="os_version").kind == "categorical"
+    typed = column("+4930123456", "+4930123457")
+    assert typed.kind == "categorical" and "written like a phone number" in str(typed.note)
+
+
 def test_days_of_excel_are_dates_by_their_name_and_a_remark_without():
     days = [str(44_000 + 7 * i) for i in range(60)]
     named = column(*days, name="Order Date")
@@ -196,7 +236,7 @@ def test_days_of_excel_among_other_dates_are_dates_and_said():
 def test_a_date_that_stands_for_missing_is_a_remark():
     typed = column("2021-11-21", "9999-12-31", "2020-01-05")
     assert "'9999-12-31' may stand for missing" in str(typed.note)
-    line = "day-first date missing 9999-12-31"
+    line = "date missing 9999-12-31"
     assert line in str(typed.note)
     assert column("2021-11-21", "9999-12-31", line=line).values.isna().sum() == 1
     assert column("1900-01-01", "1905-05-05", "1950-01-01").note is None
@@ -212,7 +252,10 @@ def test_what_laboratories_write_for_nothing_is_missing_among_numbers_and_said()
     ("line", "message"),
     [
         ("number", "choose numeric, categorical"),
-        ("numeric on kg", "behind 'numeric' can stand decimal, clock, flags, in, missing, keep"),
+        (
+            "numeric on kg",
+            "behind 'numeric' can stand decimal, clock, flags, in, minus, missing, keep",
+        ),
         ("numeric decimal", "behind 'decimal' stands comma or point"),
         ("numeric decimal semicolon", "behind 'decimal' stands comma or point"),
         ("numeric in", "behind 'in' stands a word"),

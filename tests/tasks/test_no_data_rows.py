@@ -337,3 +337,70 @@ def test_a_note_with_too_many_fields_is_left_out_aloud_or_refused(tmp_path: Path
     assert len(read_csv(path, table.dialect.overrides).frame) == 60
     with pytest.raises(UserError, match=r"line 62"):
         read_csv(path, Overrides(skip=()))
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        ["Export,of the,sales,system"],
+        ["Report,01/2024,Branch 3,Page 1"],
+        ["Report,12,2024,3"],
+        ["Ort,Menge,Umsatz,Klasse"],
+        ["Place,Place,Values,Values"],
+        ["Company X,,,", "Ort,Menge,Umsatz,Klasse"],
+    ],
+)
+def test_a_line_as_wide_as_the_table_above_its_header_is_left_out(tmp_path: Path, above: list[str]):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([*above, HEADER, *BODY]), encoding="utf-8")
+    task = Task.from_csv(path, target="Size")
+    assert [column.name for column in task.columns] == ["Region", "Units", "Revenue"]
+    assert task.dialect is not None and task.dialect.skipped == len(above)
+    assert any("above the header left out" in note for note in task.notes)
+
+
+def test_comments_pages_and_rules_anywhere_are_left_out(tmp_path: Path):
+    notes = ["# restarted", "Page 1 of 2,,,", "----------"]
+    lines = [HEADER, *BODY[:20], notes[0], *BODY[20:40], *notes[1:], *BODY[40:]]
+    table = read(tmp_path, lines)
+    assert len(table.frame) == 60 and table.dialect.left_out == (22, 43, 44)
+    signed = [HEADER, *BODY, "", "_____________", "John Doe, Manager"]
+    assert len(read(tmp_path, signed).frame) == 60
+
+
+def test_a_first_row_of_words_alone_is_a_row(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    rows = [",".join(rng.choice(list("abc"), 4)) for _ in range(40)]
+    assert list(read(tmp_path, rows).frame) == [f"column_{i}" for i in range(1, 5)]
+    names = "cap,gill,stalk,veil"
+    assert list(read(tmp_path, [names, *rows]).frame) == names.split(",")
+    twice = [names, *rows[:20], names, *rows[20:]]
+    assert len(read(tmp_path, twice).frame) == 40
+
+
+def test_a_file_without_a_header_may_end_its_lines_with_a_separator(tmp_path: Path):
+    adult = [f"{20 + i % 40}, Private, {i % 7}, {'>50K' if i % 3 else '<=50K'}," for i in range(60)]
+    table = read(tmp_path, adult)
+    assert len(table.frame) == 60 and table.frame["column_4"][0] == "<=50K"
+    path = tmp_path / "t.csv"
+    assert Task.from_csv(path, target="column_4").classes == ("<=50K", ">50K")
+
+
+def test_other_signs_between_fields_and_wide_blanks_are_found(tmp_path: Path):
+    for sign in "~^¦:\x01":
+        table = read(tmp_path, [line.replace(",", sign) for line in (HEADER, *BODY)])
+        assert list(table.frame) == HEADER.split(",")
+    wide = ["car name      mpg  cyl", *(f"ford pinto {i % 7}  {i}.5   {i % 4}" for i in range(40))]
+    table = read(tmp_path, wide)
+    assert list(table.frame) == ["car name", "mpg", "cyl"] and table.frame["mpg"][1] == "1.5"
+    assert Overrides(delimiter="blanks").delimiter == table.dialect.delimiter
+    (tmp_path / "t.csv").write_text("\n".join(["a::b", *["1::2"] * 40]))
+    with pytest.raises(UserError, match="the only one is 'a::b', so name the 'delimiter'"):
+        Task.from_csv(tmp_path / "t.csv", target="b")
+
+
+def test_a_short_line_that_was_left_out_is_not_reported_twice(tmp_path: Path):
+    notes = read(tmp_path, [HEADER, *BODY, "Source: sales department"]).notes
+    assert not any("fewer than" in note for note in notes)
+    notes = read(tmp_path, [HEADER, *BODY[:30], "West,3", *BODY, "Source: sales department"]).notes
+    assert any("line 32 has fewer than 4 fields" in note for note in notes)

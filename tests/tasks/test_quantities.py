@@ -68,6 +68,29 @@ def numbers(*cells: str, decimal: str = ".", line: str | None = None) -> list[fl
         (("3.5 ±0.2", "4.1 ±0.3"), ".", [3.5, 4.1]),
         (("1,234[1]", "5,678", "910"), ".", [1234, 5678, 910]),
         (("4.5/5", "3/5", "2.5/5"), ".", [4.5, 3, 2.5]),
+        (("4 out of 5", "3 out of 5", "2 out of 5"), ".", [4, 3, 2]),
+        (("74 bhp @ 4000 rpm", "90 bhp @ 3500 rpm", "81.5 bhp @ 6000 rpm"), ".", [74, 90, 81.5]),
+        (
+            ("10 kgm at 17-27 rpm", "98.0665 Nm@ 2000", "49 Nm@ 2000rpm"),
+            ".",
+            [98.0665, 98.0665, 49],
+        ),
+        (("320 (42.1%)", "18 (2.4%)", "7 (0.9%)"), ".", [320, 18, 7]),
+        (("6.78(9)", "6.81(12)", "7.02(8)"), ".", [6.78, 6.81, 7.02]),
+        (("89+2", "73+1", "64+3"), ".", [89, 73, 64]),
+        (("1.2 x 10^3", "4 × 10⁶", "5*10**-2"), ".", [1200, 4e6, 0.05]),
+        (("1 1/2", "2", "3 3/4"), ".", [1.5, 2, 3.75]),
+        (("1½", "2½", "3"), ".", [1.5, 2.5, 3]),
+        (("5'11", "6'2"), ".", [71, 74]),
+        (("5'23\"", "4'58\"", "6'05\""), ".", [5.383333, 4.966667, 6.083333]),
+        (("48°51'24\"N", "33°52'12\"S"), ".", [48.856667, -33.87]),
+        (("▲ 2.2%", "▼ 1.4%"), ".", [2.2, -1.4]),
+        (("#12", "#7", "#31"), ".", [12, 7, 31]),
+        (("$ (12.50)", "$ 80.00", "$ -"), ".", [-12.5, 80, 0]),
+        (('="12.5"', '="7"', '="31"'), ".", [12.5, 7, 31]),
+        (("10,2 тыс. руб.", "1,5 млн руб.", "3 млн руб."), ",", [10200, 1.5e6, 3e6]),
+        (("15,3 万", "4200", "2,1 億"), ",", [153000, 4200, 2.1e8]),
+        (("1.234,56 C", "80,00 D", "12,50 D"), ",", [1234.56, -80, -12.5]),
     ],
 )
 def test_what_stands_beside_numbers_is_understood(
@@ -85,6 +108,7 @@ def test_what_stands_beside_numbers_is_understood(
         (("8h37", "12h05"), [517, 725]),
         (("8.30 Uhr", "9.05 Uhr"), [510, 545]),
         (("59:10", "1:02:30"), [59.166667, 62.5]),
+        (("1:28.5", "0:59.25", "58.5"), [1.475, 0.9875, 0.975]),
         (("1 days 02:30:00", "0 days 00:10:00"), [1590, 10]),
         (("PT1H30M", "PT45M"), [90, 45]),
         (("-1:30", "2:00"), [-90, 120]),
@@ -108,12 +132,58 @@ def test_times_of_day_and_durations_are_minutes(cells: tuple[str, ...], minutes:
         ("2020 Q1", "2020 Q2", "2021 Q1", "2022 Q4", "2023 Q1", "2024 Q1"),
         ("15 May", "3 June", "8 May", "9 June"),
         ("3-", "3+", "2", "1-", "4"),
-        ("74 bhp @ 4000 rpm", "90 bhp @ 3500 rpm"),
-        ("1½", "2½", "3"),
+        ("9 A", "9 B", "10 A", "10 B"),
+        ("#001", "#002", "#010"),
+        ("<=50K", ">50K"),
+        ("<30", ">30", "30"),
     ],
 )
 def test_codes_scores_ranges_and_grades_stay_text(cells: tuple[str, ...]):
     assert column(*cells).kind == "categorical"
+
+
+def test_many_ranges_are_their_middle_and_few_are_categories_with_a_remark():
+    few = column(*["18-24", "25-34", "35-44", "65+"] * 5)
+    assert few.kind == "categorical"
+    assert str(few.note) == "ranges, as '18-24', are categories: 'numeric' reads their middle"
+    many = [f"{low}-{low + 5}" for low in range(30)]
+    typed = column(*many)
+    assert typed.values.tolist() == [low + 2.5 for low in range(30)]
+    assert str(typed.note) == "ranges such as '0-5' read as their middle"
+    again = read_as(pd.Series(["10-30", "4", "1-"]), typed.decision)
+    assert again.tolist()[:2] == [20, 4] and np.isnan(again.iloc[2])
+    some = column(*map(str, range(100, 140)), "150 - 160", "170 - 180", "200 - 210", "1 - 2")
+    assert some.values.tolist()[-4:] == [155, 175, 205, 1.5]
+    for cells in (["3-1", "0-0", "1-2"] * 10, [f"555-{i:04d}" for i in range(0, 9000, 100)]):
+        assert column(*cells).kind == "categorical" and column(*cells).note is None
+
+
+def test_which_of_two_words_means_minus_can_be_said():
+    cells = ["1.234,56 C", "80,00 D", "12,50 D"]
+    assert "'numeric minus C' reads 'C' so" in str(column(*cells, decimal=",").note)
+    assert numbers(*cells, decimal=",", line="numeric minus C") == [-1234.56, 80, 12.5]
+    assert numbers("5.00 CR", "7.00 DR", line="numeric minus DR") == [5, -7]
+
+
+@pytest.mark.parametrize(
+    "word", ["Not available", "#NV", "(null)", "k.A.", "..", "(D)", "pending", "нет данных"]
+)
+def test_a_word_for_missing_leaves_many_numbers_or_dates_what_they_are(word: str):
+    cells = [f"{i}.5" for i in range(60)] + [word] * 20
+    typed = column(*cells)
+    assert typed.kind == "numeric" and typed.values.isna().sum() == 20
+    days = pd.date_range("2020-01-01", periods=60).strftime("%d.%m.%Y")
+    assert column(*days, *[word] * 20).kind == "date"
+    few = column(*["1", "2", "3"] * 10, *["pending"] * 5)
+    assert few.kind == "categorical" and few.values.notna().all()
+
+
+def test_errors_of_excel_and_exported_nulls_are_missing_among_words_and_said():
+    typed = column("red", "#NV", "blue", "(null)", "red", "\\N")
+    assert typed.values.tolist()[::2] == ["red", "blue", "red"] and typed.values.isna().sum() == 3
+    assert str(typed.note) == "'#NV', '(null)', '\\\\N' read as missing"
+    assert read_as(pd.Series(["#NV", "red"]), typed.decision).isna().tolist() == [True, False]
+    assert column("red", "#NV", line="categorical keep #NV").values.tolist() == ["red", "#NV"]
 
 
 def test_units_that_cannot_be_converted_are_listed_and_become_a_column():
@@ -180,6 +250,16 @@ STYLES = [
     lambda x: f"{x:.1f} °C" if x < 60 else f"{x:.1f} °F",
     lambda x: f"{x:.1f}" + (" e" if x < 10 else ""),
     lambda x: f"{int(x):04}",
+    lambda x: f"{x:.1f}-{x + 5:.1f}",
+    lambda x: f"{int(x)} {int(x) % 3 + 1}/4" if x < 60 else f"{int(x)}",
+    lambda x: f"{x:.1f} bhp @ {int(x * 40)} rpm",
+    lambda x: f"{int(x)}°{int(x * 7) % 60:02}'30\"" + ("S" if x < 50 else "N"),
+    lambda x: f"{x:.1f} x 10^3" if x < 70 else f"{x:.1f}",
+    lambda x: f"{int(x) // 10}:{int(x) % 60:02}.{int(x * 10) % 10}",
+    lambda x: f'="{x:.1f}"',
+    lambda x: f"{x:,.2f} " + ("C" if x < 40 else "D"),
+    lambda x: f"{20200101 + int(x) % 28}",
+    lambda x: "1e+20" if x < 20 else f"{x:.1f}",
     lambda x: f"{int(x) + 44_000}",
     lambda x: "-999.9" if x < 20 else f"{x:.1f}",
 ]

@@ -113,6 +113,23 @@ def test_an_observation_number_is_left_out_only_if_it_counts_all_rows(tmp_path: 
     assert len(numbered("obs", SHUFFLED * 3, tmp_path).columns) == 3
 
 
+@pytest.mark.parametrize("name", ["#", "№", "Nº", "X", "V1", "...1", "level_0", "L.p.", "Sample"])
+def test_a_shuffled_row_number_is_left_out_under_its_many_names(tmp_path: Path, name: str):
+    assert len(numbered(name, SHUFFLED + 1, tmp_path).columns) == 2
+
+
+def test_an_index_that_begins_anew_in_each_joined_file_is_left_out(tmp_path: Path):
+    assert len(numbered("Unnamed: 0", np.arange(300) % 150, tmp_path).columns) == 2
+    assert len(numbered("part", np.arange(300) % 150, tmp_path).columns) == 3
+
+
+def test_what_counts_the_rows_under_another_name_is_kept_and_said(tmp_path: Path):
+    assert any("counts the rows" in note for note in numbered("price", SHUFFLED, tmp_path).notes)
+    for name, numbers in (("rank", SHUFFLED), ("price", SHUFFLED * 3), ("t", np.arange(300))):
+        notes = numbered(name, numbers, tmp_path).notes
+        assert not any("counts the rows" in note for note in notes)
+
+
 @pytest.mark.parametrize("name", ["age", "price", "rank"])
 def test_different_whole_numbers_under_another_name_stay(tmp_path: Path, name: str):
     assert len(numbered(name, SHUFFLED, tmp_path).columns) == 3

@@ -8,22 +8,20 @@ numbers are then read by `quantities.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.columns.quantities import FRONT, quantity_of
+from marl_llm.tasks.columns.quantities import quantity_of
+from marl_llm.tasks.columns.signs_beside import read_signs
 from marl_llm.tasks.columns.units import (
     ABOUT,
     COUNT,
-    HEMISPHERES,
     LETTERED_COUNTS,
     LIMITS,
-    RUPEES,
-    SIGN_PAIRS,
+    TITLES,
     Scale,
     meanings,
 )
@@ -31,6 +29,7 @@ from marl_llm.tasks.columns.units_beside import units_of
 from marl_llm.tasks.columns.words_found import Found, is_currency, readable
 
 _LEAST_SHARE = 0.01
+_MOST_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,12 @@ def words_beside(
     mark: str,
     unit: str | None = None,
     flags: bool = True,
+    minus: str | None = None,
+    named: bool = False,
 ) -> Beside | None:
     """Decide what the words beside numbers mean; None if they are no such words, or there are none.
+
+    `unit`, `flags` and `minus` are what people say; `named`: they say that the column is numeric.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def words_beside(
     found = readable(distinct, counts, mark)
     if found is None:
         return None
-    if not _signs(found):
+    if not read_signs(found, minus) or (not named and _are_classes(found)):
         return None
     limits = _limits(found)
     currencies = _money(found)
@@ -114,67 +117,13 @@ def no_unit(unit: str) -> UserError:
     )
 
 
-def _signs(found: Found) -> bool:
-    """Trailing minus, CR and DR, and the like; False where plus and minus are grades."""
-    behind = found.behind()
-    words = {word.casefold().rstrip("."): word for word in (*found.in_front(), *behind)}
-    if "-" in behind or "−" in behind:
-        if not found.decimals() and max(map(abs, found.values())) < 10:
-            return False
-        found.scales |= {sign: FRONT[sign] for sign in ("-", "−", "+") if sign in behind}
-        found.notes.append("'-' behind its numbers read as minus")
-    for credit, debit in SIGN_PAIRS:
-        if credit not in words or debit not in words:
-            continue
-        others = behind.keys() - found.scales.keys() - {words[credit], words[debit]}
-        letters = words[credit] + words[debit]
-        if len(credit) == 1 and (
-            not letters.isupper() or not _cents(found) or any(map(_is_word, others))
-        ):
-            continue
-        for word in (*found.in_front(), *behind):
-            if word.casefold().rstrip(".") in (credit, debit):
-                found.scales[word] = -1.0 if word.casefold().rstrip(".") == credit else 1.0
-        found.notes.append(f"'{words[credit]}' beside its numbers read as minus")
-    _hemispheres(found)
-    lone = words.get("cr")
-    if lone and "dr" not in words and lone not in found.scales:
-        some_without = found.with_none_of([lone]) > 0 and lone in behind
-        crores = any(COUNT in meanings(word) for word in behind if word != lone) or any(
-            word.startswith(RUPEES) for word in (*found.in_front(), *behind)
-        )
-        if some_without and not crores and _cents(found):
-            found.scales[lone] = -1.0
-            found.notes.append(f"'{lone}' beside its numbers read as minus")
-    return True
-
-
-def _hemispheres(found: Found) -> None:
-    """N, S, E and W behind coordinates."""
-    behind = found.behind()
-    letters = {word.casefold().lstrip("°"): word for word in behind}
-    for minus, plus in HEMISPHERES:
-        if {minus, plus} <= letters.keys() <= {minus, plus, "°", ""} and found.decimals():
-            for word in behind:
-                found.scales[word] = -1.0 if word.casefold().lstrip("°") == minus else 1.0
-            found.notes.append(f"'{letters[minus]}' behind its numbers read as minus")
-
-
-def _cents(found: Found) -> bool:
-    return all(re.search(r"[.,][0-9]{2}(?![0-9])", cell) for cell in found.cells)
-
-
-def _is_word(word: str) -> bool:
-    return any(character.isalpha() for character in word) and not is_currency(word)
-
-
 def _limits(found: Found) -> tuple[str, ...]:
     """Words such as `<`, and the plus of `10,000+`."""
     front, behind = found.in_front(), found.behind()
     limits = [word for word in front if LIMITS.get(word.casefold())]
     about = [word for word in (*front, *behind) if word.casefold() in ABOUT]
+    about += [word for word in front if word.casefold() in TITLES]
     found.scales |= dict.fromkeys((*limits, *about), 1.0)
-    found.scales |= {word: 1.0 for word in front if word == "="}
     if "+" in behind and "+" not in found.scales:
         found.scales["+"] = 1.0
         limits.append("+")
@@ -185,6 +134,17 @@ def _limits(found: Found) -> tuple[str, ...]:
         listed = ", ".join(f"'{word}'" for word in dict.fromkeys(about))
         found.notes.append(f"{listed} beside its numbers left out")
     return tuple(limits)
+
+
+def _are_classes(found: Found) -> bool:
+    """Whether few different cells have the same number on both sides of it: `<=50K` and `>50K`."""
+    if len(found.cells) > _MOST_CLASSES:
+        return False
+    sides: dict[float, set[str]] = {}
+    for before, numbers in found.scans:
+        words = [LIMITS.get(word.casefold(), "") for word in before]
+        sides.setdefault(numbers[0][0], set()).update(words)
+    return any({"<", ">"} <= side for side in sides.values())
 
 
 def _limits_say_something(found: Found, limits: tuple[str, ...], mark: str) -> bool:
@@ -235,6 +195,8 @@ def _flags(found: Found) -> tuple[tuple[str, ...], str]:
     signs = [word for word in rest if not word[0].isalnum()]
     letters = [word for word in rest if word[0].isalpha()]
     if len(signs) + len(letters) < len(rest) or (letters and set(letters) <= set(LETTERED_COUNTS)):
+        return (), ""
+    if any(COUNT in meanings(word) and word not in LETTERED_COUNTS for word in letters):
         return (), ""
     known = [meanings(word).keys() - {COUNT} for word in letters]
     units = any(len(w) == 2 and d for w, d in zip(letters, known, strict=True)) or (

@@ -6,8 +6,8 @@ into UTC. A delivered `solution.py` holds what it needs of this module: the stan
 numpy and pandas only.
 
 Formats: 2020-04-03, 3/4/2020, 3.4.20, 2020-04, 04/2020, 3 April 2020, April 3, 2020, 3-Apr-20, Apr
-2020 (month names of seven languages), 20200403, each with a time behind it: 14:05, 14:05:09.25,
-2:05 PM, and a zone: Z, UTC, +02:00.
+2020 (month names of seven languages), 20200403, 2020年4月3日, each with a time behind it: 14:05,
+14:05:09.25, 2:05 PM, and a zone: Z, UTC, +02:00.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ DATE_FORMS = (
     rf"(?P<name>[^\W\d_]{{3,}})\.?[- ](?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?,?[- ]{YEAR_FORM}",
     rf"(?P<name>[^\W\d_]{{3,}})\.?(?: de |[-/. ]){YEAR_FORM}",
     rf"{YEAR_FORM}(?P<month>[0-9]{{2}})(?P<day>[0-9]{{2}})",
+    rf"{YEAR_FORM}[年년] ?(?P<month>[0-9]{{1,2}})[月월](?: ?(?P<day>[0-9]{{1,2}})[日일])?",
 )
 WEEKDAY_FORM = r"(?:[^\W\d_]{2,13}(?:-feira)?\.?,? )?"
 TIME_FORM = (

@@ -37,8 +37,16 @@ _SENTINELS = frozenset(
     {float("9" * n) for n in range(2, 8)}
     | {float("9" * n + ".9") for n in range(2, 7)}
     | {float("9" * n + ".99") for n in range(2, 7)}
-    | {8888.0, 7777.0, 88888.0}
+    | {999.25, 9999.25, 6999.0, 32768.0, 2147483648.0, 1e20, 1e30, 1e34, 1e36, 9.96921e36}
+    | {float(d * n) for d in "678" for n in (2, 3, 4, 5)}
 )
+_FILL_VALUES = frozenset({1e20, 1e30, 1e34, 1e35, 1e36, 1e37, 9.96921e36, 3.4028235e38})
+"""What programs of the sciences write into empty cells of a grid."""
+_ANSWERS = frozenset({-9.0, -8.0, -7.0, -6.0, 66.0, 77.0, 88.0, 97.0, 98.0, 99.0})
+"""What surveys write for refused, unknown and the like, beside answers up to ten."""
+_LEAST_LARGE = 999
+_MOST_ANSWERS = 10
+_APART = 0.1  # of the range of all other values
 _LEAST = 2
 _MOST = 0.6
 
@@ -70,21 +78,54 @@ def sentinels(numbers: np.ndarray) -> tuple[list[float], list[float]]:
     certain: list[float] = []
     present = numbers[np.isfinite(numbers)]
     total = len(present)
-    while len(present) and float(-present.min()) in _SENTINELS and len(certain) < _LEAST + 1:
+    fills, present = _fills(present)
+    certain += fills
+    while len(present) and _is_sentinel(-present.min()) and len(certain) < _LEAST + 1:
         lowest = float(present.min())
         rest = present[present != lowest]
         times = len(present) - len(rest)
         if times < _LEAST or times > _MOST * total or not len(rest):
             break
         low, high = float(rest.min()), float(rest.max())
-        next_too = -low in _SENTINELS  # another one above it
+        next_too = _is_sentinel(-low)  # another one above it
         if low - lowest <= high - low and low < 0 and not next_too:
             break
         certain.append(lowest)
         present = rest
-    if certain and not _alone_below(present, certain):
-        return [], []
-    return certain, [] if certain else _large(present)
+    if certain and not fills and not _alone_below(present, certain):
+        return [], _lowest(numbers[np.isfinite(numbers)])
+    return certain, [] if certain else [*_large(present), *_lowest(present)]
+
+
+def _fills(present: np.ndarray) -> tuple[list[float], np.ndarray]:
+    """Fill values that repeat, a thousand times as large as all others, and the others."""
+    certain: list[float] = []
+    for fill in _FILL_VALUES:
+        filled = np.isclose(present, fill, rtol=1e-4)
+        rest = present[~filled]
+        if filled.sum() >= _LEAST and len(np.unique(rest)) > _LEAST and rest.max() < fill / 1_000:
+            certain += sorted(set(present[filled].tolist()))
+            present = rest
+    return certain, present
+
+
+def _is_sentinel(number: float) -> bool:
+    return float(number) in _SENTINELS or bool(np.isclose(number, 9.96921e36, rtol=1e-4))
+
+
+def _lowest(present: np.ndarray) -> list[float]:
+    """A number below all others that repeats, and that programs or surveys write for missing."""
+    if not len(present):
+        return []
+    lowest = float(present.min())
+    rest = present[present != lowest]
+    known = -lowest in _SENTINELS or (lowest in _ANSWERS and lowest < 0)
+    if not known or len(present) - len(rest) < _LEAST or len(np.unique(rest)) <= _LEAST:
+        return []
+    low, high = float(rest.min()), float(rest.max())
+    apart = low - lowest > _APART * (high - low) and (rest == low).sum() < len(present) - len(rest)
+    answers = lowest in _ANSWERS and low >= 0 and high <= _MOST_ANSWERS
+    return [lowest] if (answers if lowest in _ANSWERS else apart) else []
 
 
 def _alone_below(present: np.ndarray, certain: list[float]) -> bool:
@@ -93,10 +134,14 @@ def _alone_below(present: np.ndarray, certain: list[float]) -> bool:
 
 
 def _large(present: np.ndarray) -> list[float]:
-    if not len(present) or float(present.max()) not in _SENTINELS or present.max() < 999:
+    if not len(present):
         return []
     highest = float(present.max())
     rest = present[present != highest]
     if len(present) - len(rest) < _LEAST or not len(rest):
         return []
-    return [highest] if highest - rest.max() > 2 * (rest.max() - rest.min()) > 0 else []
+    low, high = float(rest.min()), float(rest.max())
+    answers = highest in _ANSWERS and low >= 0 and high <= _MOST_ANSWERS
+    if not answers and (highest not in _SENTINELS or highest < _LEAST_LARGE):
+        return []
+    return [highest] if highest - high > 2 * (high - low) > 0 else []

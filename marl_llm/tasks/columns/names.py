@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DOUBTFUL = r"^[+-]?0[0-9]|^[0-9]+[eE][0-9]|[0-9]{16}"
+DOUBTFUL = r"^[+-]?0[0-9]|^\+[0-9]{8}|^[0-9]+[eE][0-9]|[0-9]{16}"
 """What a column without names never holds, as a regular expression of RE2."""
 NAMES = "digits that are names"
 _ZERO = re.compile(r"0[0-9]+(?:[.,][0-9]*)?")
 _EXPONENT = re.compile(r"([0-9]+)[eE]([0-9]+)")
+_PHONE = re.compile(r"\+[0-9]{8,15}")
 _LONG = re.compile(r"[+-]?[0-9]{16,}")
 _VERSION = re.compile(r"[0-9]{1,3}\.([0-9]{1,3})")
 _VERSION_WORDS = re.compile(
@@ -32,6 +33,7 @@ def names_reason(distinct: Sequence[str], counts: np.ndarray, name: str) -> str 
         _leading_zeros(distinct, counts)
         or _exponents(distinct)
         or _long(distinct)
+        or _phones(distinct)
         or _versions(distinct, counts, name)
     )
 
@@ -71,6 +73,17 @@ def _long(distinct: Sequence[str]) -> str | None:
     return None
 
 
+def _phones(distinct: Sequence[str]) -> str | None:
+    if not all(map(_PHONE.fullmatch, distinct)):
+        return None
+    return f"{NAMES}, as '{distinct[0]}' is written like a phone number"
+
+
+def is_named_like_a_version(name: str) -> bool:
+    """Whether `3.10.12` under this name is no date."""
+    return _VERSION_WORDS.search(name.casefold()) is not None
+
+
 def _versions(distinct: Sequence[str], counts: np.ndarray, name: str) -> str | None:
     """Versions, which go from 3.9 to 3.10: fractions of one digit, and of more that end in zero."""
     if not 2 < len(distinct) <= min(FEW, 0.5 * counts.sum()):
@@ -79,7 +92,7 @@ def _versions(distinct: Sequence[str], counts: np.ndarray, name: str) -> str | N
     minor = [match[1] for match in found if match]
     if len(minor) < len(distinct) - sum(cell.isdecimal() for cell in distinct) or len(minor) < 3:
         return None
-    named = _VERSION_WORDS.search(name.casefold()) is not None
+    named = is_named_like_a_version(name)
     counted = any(len(m) == 1 for m in minor) and not any(len(m) > 1 and m[0] == "0" for m in minor)
     tens = [cell for cell, match in zip(distinct, found, strict=True) if match and _ten(match[1])]
     if counted and (tens or named):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,15 +17,22 @@ import pandas as pd
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.columns.beside import Beside, no_unit, words_beside
 from marl_llm.tasks.columns.cells import NUMBER, number_of, numbers_of
+from marl_llm.tasks.columns.date_order import DAY_FIRST
 from marl_llm.tasks.columns.decision import Decision, TypedColumn
 from marl_llm.tasks.columns.durations import CLOCK, durations_of
-from marl_llm.tasks.columns.excel import are_days, is_named_like_a_date, may_be_days
+from marl_llm.tasks.columns.excel import (
+    are_days,
+    compact_days,
+    is_named_like_a_date,
+    may_be_days,
+)
 from marl_llm.tasks.columns.junk import SAMPLE, is_junk, joined, junk_note, too_few
 from marl_llm.tasks.columns.marks import Marks, column_mark, digits_of
 from marl_llm.tasks.columns.missing import sentinels
 from marl_llm.tasks.columns.names import DOUBTFUL, FEW, names_reason
 from marl_llm.tasks.columns.override import Override, option
 from marl_llm.tasks.columns.quantities import beside_of, quantities_of, scale_of, scanned
+from marl_llm.tasks.columns.ranges import middle_of, ranges_among
 from marl_llm.tasks.columns.readings import EXCEL_EPOCH, excel_dates_of
 from marl_llm.tasks.columns.text_columns import Cells
 from marl_llm.tasks.columns.units import meanings
@@ -99,13 +107,12 @@ def quantity_column(cells: Cells, digits: Digits) -> TypedColumn | None:
         return None
     mark, doubtful = column_mark(digits_of(distinct[:SAMPLE]), digits.marks, digits.name)
     mark = override.decimal or mark
-    if override.kind is None and _is_other_text(distinct[:SAMPLE], mark):
+    found = _beside(cells, mark, override)
+    if found is None:
         return None
-    some = slice(None, None, 1 + len(distinct) // _LOOKED_AT)
-    beside = words_beside(distinct[some], counts[some], mark, override.unit, override.flags)
-    if beside is None:
-        return None
-    numbers = quantities_of(distinct, mark, beside.scales)
+    beside, ranges = found
+    written = (mark, dict(beside.scales), *([True] if ranges else []))
+    numbers = quantities_of(distinct, *written)
     unread = np.flatnonzero(np.isnan(numbers))
     most = _MOST_OTHER if beside.known else None
     if not np.isfinite(numbers).any():
@@ -115,16 +122,47 @@ def quantity_column(cells: Cells, digits: Digits) -> TypedColumn | None:
     line = "numeric" + _mark_option(mark, digits, override.decimal is not None or bool(doubtful))
     line += option("in", beside.unit) if beside.unit else ""
     line += "" if override.flags else " flags no"
+    line += "" if override.minus is None else option("minus", override.minus)
     notes = [
         beside.note,
         _doubt(doubtful, mark, "numeric"),
         junk_note([distinct[i] for i in unread], "numbers"),
     ]
-    decision = Decision(
-        "numeric", "quantity", (mark, dict(beside.scales)), beside.note or "numbers", line
-    )
+    decision = Decision("numeric", "quantity", written, beside.note or "numbers", line)
     column = TypedColumn(cells.spread(numbers), decision, joined(notes), cells.example)
-    return replace(column, beside=_of_its_own(cells, mark, beside)) if beside.shown else column
+    return replace(column, beside=_of_its_own(cells, beside, written)) if beside.shown else column
+
+
+def _beside(cells: Cells, mark: str, override: Override) -> tuple[Beside, bool] | None:
+    """What stands beside the numbers of a column, and whether the middle of ranges is read; None
+    where there is neither.
+    """
+    distinct, named = cells.distinct, override.kind is not None
+    example, amounts = ranges_among(distinct[:SAMPLE], mark)
+    ranges = bool(example) and (amounts or named)
+    if example and not ranges:
+        return None
+    written = [middle_of(cell, mark) for cell in distinct] if ranges else distinct
+    if not named and _is_other_text(written[:SAMPLE], mark):
+        return None
+    some = slice(None, None, 1 + len(distinct) // _LOOKED_AT)
+    says = (override.unit, override.flags, override.minus, named)
+    beside = words_beside(written[some], cells.counts[some], mark, *says)
+    if not ranges:
+        return None if beside is None else (beside, False)
+    note = f"ranges such as '{example}' read as their middle"
+    beside = beside or Beside({})
+    return replace(beside, note=joined([beside.note, note]) or ""), True
+
+
+def ranges_note(cells: Cells, marks: Marks) -> str | None:
+    """What to say of categories that are ranges of numbers, or None."""
+    if not cells.few_at_first(SAMPLE):
+        return None
+    example, _ = ranges_among(cells.distinct[:SAMPLE], marks.decimal)
+    return (
+        f"ranges, as '{example}', are categories: 'numeric' reads their middle" if example else None
+    )
 
 
 def _is_other_text(sample: Sequence[str], mark: str) -> bool:
@@ -170,7 +208,9 @@ def excel_column(cells: Cells, digits: Digits) -> TypedColumn:
     mark = digits.override.decimal or digits.marks.decimal
     days = excel_dates_of(cells.distinct, mark)
     if not np.isfinite(days).any():
-        raise UserError(f"No value is a number (the first is '{cells.example}').")
+        raise UserError(
+            f"No value is a number (the first is '{cells.example}'): choose another kind."
+        )
     unread = [cells.distinct[i] for i in np.flatnonzero(np.isnan(days))]
     decision = Decision("date", "excel date", (mark,), "named by you", "excel date")
     return TypedColumn(cells.spread(days), decision, junk_note(unread, "dates"), cells.example)
@@ -202,11 +242,11 @@ def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColu
             missing=words,
             line=decision.line + "".join(option("missing", word) for word in words),
         )
-    if doubtful:
-        word = _short(doubtful[0])
+    for doubt in doubtful:
+        word, below = _short(doubt), doubt == np.nanmin(numbers)
         notes.append(
-            f"{word} stands far above all other values: '{decision.line}{option('missing', word)}' "
-            "reads it as missing"
+            f"{word} stands {'below' if below else 'far above'} all other values: "
+            f"'{decision.line}{option('missing', word)}' reads it as missing"
         )
     values = pd.Series(numbers, index=column.values.index)
     plain = override.kind is None and decision.reading == "number"
@@ -220,7 +260,21 @@ def with_doubts(column: TypedColumn, name: str, override: Override) -> TypedColu
         )
         notes.append("numbers read as dates that Excel counts; 'numeric' keeps them")
         return replace(column, values=values - EXCEL_EPOCH, decision=decision, note=joined(notes))
-    if plain and may_be_days(numbers):
+    days = compact_days(numbers) if plain and column.example.isdecimal() else None
+    if days is not None:
+        missing = "".join(option("missing", word) for word in decision.missing)
+        reason = "numbers that are all dates"
+        decision = replace(
+            decision,
+            kind="date",
+            reading="date",
+            parameters=(DAY_FIRST,),
+            line=f"date{missing}",
+            reason=reason,
+        )
+        notes.append(f"{reason}, as {column.example}; 'numeric' keeps them")
+        values = pd.Series(days, index=column.values.index)
+    elif plain and may_be_days(numbers):
         notes.append("numbers that may be dates as Excel counts them: 'excel date' reads them so")
     return replace(column, values=values, decision=decision, note=joined(notes))
 
@@ -312,9 +366,9 @@ def _affix_note(distinct: Sequence[str], mark: str) -> str | None:
     return note
 
 
-def _of_its_own(cells: Cells, mark: str, beside: Beside) -> TypedColumn:
+def _of_its_own(cells: Cells, beside: Beside, written: tuple[Any, ...]) -> TypedColumn:
     """The words that say something as a column of categories."""
-    parameters = (mark, dict(beside.scales), beside.shown)
+    parameters: tuple[Any, ...] = (*written[:2], beside.shown, *written[2:])
     values = cells.spread(beside_of(cells.distinct, *parameters))
     reason = f"the {beside.label} beside each number"
     decision = Decision("categorical", "beside", parameters, reason, "")
@@ -324,6 +378,8 @@ def _of_its_own(cells: Cells, mark: str, beside: Beside) -> TypedColumn:
 def _clock(distinct: Sequence[str]) -> tuple[str, bool]:
     """What two numbers with a colon stand for, and whether that is in doubt."""
     found = [match for cell in distinct if (match := CLOCK.fullmatch(cell))]
+    if any(match["tenths"] for match in found):
+        return "m:s", False
     two = [match for match in found if match["three"] is None and not match["half"]]
     if not two:
         return "h:m", False

@@ -6,6 +6,7 @@
     continent: categorical keep NA
     lead: numeric flags no
     start: numeric clock m:s
+    amount: numeric minus C
 
 In: the line. Out: an `Override`. A word with blanks stands in quotes.
 """
@@ -34,8 +35,8 @@ _CHOICES: dict[str, dict[str, str]] = {
     "clock": {"h:m": "h:m", "m:s": "m:s"},
     "flags": {"no": "no"},
 }
-_WORDS = ("in", "missing", "keep")
-_OF_NUMBERS = ("decimal", "in", "flags", "clock")
+_WORDS = ("in", "minus", "missing", "keep")
+_OF_NUMBERS = ("decimal", "in", "flags", "clock", "minus")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Override:
         Numbers with units are converted to it.
     clock : "h:m" or "m:s", or None
         What 08:37 stands for.
+    minus : str or None
+        Which of two words of bookkeeping beside the numbers, as C and D, makes them negative.
     flags : bool
         Whether what stands beside numbers may become a column of its own.
     missing, keep : tuple of str
@@ -61,6 +64,7 @@ class Override:
     decimal: str | None = None
     unit: str | None = None
     clock: str | None = None
+    minus: str | None = None
     flags: bool = True
     missing: tuple[str, ...] = field(default=())
     keep: tuple[str, ...] = field(default=())
@@ -91,12 +95,13 @@ def parse_override(line: str | None) -> Override:
     chosen = {key: found[-1] for key, found in options.items()}
     return Override(
         kind,
-        chosen.get("decimal"),
-        chosen.get("in"),
-        chosen.get("clock"),
-        "flags" not in chosen,
-        tuple(options.get("missing", ())),
-        tuple(options.get("keep", ())),
+        decimal=chosen.get("decimal"),
+        unit=chosen.get("in"),
+        clock=chosen.get("clock"),
+        minus=chosen.get("minus"),
+        flags="flags" not in chosen,
+        missing=tuple(options.get("missing", ())),
+        keep=tuple(options.get("keep", ())),
     )
 
 

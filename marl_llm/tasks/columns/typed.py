@@ -9,6 +9,7 @@ targets are read in `target.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -21,9 +22,18 @@ from marl_llm.tasks.columns.cells import numbers_of
 from marl_llm.tasks.columns.date_order import DAY_FIRST, MONTH_FIRST, read_dates
 from marl_llm.tasks.columns.dates import dates_of, days_since_1970
 from marl_llm.tasks.columns.decision import Decision, TypedColumn
-from marl_llm.tasks.columns.junk import SAMPLE, is_junk, joined, junk_note, too_few
+from marl_llm.tasks.columns.junk import (
+    EXCEL_ERRORS,
+    EXPORTED_NULLS,
+    SAMPLE,
+    is_junk,
+    joined,
+    junk_note,
+    too_few,
+)
 from marl_llm.tasks.columns.marks import Marks
 from marl_llm.tasks.columns.missing import WORD, is_a_place, looks_like_codes
+from marl_llm.tasks.columns.names import is_named_like_a_version
 from marl_llm.tasks.columns.numeric import (
     Digits,
     duration_column,
@@ -31,6 +41,7 @@ from marl_llm.tasks.columns.numeric import (
     names_of,
     numeric_column,
     quantity_column,
+    ranges_note,
     with_doubts,
 )
 from marl_llm.tasks.columns.override import Override, option, parse_override
@@ -42,6 +53,8 @@ MISSING_WORDS = frozenset(
 )
 _BOOLEANS = frozenset({"true", "TRUE", "True", "false", "FALSE", "False"})
 _DATES = ("date", "day-first date", "month-first date")
+_ORDERED = _DATES[1:]
+_YEAR = re.compile("[0-9]{4}")
 _NO_DAYS = dates_of(
     ("0001-01-01", "1753-01-01", "1899-12-30", "1900-01-01", "2999-12-31", "9999-12-31"), DAY_FIRST
 )
@@ -83,6 +96,10 @@ def read_column(
     if typed is None or wanted not in (None, typed.kind):
         cells = Cells.of(values, words)
         typed = _of_cells(cells, digits)
+        if typed.decision.reading == "text" and (errors := _errors(cells, override)):
+            words |= set(errors)
+            cells = Cells.of(values, words)
+            typed = _without_errors(_of_cells(cells, digits), errors)
         if typed.kind == "categorical" and typed.decision.reading == "text":
             typed = _with_places(typed, cells, values, words, override)
     typed = _as_named(typed, override)
@@ -161,7 +178,7 @@ def _of_dtype(values: pd.Series, digits: Digits, words: frozenset[str]) -> Typed
     example = next((str(value) for value in values.head(SAMPLE).dropna().head(1)), "")
     number = Decision("numeric", "number", (decimal,), "the column holds numbers", "numeric")
     if pd.api.types.is_datetime64_any_dtype(dtype):
-        dates = Decision("date", "date", (DAY_FIRST,), "the column holds dates", "day-first date")
+        dates = Decision("date", "date", (DAY_FIRST,), "the column holds dates", "date")
         return TypedColumn(days_since_1970(values), dates, None, example)
     if pd.api.types.is_timedelta64_dtype(dtype):
         return TypedColumn(values / pd.Timedelta(days=1), number, "durations in days", example)
@@ -204,8 +221,13 @@ def _of_cells(cells: Cells, digits: Digits) -> TypedColumn:
 def _detected(cells: Cells, digits: Digits) -> TypedColumn:
     numbers = numeric_column(cells, digits, forced=False)
     if numbers is None:
-        numbers = _dates(cells, digits.marks.decimal, None) or quantity_column(cells, digits)
-        numbers = numbers or duration_column(cells, digits) or _words(cells, None)
+        versions = is_named_like_a_version(digits.name)
+        dates = None if versions else _dates(cells, digits.marks.decimal, None)
+        numbers = dates or quantity_column(cells, digits)
+        numbers = numbers or duration_column(cells, digits)
+        if numbers is None:
+            words = _words(cells, None)
+            return replace(words, note=joined([words.note, ranges_note(cells, digits.marks)]))
     if numbers.decision.reading == "quantity":
         return with_doubts(numbers, digits.name, digits.override)
     if numbers.decision.reading != "number":
@@ -225,7 +247,7 @@ def _dates(cells: Cells, decimal: str, kind: str | None) -> TypedColumn | None:
     sample = distinct[:SAMPLE]
     if kind is None and too_few(sample, [mixed_dates_of(sample, order) for order in orders]):
         return None
-    if kind in ("day-first date", "month-first date"):
+    if kind in _ORDERED:
         order, note = (DAY_FIRST if kind == "day-first date" else MONTH_FIRST), None
         days = dates_of(distinct, order)
     else:
@@ -239,10 +261,18 @@ def _dates(cells: Cells, decimal: str, kind: str | None) -> TypedColumn | None:
     unread = np.flatnonzero(np.isnan(days))
     if np.isnan(days).all() or not (kind or is_junk(distinct, counts, unread)):
         return None
-    line = f"{order.replace(' ', '-')} date"
+    line, reason = f"{order.replace(' ', '-')} date", f"dates, {order}"
+    if kind not in _ORDERED and _in_any_order(distinct):
+        line, reason = "date", "dates, year first" if _YEAR.match(distinct[0]) else "dates"
     notes += [_no_dates(distinct, days, line), junk_note([distinct[i] for i in unread], "dates")]
-    decision = Decision("date", reading, (order,), f"dates, {order}", line)
+    decision = Decision("date", reading, (order,), reason, line)
     return TypedColumn(cells.spread(days), decision, joined(notes), cells.example)
+
+
+def _in_any_order(distinct: Sequence[str]) -> bool:
+    """Whether dates are the same read day first and month first, as 2020-04-03 is."""
+    days = (dates_of(distinct, order) for order in (DAY_FIRST, MONTH_FIRST))
+    return np.array_equal(*days, equal_nan=True)
 
 
 def _no_dates(distinct: Sequence[str], days: np.ndarray, line: str) -> str | None:
@@ -272,6 +302,19 @@ def _words(cells: Cells, kind: str | None) -> TypedColumn:
         reason = f"text with {len(distinct)} different values"
         decision = Decision("categorical", reading, (), reason, "categorical")
     return TypedColumn(cells.spread(READINGS[reading](distinct)), decision, None, cells.example)
+
+
+def _errors(cells: Cells, override: Override) -> tuple[str, ...]:
+    """What Excel and databases write instead of values, as far as it stands among words."""
+    known = (EXCEL_ERRORS | EXPORTED_NULLS) - set(override.keep)
+    return tuple(sorted(known.intersection(cells.distinct)))
+
+
+def _without_errors(column: TypedColumn, errors: tuple[str, ...]) -> TypedColumn:
+    """The column, which was read without these words, with a note and a decision that say so."""
+    note = f"{', '.join(map(repr, errors))} read as missing"
+    decision = replace(column.decision, missing=(*column.decision.missing, *errors))
+    return replace(column, decision=decision, note=joined([column.note, note]))
 
 
 def _with_places(

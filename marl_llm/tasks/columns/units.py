@@ -61,8 +61,9 @@ _NAMED: dict[str, dict[str, Scale]] = {
     "area": {
         "mm² mm2": 1e-6,
         "cm² cm2": 1e-4,
-        "m² m2 qm sqm squaremeters squaremetres": 1.0,
-        "sqft ft² ft2 sq.ft squarefeet squarefoot": 0.09290304,
+        "m² m2 qm sqm squaremeter squaremeters squaremetres sqmeter sqmeters sqmetres": 1.0,
+        "sqft ft² ft2 sq.ft squarefeet squarefoot sqfeet": 0.09290304,
+        "sqyd sqyards squareyards": 0.83612736,
         "ha hectare hectares hektar hectárea hectáreas": 1e4,
         "acre acres": 4046.8564224,
         "km² km2 sqkm": 1e6,
@@ -87,6 +88,7 @@ _NAMED: dict[str, dict[str, Scale]] = {
         "kwh": 3.6e6,
         "mwh": 3.6e9,
     },
+    "torque": {"Nm nm": 1.0, "kgm kgfm kgf.m": 9.80665, "lbft ftlb lb.ft ft.lb": 1.3558179483},
     "power": {"mW": 1e-3, "W watt watts": 1.0, "kW kw": 1e3, "MW": 1e6, "GW": 1e9},
     "pressure": {"pa": 1.0, "hpa mbar": 100.0, "kpa": 1e3, "bar": 1e5, "psi": 6894.757293},
     "frequency": {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
@@ -109,9 +111,12 @@ _NAMED: dict[str, dict[str, Scale]] = {
         "g/dl": 10.0,
     },
     "count": {
-        "K k thousand thousands thsd tsd tausend mil mila": 1e3,
+        "K k thousand thousands thsd tsd tausend mil mila tys tis tisíc ezer bin тыс 千": 1e3,
         "M mi mn mio mln mill million millions millionen milhão milhões millón millones": 1e6,
-        "milione milioni": 1e6,
+        "milione milioni milyon млн миллион миллионов 百万": 1e6,
+        "万 萬 만": 1e4,
+        "亿 億 억": 1e8,
+        "milyar млрд миллиард миллиардов": 1e9,
         "MM": 1e6,
         "B bn bln billion billions mrd mld milliarde milliarden milliards bi bilhão bilhões": 1e9,
         "T tri trillion trillions trilhão trilhões": 1e12,
@@ -123,15 +128,24 @@ COUNT = "count"
 LETTERED_COUNTS: dict[str, float] = {"k": 1e3, "m": 1e6, "b": 1e9, "K": 1e3, "M": 1e6, "B": 1e9}
 """Suffixes of numbers without units; small letters only beside other ones, or a currency."""
 RUPEES = ("₹", "Rs", "INR")
-SIGN_PAIRS: tuple[tuple[str, str], ...] = (("cr", "dr"), ("h", "s"), ("c", "d"))
-"""Words of bookkeeping: the first of each pair is a credit."""
+SIGN_PAIRS: tuple[tuple[str, str], ...] = (("cr", "dr"), ("h", "s"), ("d", "c"))
+"""Words of bookkeeping; the first of each pair is read as minus: credits of a ledger, but debits of
+an account where banks write `C` and `D`.
+"""
 HEMISPHERES: tuple[tuple[str, str], ...] = (("s", "n"), ("w", "e"))
 """Words of coordinates: the first of each pair is a minus."""
+PARTS_OF_DEGREES = {"°": 1.0, "º": 1.0}
+PARTS_OF_DEGREES |= dict.fromkeys("'′’", 1 / 60) | dict.fromkeys('"″”', 1 / 3600)
 LIMITS = {
     "<": "<", "≤": "<", ">": ">", "≥": ">", "=": "", "under": "<", "below": "<", "unter": "<",
     "over": ">", "above": ">", "über": ">", "bis": "<",
 }  # fmt: skip
-ABOUT = ("~", "≈", "ca", "ca.", "approx", "approx.", "about", "circa", "±", "[ ]", ",-")
+ABOUT = (
+    "~", "≈", "ca", "ca.", "approx", "approx.", "about", "circa", "±", "[ ]", ",-", "( )", "@", "+ "
+)  # fmt: skip
+TITLES = ("'", "#", "no.", "nr.", "nº", "n°", "№", "=")
+"""Words in front of a number; where it begins with a zero it is a name."""
+ARROWS = {"▲": 1.0, "↑": 1.0, "△": 1.0, "▼": -1.0, "↓": -1.0, "▽": -1.0}
 FILLERS = ("and", "e", "und", "et", "y", "&", ",")
 
 

@@ -165,7 +165,7 @@ def _unconverted(
 
 
 def _may_be_a_unit(word: str) -> bool:
-    """Whether a word is no letter that stands alone, no month and no `Q1`."""
-    if meanings(word):
-        return True
+    """Whether a word is no letter that stands alone (`9 B` is a class of a school), no month and no
+    `Q1`.
+    """
     return len(word) > 1 and not month_of(word) and not any(c.isdigit() for c in word)

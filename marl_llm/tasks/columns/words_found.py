@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from marl_llm.tasks.columns.cells import CURRENCY
-from marl_llm.tasks.columns.quantities import FRONT, scanned
-from marl_llm.tasks.columns.units import ABOUT, FILLERS, LIMITS, Scale
+from marl_llm.tasks.columns.quantities import BELONGING, FRONT, scanned
+from marl_llm.tasks.columns.units import ABOUT, ARROWS, FILLERS, LIMITS, TITLES, Scale
 
 _CURRENCY = re.compile(CURRENCY)
+_PADDED = re.compile(r"^[^0-9]*0[0-9]")
 
 
 @dataclass
@@ -99,6 +100,8 @@ def readable(distinct: Sequence[str], counts: np.ndarray, mark: str) -> Found | 
         before, numbers = scanned(cell, mark)
         clock = any(word.casefold() == "uhr" for _, words in numbers for word in words)
         if numbers and not clock and all(_can_lead(word) for word in before):
+            if before and before[0].casefold() in TITLES and _PADDED.search(cell):
+                return None  # `#0012` is a name
             cells.append(cell)
             weights.append(count)
             scans.append((before, numbers))
@@ -107,6 +110,13 @@ def readable(distinct: Sequence[str], counts: np.ndarray, mark: str) -> Found | 
     found = Found(cells, np.array(weights), scans)
     if not found.behind() and found.in_front().keys() <= FRONT.keys():
         return None
+    belonging = [word for word in BELONGING if word in found.behind()]
+    if belonging:
+        found.scales |= dict.fromkeys(belonging, 1.0)
+        example = next(
+            c for c, scan in zip(cells, scans, strict=True) if set(belonging) & set(scan[1][0][1])
+        )
+        found.notes.append(f"fractions and powers of ten read, as in '{example}'")
     first = {words[0] for _, numbers in scans for _, words in numbers if words}
     if any(len(numbers) > 1 for _, numbers in scans):  # `3 años y 2 meses`, but not `5y 3m`
         found.scales |= {w: 1.0 for w in found.behind() if w in FILLERS and w not in first}
@@ -119,6 +129,8 @@ def _can_lead(word: str) -> bool:
         word in FRONT
         or lower in LIMITS
         or lower in ABOUT
+        or word in ARROWS
+        or lower in TITLES
         or is_currency(word)
         or lower.rstrip(".") in ("cr", "dr")
     )

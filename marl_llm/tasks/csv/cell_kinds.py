@@ -11,12 +11,11 @@ import re
 from collections.abc import Sequence
 
 from marl_llm.tasks.columns.cells import NUMBER, number_of
-from marl_llm.tasks.columns.date_order import DAY_FIRST, MONTH_FIRST, NO_DATES
+from marl_llm.tasks.columns.date_order import DAY_FIRST, MONTH_FIRST
 from marl_llm.tasks.columns.dates import date_of
-from marl_llm.tasks.columns.junk import NO_NUMBERS
+from marl_llm.tasks.columns.junk import is_usual
 from marl_llm.tasks.columns.typed import MISSING_WORDS
 
-_NO_VALUES = MISSING_WORDS | NO_NUMBERS | NO_DATES | {"n/d", "N/D", "k.A.", "n.d.", "#REF!"}
 _BEGINS_WITH_DIGIT = re.compile(r"[\s<>≤≥=~±+\-\u2212(€£¥$.,']*(?:R\$|US\$|[A-Z]{3} )?\s*[.,]?\d")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _SHARE, _LEAST, _MOST_ROWS = 0.9, 3, 60
@@ -24,7 +23,7 @@ _SHARE, _LEAST, _MOST_ROWS = 0.9, 3, 60
 
 def no_value(cell: str) -> bool:
     """Whether a cell is empty or holds one of the usual words for missing."""
-    return cell.strip() in _NO_VALUES
+    return (cell := cell.strip()) in MISSING_WORDS or is_usual(cell)
 
 
 def is_word(cell: str) -> bool:

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 BLANKS = r"\s+"
 """The delimiter of columns that are aligned with runs of blanks or tabs."""
+WIDE_BLANKS = r"\s{2,}"
+"""The same, where cells hold single blanks."""
+WORDS = DELIMITERS | {BLANKS: "blank", WIDE_BLANKS: "blanks"}
+"""What people call each of them."""
 _SAMPLE_RECORDS = 200
-_RUNS = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
+_RUNS = {
+    BLANKS: re.compile(r'("(?:[^"]|"")*")|[ \t]+'),
+    WIDE_BLANKS: re.compile(r'("(?:[^"]|"")*")|[ \t]{2,}|\t'),
+}
 _SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?[\r\n]", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(
     r"[+-]?(\d{1,3}([. ]\d{3})+,\d+|\d+,(\d{1,2}|\d{4,})|(0|\d{4,}),\d{3})$"
@@ -64,6 +71,8 @@ class Dialect:
         Whether rows begin with names that the header has no column for.
     regular : bool
         Whether the file is a header and rows of its width, but for Excel's first line.
+    named_decimal : bool
+        Whether the user named the decimal mark: then it is that of all columns that leave a choice.
     remarks : tuple of str
         What was unusual, and what can be said to read it otherwise.
     """
@@ -78,6 +87,7 @@ class Dialect:
     marks: tuple[tuple[int, str], ...] = ()
     row_names: bool = False
     regular: bool = True
+    named_decimal: bool = False
     remarks: tuple[str, ...] = ()
 
     @property
@@ -170,7 +180,7 @@ class Record:
 
 def delimiter_name(delimiter: str) -> str:
     """A word for a delimiter."""
-    return (DELIMITERS | {BLANKS: "blank"}).get(delimiter, f"'{delimiter}'")
+    return WORDS.get(delimiter, f"'{delimiter}'")
 
 
 def separator_line(sample: str) -> str | None:
@@ -181,8 +191,9 @@ def separator_line(sample: str) -> str | None:
 
 def split_lines(lines: Iterable[str], delimiter: str) -> Reader:
     """The standard library's reader of lines, for runs of blanks as well."""
-    if delimiter == BLANKS:
-        lines = (_RUNS.sub(lambda found: found[1] or "\t", line.strip()) for line in lines)
+    if delimiter in _RUNS:
+        runs = _RUNS[delimiter]
+        lines = (runs.sub(lambda found: found[1] or "\t", line.strip()) for line in lines)
         delimiter = "\t"
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
 
@@ -244,14 +255,9 @@ def detect_decimal(cells: Iterable[str], delimiter: str) -> str:
 
 
 def _delimiter(named: str) -> str:
-    words = {word: mark for mark, word in DELIMITERS.items()} | {
-        "\\t": "\t",
-        "blank": BLANKS,
-        "blanks": BLANKS,
-        "space": BLANKS,
-    }
+    words = {word: mark for mark, word in WORDS.items()} | {"\\t": "\t", "space": BLANKS}
     mark = words.get(named.lower(), named)
-    if mark == BLANKS:
+    if mark in _RUNS:
         return mark
     if len(mark) != 1 or mark.isalnum() or mark in '"\r\n':
         raise UserError(

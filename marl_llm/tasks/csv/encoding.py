@@ -15,7 +15,7 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.code_pages import other_code_page
+from marl_llm.tasks.csv.code_pages import other_code_page, other_script
 
 _BLOCK = 1 << 20
 _GUESSED = 1 << 18  # bytes shown to charset-normalizer
@@ -36,6 +36,9 @@ _ASCII = bytes(range(0x80))
 _TOGETHER = re.compile(rb"([A-Za-z]?)([\x80-\xff]{3,})(?=([A-Za-z]?))")
 _CELLS = re.compile(rb"[\r\n\t,;|\"]+")
 _LAST_LATIN = "\u024f"
+_ZEROS = 0.7
+_USUAL_PART = {"cp949": "euc_kr", "big5hkscs": "big5", "johab": "euc_kr", "gb18030": "gb2312"}
+"""Code pages of many rare characters, and the part of them that texts use."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,10 @@ def text_file(path: Path | str, encoding: str | None = None) -> TextFile:
     """Find the encoding of a file, or check the one that is named.
 
     UTF-8 and whatever begins with a byte order mark are certain. A file that is mostly of another
-    script than the Latin one is left to charset-normalizer (which takes Western text with few
-    accents for almost anything); the rest is in the code page of a language that is not Western if
-    its words say so, else cp1252 if it uses characters that latin-1 has not, else latin-1.
+    script than the Latin one is in the code page whose words are words of a language, or is left to
+    charset-normalizer (which takes Western text with few accents for almost anything); the rest is
+    in the code page of a language that is not Western, or of DOS or a Macintosh, if its words say
+    so, else cp1252 if it uses characters that latin-1 has not, else latin-1.
 
     Raises
     ------
@@ -75,11 +79,12 @@ def text_file(path: Path | str, encoding: str | None = None) -> TextFile:
     counts = _Counts()
     for block in _blocks(path):
         counts.add(block)
-    if name is None and counts.nulls and counts.mark is None:
+    unmarked = _unmarked_utf16(path) if counts.nulls and not counts.mark else None
+    if name is None and counts.nulls and counts.mark is None and unmarked is None:
         raise UserError(
             f"{path} is not a text file: save the table as CSV first, or name its encoding."
         )
-    name = name or counts.mark or ("utf-8" if counts.utf8 else _legacy(path, counts))
+    name = name or counts.mark or unmarked or ("utf-8" if counts.utf8 else _legacy(path, counts))
     if name == "utf-8" and counts.mark:
         name = counts.mark
     if name != "latin-1" and not (name.startswith("utf-8") and counts.utf8):
@@ -149,18 +154,40 @@ def _known(encoding: str) -> str:
         ) from None
 
 
+def _unmarked_utf16(path: Path) -> str | None:
+    """UTF-16 without a byte order mark: every second byte of Western text is zero."""
+    with path.open("rb") as file:
+        beginning = file.read(_GUESSED)
+    zeros = [half.count(0) / max(len(half), 1) for half in (beginning[::2], beginning[1::2])]
+    for codec, (none, most) in (("utf-16-le", zeros), ("utf-16-be", zeros[::-1])):
+        if most > _ZEROS and none < 1 - _ZEROS and _undecodable(path, codec) is None:
+            return codec
+    return None
+
+
 def _legacy(path: Path, counts: _Counts) -> str:
     """The encoding of a file that is not UTF-8."""
     with path.open("rb") as file:
         beginning = file.read(_GUESSED)
     if counts.others > _OTHER_SCRIPT * (counts.others + counts.letters) or _in_words(beginning):
+        script = other_script(beginning)
+        if script is not None and _undecodable(path, script) is None:
+            return script
         guess = _guessed(beginning[: beginning.rfind(b"\n") + 1] or beginning)
         if guess is not None and _undecodable(path, guess) is None:
-            return guess
+            return _without_extensions(path, guess)
     page = other_code_page(beginning)
     if page is not None and _undecodable(path, page) is None:
         return page
     return "cp1252" if counts.controls and _undecodable(path, "cp1252") is None else "latin-1"
+
+
+def _without_extensions(path: Path, guess: str) -> str:
+    """Japanese where a Korean or Chinese code page has the text among its rare extensions only."""
+    usual = _USUAL_PART.get(guess)
+    if usual is None or _undecodable(path, usual) is None or _undecodable(path, "cp932"):
+        return guess
+    return "cp932"
 
 
 def _in_words(text: bytes) -> bool:

@@ -7,16 +7,19 @@ found in `no_data.py`.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.cell_kinds import is_value, no_value, value_columns, value_of
+from marl_llm.tasks.csv.cell_kinds import is_value, like_value, no_value, value_columns, value_of
 from marl_llm.tasks.csv.dialect import (
     BLANKS,
     DELIMITERS,
+    WIDE_BLANKS,
     Overrides,
     Record,
     delimiter_name,
@@ -25,14 +28,16 @@ from marl_llm.tasks.csv.dialect import (
     separator_line,
 )
 from marl_llm.tasks.csv.encoding import TextFile
-from marl_llm.tasks.csv.lines import listed_lines
+from marl_llm.tasks.csv.lines import clean_name, listed_lines
 from marl_llm.tasks.csv.parsing import Layout
 
 SAMPLE_CHARACTERS, SAMPLE_LINES = 65_536, 40
 _MOST_CHARACTERS = 1 << 26  # a header of thousands of questions is read whole
 _MOST_ABOVE = 30  # records above the header
 _REGULAR, _VERY_REGULAR = 0.8, 0.95
+_RARE = "~^¦\x01\x1f:"  # signs that some programs set between fields
 _ENOUGH = 5  # rows that tell what a column holds
+_MANY = 20  # rows of words alone that tell whether a line above them is another one
 _FEW = 5  # lines in which a header is sought below an empty one
 
 
@@ -68,8 +73,9 @@ class _Sample:
         return records(self.text, delimiter, self.whole, first_line=self.above + 1)
 
 
-def find_head(file: TextFile, says: Overrides) -> Head:
-    """Find the table in a file, or place it where the user says.
+def find_head(file: TextFile, says: Overrides, wanted: str | None = None) -> Head:
+    """Find the table in a file, or place it where the user says; `wanted` is the name of one of its
+    columns, if it has one.
 
     Raises
     ------
@@ -82,6 +88,8 @@ def find_head(file: TextFile, says: Overrides) -> Head:
     if not found:
         raise UserError(f"{file.path} has no header: the first line must name the columns.")
     start = 0 if says.lines_above is not None else _start(found, delimiter) or 0
+    if says.lines_above is None and says.header is None and wanted is not None:
+        start = _named_start(found, start, wanted)
     notes = _notes_above(sample, found, start) if start else []
     skipped = found[start].first_line - 1 if start else sample.above
     header, body = found[start].fields, [record.fields for record in found[start + 1 :]]
@@ -89,7 +97,7 @@ def find_head(file: TextFile, says: Overrides) -> Head:
     layout = Layout(delimiter, len(header), skipped, left_out=below)
     if isinstance(says.header, tuple):
         return _named(file, layout, says.header, notes)
-    if says.header is False or (says.header is None and _is_data(header, body)):
+    if says.header is False or (says.header is None and _is_data(header, body, wanted)):
         if says.header is None:
             notes.append(
                 f"line {found[start].first_line} holds values like those below it, so it is no "
@@ -156,7 +164,20 @@ def _delimiter(sample: _Sample, says: Overrides) -> str:
             return BLANKS
         if fitting := {d: start for d in choice if (start := starts.get(d))}:
             return max(fitting, key=lambda d: (_share(found[d][fitting[d] :]), -fitting[d]))
-    return usual
+    return usual if len(found[usual][0].fields) > 1 else _rare_delimiter(sample) or usual
+
+
+def _rare_delimiter(sample: _Sample) -> str | None:
+    """Another sign that sets as many fields apart in every record, or wide blanks between cells
+    that hold single ones.
+    """
+    for delimiter in (*_RARE, WIDE_BLANKS):
+        found = sample.records(delimiter)
+        if delimiter == ":" and "::" in sample.text:
+            continue
+        if len(found) >= _ENOUGH and _share(found) == 1 and _is_header(found[0].fields):
+            return delimiter
+    return None
 
 
 def _is_padded(found: dict[str, list[Record]]) -> bool:
@@ -240,6 +261,19 @@ def _start(found: Sequence[Record], delimiter: str = "") -> int | None:
     return start if single or any(value_columns(body, width)) else None
 
 
+def _named_start(found: Sequence[Record], start: int, wanted: str) -> int:
+    """Position of the header that names a column, where a line above it that is as wide does not:
+    a title, a translation, names of groups.
+    """
+    for i, record in enumerate(found[start : start + _MOST_ABOVE], start=start):
+        names = [clean_name(cell) for cell in record.fields]
+        if wanted in names:
+            values = any(is_value(name) for name in names if name)
+            wide = len(names) == len(found[start].fields)
+            return start if values or (i > start and not wide) else i
+    return start
+
+
 def _below_gap(found: Sequence[Record], start: int, width: int) -> int:
     """Position of a header below an empty line, where a line above it happens to be as wide."""
     for i in range(start + 1, min(start + _FEW, len(found))):
@@ -270,27 +304,33 @@ def _is_header(fields: Sequence[str]) -> bool:
     )
 
 
-def _is_data(header: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+def _is_data(header: Sequence[str], body: Sequence[Sequence[str]], wanted: str | None) -> bool:
     """Whether the first record is a row like the others.
 
     Each cell above a column of values is a value in or near the range of that column (years and
     running numbers as names are not), each cell above a column of repeated words is one of them.
+    Or the column that is wanted is called by its position, and no name says so.
     """
-    rows = [fields for fields in body if len(fields) == len(header)]
+    if wanted is not None and re.fullmatch(r"column_[1-9][0-9]*", wanted):
+        return wanted not in map(clean_name, header) and int(wanted[7:]) <= len(header)
+    rows = [fields for fields in body if len(fields) == len(header) and list(fields) != header]
     if len(rows) < _ENOUGH or len(header) < 2:
         return False
     columns = list(zip(*rows, strict=True))
     with_values = value_columns(rows, len(header))
-    values = [(header[i], columns[i]) for i, holds in enumerate(with_values) if holds]
-    words = [(header[i], columns[i]) for i, holds in enumerate(with_values) if not holds]
+    filled = [i for i, column in enumerate(columns) if header[i].strip() or any(column)]
+    values = [(header[i], columns[i]) for i in filled if with_values[i]]
+    words = [(header[i], columns[i]) for i in filled if not with_values[i]]
     known = [cell for cell, column in words if cell.strip() and cell in column]
     repeated = [cell for cell, column in words if 2 * len(set(column)) <= len(column)]
-    if not values or len(known) < len(repeated) or len(values) + len(known) < 2:
+    if len(known) < len(repeated) or len(values) + len(known) < 2:
         return False
+    if not values:
+        return len(known) == len(words) and len(rows) >= _MANY
     present = [(cell, column) for cell, column in values if not no_value(cell)]
     return (
         bool(present)
-        and all(is_value(cell) for cell, _ in present)
+        and all(is_value(cell) or (like_value(cell) and cell in column) for cell, column in present)
         and not _counts([cell for cell, _ in present])
         and sum(_is_near(cell, column) for cell, column in present) >= _REGULAR * len(present)
     )
@@ -306,9 +346,11 @@ def _counts(cells: Sequence[str]) -> bool:
 
 
 def _is_near(cell: str, column: Sequence[str]) -> bool:
+    if cell in column:
+        return True
     value = value_of(cell)
     values = [v for other in column if (v := value_of(other)) == v]
-    low, high = min(values), max(values)
+    low, high = min(values, default=math.nan), max(values, default=math.nan)
     return low - (high - low) <= value <= high + (high - low)
 
 

@@ -1,7 +1,8 @@
-"""Line numbers as people read them."""
+"""Line numbers as people read them, and names as they are compared."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 _MOST = 6
@@ -30,3 +31,8 @@ def listed_lines(lines: Iterable[int], most: int = _MOST) -> str:
     parts = [*shown, f"{rest} more"] if rest else shown
     text = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"line {text}" if len(runs) == 1 and runs[0][0] == runs[0][1] else f"lines {text}"
+
+
+def clean_name(name: object) -> str:
+    """A column name as it is compared: stripped, white space single, NFC."""
+    return " ".join(unicodedata.normalize("NFC", str(name)).split())

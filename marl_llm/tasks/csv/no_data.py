@@ -25,7 +25,7 @@ from marl_llm.tasks.csv.cell_kinds import (
     value_of,
 )
 from marl_llm.tasks.csv.sums import Sums
-from marl_llm.tasks.csv.total_words import NOTE, STATISTIC, SUMMARY
+from marl_llm.tasks.csv.total_words import COMMENT, NOTE, STATISTIC, SUMMARY
 
 _arrow: Any = (
     pyarrow.compute
@@ -33,9 +33,12 @@ _arrow: Any = (
 _LEAST_ROWS = 8
 _HEAD, _TAIL, _SAMPLED = 4, 30, 200
 _LABELLED, _TEXTS = 3, 8  # columns, from the left, and columns of words that may name a total
+_HALF = 0.5
+_ENOUGH, _MOST_NOTES = 3, 0.1  # usual number of filled cells; share of the rows
 _FEW = 0.4  # of the usual number of filled cells
 _SUMMARY, _STATISTIC, _NOTE = map(re.compile, (SUMMARY, STATISTIC, NOTE))
-_RULE = re.compile(r"[-=_*~]{3,}")  # a line drawn with signs
+RULE = r"^[-=_*~]{3,}$"  # a line drawn with signs
+_RULE = re.compile(RULE)
 _UNIT = re.compile(
     r"(?i)[\[(].+[\])]|%|°.*|[µμ]?[a-z]{1,3}(?:[/^*·²³\-]\S*)+|[kmcd]?m[²³23]|kg|g|mg|t|lbs?|oz"
     r"|k?m|[cm]m|in|ft|mi|l|ml|[kmhn]?s|min|hrs?|[mg]?hz|k?w(?:h)?|[mk]?v|[mk]?a|k?pa|hpa|bar|ppm"
@@ -118,7 +121,7 @@ def no_data_rows(table: pa.Table, names: Sequence[str], decimal: str) -> Found:
     if table.num_rows < _LEAST_ROWS:
         return Found()
     rows = _Rows(table, decimal)
-    found = {*_repeated_headers(rows, names), *_under_header(rows)}
+    found = {*_repeated_headers(rows, names), *_under_header(rows), *_lone_notes(rows)}
     totals, doubtful = _totals(rows)
     found |= totals
     found |= _nameless_total(rows, found)
@@ -156,6 +159,19 @@ def _under_header(rows: _Rows) -> set[int]:
             break
         found.add(position)
     return found
+
+
+def _lone_notes(rows: _Rows) -> set[int]:
+    """Rows anywhere with nothing but a comment, a rule or a page number in the first column."""
+    if rows.usual < _ENOUGH:
+        return set()
+    alone = _arrow.match_substring_regex(rows.table.column(0), f"{COMMENT}|{NOTE}|{RULE}")
+    for column in rows.table.columns[1:]:
+        if not _arrow.any(alone).as_py():
+            return set()
+        alone = _arrow.and_(alone, _arrow.equal(column, ""))
+    found = np.flatnonzero(alone.to_numpy())
+    return set(found.tolist()) if len(found) <= _MOST_NOTES * rows.table.num_rows else set()
 
 
 def _totals(rows: _Rows) -> tuple[set[int], set[int]]:
@@ -233,6 +249,8 @@ def _is_note(rows: _Rows, row: Sequence[str]) -> bool:
     if _begins_odd(rows, row):
         outside = [i for i in present if _outside(rows, i, row[i])]
         return few or len(odd) > 1 or (bool(present) and 2 * len(outside) >= len(present))
+    if odd and not present and len(filled) <= _HALF * rows.usual:
+        return rows.occurs(filled[0], label) == 1
     if present or not few:
         return False
     if _NOTE.match(label) or _SUMMARY.match(label):

@@ -21,7 +21,7 @@ from pyarrow import csv as arrow_csv
 
 from marl_llm.core.errors import UserError
 from marl_llm.tasks.csv.cell_kinds import is_value, is_word
-from marl_llm.tasks.csv.dialect import BLANKS, Record, delimiter_name, split_lines
+from marl_llm.tasks.csv.dialect import Record, delimiter_name, split_lines
 from marl_llm.tasks.csv.encoding import TextFile
 from marl_llm.tasks.csv.total_words import NOTE
 
@@ -62,8 +62,8 @@ class Parsed:
     ----------
     table : Table
         Stripped text under the names of the layout.
-    notes : list of str
-        Rows with too few fields.
+    short : list of int
+        Lines of rows with too few fields.
     left_out : list of Record
         Rows on the lines of `layout.left_out`, and notes at the end that have too many fields.
     lines : ndarray, shape (rows,), or None
@@ -73,7 +73,7 @@ class Parsed:
     """
 
     table: pa.Table
-    notes: list[str]
+    short: list[int]
     left_out: list[Record]
     lines: np.ndarray | None = None
     ragged: bool = False
@@ -91,7 +91,8 @@ def parse(file: TextFile, layout: Layout) -> Parsed:
         Names the line of a record with too many fields, of a broken one, or of a quotation mark
         that is never closed.
     """
-    regular = file.even_quotes and not layout.row_names and layout.delimiter != BLANKS
+    regular = file.even_quotes and not layout.row_names and layout.delimiter.isascii()
+    regular = regular and len(layout.delimiter) == 1
     fast = _parse_fast(file, layout) if regular else None
     columns = None if fast is None else _stripped(fast)
     if columns is None or any(
@@ -206,7 +207,7 @@ def _parse_carefully(file: TextFile, layout: Layout) -> Parsed:
     columns = [pa.chunked_array(parts) for parts in zip(*blocks, strict=True)]
     return Parsed(
         pa.table(_stripped(columns), layout.names),
-        _short_notes(short, layout),
+        short,
         [*left_out, *long],
         np.array(lines, dtype=np.int64),
         ragged or bool(long),
@@ -295,7 +296,10 @@ def _check_short(record: Record, layout: Layout, file: TextFile) -> None:
         )
 
 
-def _short_notes(short: list[int], layout: Layout) -> list[str]:
+def short_notes(parsed: Parsed, layout: Layout) -> list[str]:
+    """What to say of rows of data with too few fields."""
+    gone = {record.first_line for record in parsed.left_out}
+    short = [line for line in parsed.short if line not in gone]
     if not short:
         return []
     lines = (

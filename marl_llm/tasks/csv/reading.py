@@ -7,7 +7,6 @@ categories, missing) is decided in `columns.py`, not here.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +16,17 @@ import pandas as pd
 import pyarrow as pa
 
 from marl_llm.core.errors import UserError
-from marl_llm.tasks.csv.dialect import BLANKS, Dialect, Overrides, Record, detect_decimal
+from marl_llm.tasks.csv.dialect import (
+    BLANKS,
+    WIDE_BLANKS,
+    Dialect,
+    Overrides,
+    Record,
+    detect_decimal,
+)
 from marl_llm.tasks.csv.encoding import TextFile, text_file
 from marl_llm.tasks.csv.layout import Head, find_head
-from marl_llm.tasks.csv.lines import listed_lines
+from marl_llm.tasks.csv.lines import clean_name, listed_lines
 from marl_llm.tasks.csv.no_data import marks_of, no_data_rows
 from marl_llm.tasks.csv.parsing import (
     Layout,
@@ -28,6 +34,7 @@ from marl_llm.tasks.csv.parsing import (
     parse,
     refuse_long,
     row_lines,
+    short_notes,
     without_rows,
 )
 
@@ -57,8 +64,11 @@ class Table:
     notes: tuple[str, ...]
 
 
-def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
-    """Read a CSV of unknown encoding, delimiter and decimal mark.
+def read_csv(
+    path: Path | str, overrides: Overrides = _AS_FOUND, wanted: str | None = None
+) -> Table:
+    """Read a CSV of unknown encoding, delimiter and decimal mark; `wanted` is the name of a column
+    that it should have, which tells the header from lines above it.
 
     Raises
     ------
@@ -67,7 +77,7 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
         a record that can't be read: the line is named.
     """
     file = text_file(path, overrides.encoding)
-    head = find_head(file, overrides)
+    head = find_head(file, overrides, None if wanted is None else clean_name(wanted))
     layout = head.layout
     names, name_notes = unique_names(head.names)
     parsed = parse(file, layout)
@@ -91,10 +101,11 @@ def read_csv(path: Path | str, overrides: Overrides = _AS_FOUND) -> Table:
         left_out=tuple(record.first_line for record in parsed.left_out),
         marks=marks_of(parsed.table, [record.fields for record in parsed.left_out]),
         row_names=layout.row_names,
+        named_decimal=overrides.decimal is not None,
         regular=head.regular
         and not (parsed.left_out or parsed.ragged)
-        and layout.delimiter != BLANKS,
-        remarks=(*head.notes, *name_notes, *left_out, *doubts, *parsed.notes),
+        and layout.delimiter not in (BLANKS, WIDE_BLANKS),
+        remarks=(*head.notes, *name_notes, *left_out, *doubts, *short_notes(parsed, layout)),
     )
     return Table(_frame(parsed.table, names), dialect, (dialect.note, *dialect.remarks))
 
@@ -172,11 +183,6 @@ def unique_names(header: Iterable[object]) -> tuple[list[str], list[str]]:
             notes.append(f"column name '{name}' occurs twice: the later one is called '{unique}'")
         names[unique] = None
     return list(names), notes
-
-
-def clean_name(name: object) -> str:
-    """A column name as it is compared: stripped, white space single, NFC."""
-    return " ".join(unicodedata.normalize("NFC", str(name)).split())
 
 
 def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ _TOTAL = (
     r"|insgesamt|summe|zwischensumme|endsumme|zusammen|suma(?: końcowa)?|sumas|somme|somma|soma"
     r"|summa|sums?|razem|ogółem|łącznie|celkem|celkom|součet|spolu|összesen|végösszeg|итого"
     r"|всего|сумма|усього|разом|genel toplam|ara toplam|toplam|yhteensä|i alt|sum total"
-    r"|ukupno|skupaj|kokku|kopā|iš viso|σύνολο|合计|合計|总计|總計|小计|小計|総計|합계|총계"
+    r"|ukupno|skupaj|kokku|kopā|iš viso|σύνολο|合计|合計|总计|總計|小计|小計|総計|합계|총계|Σ|∑"
 )
 _STATISTIC = (
     r"averages?|avg|mean|median|min|max|minimum|maximum|std|st\.? ?dev|stdev|std\.? dev"
@@ -27,6 +27,8 @@ SUMMARY = (
     rf"{_BETWEEN}*$"
 )
 """The same, or a cell that begins or ends with a word for a total."""
+COMMENT = r"^(?:#|//|%|\*)[^0-9]*[^\W\d_]{2}"
+"""A cell that programs take for a comment."""
 NOTE = (
     r"(?i)^\W*(?:page|pagina|página|seite|strona|stránka|oldal|страница|sayfa|source|sources|fonte"
     r"|fontes|fuente|quelle|quellen|źródło|zdroj|forrás|источник|kaynak|bron|källa|notes?|nota"
