@@ -85,13 +85,6 @@ class OldWeights:
 _KEYS = tuple(field.name for field in fields(OldWeights))
 
 
-def _weights_in(recipe: object) -> OldWeights:
-    if not is_dict(recipe):
-        raise TypeError("it is no mapping")
-    section: Any = recipe["rewards"]
-    return OldWeights(**{key: section[key] for key in _KEYS if key in section})
-
-
 def weights_above(directory: Path) -> OldWeights:
     """The weights of the recipe that the rows in `directory` were made with.
 
@@ -106,7 +99,7 @@ def weights_above(directory: Path) -> OldWeights:
         return OldWeights()
     try:
         content = read_yaml(recipe)
-        section = content["rewards"] if isinstance(content, dict) else {}
+        section: Any = content["rewards"] if is_dict(content) else {}
         return OldWeights(**{key: section[key] for key in _KEYS if key in section})
     except KeyError:
         return OldWeights()

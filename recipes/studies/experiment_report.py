@@ -22,10 +22,11 @@ from experiment_figures.text import to_markdown
 from headroom_file import Headroom
 
 from marl_llm.core.atomic import write_json, write_text
+from marl_llm.core.directory import make_directory
 from marl_llm.core.errors import UserError
 from marl_llm.pipeline.experiment.config import UNTRAINED
 from marl_llm.pipeline.experiment.layout import ExperimentDirectory
-from marl_llm.workspace.run import make_directory, package_versions
+from marl_llm.workspace.run import package_versions
 
 logger = logging.getLogger(__name__)
 
