@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -96,8 +97,8 @@ def weights_above(directory: Path) -> OldWeights:
     if recipe is None:
         return OldWeights()
     try:
-        content = read_yaml(recipe)
-        section = content["rewards"] if isinstance(content, dict) else {}
+        content: Any = read_yaml(recipe)
+        section = content["rewards"]
         return OldWeights(**{key: section[key] for key in _KEYS if key in section})
     except KeyError:
         return OldWeights()
