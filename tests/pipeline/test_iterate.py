@@ -331,7 +331,10 @@ def test_adapters_of_the_other_role_play_a_point_of_an_experiment(finished, tmp_
             [pd.read_parquet(path) for path in directory.folder(point).rglob("part-*.parquet")]
         )
         played = {role: set(rows.loc[rows["role"] == role, "adapter"]) for role in ROLES}
-        adapters = {role: {f"small-{owner}-v1"} for role, owner in zip(ROLES, owners, strict=True)}
+        adapters = {
+            role: {f"small-{owner}-v1-{finished.run.sha256(owner, 1)[:8]}"}
+            for role, owner in zip(ROLES, owners, strict=True)
+        }
         assert played[ROLES[0]] == adapters[ROLES[0]]
         assert (
             played[ROLES[1]] <= adapters[ROLES[1]]

@@ -203,7 +203,7 @@ def test_a_shared_adapter_is_the_one_that_both_roles_play_with(tmp_path):
         policy.info.name
         for policy in policies(run.recipe().name, run, dict.fromkeys(ROLES, 0)).values()
     }
-    assert names == {"run-team-v0"}
+    assert names == {f"run-team-v0-{run.sha256(TEAM, 0)[:8]}"}
 
 
 def with_adapters(root: Path) -> RunDirectory:
