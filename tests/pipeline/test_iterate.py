@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,28 +132,24 @@ def test_publishing_shows_cards_without_a_local_path(finished):
     assert str(finished.run.root) not in text and str(Path.cwd()) not in text
 
 
-def test_a_damaged_part_is_deleted_as_advised_and_its_episode_alone_collected_again(
-    finished, tmp_path
-):
-    root = tmp_path / "run"
-    shutil.copytree(finished.run.root, root)
-    again = replace(finished, run=RunDirectory(root))
-    again.run.metrics(0).unlink()
-    parts = again.run.trajectories(0)
+def test_a_damaged_part_is_deleted_as_advised_and_its_episode_alone_collected_again(finished):
+    run, recipe, parts = finished.run, finished.recipe, finished.run.trajectories(0)
+    metrics = run.metrics(0).read_bytes()
+    run.metrics(0).unlink()
     damaged, other = sorted(parts.glob("part-*.parquet"))
-    before = read_rows(parts)
+    before, kept = read_rows(parts), other.stat().st_mtime_ns
     damaged.write_bytes(damaged.read_bytes()[:500])
     with pytest.raises(UserError, match="delete it and collect again"):
-        stages.train_stage(again.recipe, again.run, 0)
+        stages.train_stage(recipe, run, 0)
     damaged.unlink()
     with pytest.raises(UserError, match=r"lost 1 of its episodes: .*rollout"):
-        stages.train_stage(again.recipe, again.run, 0)
-    assert not again.run.collected(0)
-    kept = other.stat().st_mtime_ns
-    stages.collect_stage(again, 0)
-    assert again.run.collected(0) and other.stat().st_mtime_ns == kept
+        stages.train_stage(recipe, run, 0)
+    assert not run.collected(0)
+    stages.collect_stage(finished, 0)
+    assert run.collected(0) and other.stat().st_mtime_ns == kept
     same = ["episode", "role", "messages", "reply", "verdict", "skill_gain", "seed"]
     pd.testing.assert_frame_equal(read_rows(parts)[same], before[same])
+    run.metrics(0).write_bytes(metrics)
 
 
 def test_a_trainer_that_fails_loses_nothing_and_is_repeated_alone(finished, tmp_path, monkeypatch):
@@ -366,7 +361,10 @@ def test_adapters_of_the_other_role_play_a_point_of_an_experiment(finished, tmp_
             [pd.read_parquet(path) for path in directory.folder(point).rglob("part-*.parquet")]
         )
         played = {role: set(rows.loc[rows["role"] == role, "adapter"]) for role in ROLES}
-        adapters = {role: {f"small-{owner}-v1"} for role, owner in zip(ROLES, owners, strict=True)}
+        adapters = {
+            role: {f"small-{owner}-v1-{finished.run.sha256(owner, 1)[:8]}"}
+            for role, owner in zip(ROLES, owners, strict=True)
+        }
         assert played[ROLES[0]] == adapters[ROLES[0]]
         assert (
             played[ROLES[1]] <= adapters[ROLES[1]]
