@@ -153,7 +153,7 @@ def _task_paths(directory: Path) -> list[Path]:
 def _read(path: Path, seed: int) -> list[TaskFile]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     entries = content if isinstance(content, list) else [content] if content else []
     return [

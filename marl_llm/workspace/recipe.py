@@ -224,7 +224,7 @@ def read_mapping(
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: {missing}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(
             f"{path}: not readable as YAML ({' '.join(str(error).split())[:160]})."
         ) from None
