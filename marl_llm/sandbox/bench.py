@@ -92,7 +92,7 @@ def benchmark(rounds: int) -> list[Rate]:
     wide = pd.DataFrame(made[0]).rename(columns=str)
     with Sandbox(slots=1) as sandbox:
         linear = _methods(sandbox, _LINEAR, _splits(cancer.data, cancer.target.to_numpy()))
-        boosting = _methods(sandbox, _BOOSTING, _splits(wide, made[1]))
+        boosting = _methods(sandbox, _BOOSTING, _splits(wide, np.asarray(made[1])))
         return [
             *_rates(
                 "logistic regression, 569 x 30",
