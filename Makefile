@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install install-gpu install-cpu bubblewrap demo rollout train iterate experiment evaluate publish solve test lint bench chaos tiny-model clean
+.PHONY: help install install-gpu install-cpu bubblewrap demo rollout train iterate experiment evaluate publish solve test fuzz lint bench chaos tiny-model clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ solve: install ## improve a model on your CSV: CSV=... TARGET=... [BUDGET=60s] [
 
 test: install ## all tests, two at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+fuzz: install ## every reader on thousands of inputs: [EXAMPLES=2000]; what fails is kept in tests/fuzz/corpus
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/fuzz -q
 
 lint: install ## ruff and pyright
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -1,7 +1,7 @@
 """The bubblewrap command line: which namespaces, which files, which rights a slot gets.
 
 Inside there is a read-only root with what `view.py` found (the interpreter, packages and shared
-libraries), /dev/null and the files of `inside/`; no /proc and /sys but three constants, no network,
+libraries), /dev/null and the files of `inside/`; no /proc and /sys but five constants, no network,
 no writable path, no data set that packages bring along.
 """
 
@@ -22,12 +22,20 @@ MISSING = (
 )
 CODE_ROOT = "/sandbox"
 NULL = "/dev/null"
-CONSTANTS = {"statm": "/proc/self", "maps": "/proc/self", "online": "/sys/devices/system/cpu"}
+_HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage"
+CONSTANTS = {
+    "statm": "/proc/self",
+    "maps": "/proc/self",
+    "online": "/sys/devices/system/cpu",
+    "enabled": _HUGE_PAGES,
+    "hpage_pmd_size": _HUGE_PAGES,
+}
 """Files of `inside/` and the folders where they stand, the same on every machine, so that they tell
 nothing. CatBoost does not train without the size of its process; threadpoolctl, which scikit-learn
 asks, then reads the list of mapped libraries as well, here an empty one. And CatBoost starts a
 thread for each CPU, whatever its thread count, which waits for ever where one cannot start (over
-`Limits.threads`; without /proc/self/exe): inside there is one CPU.
+`Limits.threads`; without /proc/self/exe): inside there is one CPU. The C library asks of huge pages
+before it uses them (`launch.py`).
 """
 _NAMESPACES = (
     "--unshare-pid",

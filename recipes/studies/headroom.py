@@ -125,7 +125,7 @@ class Searcher:
             repeat=trial.repeat,
             kind=str(task.kind),
         )
-        result = bench.with_test(empty, trial, task, generate_code(spec))
+        result = bench.with_test(empty, trial, task, spec)
         return result.low, result.high
 
 
@@ -143,7 +143,7 @@ def _try(env: TeamEnv, state: State, start: float, one: OneStep) -> Step | None:
     comparison = env.compare(state.evaluated, done)
     if comparison is None:
         return None
-    test = env.evaluator.test_scores(code)
+    test = env.evaluator.test_scores(one.spec)
     return Step(
         action=one.text,
         family=one.family,
