@@ -18,10 +18,8 @@ import pytest
 
 from marl_llm.environment.cache import PASSING
 from marl_llm.environment.cache.keys import fold_key
-from marl_llm.rollout.executors import machines
-from marl_llm.sandbox import Evaluation, Fold, Level, Limits, Sandbox
+from marl_llm.sandbox import Evaluation, Fold, Level, Limits, Sandbox, opened
 from marl_llm.solve import score
-from marl_llm.workspace import open_run
 from tests.fixtures import SLOTS, shared_sandbox
 
 _remembered: dict[tuple[object, ...], tuple[Limits, Evaluation]] = {}
@@ -68,13 +66,18 @@ def _within(tighter: Limits, looser: Limits) -> bool:
 def lent_sandboxes(*, remembering: bool = True) -> Iterator[None]:
     """Whatever would start a sandbox of up to two slots is lent the shared one meanwhile."""
 
-    def lent(slots: int = 1, level: str = Level.bubblewrap, limits: Limits = Limits()):  # noqa: B008
-        if level != Level.bubblewrap or slots > SLOTS:
-            return Sandbox(slots, level, limits)
+    def lent(
+        slots: int = 1,
+        level: str = Level.bubblewrap,
+        limits: Limits = Limits(),  # noqa: B008
+        packages: Sequence[str] = (),
+    ) -> Sandbox:
+        if level != Level.bubblewrap or slots > SLOTS or packages:
+            return Sandbox(slots, level, limits, packages=packages)
         return LentSandbox(limits, remembers=remembering)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (open_run, machines, score):
+        for module in (opened, score):
             patch.setattr(module, "Sandbox", lent)
         yield
 

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from marl_llm.sandbox import Fold, Limits, Sandbox, Status
+from marl_llm.sandbox import Fold, Limits, Sandbox, Status, opened
 from marl_llm.sandbox.config import SandboxSection
 from marl_llm.sandbox.slot import Slot
-from marl_llm.workspace import open_run
 from marl_llm.workspace.open_run import open_sandbox
 from tests import lent_sandbox
 from tests.fixtures import shared_sandbox
@@ -69,7 +68,7 @@ def test_tighter_limits_hold_of_what_looser_ones_let_end_and_a_cut_is_not_rememb
 def test_closing_it_ends_nothing_and_whoever_asks_for_more_slots_gets_ones_of_their_own(
     noise_folds: list[Fold], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lent_sandbox, "Sandbox", lambda *asked: nullcontext(asked))
+    monkeypatch.setattr(lent_sandbox, "Sandbox", lambda *asked, **more: nullcontext(asked))
     with lent_sandboxes():
         with open_sandbox(SandboxSection(wall_s=7)) as lent:
             assert isinstance(lent, LentSandbox) and lent.limits.wall_s == 7
@@ -77,4 +76,4 @@ def test_closing_it_ends_nothing_and_whoever_asks_for_more_slots_gets_ones_of_th
         with open_sandbox(three) as own:
             assert own == (3, "bubblewrap", three.limits)
     assert shared_sandbox().evaluate(HONEST, noise_folds[:1]).status is Status.ok
-    assert open_run.Sandbox is Sandbox
+    assert opened.Sandbox is Sandbox
