@@ -9,6 +9,7 @@ import pytest
 
 from marl_llm.core.roles import ROLES
 from marl_llm.evaluation import Question, evaluate_suite, evaluate_versions
+from marl_llm.rollout.executors.machines import ThisMachine
 from marl_llm.rollout.planned import PlannedEpisode
 from marl_llm.sandbox import Sandbox
 from marl_llm.serving import ModelServer
@@ -36,7 +37,7 @@ def test_adapters_play_unseen_tasks_and_the_base_model_a_suite(
         for seed in (900_000, 900_001)
     ]
     with server_session(recipe.playing, run.root / "server.log", tiny_server.url) as session:
-        opened = OpenPlay(recipe.playing, session, comparing)
+        opened = OpenPlay(recipe.playing, session, ThisMachine(comparing))
         v0 = evaluate_versions(opened, run, dict.fromkeys(ROLES, 0), plans, tmp_path / "v0")
     assert (v0["episodes"], v0["failed"]) == (2, 0)
     assert set(v0["reward"]) == set(v0["intervals"]["reward"]) == set(ROLES)

@@ -19,6 +19,7 @@ from marl_llm.core.precision import cpu_precision
 from marl_llm.core.roles import DATA_SCIENTIST, ML_ENGINEER, ROLES
 from marl_llm.pipeline.warm_start import warm_start_stage
 from marl_llm.proposals import parse_action
+from marl_llm.rollout.executors.machines import ThisMachine
 from marl_llm.trajectories import read_rows
 from marl_llm.workspace.recipe import load_recipe
 from marl_llm.workspace.run import RunDirectory
@@ -48,7 +49,7 @@ def warmed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     recipe, run = load_recipe(folder / "recipe.yaml"), RunDirectory(folder / "run")
     run.prepare(recipe)
     with warm_trainers():
-        warm_start_stage(recipe, run, LentSandbox())
+        warm_start_stage(recipe, run, ThisMachine(LentSandbox()))
     yield run
 
 

@@ -120,7 +120,7 @@ def test_a_server_that_does_not_answer(tmp_path: Path):
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file/out cannot be written .*: name another directory"):
+    with pytest.raises(UserError, match="file/out cannot be a directory .*: name another"):
         attempt(tmp_path, out=tmp_path / "file" / "out")
 
 

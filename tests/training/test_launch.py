@@ -83,13 +83,13 @@ def test_two_processes_one_of_which_is_killed_go_on_to_the_adapter_of_one(
     spec: Callable[[str], Path], alone: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = spec("two")
-    running: Running = []
+    running = Running()
     seen: list[int] = []
 
     def kill_at_three(message: str, *values: Any) -> None:
         seen.append(int(values[1]))
         if values[1] == 3:
-            _kill_a_process(running[0])
+            _kill_a_process(running._workers[0])
 
     monkeypatch.setattr("marl_llm.workspace.trainers._EVERY_S", 0.0)
     monkeypatch.setattr("marl_llm.workspace.trainers.logger.info", kill_at_three)

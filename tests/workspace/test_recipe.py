@@ -41,7 +41,7 @@ def test_an_empty_mapping_is_the_default_recipe(tmp_path):
             "training:\n  ml_engineer:\n    learning_rates: 1",
             "unknown key 'training.ml_engineer.learning_rates'",
         ),
-        ("sandbox:\n  zzz: 3", "known here: level, slots"),
+        ("sandbox:\n  zzz: 3", "known here: level, packages, slots"),
         ("seed: many", "key 'seed'"),
         ("rollout:\n  temperature: 0", "key 'rollout.temperature'"),
         (

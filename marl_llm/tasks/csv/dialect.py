@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from marl_llm.core.errors import UserError
@@ -87,7 +87,7 @@ class Dialect:
     marks: tuple[tuple[int, str], ...] = ()
     row_names: bool = False
     regular: bool = True
-    named_decimal: bool = False
+    named_decimal: bool = field(default=False, compare=False)
     remarks: tuple[str, ...] = ()
 
     @property
