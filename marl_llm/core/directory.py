@@ -63,10 +63,26 @@ def held(directory: Path) -> Iterator[None]:
                 f"{directory}: another process is at work there ({holder}); wait for it, stop it, "
                 "or name another directory."
             ) from None
-        file.truncate(0)
-        file.write(_holder())
-        file.flush()
+        _sign(directory, file.fileno())
         yield
+
+
+def _sign(directory: Path, lock: int) -> None:
+    """Write into the lock who holds it, at once: a buffer would be written again when it is closed.
+
+    Raises
+    ------
+    UserError
+        The disk does not take it, as it would take nothing else.
+    """
+    try:
+        os.ftruncate(lock, 0)
+        os.write(lock, _holder().encode("utf-8", "replace"))
+    except OSError as error:
+        raise UserError(
+            f"{directory} cannot be written ({error.strerror or error}): free some space, or name "
+            "another directory."
+        ) from None
 
 
 def _holder() -> str:

@@ -271,6 +271,7 @@ def _write(
     """Write the two files; sets become sorted lists, so that equal adapters have equal
     fingerprints.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     entries = {**config.to_dict(), "base_model_name_or_path": base_name, "inference_mode": True}
@@ -285,7 +286,9 @@ def _write(
             name: tensor.detach().cpu().contiguous() for name, tensor in sorted(weights.items())
         }
         save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the latter where the disk is full
+        why = getattr(error, "strerror", None) or str(error).rpartition("I/O error: ")[2]
         raise RunFailed(
-            f"{directory}: the adapter cannot be written ({error.strerror or error})."
+            f"{directory}: the adapter cannot be written ({why}); free some space or mend the "
+            "directory, then run again."
         ) from error

@@ -20,8 +20,8 @@ from tests.fixtures import small_task
 from tests.rollout.test_collect import SETTINGS
 
 PLANS = [
-    PlannedEpisode(f"e{i}", functools.partial(small_task, kind, 160))
-    for i, kind in enumerate([Kind.binary, Kind.regression])
+    PlannedEpisode(f"e{i}", functools.partial(small_task, kind, 120))
+    for i, kind in enumerate([Kind.regression, Kind.binary])
 ]
 
 
