@@ -88,7 +88,7 @@ def test_two_processes_one_of_which_is_killed_go_on_to_the_adapter_of_one(
 
     def kill_at_three(message: str, *values: Any) -> None:
         seen.append(int(values[1]))
-        if values[1] == 3:
+        if seen == [1, 2, 3]:  # of the first attempt; the second may take step 3 again
             _kill_a_process(running._workers[0])
 
     monkeypatch.setattr("marl_llm.workspace.trainers._EVERY_S", 0.0)
