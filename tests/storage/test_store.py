@@ -75,6 +75,7 @@ def test_of_two_machines_the_first_to_publish_wins(address, tmp_path):
     assert first == second and second.machine == "a"
 
 
+@pytest.mark.parametrize("address", ["file", "s3"], indirect=True)  # memory is not for threads
 def test_machines_that_publish_at_the_same_moment_agree_on_one(address, tmp_path):
     stores = [machine(address, f"m{i}") for i in range(6)]
     roots = [written(tmp_path / f"m{i}", b"%d" % i) for i in range(6)]

@@ -75,6 +75,7 @@ def test_one_machine_collects_another_trains_and_both_end_with_the_same_run(addr
     assert not {path.name for path in a.root.rglob("*")} & (STAYS - {FILE, ".lock"})
 
 
+@pytest.mark.parametrize("address", ["file", "s3"], indirect=True)  # memory is not for threads
 def test_machines_that_collect_at_once_divide_the_episodes(address, tmp_path):
     runs = [machine(tmp_path / name, address) for name in "abc"]
     begin(runs[0])
