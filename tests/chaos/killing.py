@@ -23,13 +23,13 @@ KINDS = {
     SERVER: "vllm.entrypoints",
     ZYGOTE: "inside.zygote",
     TRAINER: "marl_llm.algorithms.worker",
-    RAY: "ray::",
+    RAY: "ray::_",  # its tasks; Ray's own daemons are not ours
 }
 """What the command lines of a family's members have in them; all else is the command itself."""
 _LOOK_EVERY_S = 0.2
-_LEFT_BEHIND_S = 60.0
-"""How long a family may outlive its command: a server and Ray look after their owner every few
-seconds.
+_LEFT_BEHIND_S = 180.0
+"""How long a family may outlive its command: ours ends within seconds, Ray's agents take a minute
+or two.
 """
 
 
