@@ -246,10 +246,29 @@ class Sandbox:
     def _start(self, count: int) -> None:
         started = [self._spawn(index) for index in range(count)]
         for index, slot in enumerate(started):
-            slot.wait_ready()
+            ready = self._ready(index, slot)
             if index == 0:
-                self._verify(slot)
+                self._verify(ready)
             self._free.put(index)
+
+    def _ready(self, index: int, slot: Slot) -> Slot:
+        """This slot when it is ready, or another one where it was ended as it started."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                slot.wait_ready()
+                return slot
+            except SlotLost:
+                slot.close()
+                slot = self._spawn(index)
+        try:
+            slot.wait_ready()
+        except SlotLost:
+            slot.close()
+            raise SandboxUnavailable(
+                "the sandbox was ended twice as it started: look for what kills its processes, "
+                "such as too little memory"
+            ) from None
+        return slot
 
     def _spawn(self, index: int) -> Slot:
         with self._lock:
@@ -265,9 +284,7 @@ class Sandbox:
             return slot
         if slot is not None:
             slot.close()
-        fresh = self._spawn(index)
-        fresh.wait_ready()
-        return fresh
+        return self._ready(index, self._spawn(index))
 
     def _verify(self, slot: Slot) -> None:
         if self._level is Level.none or self._level in _verified:

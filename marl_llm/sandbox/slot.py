@@ -88,15 +88,20 @@ class Slot:
         ------
         SandboxUnavailable
             When the zygote does not start; the message holds its last words.
+        SlotLost
+            When it ended on the way without a word, as what is killed does.
         """
         self._host.settimeout(_START_S)
         try:
             room = socket.CMSG_SPACE(_CREDENTIALS.size)
             packet, ancillary, _, _ = self._host.recvmsg(len(control.READY), room)
         except TimeoutError:
+            raise SandboxUnavailable(self._why_not(f"no answer in {_START_S:.0f} s")) from None
+        except ConnectionError:
             packet, ancillary = b"", []
         if packet != control.READY:
-            raise SandboxUnavailable(self._why_not())
+            why = self._why_not("")
+            raise SandboxUnavailable(why) if why else SlotLost("the zygote ended as it started")
         self._host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         # The kernel wrote the sender's credentials, with the process id as it is outside the
         # sandbox.
@@ -221,9 +226,11 @@ class Slot:
             int(status[name].split()[0]) << 10 for name in ("VmSize", "VmData")
         )
 
-    def _why_not(self) -> str:
+    def _why_not(self, otherwise: str) -> str:
+        """The zygote's last words, or these, explained; "" where there are none."""
         words = _available(self._process.stderr).strip().splitlines()
-        return launch.explain(self._level, words[-1] if words else f"no answer in {_START_S:.0f} s")
+        last = words[-1] if words else otherwise
+        return launch.explain(self._level, last) if last else ""
 
 
 def _attempt(

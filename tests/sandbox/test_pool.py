@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from marl_llm.sandbox import Fold, Limits, Sandbox, SandboxUnavailable, Status, launch, self_test
 from marl_llm.sandbox import sandbox as pool
 from marl_llm.sandbox.results import Level
 from marl_llm.sandbox.selftest import check_slot
+from marl_llm.sandbox.slot import Slot
 from tests.dispositions import heeding_ctrl_c
 from tests.sandbox.support import HONEST, descendants, running, same
 
@@ -219,3 +221,26 @@ def test_levels_agree_bit_for_bit(
 ) -> None:
     first, second = (s.evaluate(HONEST, cancer_folds).predictions for s in (sandbox, open_sandbox))
     assert same(first, second)
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_zygote_killed_as_it_starts_is_started_once_more(
+    kills: int, cancer_folds: list[Fold], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, wait = [kills], Slot.wait_ready
+
+    def killed_first(slot: Slot) -> None:
+        if left[0]:
+            left[0] -= 1
+            while not (inside := psutil.Process(slot._process.pid).children(recursive=True)):
+                time.sleep(0.01)
+            inside[-1].kill()
+        wait(slot)
+
+    monkeypatch.setattr(Slot, "wait_ready", killed_first)
+    if kills == 1:
+        with Sandbox() as sandbox:
+            assert sandbox.evaluate(HONEST, cancer_folds[:1]).status is Status.ok
+    else:
+        with pytest.raises(SandboxUnavailable, match="ended twice as it started"):
+            Sandbox()
