@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_ANSWER_S = 5.0
+"""Longest wait for the head of a cluster to take a connection."""
 _LOOK_S = 120.0
 """Longest wait for a machine's word that it can evaluate: its worker starts, its sandbox is
 tested.
@@ -154,6 +157,8 @@ def _connect(ray: Any, address: str | None) -> None:
             f"--ray-address {address}: give HOST:PORT of a cluster that this machine is part of "
             "(`ray start --address=HOST:PORT` makes it one), or auto."
         )
+    if address is not None and ":" in address:
+        _require_answer(address)  # Ray itself would wait for minutes
     variables = {**chosen_by(os.environ), "OMP_NUM_THREADS": "1"}
     try:
         ray.init(
@@ -168,6 +173,17 @@ def _connect(ray: Any, address: str | None) -> None:
             f"No Ray cluster answers at {address or 'this machine'} "
             f"({' '.join(str(error).split())[:160]}): start one with `ray start --head`, and "
             "this machine's part of it with `ray start --address=HOST:PORT`."
+        ) from None
+
+
+def _require_answer(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"No Ray cluster answers at {address} ({error}): start one with `ray start --head`, or "
+            "name its HOST:PORT."
         ) from None
 
 
